@@ -1,0 +1,252 @@
+/**
+ * The world a broker stands in. Types only.
+ *
+ * Everything the broker does not decide for itself (time, chance, sockets, files, the metadata store, where logs
+ * and figures go) comes in through these interfaces. `src/system` implements them on Node.js, the simulator
+ * implements them under a seed, and the broker's own code cannot tell which of the two it runs on.
+ *
+ * A *turn* is one round of the event loop: everything that arrived is handled, then the end of the turn runs
+ * once. Batching lives there: one submission to the disk, one write per socket.
+ */
+
+export interface World {
+  readonly clock: Clock
+  readonly random: Random
+  readonly network: Network
+  readonly disk: Disk
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+// ---------------------------------------------------------------------------------------------------- time, chance
+
+/**
+ * The three stages of the end of a turn, in this order: `append` hands collected batches to their files, `submit`
+ * sends all queued file operations to the device, `reply` writes each socket once. Work that an end-of-turn
+ * callback queues for an earlier or the same stage still runs in this turn, before `reply`.
+ */
+export type TurnStage = 'append' | 'submit' | 'reply'
+
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. May jump. For timestamps that leave the process. */
+  nowMs(): number
+  /** Never goes back, fractions of a millisecond, arbitrary origin. For durations and deadlines. */
+  monotonicMs(): number
+  /** Runs once after at least `delayMs`. A timer never keeps the process alive. */
+  after(delayMs: number, run: () => void): Timer
+  atEndOfTurn(stage: TurnStage, run: () => void): void
+}
+
+export interface Timer {
+  /** Does nothing when the timer has fired or was cancelled before. */
+  cancel(): void
+}
+
+export interface Random {
+  /** Uniform in [0, 2^32). */
+  uint32(): number
+  /** Fresh bytes, fit for ids (on Node.js from the system's secure source). */
+  bytes(length: number): Buffer
+}
+
+// ------------------------------------------------------------------------------------------------------------ disk
+
+/** An operation of the disk failed. `code` is the system's: EIO, ENOSPC, ENOENT, EMFILE ... */
+export interface DiskError extends Error {
+  readonly code: string
+}
+
+export type Done = (error: DiskError | null) => void
+export type DoneRead = (error: DiskError | null, bytesRead: number) => void
+
+/**
+ * `read`: must exist. `update`: must exist, read and write. `create`: created when missing, read and write,
+ * existing bytes stay.
+ */
+export type OpenMode = 'read' | 'update' | 'create'
+
+/**
+ * Paths are absolute. What only touches names is synchronous and throws a DiskError; what moves bytes or may wait
+ * for the device is asynchronous. A name (create, rename, remove) is durable only after `syncDirectory` of the
+ * directory that holds it; bytes are durable only after a durable write or a `sync` that was issued after the
+ * write completed.
+ */
+export interface Disk {
+  open(path: string, mode: OpenMode): File
+  /** Names in a directory, unsorted. Throws ENOENT when there is none. */
+  list(directory: string): string[]
+  exists(path: string): boolean
+  /** Creates the directory and its missing parents. */
+  makeDirectory(path: string): void
+  /** Replaces an existing target, atomically. Works on files and directories. */
+  rename(from: string, to: string): void
+  /** Removes a file, or a directory with all it holds. A missing path is no error. */
+  remove(path: string, done: Done): void
+  syncDirectory(path: string, done: Done): void
+  /** A whole small file (checkpoints, properties). Throws ENOENT. */
+  readFile(path: string): Buffer
+  freeBytes(directory: string): number
+  /** Bars other processes from the directory until released or the process ends. Throws EBUSY when it is held. */
+  lock(directory: string): Lock
+}
+
+export interface File {
+  readonly path: string
+  /** Bytes in the file: its size when it was opened, then the end of the furthest completed write or truncation. */
+  readonly sizeBytes: number
+  /**
+   * Queued until the end of the turn; all writes of a turn leave in one submission. The buffers belong to the disk
+   * until `done`. With `durable`, `done(null)` means the bytes are on the device. Either every byte is written or
+   * `done` gets an error. Two writes of one file never overlap in time: issue the next after `done`.
+   */
+  write(position: number, buffers: readonly Buffer[], durable: boolean, done: Done): void
+  /** Makes all writes completed before this call durable (data and size). */
+  sync(done: Done): void
+  /** Reads up to `into.length` bytes; fewer only at the end of the file. */
+  read(position: number, into: Buffer, done: DoneRead): void
+  /** As `read`, at once, when the bytes are in memory and the device need not be asked; otherwise -1. */
+  readCached(position: number, into: Buffer): number
+  truncate(sizeBytes: number, done: Done): void
+  /** Operations under way finish first. */
+  close(): void
+}
+
+export interface Lock {
+  release(): void
+}
+
+// --------------------------------------------------------------------------------------------------------- network
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface Network {
+  /** Rejects with a DiskError-like error (EADDRINUSE, EACCES, EADDRNOTAVAIL) when the address cannot be had. Port 0 picks one. */
+  listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener>
+}
+
+export interface Listener {
+  readonly address: Address
+  /** Stops accepting. Accepted connections live on. */
+  close(): Promise<void>
+}
+
+export interface Connection {
+  readonly remote: Address
+  readonly local: Address
+  /** Bytes handed over and not yet taken by the kernel. */
+  readonly unsentBytes: number
+  /** Queued until the `reply` stage of the turn; one write per connection and turn. Buffers belong to the network from here on. */
+  write(buffers: readonly Buffer[]): void
+  /** Stops and restarts the delivery of bytes. Up to one slab may still arrive after `pause`. */
+  pause(): void
+  resume(): void
+  /** Sends what is queued, then closes. */
+  end(): void
+  /** Closes at once. `closed` is called in a later turn. */
+  destroy(): void
+}
+
+export type CloseReason = 'ended' | 'destroyed' | 'reset'
+
+/** What the broker gives for each accepted connection. */
+export interface Receiver {
+  /** Bytes [start, end) of the slab, valid during the call only: parse in place, copy what must stay. */
+  bytes(slab: Buffer, start: number, end: number): void
+  /** `unsentBytes` is back to zero. */
+  drained(): void
+  /** Called exactly once, last. */
+  closed(reason: CloseReason): void
+}
+
+// -------------------------------------------------------------------------------------------------- metadata store
+
+/** ZooKeeper's shape: a tree of small versioned nodes, ephemeral ones bound to this session, one-shot watches. */
+export interface MetadataStore {
+  /** Creates a node; its parent must exist. `sequential` appends ten digits that grow. Resolves to the created path. */
+  create(path: string, data: Buffer, mode?: CreateMode): Promise<string>
+  /** Null when there is no such node. A `watch` fires once: on the node's next change, deletion or (when null) creation. */
+  get(path: string, watch?: Watch): Promise<StoredNode | null>
+  /** Compare and set: rejects with BAD_VERSION unless the node's version is `version`. -1 accepts any. */
+  set(path: string, data: Buffer, version: number): Promise<NodeStat>
+  /** Rejects with NOT_EMPTY when the node has children. `version` as for `set`. */
+  delete(path: string, version: number): Promise<void>
+  /** Names, not paths, unsorted. Null when there is no such node. The watch fires on the next child created or deleted, or the node's deletion. */
+  children(path: string, watch?: Watch): Promise<string[] | null>
+  /** Session events. `expired` is final: ephemeral nodes are gone and every later call rejects with SESSION_EXPIRED. */
+  onSession(listener: (event: SessionEvent) => void): void
+  /** Ends the session; its ephemeral nodes go with it. */
+  close(): Promise<void>
+}
+
+export type CreateMode = 'persistent' | 'ephemeral' | 'sequential' | 'ephemeral-sequential'
+export type Watch = () => void
+export type SessionEvent = 'connected' | 'disconnected' | 'expired'
+
+export interface NodeStat {
+  /** Transaction that created the node: grows over the whole store, so it orders creations (a broker epoch is one). */
+  readonly createdTransaction: number
+  readonly version: number
+  readonly ephemeral: boolean
+  /** The node is ephemeral and was created by this very session. */
+  readonly ownedByThisSession: boolean
+}
+
+export interface StoredNode {
+  readonly data: Buffer
+  readonly stat: NodeStat
+}
+
+export type MetadataStoreErrorCode =
+  | 'NO_NODE'
+  | 'NODE_EXISTS'
+  | 'BAD_VERSION'
+  | 'NOT_EMPTY'
+  | 'NO_CHILDREN_FOR_EPHEMERALS'
+  | 'INVALID_PATH'
+  | 'CONNECTION_LOSS'
+  | 'SESSION_EXPIRED'
+  | 'STORAGE'
+
+export interface MetadataStoreError extends Error {
+  readonly code: MetadataStoreErrorCode
+}
+
+// ------------------------------------------------------------------------------------------------- logs and figures
+
+export type LogFields = Readonly<Record<string, unknown>>
+
+export interface Logger {
+  debug(fields: LogFields, message: string): void
+  info(fields: LogFields, message: string): void
+  warn(fields: LogFields, message: string): void
+  error(fields: LogFields, message: string): void
+  /** A logger that adds `fields` to every line. */
+  child(fields: LogFields): Logger
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+/** Registered once at start under the full Prometheus name; hot paths hold the returned object. */
+export interface Metrics {
+  counter(name: string, help: string, labels?: Labels): Counter
+  /** Read when scraped. */
+  gauge(name: string, help: string, read: () => Iterable<GaugeSample>): void
+  /** Percentiles over a sliding window, exported with a `quantile` label. */
+  summary(name: string, help: string, labels?: Labels): Summary
+}
+
+export interface GaugeSample {
+  readonly labels?: Labels
+  readonly value: number
+}
+
+export interface Counter {
+  add(count: number): void
+}
+
+export interface Summary {
+  observe(value: number): void
+}
