@@ -1,0 +1,68 @@
+/**
+ * One budget of bytes over all connections, for requests that are being received or worked on (Kafka's
+ * `queued.max.request.bytes`). Bytes are reserved as they arrive, never because a size prefix claims them.
+ *
+ * Who finds the budget spent stops reading and waits in line. If everything is held by requests that are not
+ * complete yet, nobody would ever give anything back; so the first in line may overdraw, one connection at a time.
+ * The bound is therefore the budget plus one request of the maximum size.
+ */
+export interface BudgetWaiter {
+  /** There is room again: go on reading. */
+  budgetAvailable(): void
+}
+
+export class MemoryBudget {
+  readonly limitBytes: number
+  #usedBytes = 0
+  #overdrawing: BudgetWaiter | null = null
+  readonly #waiting = new Set<BudgetWaiter>()
+
+  constructor(limitBytes: number) {
+    this.limitBytes = limitBytes
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size
+  }
+
+  /** False: the budget is spent and `waiter` stands in line; it must stop reading until `budgetAvailable`. */
+  reserve(bytes: number, waiter: BudgetWaiter): boolean {
+    this.#usedBytes += bytes
+    if (this.#usedBytes <= this.limitBytes || this.#overdrawing === waiter) return true
+    if (this.#overdrawing === null) {
+      this.#overdrawing = waiter
+      return true
+    }
+    this.#waiting.add(waiter)
+    return false
+  }
+
+  release(bytes: number): void {
+    this.#usedBytes -= bytes
+    this.#admit()
+  }
+
+  /** The waiter's request is complete, or its connection is gone: it no longer overdraws and no longer waits. */
+  settle(waiter: BudgetWaiter): void {
+    const waited = this.#waiting.delete(waiter)
+    if (this.#overdrawing === waiter) this.#overdrawing = null
+    else if (!waited) return
+    this.#admit()
+  }
+
+  #admit(): void {
+    while (this.#waiting.size > 0) {
+      const within = this.#usedBytes <= this.limitBytes
+      if (!within && this.#overdrawing !== null) return
+      const first = this.#waiting.values().next().value
+      if (first === undefined) return
+      this.#waiting.delete(first)
+      if (!within) this.#overdrawing = first
+      first.budgetAvailable()
+    }
+  }
+}
