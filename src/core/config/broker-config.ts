@@ -1,0 +1,227 @@
+import { SamsaError } from '../samsa-error.ts'
+import { logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
+import {
+  groupKeys,
+  identityKeys,
+  listenerKeys,
+  requestKeys,
+  threadKeys,
+  topicKeys,
+} from './broker-keys-server.ts'
+import type { ConfigSource, Setting } from './config-source.ts'
+import { splitList } from './definition.ts'
+import type { ConfigDefinition, ConfigValues } from './definition.ts'
+import { isIgnoredKey } from './ignored-keys.ts'
+import { parseConnectionOverrides, parseHostPort, parseListeners } from './listeners.ts'
+import type { AdvertisedAddress, ListenerEndpoint } from './listeners.ts'
+
+/** Every broker key there is, in the order DescribeConfigs and the documentation list them. */
+export const brokerTable = {
+  ...identityKeys,
+  ...listenerKeys,
+  ...requestKeys,
+  ...topicKeys,
+  ...logSegmentKeys,
+  ...logRetentionKeys,
+  ...logRecordKeys,
+  ...groupKeys,
+  ...threadKeys,
+} as const
+
+export type BrokerConfigKey = keyof typeof brokerTable
+export type BrokerConfigValues = ConfigValues<typeof brokerTable>
+
+/** `server` starts as Kafka does; `embedded` lives in a test: any free port, no wait for more group members. */
+export type ConfigProfile = 'server' | 'embedded'
+
+/** Values that were set together. Later layers win over earlier ones. */
+export interface ConfigLayer {
+  readonly source: Exclude<ConfigSource, 'DEFAULT_CONFIG' | 'DYNAMIC_TOPIC_CONFIG'>
+  /** Where the values stand, for messages: a file, `the environment`, `--set`. */
+  readonly origin?: string
+  readonly values: ReadonlyMap<string, string>
+}
+
+/** What is known about a configuration beside its values. */
+export interface BrokerConfigDetails {
+  readonly profile: ConfigProfile
+  readonly layers: readonly ConfigLayer[]
+  /** Explicitly set values of a key, strongest first. A key that nobody set is missing. */
+  readonly settings: ReadonlyMap<string, readonly Setting[]>
+  /** Listeners to open, from `listeners` and its companions. */
+  readonly endpoints: readonly ListenerEndpoint[]
+  /** From samsa.admin.listener; null opens none. */
+  readonly adminEndpoint: AdvertisedAddress | null
+  readonly connectionOverrides: ReadonlyMap<string, number>
+}
+
+/** Values by key (`config['log.segment.bytes']`), with where they came from. Never changes: a dynamic change makes a new one. */
+export type BrokerConfig = BrokerConfigValues & BrokerConfigDetails
+
+const PROFILE_DEFAULTS: Readonly<Record<ConfigProfile, ReadonlyMap<string, string>>> = {
+  server: new Map(),
+  embedded: new Map([
+    ['listeners', 'PLAINTEXT://127.0.0.1:0'],
+    ['group.initial.rebalance.delay.ms', '0'],
+  ]),
+}
+
+/** Second names of a key. The first name wins when one layer has both. */
+const ALIASES: ReadonlyMap<string, BrokerConfigKey> = new Map([
+  ['node.id', 'broker.id'],
+  ['log.dir', 'log.dirs'],
+])
+
+/** Keys with units: the first that is set counts. Read by topics and by DescribeConfigs. */
+export const UNIT_FAMILIES: ReadonlyMap<string, readonly BrokerConfigKey[]> = new Map<
+  string,
+  readonly BrokerConfigKey[]
+>([
+  ['log.retention.ms', ['log.retention.ms', 'log.retention.minutes', 'log.retention.hours']],
+  ['log.roll.ms', ['log.roll.ms', 'log.roll.hours']],
+  ['log.roll.jitter.ms', ['log.roll.jitter.ms', 'log.roll.jitter.hours']],
+  ['log.flush.interval.ms', ['log.flush.interval.ms', 'log.flush.scheduler.interval.ms']],
+])
+
+export function brokerDefinition(key: string): ConfigDefinition<unknown> | undefined {
+  return Object.hasOwn(brokerTable, key) ? brokerTable[key as BrokerConfigKey] : undefined
+}
+
+/** The default of a key under a profile, as text; null when it has none. */
+export function brokerDefaultText(key: string, profile: ConfigProfile): string | null {
+  return PROFILE_DEFAULTS[profile].get(key) ?? brokerDefinition(key)?.defaultText ?? null
+}
+
+/** Null when the value may be set; otherwise the sentence that says what may be. */
+export function brokerConfigProblem(key: string, text: string): string | null {
+  const definition = brokerDefinition(key)
+  if (definition === undefined) return `Unknown broker configuration ${key}.`
+  if (definition.read(text.trim()) !== undefined) return null
+  return `Invalid value ${text} for configuration ${key}: must be ${definition.allowed}.`
+}
+
+interface Collected {
+  readonly settings: Map<string, Setting[]>
+  readonly warnings: string[]
+  readonly controllerListenerNames: string[]
+}
+
+function collectLayer(layer: ConfigLayer, into: Collected): void {
+  const ignored: string[] = []
+  const where = layer.origin === undefined ? '' : ` (${layer.origin})`
+  for (const [key, value] of layer.values) {
+    const canonical = ALIASES.get(key) ?? key
+    const definition = brokerDefinition(canonical)
+    if (definition === undefined) {
+      if (key === 'controller.listener.names') into.controllerListenerNames.push(...splitList(value))
+      if (isIgnoredKey(key)) ignored.push(key)
+      else into.warnings.push(`unknown configuration ${key}${where}: it has no effect`)
+      continue
+    }
+    if (canonical !== key && layer.values.has(canonical)) {
+      if (key === 'node.id' && layer.values.get(canonical)?.trim() !== value.trim())
+        throw new SamsaError(
+          'SAMSA_CONFIG',
+          `node.id=${value}${where}: must equal broker.id when both are set`,
+        )
+      continue
+    }
+    const parsed = definition.read(value.trim())
+    if (parsed === undefined) {
+      const message = `${key}=${value}${where}: must be ${definition.allowed}`
+      // A value that was stored by an earlier version must not keep the broker from starting.
+      if (layer.source === 'STATIC_BROKER_CONFIG') throw new SamsaError('SAMSA_CONFIG', message)
+      into.warnings.push(`${message}; the stored value is not used`)
+      continue
+    }
+    const setting = { key, text: parsed.text ?? '', source: layer.source }
+    const settings = into.settings.get(canonical)
+    if (settings === undefined) into.settings.set(canonical, [setting])
+    else if (settings[0]!.source === layer.source) settings[0] = setting
+    else settings.unshift(setting)
+  }
+  if (ignored.length > 0) into.warnings.push(`without effect in this broker${where}: ${ignored.join(', ')}`)
+}
+
+function valuesOf(collected: Collected, profile: ConfigProfile): BrokerConfigValues {
+  const entries = Object.entries<ConfigDefinition<unknown>>(brokerTable).map(([key, definition]) => {
+    const text = collected.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, profile)
+    return [key, text === null ? definition.absent.value : definition.read(text)!.value]
+  })
+  // The table is the single source of both the keys and their types.
+  return Object.fromEntries(entries) as BrokerConfigValues
+}
+
+function checkTogether(values: BrokerConfigValues): void {
+  const min = values['group.min.session.timeout.ms']
+  const max = values['group.max.session.timeout.ms']
+  if (min > max)
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      `group.min.session.timeout.ms=${min}: must not be above group.max.session.timeout.ms=${max}`,
+    )
+  const minLag = values['log.cleaner.min.compaction.lag.ms']
+  const maxLag = values['log.cleaner.max.compaction.lag.ms']
+  if (minLag > maxLag)
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      `log.cleaner.min.compaction.lag.ms=${minLag}: must not be above log.cleaner.max.compaction.lag.ms=${maxLag}`,
+    )
+  const clusterId = values['cluster.id']
+  if (clusterId !== null && !/^[A-Za-z0-9_-]{22}$/.test(clusterId))
+    throw new SamsaError('SAMSA_CONFIG', `cluster.id=${clusterId}: must be 22 characters of base64url`)
+}
+
+/**
+ * Reads the layers, weakest first. Throws SAMSA_CONFIG with a message that names the key, the value and what is
+ * allowed. `warnings` are sentences for the log: unknown keys and keys without effect.
+ */
+export function parseBrokerConfig(
+  layers: readonly ConfigLayer[],
+  profile: ConfigProfile = 'server',
+): { readonly config: BrokerConfig; readonly warnings: readonly string[] } {
+  const collected: Collected = { settings: new Map(), warnings: [], controllerListenerNames: [] }
+  for (const layer of layers) collectLayer(layer, collected)
+  const values = valuesOf(collected, profile)
+  checkTogether(values)
+  const { endpoints, ignored } = parseListeners({
+    listeners: values.listeners,
+    advertisedListeners: values['advertised.listeners'],
+    protocolMap: values['listener.security.protocol.map'],
+    interBrokerListenerName: values['inter.broker.listener.name'],
+    controllerListenerNames: collected.controllerListenerNames,
+  })
+  if (ignored.length > 0)
+    collected.warnings.push(`not opened, there is no controller quorum: listener ${ignored.join(', ')}`)
+  const details: BrokerConfigDetails = {
+    profile,
+    layers,
+    settings: collected.settings,
+    endpoints,
+    adminEndpoint: parseHostPort('samsa.admin.listener', values['samsa.admin.listener']),
+    connectionOverrides: parseConnectionOverrides(values['max.connections.per.ip.overrides'].join(',')),
+  }
+  return { config: Object.freeze({ ...values, ...details }), warnings: collected.warnings }
+}
+
+/**
+ * The same static configuration under other dynamic values. Stored values that this version does not allow are
+ * left out and come back as warnings.
+ */
+export function withDynamicConfig(
+  config: BrokerConfig,
+  clusterDefaults: ReadonlyMap<string, string>,
+  brokerValues: ReadonlyMap<string, string>,
+): { readonly config: BrokerConfig; readonly warnings: readonly string[] } {
+  const fixed = config.layers.filter(({ source }) => source === 'STATIC_BROKER_CONFIG')
+  const known = parseBrokerConfig(fixed, config.profile).warnings
+  const changed = parseBrokerConfig(
+    [
+      ...fixed,
+      { source: 'DYNAMIC_DEFAULT_BROKER_CONFIG', values: clusterDefaults },
+      { source: 'DYNAMIC_BROKER_CONFIG', values: brokerValues },
+    ],
+    config.profile,
+  )
+  return { config: changed.config, warnings: changed.warnings.slice(known.length) }
+}

@@ -1,0 +1,227 @@
+/** Broker keys about logs: most are the defaults that a topic's own configuration overrides. */
+import {
+  boolean,
+  double,
+  int,
+  level,
+  list,
+  long,
+  MAX_LONG_TEXT,
+  oneOf,
+  optionalInt,
+  optionalLong,
+} from './definition.ts'
+
+const anyTime = { update: 'cluster-wide' } as const
+export const CLEANUP_POLICIES = ['delete', 'compact'] as const
+export const COMPRESSION_TYPES = ['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer'] as const
+export const TIMESTAMP_TYPES = ['CreateTime', 'LogAppendTime'] as const
+
+export const logRetentionKeys = {
+  'log.cleanup.policy': list(
+    'delete',
+    { choices: CLEANUP_POLICIES, atLeastOne: true },
+    'How old data leaves a log: delete removes whole segments by age and size, compact keeps the last record of every key. Both may be given.',
+    anyTime,
+  ),
+  'log.retention.ms': optionalLong(
+    { min: -1 },
+    'Milliseconds a record stays before its segment may be deleted; -1 keeps records for ever. Wins over log.retention.minutes and log.retention.hours.',
+    anyTime,
+  ),
+  'log.retention.minutes': optionalInt(
+    {},
+    'Minutes a record stays before its segment may be deleted. Used when log.retention.ms is not set.',
+  ),
+  'log.retention.hours': int(
+    168,
+    {},
+    'Hours a record stays before its segment may be deleted. Used when neither log.retention.ms nor log.retention.minutes is set.',
+  ),
+  'log.retention.bytes': long(
+    -1,
+    {},
+    'Bytes one partition may hold before its oldest segments are deleted; -1 sets no limit.',
+    anyTime,
+  ),
+  'log.retention.check.interval.ms': long(
+    300_000,
+    { min: 1 },
+    'Milliseconds between two looks for segments that retention may delete.',
+  ),
+  'log.segment.delete.delay.ms': long(
+    60_000,
+    { min: 0 },
+    'Milliseconds between taking a segment out of the log and removing its files.',
+    anyTime,
+  ),
+  'log.cleaner.enable': boolean(
+    true,
+    'Whether logs with the compact policy are compacted in the background.',
+  ),
+  'log.cleaner.backoff.ms': long(
+    15_000,
+    { min: 0 },
+    'Milliseconds the cleaner rests when no log needs compaction.',
+    anyTime,
+  ),
+  'log.cleaner.min.cleanable.ratio': double(
+    0.5,
+    { min: 0, max: 1 },
+    'Share of a compacted log that must be uncompacted before the cleaner takes it up.',
+    anyTime,
+  ),
+  'log.cleaner.delete.retention.ms': long(
+    86_400_000,
+    { min: 0 },
+    'Milliseconds a compacted log keeps tombstones, so that a consumer reading from the start sees them.',
+    anyTime,
+  ),
+  'log.cleaner.min.compaction.lag.ms': long(
+    0,
+    { min: 0 },
+    'Milliseconds a record is safe from compaction after it was written.',
+    anyTime,
+  ),
+  'log.cleaner.max.compaction.lag.ms': long(
+    MAX_LONG_TEXT,
+    { min: 1 },
+    'Milliseconds after which a record must be compacted, however little of the log is dirty.',
+    anyTime,
+  ),
+} as const
+
+export const logSegmentKeys = {
+  'log.segment.bytes': int(
+    1_073_741_824,
+    { min: 14 },
+    'Bytes after which a new segment file begins.',
+    anyTime,
+  ),
+  'log.roll.ms': optionalLong(
+    { min: 1 },
+    'Milliseconds after which a new segment begins even if the current one is not full. Wins over log.roll.hours.',
+    anyTime,
+  ),
+  'log.roll.hours': int(
+    168,
+    { min: 1 },
+    'Hours after which a new segment begins even if the current one is not full. Used when log.roll.ms is not set.',
+  ),
+  'log.roll.jitter.ms': optionalLong(
+    { min: 0 },
+    'Largest random span in milliseconds taken off log.roll.ms, so that partitions do not roll together. Wins over log.roll.jitter.hours.',
+    anyTime,
+  ),
+  'log.roll.jitter.hours': int(
+    0,
+    { min: 0 },
+    'Largest random span in hours taken off the roll time. Used when log.roll.jitter.ms is not set.',
+  ),
+  'log.index.size.max.bytes': int(
+    10_485_760,
+    { min: 4 },
+    'Bytes an offset index may take; a full index begins a new segment.',
+    anyTime,
+  ),
+  'log.index.interval.bytes': int(
+    4096,
+    { min: 0 },
+    'Bytes of log between two entries of the offset index.',
+    anyTime,
+  ),
+  'log.preallocate': boolean(
+    false,
+    'Whether the file of a new segment is given its full size at once.',
+    anyTime,
+  ),
+  'log.flush.interval.messages': long(
+    MAX_LONG_TEXT,
+    { min: 1 },
+    'Records after which a log is forced to the device. 1 acknowledges a produce request only when the device has it.',
+    anyTime,
+  ),
+  'log.flush.interval.ms': optionalLong(
+    { min: 0 },
+    'Milliseconds a record may wait until it is forced to the device. Falls back to log.flush.scheduler.interval.ms.',
+    anyTime,
+  ),
+  'log.flush.scheduler.interval.ms': long(
+    MAX_LONG_TEXT,
+    { min: 1 },
+    'Milliseconds a record may wait until it is forced to the device, when log.flush.interval.ms is not set.',
+  ),
+  'log.flush.offset.checkpoint.interval.ms': int(
+    60_000,
+    { min: 0 },
+    'Milliseconds between two writes of the recovery-point checkpoint.',
+  ),
+  'log.flush.start.offset.checkpoint.interval.ms': int(
+    60_000,
+    { min: 0 },
+    'Milliseconds between two writes of the log-start-offset checkpoint.',
+  ),
+} as const
+
+export const logRecordKeys = {
+  'message.max.bytes': int(
+    1_048_588,
+    { min: 0 },
+    'Bytes of the largest record batch a partition accepts, compressed as it was sent.',
+    anyTime,
+  ),
+  'compression.type': oneOf(
+    'producer',
+    COMPRESSION_TYPES,
+    'Codec that batches are stored with; producer stores them as they were sent.',
+    anyTime,
+  ),
+  'compression.gzip.level': level(
+    -1,
+    { min: 1, max: 9 },
+    -1,
+    'Level used where the broker itself compresses with gzip.',
+    anyTime,
+  ),
+  'compression.lz4.level': int(
+    9,
+    { min: 1, max: 17 },
+    'Level used where the broker itself compresses with lz4.',
+    anyTime,
+  ),
+  'compression.zstd.level': int(
+    3,
+    { min: -131_072, max: 22 },
+    'Level used where the broker itself compresses with zstd.',
+    anyTime,
+  ),
+  'log.message.timestamp.type': oneOf(
+    'CreateTime',
+    TIMESTAMP_TYPES,
+    'Whether a record carries the time its producer gave it or the time it was appended.',
+    anyTime,
+  ),
+  'log.message.timestamp.before.max.ms': long(
+    MAX_LONG_TEXT,
+    { min: 0 },
+    'Milliseconds a record timestamp may lie in the past of the broker clock. Does not apply to LogAppendTime.',
+    anyTime,
+  ),
+  'log.message.timestamp.after.max.ms': long(
+    3_600_000,
+    { min: 0 },
+    'Milliseconds a record timestamp may lie ahead of the broker clock. Does not apply to LogAppendTime.',
+    anyTime,
+  ),
+  'min.insync.replicas': int(
+    1,
+    { min: 1 },
+    'In-sync replicas a partition needs to accept a produce request with acks=all.',
+    anyTime,
+  ),
+  'unclean.leader.election.enable': boolean(
+    false,
+    'Whether a replica that may lack acknowledged records can become leader when no other is left.',
+    anyTime,
+  ),
+} as const

@@ -1,0 +1,227 @@
+/** Broker keys about identity, listeners, requests, topics, groups and producers. */
+import {
+  boolean,
+  int,
+  list,
+  long,
+  MAX_INT,
+  oneOf,
+  optionalInt,
+  optionalString,
+  string,
+} from './definition.ts'
+
+const anyTime = { update: 'cluster-wide' } as const
+
+export const identityKeys = {
+  'broker.id': int(
+    0,
+    { min: 0 },
+    'Number of this broker in its cluster. node.id is the same setting under its newer name.',
+  ),
+  'broker.rack': optionalString('Rack or zone this broker stands in, told to clients in Metadata.'),
+  'log.dirs': list(
+    './samsa-data',
+    { atLeastOne: true },
+    'Directories that hold the logs; the first one also holds the metadata. log.dir is the same setting for one directory.',
+  ),
+  'inter.broker.protocol.version': string(
+    '3.9-IV0',
+    'Kafka release whose features this broker offers. Admin tools read it; nothing in the broker depends on it.',
+  ),
+  'cluster.id': optionalString(
+    'Id a new cluster is created with: 22 characters of base64url. An existing cluster keeps its own.',
+  ),
+} as const
+
+export const listenerKeys = {
+  listeners: list(
+    'PLAINTEXT://127.0.0.1:9092',
+    { atLeastOne: true },
+    'Addresses the broker listens on, as NAME://host:port. An empty host means every interface, port 0 picks a free port.',
+  ),
+  'advertised.listeners': list(
+    '',
+    {},
+    'Addresses clients are told to connect to, as NAME://host:port. By default the address the client already reached.',
+  ),
+  'listener.security.protocol.map': list(
+    'PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL',
+    {},
+    'Protocol each listener name speaks, as NAME:PROTOCOL. Only PLAINTEXT works in this version.',
+  ),
+  'inter.broker.listener.name': optionalString('Listener that brokers use among themselves.'),
+  'security.inter.broker.protocol': oneOf(
+    'PLAINTEXT',
+    ['PLAINTEXT'],
+    'Protocol brokers use among themselves when inter.broker.listener.name is not set.',
+  ),
+  'authorizer.class.name': oneOf(
+    '',
+    [''],
+    'Authorizer to use. None exists in this version, so it must stay empty.',
+  ),
+  'samsa.admin.listener': string(
+    '',
+    'Address of the HTTP port for /metrics and /health, as host:port. Empty opens none.',
+  ),
+} as const
+
+export const requestKeys = {
+  'socket.request.max.bytes': int(104_857_600, { min: 1 }, 'Bytes of the largest request a client may send.'),
+  'socket.listen.backlog.size': int(50, { min: 1 }, 'Connections that may wait to be accepted.'),
+  'queued.max.request.bytes': long(
+    268_435_456,
+    { min: -1 },
+    'Bytes of requests held in memory over all connections; when they are reached, reading stops until some are answered. -1 sets no limit.',
+  ),
+  'queued.max.requests': int(500, { min: 1 }, 'Requests of one connection that may wait for their answer.'),
+  'max.connections': int(20_000, { min: 0 }, 'Connections the broker accepts in total.', anyTime),
+  'max.connections.per.ip': int(
+    2_000,
+    { min: 0 },
+    'Connections the broker accepts from one address.',
+    anyTime,
+  ),
+  'max.connections.per.ip.overrides': list(
+    '',
+    {},
+    'Exceptions to max.connections.per.ip, as address:count.',
+    anyTime,
+  ),
+  'max.connection.creation.rate': int(
+    500,
+    { min: 0 },
+    'New connections the broker accepts in a second.',
+    anyTime,
+  ),
+  'connections.max.idle.ms': long(
+    600_000,
+    { min: 0 },
+    'Milliseconds after which a connection without traffic is closed.',
+  ),
+  'samsa.request.timeout.ms': int(
+    30_000,
+    { min: 1 },
+    'Milliseconds a client may take to send the rest of a request it began.',
+  ),
+  'samsa.response.max.bytes': long(
+    67_108_864,
+    { min: 1 },
+    'Bytes of unread answers of one connection at which its requests are no longer read.',
+  ),
+  'fetch.max.bytes': int(57_671_680, { min: 1024 }, 'Bytes of records in the largest answer to a fetch.'),
+  'max.incremental.fetch.session.cache.slots': int(
+    1_000,
+    { min: 0 },
+    'Incremental fetch sessions that are kept at a time.',
+  ),
+  'max.request.partition.size.limit': int(
+    2_000,
+    { min: 1 },
+    'Partitions in the largest answer to DescribeTopicPartitions.',
+  ),
+  'samsa.tail.cache.bytes': long(
+    33_554_432,
+    { min: 0 },
+    'Bytes of recently appended records kept in memory over all partitions for consumers at the end of the log.',
+  ),
+  'samsa.min.free.bytes': long(
+    67_108_864,
+    { min: 0 },
+    'Free bytes of a log directory below which produce requests are refused and reads go on.',
+  ),
+} as const
+
+export const topicKeys = {
+  'num.partitions': int(1, { min: 1 }, 'Partitions of a topic that is created without a number.'),
+  'default.replication.factor': int(1, { min: 1 }, 'Replicas of a topic that is created without a number.'),
+  'auto.create.topics.enable': boolean(
+    true,
+    'Whether a topic is created when a client produces to it or asks for its metadata.',
+  ),
+  'delete.topic.enable': boolean(true, 'Whether clients may delete topics.'),
+  'samsa.max.partitions': int(
+    100_000,
+    { min: 1 },
+    'Partitions the cluster may hold over all topics; creating more is refused.',
+  ),
+} as const
+
+export const groupKeys = {
+  'group.min.session.timeout.ms': int(
+    6_000,
+    { min: 0 },
+    'Shortest session timeout a group member may ask for.',
+  ),
+  'group.max.session.timeout.ms': int(
+    1_800_000,
+    { min: 0 },
+    'Longest session timeout a group member may ask for.',
+  ),
+  'group.initial.rebalance.delay.ms': int(
+    3_000,
+    { min: 0 },
+    'Milliseconds an empty group waits for more members before its first assignment.',
+  ),
+  'group.max.size': int(5_000, { min: 1, max: MAX_INT }, 'Members one group may have.'),
+  'offset.metadata.max.bytes': int(
+    4_096,
+    { min: 0 },
+    'Bytes of the largest metadata text a committed offset may carry.',
+  ),
+  'offsets.load.buffer.size': int(5_242_880, { min: 1 }, 'Bytes read at a time when groups are loaded.'),
+  'offsets.retention.minutes': int(
+    10_080,
+    { min: 1 },
+    'Minutes committed offsets stay after their group lost its last member.',
+  ),
+  'offsets.retention.check.interval.ms': long(
+    600_000,
+    { min: 1 },
+    'Milliseconds between two looks for expired offsets.',
+  ),
+  'offsets.topic.num.partitions': int(50, { min: 1 }, 'Partitions of __consumer_offsets.'),
+  'offsets.topic.replication.factor': int(1, { min: 1 }, 'Replicas of __consumer_offsets.'),
+  'offsets.topic.segment.bytes': int(104_857_600, { min: 1 }, 'Segment size of __consumer_offsets in bytes.'),
+  'offsets.commit.timeout.ms': int(
+    5_000,
+    { min: 1 },
+    'Milliseconds an offset commit may wait until it is written.',
+  ),
+  'producer.id.expiration.ms': int(
+    86_400_000,
+    { min: 1 },
+    'Milliseconds after which the state of a silent idempotent producer is dropped.',
+    anyTime,
+  ),
+  'samsa.max.producer.ids': int(
+    100_000,
+    { min: 1 },
+    'Idempotent producers remembered over all partitions; the longest silent go first.',
+  ),
+} as const
+
+/** Tuned for the threads of a JVM broker. Read and described for the tools that expect them; one loop serves all requests here. */
+export const threadKeys = {
+  'num.network.threads': int(3, { min: 1 }, 'Accepted for compatibility: one event loop serves the network.'),
+  'num.io.threads': int(8, { min: 1 }, 'Accepted for compatibility: one event loop handles requests.'),
+  'num.recovery.threads.per.data.dir': int(
+    1,
+    { min: 1 },
+    'Accepted for compatibility: recovery runs as many files at once as the disk takes.',
+  ),
+  'background.threads': int(
+    10,
+    { min: 1 },
+    'Accepted for compatibility: background work runs in the event loop.',
+  ),
+  'socket.send.buffer.bytes': optionalInt(
+    { min: -1 },
+    'Accepted for compatibility: the system sizes the send buffer of sockets.',
+  ),
+  'socket.receive.buffer.bytes': optionalInt(
+    { min: -1 },
+    'Accepted for compatibility: the system sizes the receive buffer of sockets.',
+  ),
+} as const

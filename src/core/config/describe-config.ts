@@ -1,0 +1,119 @@
+/** Configurations as DescribeConfigs reports them. */
+import { brokerDefaultText, brokerDefinition, brokerTable, UNIT_FAMILIES } from './broker-config.ts'
+import type { BrokerConfig } from './broker-config.ts'
+import type { ConfigSource, Setting } from './config-source.ts'
+import type { ConfigType } from './definition.ts'
+import { brokerSynonyms, topicDefinition, topicSetting, topicTable } from './topic-config.ts'
+
+export interface DescribedConfig {
+  readonly name: string
+  readonly value: string | null
+  readonly source: ConfigSource
+  readonly readOnly: boolean
+  readonly sensitive: boolean
+  readonly type: ConfigType
+  readonly documentation: string
+  /** Every place the value could come from, the one that won first. */
+  readonly synonyms: readonly DescribedSynonym[]
+}
+
+export interface DescribedSynonym {
+  readonly name: string
+  readonly value: string | null
+  readonly source: ConfigSource
+}
+
+/** The number DescribeConfigs v3+ gives a type. */
+export const CONFIG_TYPE_IDS: Readonly<Record<ConfigType, number>> = {
+  BOOLEAN: 1,
+  STRING: 2,
+  INT: 3,
+  LONG: 5,
+  DOUBLE: 6,
+  LIST: 7,
+  PASSWORD: 9,
+}
+
+function settingSynonym(setting: Setting): DescribedSynonym {
+  return { name: setting.key, value: setting.text, source: setting.source }
+}
+
+/** Settings and defaults of broker keys, in the order they are asked. */
+function brokerChain(keys: readonly string[], broker: BrokerConfig): DescribedSynonym[] {
+  return keys.flatMap((key) => {
+    const settings = (broker.settings.get(key) ?? []).map(settingSynonym)
+    const value = brokerDefaultText(key, broker.profile)
+    return value === null ? settings : [...settings, { name: key, value, source: 'DEFAULT_CONFIG' as const }]
+  })
+}
+
+export function describeTopicConfig(
+  overrides: ReadonlyMap<string, string>,
+  broker: BrokerConfig,
+): DescribedConfig[] {
+  return Object.keys(topicTable).map((name) => {
+    const definition = topicDefinition(name)!
+    const setting = topicSetting(name, overrides, broker)
+    const override = overrides.get(name)
+    const chain = brokerChain(brokerSynonyms(name), broker)
+    const fallback = chain.length > 0 ? chain : [defaultSynonym(name, definition.defaultText)]
+    return {
+      name,
+      value: setting?.effectiveText ?? definition.defaultText,
+      source: setting?.source ?? 'DEFAULT_CONFIG',
+      readOnly: false,
+      sensitive: false,
+      type: definition.type,
+      documentation: definition.doc,
+      synonyms:
+        override === undefined
+          ? fallback
+          : [{ name, value: override, source: 'DYNAMIC_TOPIC_CONFIG' }, ...fallback],
+    }
+  })
+}
+
+function defaultSynonym(name: string, value: string | null): DescribedSynonym {
+  return { name, value, source: 'DEFAULT_CONFIG' }
+}
+
+export function describeBrokerConfig(broker: BrokerConfig): DescribedConfig[] {
+  return Object.keys(brokerTable).map((name) => {
+    const definition = brokerDefinition(name)!
+    const setting = broker.settings.get(name)?.[0]
+    const sensitive = definition.type === 'PASSWORD'
+    const synonyms = brokerChain(UNIT_FAMILIES.get(name) ?? [name], broker)
+    return {
+      name,
+      value: sensitive ? null : (setting?.text ?? brokerDefaultText(name, broker.profile)),
+      source: setting?.source ?? 'DEFAULT_CONFIG',
+      readOnly: definition.update === 'read-only',
+      sensitive,
+      type: definition.type,
+      documentation: definition.doc,
+      synonyms: sensitive ? synonyms.map((synonym) => ({ ...synonym, value: null })) : synonyms,
+    }
+  })
+}
+
+/** The cluster-wide dynamic values alone: what the broker resource with an empty name holds. */
+export function describeClusterDefaults(values: ReadonlyMap<string, string>): DescribedConfig[] {
+  return [...values].flatMap(([name, text]) => {
+    const definition = brokerDefinition(name)
+    if (definition === undefined) return []
+    const sensitive = definition.type === 'PASSWORD'
+    const value = sensitive ? null : text
+    return [
+      {
+        name,
+        value,
+        source: 'DYNAMIC_DEFAULT_BROKER_CONFIG' as const,
+        readOnly: false,
+        sensitive,
+        type: definition.type,
+        documentation: definition.doc,
+        synonyms: [{ name, value, source: 'DYNAMIC_DEFAULT_BROKER_CONFIG' as const }],
+      },
+    ]
+  })
+}

@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+
+import {
+  brokerConfigProblem,
+  brokerTable,
+  parseBrokerConfig,
+  withDynamicConfig,
+} from '../../../src/core/config/broker-config.ts'
+import type { ConfigLayer } from '../../../src/core/config/broker-config.ts'
+import { isIgnoredKey } from '../../../src/core/config/ignored-keys.ts'
+
+function layer(
+  values: Record<string, string>,
+  source: ConfigLayer['source'] = 'STATIC_BROKER_CONFIG',
+): ConfigLayer {
+  return { source, values: new Map(Object.entries(values)) }
+}
+
+function parse(values: Record<string, string>) {
+  return parseBrokerConfig([layer(values)])
+}
+
+function refused(values: Record<string, string>, ...parts: string[]): void {
+  assert.throws(
+    () => parse(values),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, 'SAMSA_CONFIG')
+      for (const part of parts)
+        assert.ok(error.message.includes(part), `${error.message} should hold ${part}`)
+      return true
+    },
+  )
+}
+
+describe('broker configuration', () => {
+  it('starts with defaults of the server profile', () => {
+    const { config, warnings } = parseBrokerConfig([])
+    assert.deepEqual(warnings, [])
+    assert.equal(config['log.segment.bytes'], 1_073_741_824)
+    assert.equal(config['auto.create.topics.enable'], true)
+    assert.equal(config['log.retention.ms'], null)
+    assert.equal(config['group.initial.rebalance.delay.ms'], 3000)
+    assert.equal(config['offsets.topic.replication.factor'], 1)
+    assert.deepEqual(config['log.dirs'], ['./samsa-data'])
+    assert.deepEqual(config.endpoints, [
+      { name: 'PLAINTEXT', host: '127.0.0.1', port: 9092, protocol: 'PLAINTEXT', advertised: null },
+    ])
+    assert.equal(config.adminEndpoint, null)
+  })
+
+  it('has other defaults when embedded, and explicit values win over them', () => {
+    const { config } = parseBrokerConfig([], 'embedded')
+    assert.equal(config['group.initial.rebalance.delay.ms'], 0)
+    assert.equal(config.endpoints[0]?.port, 0)
+    const set = parseBrokerConfig([layer({ 'group.initial.rebalance.delay.ms': '7' })], 'embedded').config
+    assert.equal(set['group.initial.rebalance.delay.ms'], 7)
+  })
+
+  it('lets later layers win and remembers the strongest setting per source', () => {
+    const { config } = parseBrokerConfig([
+      layer({ 'num.partitions': '3', 'log.segment.bytes': '1000' }),
+      layer({ 'num.partitions': '5' }),
+      layer({ 'log.segment.bytes': '2000' }, 'DYNAMIC_DEFAULT_BROKER_CONFIG'),
+      layer({ 'log.segment.bytes': '3000' }, 'DYNAMIC_BROKER_CONFIG'),
+    ])
+    assert.equal(config['num.partitions'], 5)
+    assert.equal(config['log.segment.bytes'], 3000)
+    assert.deepEqual(
+      config.settings.get('log.segment.bytes')?.map(({ source, text }) => [source, text]),
+      [
+        ['DYNAMIC_BROKER_CONFIG', '3000'],
+        ['DYNAMIC_DEFAULT_BROKER_CONFIG', '2000'],
+        ['STATIC_BROKER_CONFIG', '1000'],
+      ],
+    )
+    assert.deepEqual(config.settings.get('num.partitions'), [
+      { key: 'num.partitions', text: '5', source: 'STATIC_BROKER_CONFIG' },
+    ])
+  })
+
+  it('keeps every digit of a 64-bit number in its text', () => {
+    const { config } = parse({ 'log.flush.interval.messages': '+9223372036854775806' })
+    assert.equal(config.settings.get('log.flush.interval.messages')?.[0]?.text, '9223372036854775806')
+    assert.equal(config['log.flush.interval.messages'], 2 ** 63)
+    refused({ 'log.flush.interval.messages': '9223372036854775808' }, '9223372036854775807')
+  })
+
+  it('spells values as Kafka does', () => {
+    const { config } = parse({
+      'auto.create.topics.enable': ' FALSE ',
+      'log.cleaner.min.cleanable.ratio': '1',
+      'log.cleanup.policy': 'compact , delete',
+    })
+    assert.equal(config['auto.create.topics.enable'], false)
+    assert.equal(config.settings.get('auto.create.topics.enable')?.[0]?.text, 'false')
+    assert.equal(config.settings.get('log.cleaner.min.cleanable.ratio')?.[0]?.text, '1.0')
+    assert.deepEqual(config['log.cleanup.policy'], ['compact', 'delete'])
+  })
+
+  it('names the key, the value and what is allowed when it refuses', () => {
+    refused({ 'num.partitions': 'many' }, 'num.partitions', 'many', 'an integer from 1 to 2147483647')
+    refused({ 'num.partitions': '0' }, 'num.partitions', '0')
+    refused({ 'num.partitions': '1.5' }, '1.5')
+    refused({ 'num.partitions': '0x10' }, '0x10')
+    refused({ 'num.partitions': '' }, 'num.partitions')
+    refused({ 'delete.topic.enable': 'yes' }, 'true or false')
+    refused({ 'log.cleanup.policy': 'shred' }, 'shred', 'delete, compact')
+    refused({ 'log.cleanup.policy': '' }, 'log.cleanup.policy')
+    refused({ 'compression.type': 'brotli' }, 'brotli', 'zstd')
+    refused({ 'log.cleaner.min.cleanable.ratio': '1.01' }, '1.01', 'from 0 to 1')
+    refused({ 'cluster.id': 'short' }, 'cluster.id', '22')
+    refused({ 'group.min.session.timeout.ms': '10', 'group.max.session.timeout.ms': '9' }, '10', '9')
+    refused({ 'authorizer.class.name': 'kafka.security.authorizer.AclAuthorizer' }, 'authorizer.class.name')
+    refused({ 'samsa.admin.listener': '9100' }, 'samsa.admin.listener', 'host:port')
+    refused({ 'max.connections.per.ip.overrides': 'localhost' }, 'address:count')
+  })
+
+  it('says where a wrong value stands', () => {
+    const values = new Map([['num.io.threads', 'x']])
+    assert.throws(
+      () => parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: '/etc/samsa.properties', values }]),
+      /\(\/etc\/samsa\.properties\)/,
+    )
+  })
+
+  it('warns about unknown keys and puts keys without effect into one line', () => {
+    const { warnings } = parse({
+      'process.roles': 'broker,controller',
+      'controller.quorum.voters': '1@localhost:9093',
+      'zookeeper.connect': 'localhost:2181',
+      'transaction.state.log.min.isr': '1',
+      'num.partition': '3',
+    })
+    assert.equal(warnings.length, 2)
+    assert.match(warnings[0]!, /unknown configuration num\.partition/)
+    assert.match(warnings[1]!, /process\.roles, controller\.quorum\.voters, zookeeper\.connect, transaction/)
+  })
+
+  it('never ignores a key that it also defines', () => {
+    assert.deepEqual(Object.keys(brokerTable).filter(isIgnoredKey), [])
+  })
+
+  it('reads second names', () => {
+    assert.equal(parse({ 'node.id': '4' }).config['broker.id'], 4)
+    assert.equal(parse({ 'node.id': '4', 'broker.id': '4' }).config['broker.id'], 4)
+    refused({ 'node.id': '4', 'broker.id': '5' }, 'node.id', 'broker.id')
+    assert.deepEqual(parse({ 'log.dir': '/a' }).config['log.dirs'], ['/a'])
+    assert.deepEqual(parse({ 'log.dir': '/a', 'log.dirs': '/b, /c' }).config['log.dirs'], ['/b', '/c'])
+  })
+
+  it('is not fooled by names that every object has', () => {
+    const { config, warnings } = parse({ constructor: 'x', hasOwnProperty: 'y', ['__proto__x']: 'z' })
+    assert.equal(warnings.length, 3)
+    assert.equal(config['num.partitions'], 1)
+    assert.match(brokerConfigProblem('toString', '1')!, /Unknown/)
+  })
+
+  it('lays dynamic values over the static ones and drops those it does not allow', () => {
+    const { config } = parse({ 'log.segment.bytes': '1000', zzz: '1' })
+    const changed = withDynamicConfig(
+      config,
+      new Map([['message.max.bytes', '77']]),
+      new Map([
+        ['log.segment.bytes', '5000'],
+        ['log.retention.ms', 'soon'],
+      ]),
+    )
+    assert.equal(changed.config['log.segment.bytes'], 5000)
+    assert.equal(changed.config['message.max.bytes'], 77)
+    assert.equal(changed.config['log.retention.ms'], null)
+    assert.equal(changed.warnings.length, 1)
+    assert.match(changed.warnings[0]!, /log\.retention\.ms=soon/)
+    const back = withDynamicConfig(changed.config, new Map(), new Map()).config
+    assert.equal(back['log.segment.bytes'], 1000)
+  })
+
+  it('gives every key a sentence, a default it allows itself, and a rule', () => {
+    for (const [key, definition] of Object.entries(brokerTable)) {
+      assert.match(definition.doc, /^[A-Z].*\.$/, key)
+      assert.ok(definition.allowed.length > 0 || key === 'authorizer.class.name', key)
+      if (definition.defaultText !== null)
+        assert.equal(brokerConfigProblem(key, definition.defaultText), null, key)
+    }
+  })
+})
+
+describe('listeners', () => {
+  const endpoints = (values: Record<string, string>) => parse(values).config.endpoints
+
+  it('reads names, hosts and ports', () => {
+    assert.deepEqual(
+      endpoints({
+        listeners: 'internal://[::1]:19092, PLAINTEXT://:9092',
+        'advertised.listeners': 'INTERNAL://broker:19092',
+        'listener.security.protocol.map': 'INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+        'inter.broker.listener.name': 'INTERNAL',
+      }),
+      [
+        {
+          name: 'INTERNAL',
+          host: '::1',
+          port: 19092,
+          protocol: 'PLAINTEXT',
+          advertised: { host: 'broker', port: 19092 },
+        },
+        { name: 'PLAINTEXT', host: '', port: 9092, protocol: 'PLAINTEXT', advertised: null },
+      ],
+    )
+  })
+
+  it('leaves out the listeners of a controller quorum', () => {
+    const { config, warnings } = parse({
+      listeners: 'PLAINTEXT://:9092,CONTROLLER://:9093',
+      'controller.listener.names': 'CONTROLLER',
+      'process.roles': 'broker,controller',
+    })
+    assert.deepEqual(
+      config.endpoints.map(({ name }) => name),
+      ['PLAINTEXT'],
+    )
+    assert.ok(warnings.some((warning) => warning.includes('CONTROLLER')))
+  })
+
+  it('refuses what it cannot serve', () => {
+    refused({ listeners: 'SSL://:9093' }, 'SSL:SSL', 'PLAINTEXT')
+    refused({ listeners: 'SASL_PLAINTEXT://:9093' }, 'SASL_PLAINTEXT')
+    refused({ listeners: 'INTERNAL://:9093' }, 'INTERNAL', 'listener.security.protocol.map')
+    refused({ listeners: 'localhost:9092' }, 'listeners', 'localhost:9092', 'NAME://host:port')
+    refused({ listeners: 'PLAINTEXT://h:65536' }, '65536')
+    refused({ listeners: '' }, 'listeners')
+    refused({ listeners: 'PLAINTEXT://a:1,PLAINTEXT://a:2' }, 'name of its own')
+    refused(
+      { listeners: 'A://h:1,B://h:1', 'listener.security.protocol.map': 'A:PLAINTEXT,B:PLAINTEXT' },
+      'same address',
+    )
+    refused({ 'advertised.listeners': 'OTHER://h:1' }, 'OTHER')
+    refused({ 'advertised.listeners': 'PLAINTEXT://0.0.0.0:9092' }, '0.0.0.0')
+    refused({ 'inter.broker.listener.name': 'OTHER' }, 'inter.broker.listener.name')
+    refused({ 'listener.security.protocol.map': 'A:B:C' }, 'A:B:C')
+    refused(
+      { listeners: 'CONTROLLER://:1', 'controller.listener.names': 'CONTROLLER' },
+      'listener for clients',
+    )
+  })
+
+  it('allows any number of listeners on free ports', () => {
+    const map = 'A:PLAINTEXT,B:PLAINTEXT'
+    assert.equal(endpoints({ listeners: 'A://h:0,B://h:0', 'listener.security.protocol.map': map }).length, 2)
+  })
+
+  it('reads the admin address and the connection overrides', () => {
+    const { config } = parse({
+      'samsa.admin.listener': '[::1]:9100',
+      'max.connections.per.ip.overrides': '10.0.0.1:5,[::1]:7',
+    })
+    assert.deepEqual(config.adminEndpoint, { host: '::1', port: 9100 })
+    assert.deepEqual(
+      [...config.connectionOverrides],
+      [
+        ['10.0.0.1', 5],
+        ['::1', 7],
+      ],
+    )
+  })
+})
