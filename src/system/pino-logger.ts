@@ -1,0 +1,72 @@
+import { pino } from 'pino'
+import type { DestinationStream, Logger as PinoInstance } from 'pino'
+import type { LogFields, Logger } from '../ports.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+export type LogFormat = 'json' | 'human'
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  readonly format: LogFormat
+  /** Colours in the human format. */
+  readonly colour?: boolean
+  /** Where lines go; standard output when not given. */
+  readonly destination?: DestinationStream
+}
+
+/** Lines are written synchronously: the last ones before the process ends are the ones that matter. */
+export async function createLogger(options: LoggerOptions): Promise<Logger> {
+  const raw = options.destination ?? pino.destination({ dest: 1, sync: true })
+  const destination = options.format === 'human' ? await prettified(raw, options.colour ?? false) : raw
+  const settings = {
+    level: options.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
+  return new PinoLogger(pino(settings, destination))
+}
+
+/** The formatter is loaded only where somebody reads along: servers that log JSON start without it. */
+async function prettified(raw: DestinationStream, colour: boolean): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty')
+  const format = prettyFactory({ colorize: colour, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
+  return { write: (line: string) => raw.write(format(line)) }
+}
+
+class PinoLogger implements Logger {
+  readonly #pino: PinoInstance
+
+  constructor(instance: PinoInstance) {
+    this.#pino = instance
+  }
+
+  debug(fields: LogFields, message: string): void {
+    this.#pino.debug(fields, message)
+  }
+
+  info(fields: LogFields, message: string): void {
+    this.#pino.info(fields, message)
+  }
+
+  warn(fields: LogFields, message: string): void {
+    this.#pino.warn(fields, message)
+  }
+
+  error(fields: LogFields, message: string): void {
+    this.#pino.error(fields, message)
+  }
+
+  child(fields: LogFields): Logger {
+    return new PinoLogger(this.#pino.child(fields))
+  }
+}
+
+/** For embedded brokers that were not asked to speak. */
+export const silentLogger: Logger = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+  child: () => silentLogger,
+}
