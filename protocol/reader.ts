@@ -95,7 +95,11 @@ export class Reader {
 
   /** Refuses what a number cannot hold exactly. */
   int64(): number {
-    const at = this.take(8)
+    return this.int64At(this.take(8))
+  }
+
+  /** The int64 at a position that `take` returned. */
+  int64At(at: number): number {
     const b = this.buffer
     const high = (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!
     const low = ((b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!) >>> 0
@@ -235,6 +239,10 @@ export class Reader {
   }
 
   skipTaggedFields(): void {
+    if (this.position < this.end && this.buffer[this.position] === 0) {
+      this.position++
+      return
+    }
     for (let left = this.taggedFieldCount(); left > 0; left--) {
       this.uvarint()
       this.skipTaggedField()
