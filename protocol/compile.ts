@@ -88,13 +88,11 @@ function makeEncoder(schema: Schema, version: number): unknown {
   return evaluate(encoderSource(schema, version))
 }
 
-/** Runs generated source. Besides the language it sees what is passed here and nothing of this module. */
+type Generated = (error: typeof ProtocolError, writer: typeof Writer) => unknown
+
+/** Runs generated source, which sees the globals and what is passed here. */
 function evaluate(source: string): unknown {
-  const make: (error: typeof ProtocolError, writer: typeof Writer) => unknown = Reflect.construct(Function, [
-    'ProtocolError',
-    'Writer',
-    source,
-  ])
+  const make = Reflect.construct(Function, ['ProtocolError', 'Writer', source]) as Generated
   return make(ProtocolError, Writer)
 }
 
