@@ -1,0 +1,196 @@
+import { crc32c, crc32Ieee } from '../crc32c.ts'
+
+/**
+ * The header of a record batch (magic 2) read and written in place. Every function takes the buffer and the position
+ * `at` of the batch in it; none checks bounds beyond what Buffer does, so look at `batchProblem` first when the bytes
+ * come from outside.
+ *
+ * Messages of magic 0 and 1 share the first 17 bytes with a batch as far as offset, size and magic go; the functions
+ * that say so work on both.
+ */
+
+/** Offset and length: what stands before the bytes that `batchLength` counts. */
+export const LOG_OVERHEAD = 12
+/** Header of a magic 2 batch; the records follow. */
+export const BATCH_OVERHEAD = 61
+/** Up to and including the magic byte. */
+export const MAGIC_END = 17
+/** Where the checksummed part starts. */
+export const CRC_START = 21
+
+const LENGTH_AT = 8
+const LEADER_EPOCH_AT = 12
+const MAGIC_AT = 16
+const CRC_AT = 17
+const ATTRIBUTES_AT = 21
+const LAST_OFFSET_DELTA_AT = 23
+const BASE_TIMESTAMP_AT = 27
+const MAX_TIMESTAMP_AT = 35
+const PRODUCER_ID_AT = 43
+const PRODUCER_EPOCH_AT = 51
+const BASE_SEQUENCE_AT = 53
+const RECORD_COUNT_AT = 57
+
+const CODEC_MASK = 0x07
+const TIMESTAMP_TYPE_MASK = 0x08
+const TRANSACTIONAL_MASK = 0x10
+const CONTROL_MASK = 0x20
+const DELETE_HORIZON_MASK = 0x40
+
+/** An int64 as a number. Beyond 2^53 it is inexact: check `Number.isSafeInteger` on what comes from outside. */
+export function readInt64(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4)
+}
+
+export function writeInt64(buffer: Buffer, value: number, at: number): void {
+  buffer.writeInt32BE(Math.floor(value / 0x1_0000_0000), at)
+  buffer.writeUInt32BE(value >>> 0, at + 4)
+}
+
+/** Any magic. Of magic 0 and 1 the offset of the message (of a compressed set: of its last message). */
+export function baseOffset(buffer: Buffer, at: number): number {
+  return readInt64(buffer, at)
+}
+
+/** Any magic. Total bytes, the 12 before the length included. Not checked: may be negative or beyond the buffer. */
+export function batchSizeBytes(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at + LENGTH_AT) + LOG_OVERHEAD
+}
+
+export function partitionLeaderEpoch(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at + LEADER_EPOCH_AT)
+}
+
+/** Any magic. */
+export function magic(buffer: Buffer, at: number): number {
+  return buffer.readInt8(at + MAGIC_AT)
+}
+
+export function crc(buffer: Buffer, at: number): number {
+  return buffer.readUInt32BE(at + CRC_AT)
+}
+
+export function attributes(buffer: Buffer, at: number): number {
+  return buffer.readInt16BE(at + ATTRIBUTES_AT)
+}
+
+/** 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd. */
+export function codec(buffer: Buffer, at: number): number {
+  return buffer.readInt16BE(at + ATTRIBUTES_AT) & CODEC_MASK
+}
+
+export function isLogAppendTime(buffer: Buffer, at: number): boolean {
+  return (buffer.readInt16BE(at + ATTRIBUTES_AT) & TIMESTAMP_TYPE_MASK) !== 0
+}
+
+export function isTransactional(buffer: Buffer, at: number): boolean {
+  return (buffer.readInt16BE(at + ATTRIBUTES_AT) & TRANSACTIONAL_MASK) !== 0
+}
+
+export function isControl(buffer: Buffer, at: number): boolean {
+  return (buffer.readInt16BE(at + ATTRIBUTES_AT) & CONTROL_MASK) !== 0
+}
+
+/** KIP-534: the base timestamp is then the time from which tombstones and markers of the batch may go. */
+export function hasDeleteHorizon(buffer: Buffer, at: number): boolean {
+  return (buffer.readInt16BE(at + ATTRIBUTES_AT) & DELETE_HORIZON_MASK) !== 0
+}
+
+export function lastOffsetDelta(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at + LAST_OFFSET_DELTA_AT)
+}
+
+/** Any magic. */
+export function lastOffset(buffer: Buffer, at: number): number {
+  const base = readInt64(buffer, at)
+  return magic(buffer, at) >= 2 ? base + buffer.readInt32BE(at + LAST_OFFSET_DELTA_AT) : base
+}
+
+export function baseTimestamp(buffer: Buffer, at: number): number {
+  return readInt64(buffer, at + BASE_TIMESTAMP_AT)
+}
+
+/** Any magic; -1 for magic 0, which has no timestamps. */
+export function maxTimestamp(buffer: Buffer, at: number): number {
+  const version = magic(buffer, at)
+  if (version >= 2) return readInt64(buffer, at + MAX_TIMESTAMP_AT)
+  return version === 1 ? readInt64(buffer, at + 18) : -1
+}
+
+export function producerId(buffer: Buffer, at: number): number {
+  return readInt64(buffer, at + PRODUCER_ID_AT)
+}
+
+export function producerEpoch(buffer: Buffer, at: number): number {
+  return buffer.readInt16BE(at + PRODUCER_EPOCH_AT)
+}
+
+export function baseSequence(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at + BASE_SEQUENCE_AT)
+}
+
+export function recordCount(buffer: Buffer, at: number): number {
+  return buffer.readInt32BE(at + RECORD_COUNT_AT)
+}
+
+export function setBaseOffset(buffer: Buffer, at: number, offset: number): void {
+  writeInt64(buffer, offset, at)
+}
+
+export function setPartitionLeaderEpoch(buffer: Buffer, at: number, epoch: number): void {
+  buffer.writeInt32BE(epoch, at + LEADER_EPOCH_AT)
+}
+
+/** The checksum has to be set again afterwards. */
+export function setMaxTimestamp(buffer: Buffer, at: number, timestampMs: number): void {
+  writeInt64(buffer, timestampMs, at + MAX_TIMESTAMP_AT)
+}
+
+/** The checksum has to be set again afterwards. */
+export function setLogAppendTime(buffer: Buffer, at: number, timestampMs: number): void {
+  buffer.writeInt16BE(attributes(buffer, at) | TIMESTAMP_TYPE_MASK, at + ATTRIBUTES_AT)
+  writeInt64(buffer, timestampMs, at + MAX_TIMESTAMP_AT)
+}
+
+export function computeCrc(buffer: Buffer, at: number): number {
+  return crc32c(buffer.subarray(at + CRC_START, at + batchSizeBytes(buffer, at)))
+}
+
+export function setCrc(buffer: Buffer, at: number): void {
+  buffer.writeUInt32BE(computeCrc(buffer, at), at + CRC_AT)
+}
+
+/**
+ * What is wrong with the frame of the batch at `at`, of which all bytes up to `end` are there; null when nothing is.
+ * Any magic. The checksum is not looked at.
+ */
+export function frameProblem(buffer: Buffer, at: number, end: number): string | null {
+  if (end - at < MAGIC_END) return 'shorter than the start of a batch'
+  const size = batchSizeBytes(buffer, at)
+  const version = magic(buffer, at)
+  if (version === 2) {
+    if (size < BATCH_OVERHEAD) return `batch length ${size - LOG_OVERHEAD} is smaller than a batch header`
+  } else if (version === 0 || version === 1) {
+    if (size < (version === 0 ? 26 : 34))
+      return `message size ${size - LOG_OVERHEAD} is smaller than a message header`
+  } else {
+    return `unknown magic ${version}`
+  }
+  if (size > end - at) return `batch length ${size - LOG_OVERHEAD} goes beyond the end`
+  return null
+}
+
+/** As `frameProblem`, and checks the checksum and that offsets and counts make sense. Any magic. */
+export function batchProblem(buffer: Buffer, at: number, end: number): string | null {
+  const problem = frameProblem(buffer, at, end)
+  if (problem !== null) return problem
+  const base = baseOffset(buffer, at)
+  if (base < 0 || !Number.isSafeInteger(base)) return `base offset ${base} out of range`
+  if (magic(buffer, at) < 2) {
+    const body = buffer.subarray(at + MAGIC_AT, at + batchSizeBytes(buffer, at))
+    return buffer.readUInt32BE(at + LOG_OVERHEAD) === crc32Ieee(body) ? null : 'checksum mismatch'
+  }
+  if (lastOffsetDelta(buffer, at) < 0) return `last offset delta ${lastOffsetDelta(buffer, at)} is negative`
+  if (recordCount(buffer, at) < 0) return `record count ${recordCount(buffer, at)} is negative`
+  return crc(buffer, at) === computeCrc(buffer, at) ? null : 'checksum mismatch'
+}

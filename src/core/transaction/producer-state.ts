@@ -1,0 +1,324 @@
+import { crc32c } from '../../../protocol/crc32c.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { readInt64, writeInt64 } from '../../../protocol/records/record-batch.ts'
+
+/** Batches remembered per producer: what a client may have in flight (KIP-98, KAFKA-5494). */
+const CACHED_BATCHES = 5
+const MAX_SEQUENCE = 0x7fff_ffff
+const SNAPSHOT_VERSION = 1
+const SNAPSHOT_HEADER = 10
+const SNAPSHOT_ENTRY = 46
+
+/** Numbers per batch in `ProducerEntry.batches`. */
+const STRIDE = 4
+const LAST_SEQUENCE = 0
+const LAST_OFFSET = 1
+const OFFSET_DELTA = 2
+const TIMESTAMP = 3
+
+interface ProducerEntry {
+  readonly producerId: number
+  epoch: number
+  /** Oldest first, `STRIDE` numbers per batch, at most `CACHED_BATCHES` batches. */
+  batches: number[]
+  coordinatorEpoch: number
+  /** -1 when no transaction is open. */
+  transactionFirstOffset: number
+  /** Of the last batch or marker, as the snapshot file keeps it. */
+  lastTimestampMs: number
+  /** When the producer was last heard of, for expiry. */
+  seenMs: number
+}
+
+export interface ProducerView {
+  readonly producerId: number
+  readonly producerEpoch: number
+  /** -1 when unknown. */
+  readonly lastSequence: number
+  readonly lastTimestampMs: number
+  readonly coordinatorEpoch: number
+  /** -1 when no transaction is open. */
+  readonly currentTransactionStartOffset: number
+}
+
+export interface CompletedTransaction {
+  readonly producerId: number
+  readonly firstOffset: number
+  /** Of the marker. */
+  readonly lastOffset: number
+  readonly aborted: boolean
+}
+
+/** Answer of `check`: nothing speaks against the batch. Positive numbers are error codes. */
+export const ACCEPT = 0
+/** Answer of `check`: the batch was appended before; see `duplicateBaseOffset` and so on. */
+export const DUPLICATE = -2
+
+export function nextSequence(sequence: number, increment: number): number {
+  return sequence > MAX_SEQUENCE - increment
+    ? increment - (MAX_SEQUENCE - sequence) - 1
+    : sequence + increment
+}
+
+/**
+ * What one partition knows of its idempotent and transactional producers.
+ *
+ * The number of producers is capped: beyond `maxProducers` the one not heard of for the longest time is forgotten,
+ * unless it has a transaction open. A forgotten producer loses duplicate detection for what it sent before, nothing
+ * else: its next batch is accepted with whatever sequence it has.
+ */
+export class ProducerState {
+  readonly #maxProducers: number
+  /** Least recently heard of first. */
+  #producers = new Map<number, ProducerEntry>()
+  /** First offset of each open transaction -> producer, in the order of the offsets. */
+  #openTransactions = new Map<number, number>()
+  #latest: ProducerEntry | null = null
+
+  duplicateBaseOffset = -1
+  duplicateLastOffset = -1
+  duplicateTimestampMs = -1
+
+  constructor(maxProducers = 5000) {
+    this.#maxProducers = maxProducers
+  }
+
+  get size(): number {
+    return this.#producers.size
+  }
+
+  /** First offset of the oldest open transaction, -1 when none is open. */
+  get firstOpenTransactionOffset(): number {
+    for (const offset of this.#openTransactions.keys()) return offset
+    return -1
+  }
+
+  /**
+   * May the leader append this batch? The last sequence of the batch wraps around after 2^31-1.
+   * Returns ACCEPT, DUPLICATE or an error code; changes nothing.
+   */
+  check(
+    producerId: number,
+    epoch: number,
+    firstSequence: number,
+    lastSequence: number,
+    transactional: boolean,
+  ): number {
+    const entry = this.#producers.get(producerId)
+    if (entry === undefined) return ACCEPT
+    if (epoch === entry.epoch && this.#findDuplicate(entry, firstSequence, lastSequence)) return DUPLICATE
+    if (epoch < entry.epoch) return ErrorCode.INVALID_PRODUCER_EPOCH
+    if (epoch !== entry.epoch) {
+      // KIP-360: a new epoch starts its sequence over.
+      if (firstSequence !== 0) return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    } else {
+      const last =
+        entry.batches.length === 0 ? -1 : entry.batches[entry.batches.length - STRIDE + LAST_SEQUENCE]
+      const expected = last === MAX_SEQUENCE ? 0 : (last ?? -1) + 1
+      if (firstSequence !== expected) return ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+    }
+    if (!transactional && entry.transactionFirstOffset >= 0) return ErrorCode.INVALID_TXN_STATE
+    return ACCEPT
+  }
+
+  /** A data batch of an idempotent producer is in the log. Also for replay, where nothing is checked. */
+  appended(
+    producerId: number,
+    epoch: number,
+    lastSequence: number,
+    baseOffset: number,
+    lastOffset: number,
+    timestampMs: number,
+    transactional: boolean,
+    seenMs: number,
+  ): void {
+    const entry = this.#use(producerId, epoch)
+    if (entry.epoch !== epoch) {
+      entry.epoch = epoch
+      entry.batches = []
+    }
+    const batches = entry.batches
+    if (batches.length === CACHED_BATCHES * STRIDE) batches.splice(0, STRIDE)
+    batches.push(lastSequence, lastOffset, lastOffset - baseOffset, timestampMs)
+    entry.lastTimestampMs = timestampMs
+    entry.seenMs = seenMs
+    if (transactional && entry.transactionFirstOffset < 0) {
+      entry.transactionFirstOffset = baseOffset
+      this.#openTransactions.set(baseOffset, producerId)
+    }
+  }
+
+  /** May the leader append this marker? Returns ACCEPT or an error code; changes nothing. */
+  checkMarker(producerId: number, epoch: number, coordinatorEpoch: number): number {
+    const entry = this.#producers.get(producerId)
+    if (entry === undefined) return ACCEPT
+    if (epoch < entry.epoch) return ErrorCode.INVALID_PRODUCER_EPOCH
+    if (coordinatorEpoch < entry.coordinatorEpoch) return ErrorCode.TRANSACTION_COORDINATOR_FENCED
+    return ACCEPT
+  }
+
+  /** An end-of-transaction marker is in the log. Null when the producer had no transaction open. */
+  markerAppended(
+    producerId: number,
+    epoch: number,
+    coordinatorEpoch: number,
+    offset: number,
+    commit: boolean,
+    timestampMs: number,
+    seenMs: number,
+  ): CompletedTransaction | null {
+    const entry = this.#use(producerId, epoch)
+    if (entry.epoch !== epoch) {
+      entry.epoch = epoch
+      entry.batches = []
+    }
+    entry.coordinatorEpoch = coordinatorEpoch
+    entry.lastTimestampMs = timestampMs
+    entry.seenMs = seenMs
+    const firstOffset = entry.transactionFirstOffset
+    if (firstOffset < 0) return null
+    entry.transactionFirstOffset = -1
+    this.#openTransactions.delete(firstOffset)
+    return { producerId, firstOffset, lastOffset: offset, aborted: !commit }
+  }
+
+  /** Forgets producers not heard of for `expirationMs`, open transactions excepted. */
+  expire(nowMs: number, expirationMs: number): void {
+    for (const [producerId, entry] of this.#producers) {
+      if (entry.transactionFirstOffset >= 0 || nowMs - entry.seenMs < expirationMs) continue
+      this.#producers.delete(producerId)
+      if (this.#latest === entry) this.#latest = null
+    }
+  }
+
+  clear(): void {
+    this.#producers = new Map()
+    this.#openTransactions = new Map()
+    this.#latest = null
+  }
+
+  view(): ProducerView[] {
+    return Array.from(this.#producers.values(), (entry) => ({
+      producerId: entry.producerId,
+      producerEpoch: entry.epoch,
+      lastSequence: lastOf(entry, LAST_SEQUENCE),
+      lastTimestampMs: entry.lastTimestampMs,
+      coordinatorEpoch: entry.coordinatorEpoch,
+      currentTransactionStartOffset: entry.transactionFirstOffset,
+    }))
+  }
+
+  /** Kafka's `<offset>.snapshot`: of each producer only the last batch is kept. */
+  encodeSnapshot(): Buffer {
+    const snapshot = Buffer.alloc(SNAPSHOT_HEADER + this.#producers.size * SNAPSHOT_ENTRY)
+    snapshot.writeInt16BE(SNAPSHOT_VERSION, 0)
+    snapshot.writeInt32BE(this.#producers.size, 6)
+    let at = SNAPSHOT_HEADER
+    for (const entry of this.#producers.values()) {
+      writeInt64(snapshot, entry.producerId, at)
+      snapshot.writeInt16BE(entry.epoch, at + 8)
+      snapshot.writeInt32BE(lastOf(entry, LAST_SEQUENCE), at + 10)
+      writeInt64(snapshot, lastOf(entry, LAST_OFFSET), at + 14)
+      snapshot.writeInt32BE(Math.max(0, lastOf(entry, OFFSET_DELTA)), at + 22)
+      writeInt64(snapshot, entry.lastTimestampMs, at + 26)
+      snapshot.writeInt32BE(entry.coordinatorEpoch, at + 34)
+      writeInt64(snapshot, entry.transactionFirstOffset, at + 38)
+      at += SNAPSHOT_ENTRY
+    }
+    snapshot.writeUInt32BE(crc32c(snapshot.subarray(6)), 2)
+    return snapshot
+  }
+
+  /**
+   * Replaces everything known by what a snapshot says. False, and nothing is known, when it is damaged.
+   * A producer whose last record is older than `expirationMs` and has no open transaction is left out.
+   */
+  loadSnapshot(snapshot: Buffer, nowMs: number, expirationMs: number): boolean {
+    this.clear()
+    if (snapshot.length < SNAPSHOT_HEADER || snapshot.readInt16BE(0) !== SNAPSHOT_VERSION) return false
+    if (snapshot.readUInt32BE(2) !== crc32c(snapshot.subarray(6))) return false
+    const count = snapshot.readInt32BE(6)
+    if (count < 0 || snapshot.length !== SNAPSHOT_HEADER + count * SNAPSHOT_ENTRY) return false
+    const open: ProducerEntry[] = []
+    for (let at = SNAPSHOT_HEADER; at < snapshot.length; at += SNAPSHOT_ENTRY) {
+      const entry = decodeEntry(snapshot, at)
+      if (entry.transactionFirstOffset >= 0) open.push(entry)
+      else if (nowMs - entry.seenMs >= expirationMs) continue
+      this.#producers.set(entry.producerId, entry)
+    }
+    open.sort((a, b) => a.transactionFirstOffset - b.transactionFirstOffset)
+    for (const entry of open) this.#openTransactions.set(entry.transactionFirstOffset, entry.producerId)
+    this.#enforceCap()
+    return true
+  }
+
+  #findDuplicate(entry: ProducerEntry, firstSequence: number, lastSequence: number): boolean {
+    const batches = entry.batches
+    for (let i = batches.length - STRIDE; i >= 0; i -= STRIDE) {
+      const last = batches[i + LAST_SEQUENCE] ?? -1
+      const delta = batches[i + OFFSET_DELTA] ?? 0
+      const first = last < delta ? MAX_SEQUENCE - (delta - last) + 1 : last - delta
+      if (last !== lastSequence || first !== firstSequence) continue
+      this.duplicateLastOffset = batches[i + LAST_OFFSET] ?? -1
+      this.duplicateBaseOffset = this.duplicateLastOffset - delta
+      this.duplicateTimestampMs = batches[i + TIMESTAMP] ?? -1
+      return true
+    }
+    return false
+  }
+
+  /** The entry of a producer, now the most recently heard of. */
+  #use(producerId: number, epoch: number): ProducerEntry {
+    const latest = this.#latest
+    if (latest !== null && latest.producerId === producerId) return latest
+    let entry = this.#producers.get(producerId)
+    if (entry === undefined) {
+      entry = newEntry(producerId, epoch)
+    } else {
+      this.#producers.delete(producerId)
+    }
+    this.#producers.set(producerId, entry)
+    this.#latest = entry
+    this.#enforceCap()
+    return entry
+  }
+
+  #enforceCap(): void {
+    if (this.#producers.size <= this.#maxProducers) return
+    for (const [producerId, entry] of this.#producers) {
+      if (entry.transactionFirstOffset >= 0 || entry === this.#latest) continue
+      this.#producers.delete(producerId)
+      if (this.#producers.size <= this.#maxProducers) return
+    }
+  }
+}
+
+function newEntry(producerId: number, epoch: number): ProducerEntry {
+  return {
+    producerId,
+    epoch,
+    batches: [],
+    coordinatorEpoch: -1,
+    transactionFirstOffset: -1,
+    lastTimestampMs: -1,
+    seenMs: -1,
+  }
+}
+
+function lastOf(entry: ProducerEntry, field: number): number {
+  return entry.batches.length === 0 ? -1 : (entry.batches[entry.batches.length - STRIDE + field] ?? -1)
+}
+
+function decodeEntry(snapshot: Buffer, at: number): ProducerEntry {
+  const entry = newEntry(readInt64(snapshot, at), snapshot.readInt16BE(at + 8))
+  const lastOffset = readInt64(snapshot, at + 14)
+  entry.lastTimestampMs = readInt64(snapshot, at + 26)
+  entry.seenMs = entry.lastTimestampMs
+  if (lastOffset >= 0) {
+    const lastSequence = snapshot.readInt32BE(at + 10)
+    entry.batches.push(lastSequence, lastOffset, snapshot.readInt32BE(at + 22), entry.lastTimestampMs)
+  }
+  entry.coordinatorEpoch = snapshot.readInt32BE(at + 34)
+  entry.transactionFirstOffset = readInt64(snapshot, at + 38)
+  return entry
+}

@@ -1,0 +1,65 @@
+/**
+ * The topic configuration one log runs under: Kafka's keys in camel case, durations in milliseconds, sizes in bytes.
+ * What Kafka calls "unlimited" (2^63-1) is `Number.MAX_SAFE_INTEGER` here, -1 stays -1 where Kafka gives it a meaning.
+ */
+export interface LogConfig {
+  readonly segmentBytes: number
+  readonly segmentMs: number
+  readonly segmentJitterMs: number
+  readonly indexIntervalBytes: number
+  readonly segmentIndexBytes: number
+  /** -1: no limit. */
+  readonly retentionMs: number
+  /** -1: no limit. */
+  readonly retentionBytes: number
+  readonly flushMessages: number
+  readonly flushMs: number
+  readonly maxMessageBytes: number
+  readonly cleanupPolicy: CleanupPolicy
+  readonly messageTimestampType: TimestampType
+  readonly messageTimestampBeforeMaxMs: number
+  readonly messageTimestampAfterMaxMs: number
+  readonly fileDeleteDelayMs: number
+  readonly deleteRetentionMs: number
+  readonly minCompactionLagMs: number
+  readonly maxCompactionLagMs: number
+  readonly minCleanableDirtyRatio: number
+  readonly preallocate: boolean
+  readonly producerIdExpirationMs: number
+  /** `producer` keeps what the client sent; the others are recorded, batches are never recompressed on append. */
+  readonly compressionType: CompressionType
+}
+
+export interface CleanupPolicy {
+  readonly delete: boolean
+  readonly compact: boolean
+}
+
+export type TimestampType = 'CreateTime' | 'LogAppendTime'
+export type CompressionType = 'producer' | 'uncompressed' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
+
+/** Kafka 4's defaults. */
+export const defaultLogConfig: LogConfig = {
+  segmentBytes: 1_073_741_824,
+  segmentMs: 604_800_000,
+  segmentJitterMs: 0,
+  indexIntervalBytes: 4096,
+  segmentIndexBytes: 10_485_760,
+  retentionMs: 604_800_000,
+  retentionBytes: -1,
+  flushMessages: Number.MAX_SAFE_INTEGER,
+  flushMs: Number.MAX_SAFE_INTEGER,
+  maxMessageBytes: 1_048_588,
+  cleanupPolicy: { delete: true, compact: false },
+  messageTimestampType: 'CreateTime',
+  messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
+  messageTimestampAfterMaxMs: 3_600_000,
+  fileDeleteDelayMs: 60_000,
+  deleteRetentionMs: 86_400_000,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
+  minCleanableDirtyRatio: 0.5,
+  preallocate: false,
+  producerIdExpirationMs: 86_400_000,
+  compressionType: 'producer',
+}

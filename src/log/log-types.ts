@@ -1,0 +1,84 @@
+import type { SamsaError } from '../core/samsa-error.ts'
+import type { LogConfig } from './log-config.ts'
+
+export interface LogOptions {
+  /** Absolute, Kafka's `<log.dir>/<topic>-<partition>`. Created when missing. */
+  readonly directory: string
+  readonly topic: string
+  readonly partition: number
+  /** Kafka's 22 characters (base64url). Null: take what `partition.metadata` says. A different id there is SAMSA_LOG_CORRUPT. */
+  readonly topicId: string | null
+  readonly config: LogConfig
+  /** From `recovery-point-offset-checkpoint`; 0 when unknown. */
+  readonly recoveryPoint: number
+  /** From `log-start-offset-checkpoint`; 0 when unknown. */
+  readonly logStartOffset: number
+  /** True when the directory carries a clean marker: nothing is scanned. */
+  readonly cleanShutdown: boolean
+  /** Bytes below `endOffset` can be read from now on (and are on the device, with `flush.messages=1`). Once per write. */
+  readonly onWritten: (endOffset: number) => void
+  /** Called at most once. From here on every append and read answers KAFKA_STORAGE_ERROR. */
+  readonly onFailed: (error: SamsaError) => void
+  /** Bounds open files and loaded indexes of closed segments; share one among all logs of a broker. */
+  readonly segmentCache?: SegmentCache
+}
+
+/** What a closed segment registers when it holds an open file or a loaded index. */
+export interface CachedSegment {
+  readonly cachedBytes: number
+  /** Drops file and index; both come back on the next use. Reads under way finish. */
+  evict(): void
+}
+
+export interface SegmentCache {
+  /** The segment was used just now. May evict others. */
+  touch(segment: CachedSegment): void
+  forget(segment: CachedSegment): void
+}
+
+export interface AppendResult {
+  /** 0, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED or KAFKA_STORAGE_ERROR. */
+  readonly errorCode: number
+  readonly errorMessage: string | null
+  /** Of a duplicate: the original's. -1 with an error. */
+  readonly baseOffset: number
+  /** Of a duplicate: the original's; it may not be written yet, so wait for `writtenEndOffset > lastOffset` either way. -1 with an error. */
+  readonly lastOffset: number
+  /** The batch's timestamp under LogAppendTime, else -1. */
+  readonly logAppendTimeMs: number
+  /** Nothing was appended; the buffer still belongs to the caller. */
+  readonly duplicate: boolean
+}
+
+export interface ReadResult {
+  /** 0, OFFSET_OUT_OF_RANGE or KAFKA_STORAGE_ERROR. */
+  readonly errorCode: number
+  /** Whole batches, in order, together `sizeBytes` long. The first may begin before the offset asked for. Belongs to the caller. */
+  readonly buffers: Buffer[]
+  readonly sizeBytes: number
+  /** Where to read on: the offset after the last batch returned, or the offset asked for when there is nothing. */
+  readonly nextOffset: number
+}
+
+export type ReadDone = (result: ReadResult) => void
+
+export interface OffsetAndTimestamp {
+  readonly offset: number
+  readonly timestamp: number
+  /** -1 when unknown. */
+  readonly leaderEpoch: number
+}
+
+export interface AbortedTransaction {
+  readonly producerId: number
+  readonly firstOffset: number
+}
+
+/** What opening had to repair. */
+export interface RecoveryReport {
+  readonly scannedBytes: number
+  readonly truncatedBytes: number
+  readonly removedSegments: number
+  /** A bad batch was followed by a valid one: not a torn tail. The cut bytes are kept beside the log. */
+  readonly midLogCorruption: boolean
+}
