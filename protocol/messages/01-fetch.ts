@@ -31,6 +31,7 @@ const fetchPartition = {
   logStartOffset: int64({ since: 5, default: -1, ignorable: true }),
   partitionMaxBytes: int32(),
   replicaDirectoryId: uuid({ since: 17, tag: 0, ignorable: true }),
+  // Kafka's default is 2^63 - 1, "not known": it stands for being left out and never travels.
   highWatermark: int64({ since: 18, default: Number.MAX_SAFE_INTEGER, tag: 1, ignorable: true }),
 }
 
