@@ -5,6 +5,8 @@ import type { Address } from '../ports.ts'
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */
 export interface RequestContext {
   readonly broker: Broker
+  /** Everything served, by key: what ApiVersions lists. */
+  readonly apis: ReadonlyMap<number, Api>
   readonly apiVersion: number
   readonly clientId: string | null
   /** The client's IP address and port. */
@@ -12,6 +14,8 @@ export interface RequestContext {
   /** Where clients of this listener find this broker: `advertised.listeners`, else the address they connected to. */
   readonly advertised: Address
   readonly listenerName: string
+  /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
+  refuse(reason: string): void
   /** The handler cannot answer (an unexpected exception): logs why and closes the connection. */
   fail(error: unknown): void
 }

@@ -1,0 +1,142 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
+import { FetchOperation } from '../broker/fetch-operation.ts'
+import type { FetchedPartition } from '../broker/fetch-operation.ts'
+import type { FetchContext, FetchTarget } from '../broker/fetch-sessions.ts'
+import type { AbortedTransaction } from '../log/log-types.ts'
+import { defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+
+const READ_COMMITTED = 1
+
+/**
+ * Fetch, versions 4-16.
+ *
+ * Behavior:
+ * - Answers at once when `minBytes` are there, on any error, or without `maxWaitMs`; else waits for what is missing.
+ * - Partitions are read in the order of the request; the first one with data returns at least one whole batch,
+ *   whatever the limits (KIP-74). Reading begins at the batch that contains the offset.
+ * - read_committed stops at the last stable offset and names aborted transactions (a log that Kafka wrote may have
+ *   some).
+ *
+ * Version notes:
+ * - v7 incremental sessions (KIP-227), v9 leader epochs (KIP-320), v12 diverging epochs (KIP-595), v13 topic ids
+ *   (KIP-516), v15 replica state (KIP-903; ignored, nothing replicates yet), v16 endpoints (KIP-951; never filled).
+ * - v11 rackId (KIP-392) is read and ignored: there is one replica.
+ * - v0-3 would need conversion to old message formats and are not advertised.
+ *
+ * Not implemented: fetches of followers (a replica id is treated as a consumer's).
+ */
+export const fetch = defineApi({
+  request: fetchRequest,
+  response: fetchResponse,
+  versions: [4, 16],
+  handle(request, context, respond) {
+    const { broker, apiVersion } = context
+    const session = broker.fetchSessions.resolve(request, apiVersion)
+    if (typeof session === 'number') {
+      respond({ errorCode: session, sessionId: 0, responses: [] })
+      return
+    }
+    const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
+    const operation = new FetchOperation(
+      broker,
+      {
+        targets: session.targets,
+        maxBytes,
+        minBytes: Math.min(request.minBytes, maxBytes),
+        maxWaitMs: request.maxWaitMs,
+        readCommitted: request.isolationLevel === READ_COMMITTED,
+      },
+      (results) => {
+        broker.topicMetrics.fetched(results)
+        if (request.isolationLevel === READ_COMMITTED && results.some(mayHoldAborted)) {
+          withAborted(results).then(
+            (aborted) => respond(toResponse(context, session, results, aborted)),
+            (error: unknown) => context.fail(error),
+          )
+        } else {
+          respond(toResponse(context, session, results, NONE_ABORTED))
+        }
+      },
+    )
+    operation.start()
+  },
+})
+
+type Aborted = ReadonlyMap<FetchedPartition, readonly AbortedTransaction[]>
+const NONE_ABORTED: Aborted = new Map()
+
+function mayHoldAborted(result: FetchedPartition): boolean {
+  return result.sizeBytes > 0 && result.partition!.log.hasTransactions
+}
+
+async function withAborted(results: readonly FetchedPartition[]): Promise<Aborted> {
+  const aborted = new Map<FetchedPartition, readonly AbortedTransaction[]>()
+  for (const result of results.filter(mayHoldAborted)) {
+    const { log } = result.partition!
+    aborted.set(result, await log.abortedTransactions(result.target.fetchOffset, result.nextOffset))
+  }
+  return aborted
+}
+
+function toResponse(
+  context: RequestContext,
+  session: FetchContext,
+  results: readonly FetchedPartition[],
+  aborted: Aborted,
+) {
+  const told = session.incremental ? results.filter(hasNews) : results
+  const served: FetchTarget[] = []
+  const responses: FetchResponseTopic[] = []
+  for (const result of told) {
+    const { target } = result
+    target.sentHighWatermark = result.highWatermark
+    target.sentLogStartOffset = result.logStartOffset
+    if (result.sizeBytes > 0) served.push(target)
+    let topic = responses.at(-1)
+    if (topic === undefined || topic.topic !== target.topic || topic.topicId !== target.topicId) {
+      topic = { topic: target.topic, topicId: target.topicId, partitions: [] }
+      responses.push(topic)
+    }
+    topic.partitions.push(toPartition(result, context.apiVersion, aborted.get(result) ?? null))
+  }
+  if (session.sessionId !== 0) context.broker.fetchSessions.moveToEnd(session, served)
+  return { errorCode: ErrorCode.NONE, sessionId: session.sessionId, responses }
+}
+
+interface FetchResponseTopic {
+  readonly topic: string
+  readonly topicId: string
+  readonly partitions: ReturnType<typeof toPartition>[]
+}
+
+function toPartition(
+  result: FetchedPartition,
+  apiVersion: number,
+  abortedTransactions: readonly AbortedTransaction[] | null,
+) {
+  // KAFKA_STORAGE_ERROR came with v6; before, clients only know to look for another leader (KIP-112).
+  const storageError = result.errorCode === ErrorCode.KAFKA_STORAGE_ERROR && apiVersion < 6
+  return {
+    partitionIndex: result.target.partition,
+    errorCode: storageError ? ErrorCode.NOT_LEADER_OR_FOLLOWER : result.errorCode,
+    highWatermark: result.highWatermark,
+    lastStableOffset: result.lastStableOffset,
+    logStartOffset: result.logStartOffset,
+    abortedTransactions,
+    records: result.buffers,
+    ...(result.divergingEpoch === null ? {} : { divergingEpoch: result.divergingEpoch }),
+  }
+}
+
+/** Whether an incremental answer must mention the partition (KIP-227). */
+function hasNews(result: FetchedPartition): boolean {
+  return (
+    result.sizeBytes > 0 ||
+    result.errorCode !== ErrorCode.NONE ||
+    result.divergingEpoch !== null ||
+    result.highWatermark !== result.target.sentHighWatermark ||
+    result.logStartOffset !== result.target.sentLogStartOffset
+  )
+}

@@ -1,0 +1,92 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
+import type { Partition } from '../broker/partition.ts'
+import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+
+const LATEST = -1
+const EARLIEST = -2
+const MAX_TIMESTAMP = -3
+const EARLIEST_LOCAL = -4
+const LATEST_TIERED = -5
+const READ_COMMITTED = 1
+
+interface Found {
+  readonly errorCode: number
+  readonly timestamp: number
+  readonly offset: number
+  readonly leaderEpoch: number
+}
+
+const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, leaderEpoch: -1 }
+
+/**
+ * ListOffsets, versions 1-9.
+ *
+ * Behavior: -1 latest (high watermark, or last stable offset for read_committed), -2 earliest, -3 the record with
+ * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none.
+ *
+ * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
+ * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none).
+ *
+ * Not implemented: v10 remote timeouts, v11 -6.
+ */
+export const listOffsets = defineApi({
+  request: listOffsetsRequest,
+  response: listOffsetsResponse,
+  versions: [1, 9],
+  handle: answer(async (request, context) => {
+    const readCommitted = request.isolationLevel === READ_COMMITTED
+    const topics = []
+    for (const topic of request.topics) {
+      const partitions = []
+      for (const asked of topic.partitions) {
+        const partition = context.broker.partitions.get(topic.name, asked.partitionIndex)
+        const found =
+          partition === undefined
+            ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            : await lookUp(partition, asked.timestamp, asked.currentLeaderEpoch, readCommitted, context)
+        partitions.push({ partitionIndex: asked.partitionIndex, ...found })
+      }
+      topics.push({ name: topic.name, partitions })
+    }
+    return { topics }
+  }),
+})
+
+async function lookUp(
+  partition: Partition,
+  timestamp: number,
+  currentLeaderEpoch: number,
+  readCommitted: boolean,
+  context: RequestContext,
+): Promise<Found> {
+  const errorCode = partition.errorCode || partition.checkLeaderEpoch(currentLeaderEpoch)
+  if (errorCode !== ErrorCode.NONE) return failed(errorCode)
+  const { log, leaderEpoch } = partition
+  const end = readCommitted ? partition.lastStableOffset : partition.highWatermark
+  switch (timestamp) {
+    case LATEST:
+      return { ...NOTHING, offset: end, leaderEpoch }
+    case EARLIEST:
+    case EARLIEST_LOCAL:
+      return {
+        ...NOTHING,
+        offset: log.logStartOffset,
+        leaderEpoch: log.epochs.epochAt(log.logStartOffset) ?? leaderEpoch,
+      }
+    case MAX_TIMESTAMP: {
+      if (context.apiVersion < 7) return failed(ErrorCode.UNSUPPORTED_VERSION)
+      return { ...NOTHING, ...(await log.offsetOfMaxTimestamp()) }
+    }
+    case LATEST_TIERED:
+      return context.apiVersion < 9 ? failed(ErrorCode.UNSUPPORTED_VERSION) : NOTHING
+    default:
+      if (timestamp < 0) return failed(ErrorCode.UNSUPPORTED_VERSION)
+      return { ...NOTHING, ...(await log.offsetForTimestamp(timestamp, end)) }
+  }
+}
+
+function failed(errorCode: number): Found {
+  return { ...NOTHING, errorCode }
+}

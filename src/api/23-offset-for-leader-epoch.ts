@@ -1,0 +1,41 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  offsetForLeaderEpochRequest,
+  offsetForLeaderEpochResponse,
+} from '../../protocol/messages/23-offset-for-leader-epoch.ts'
+import { answer, defineApi } from './handler.ts'
+
+/**
+ * OffsetForLeaderEpoch, versions 0-4.
+ *
+ * Behavior: the largest epoch not above the asked one, and its end offset (the start of the next epoch, or the log
+ * end offset for the latest); -1/-1 when the log knows none (KIP-101, KIP-279).
+ *
+ * Version notes: v2 current leader epoch (KIP-320), v3 replica id (ignored: only consumers ask yet).
+ */
+export const offsetForLeaderEpoch = defineApi({
+  request: offsetForLeaderEpochRequest,
+  response: offsetForLeaderEpochResponse,
+  versions: [0, 4],
+  handle: answer((request, { broker }) => ({
+    topics: request.topics.map(({ topic, partitions }) => ({
+      topic,
+      partitions: partitions.map((asked) => {
+        const partition = broker.partitions.get(topic, asked.partition)
+        const errorCode =
+          partition === undefined
+            ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            : partition.errorCode || partition.checkLeaderEpoch(asked.currentLeaderEpoch)
+        if (partition === undefined || errorCode !== ErrorCode.NONE)
+          return { partition: asked.partition, errorCode }
+        const end = partition.log.epochs.endOffsetFor(asked.leaderEpoch, partition.log.logEndOffset)
+        return {
+          partition: asked.partition,
+          errorCode,
+          leaderEpoch: end?.epoch ?? -1,
+          endOffset: end?.endOffset ?? -1,
+        }
+      }),
+    })),
+  })),
+})

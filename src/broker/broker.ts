@@ -1,0 +1,89 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { LogManager } from '../log/log-manager.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Clock, Logger, World } from '../ports.ts'
+import { Deadlines } from './deadlines.ts'
+import { FetchSessions } from './fetch-sessions.ts'
+import type { GroupCoordinator } from './group-coordinator.ts'
+import type { Partition } from './partition.ts'
+import { Partitions } from './partitions.ts'
+import { TopicMetrics } from './topic-metrics.ts'
+
+/** The internal topic of committed offsets and groups: written by the broker, never by clients. */
+export const OFFSETS_TOPIC = '__consumer_offsets'
+
+/** What `startBroker` assembled. */
+export interface BrokerParts {
+  readonly world: World
+  readonly config: BrokerConfig
+  readonly logs: LogManager
+  readonly metadata: Metadata
+  readonly groups: GroupCoordinator
+  readonly partitions: Partitions
+  readonly topicMetrics: TopicMetrics
+}
+
+/** The parts of a running broker, as handlers see them. */
+export class Broker {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly logs: LogManager
+  readonly metadata: Metadata
+  readonly groups: GroupCoordinator
+  readonly partitions: Partitions
+  readonly deadlines: Deadlines
+  readonly fetchSessions: FetchSessions
+  readonly topicMetrics: TopicMetrics
+  #config: BrokerConfig
+  /** Topics being created for a client that named them, so that many requests cause one creation. */
+  readonly #creating = new Map<string, Promise<number>>()
+
+  constructor(parts: BrokerParts) {
+    const { world, config } = parts
+    this.clock = world.clock
+    this.logger = world.logger
+    this.logs = parts.logs
+    this.metadata = parts.metadata
+    this.groups = parts.groups
+    this.partitions = parts.partitions
+    this.topicMetrics = parts.topicMetrics
+    this.deadlines = new Deadlines(world.clock)
+    this.fetchSessions = new FetchSessions(
+      world.clock,
+      world.random,
+      config['max.incremental.fetch.session.cache.slots'],
+    )
+    this.#config = config
+  }
+
+  get config(): BrokerConfig {
+    return this.#config
+  }
+
+  get nodeId(): number {
+    return this.#config['broker.id']
+  }
+
+  configChanged(config: BrokerConfig): void {
+    this.#config = config
+  }
+
+  /** Error code for clients that may not write here now, 0 when they may. */
+  refusesProduce(partition: Partition): ErrorCode {
+    if (partition.topic === OFFSETS_TOPIC) return ErrorCode.INVALID_TOPIC_EXCEPTION
+    if (this.logs.lacksSpace(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
+    return ErrorCode.NONE
+  }
+
+  /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */
+  autoCreateTopic(topic: string): Promise<number> | null {
+    if (!this.#config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
+    let creating = this.#creating.get(topic)
+    if (creating === undefined) {
+      creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))
+      this.#creating.set(topic, creating)
+    }
+    return creating
+  }
+}

@@ -1,0 +1,229 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import type { ReadResult } from '../log/log-types.ts'
+import type { Clock } from '../ports.ts'
+import type { Deadlines, Expirable } from './deadlines.ts'
+import type { FetchTarget } from './fetch-sessions.ts'
+import type { Partition } from './partition.ts'
+import type { Partitions } from './partitions.ts'
+import type { FetchWaiter } from './waits.ts'
+
+export interface FetchOptions {
+  readonly targets: readonly FetchTarget[]
+  readonly maxBytes: number
+  readonly minBytes: number
+  readonly maxWaitMs: number
+  readonly readCommitted: boolean
+}
+
+/** What is told about one partition. */
+export interface FetchedPartition {
+  readonly target: FetchTarget
+  /** Null when the target could not be resolved. */
+  readonly partition: Partition | null
+  errorCode: number
+  highWatermark: number
+  lastStableOffset: number
+  logStartOffset: number
+  /** Set when the client's last fetched epoch ended elsewhere (KIP-595): the client must truncate first. */
+  divergingEpoch: { readonly epoch: number; readonly endOffset: number } | null
+  buffers: readonly Buffer[]
+  sizeBytes: number
+  /** The offset after the last record returned. */
+  nextOffset: number
+}
+
+export interface FetchParts {
+  readonly partitions: Partitions
+  readonly deadlines: Deadlines
+  readonly clock: Clock
+}
+
+const NO_BUFFERS: readonly Buffer[] = []
+
+/**
+ * One Fetch: reads its partitions in order, and when that gives less than `minBytes`, parks until enough was
+ * written or `maxWaitMs` passed, then reads once more. An error of any partition answers at once.
+ */
+export class FetchOperation implements Expirable, FetchWaiter {
+  readonly #parts: FetchParts
+  readonly #options: FetchOptions
+  readonly #done: (results: FetchedPartition[]) => void
+  #results: FetchedPartition[] = []
+  #nextTarget = 0
+  #totalBytes = 0
+  #answerNow = false
+  #parkedAt: Partition[] = []
+  #missingBytes = 0
+  #rereadQueued = false
+  /** The disk answered inside the call to `read`. */
+  #readReturned = false
+  #insideRead = false
+
+  constructor(parts: FetchParts, options: FetchOptions, done: (results: FetchedPartition[]) => void) {
+    this.#parts = parts
+    this.#options = options
+    this.#done = done
+  }
+
+  start(): void {
+    this.#answerNow = this.#options.maxWaitMs <= 0 || this.#options.targets.length === 0
+    this.#readAll()
+  }
+
+  // ------------------------------------------------------------------------------------------------------ long poll
+
+  partitionAdvanced(bytes: number): void {
+    this.#missingBytes -= bytes
+    if (this.#missingBytes <= 0) this.#queueReread()
+  }
+
+  partitionChanged(): void {
+    this.#queueReread()
+  }
+
+  expired(): void {
+    this.#queueReread()
+  }
+
+  /** Several partitions of one fetch often advance in the same turn: all of them are read, once. */
+  #queueReread(): void {
+    if (this.#rereadQueued) return
+    this.#rereadQueued = true
+    this.#parts.clock.atEndOfTurn('submit', () => {
+      this.#unpark()
+      this.#answerNow = true
+      this.#readAll()
+    })
+  }
+
+  #park(): void {
+    this.#missingBytes = this.#options.minBytes - this.#totalBytes
+    for (const { partition, highWatermark } of this.#results) {
+      if (partition === null) continue
+      partition.addFetchWaiter(this)
+      this.#parkedAt.push(partition)
+      // It advanced while the disk was read: nobody will tell this waiter again.
+      if (partition.highWatermark !== highWatermark) this.#queueReread()
+    }
+    this.#results = []
+    this.#parts.deadlines.add(this, this.#options.maxWaitMs)
+  }
+
+  #unpark(): void {
+    this.#parts.deadlines.remove(this)
+    for (const partition of this.#parkedAt) partition.removeFetchWaiter(this)
+    this.#parkedAt = []
+  }
+
+  // -------------------------------------------------------------------------------------------------------- reading
+
+  #readAll(): void {
+    this.#results = []
+    this.#nextTarget = 0
+    this.#totalBytes = 0
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    const { targets } = this.#options
+    while (this.#nextTarget < targets.length) {
+      const target = targets[this.#nextTarget++]!
+      const result = this.#lookAt(target)
+      this.#results.push(result)
+      if (result.errorCode !== ErrorCode.NONE || result.divergingEpoch !== null) this.#answerNow = true
+      else if (!this.#read(result)) return
+    }
+    this.#finish()
+  }
+
+  /** Everything but the records. */
+  #lookAt(target: FetchTarget): FetchedPartition {
+    const byId = target.topicId !== ZERO_UUID
+    const name = byId ? this.#parts.partitions.topicName(target.topicId) : target.topic
+    const partition = name === undefined ? undefined : this.#parts.partitions.get(name, target.partition)
+    if (partition === undefined) {
+      const unknownId = byId && name === undefined
+      return refused(
+        target,
+        null,
+        unknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+      )
+    }
+    const errorCode = partition.errorCode || partition.checkLeaderEpoch(target.currentLeaderEpoch)
+    if (errorCode !== ErrorCode.NONE) return refused(target, partition, errorCode)
+    const { log } = partition
+    if (target.fetchOffset < log.logStartOffset || target.fetchOffset > log.logEndOffset) {
+      return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+    }
+    return {
+      target,
+      partition,
+      errorCode: ErrorCode.NONE,
+      highWatermark: partition.highWatermark,
+      lastStableOffset: partition.lastStableOffset,
+      logStartOffset: log.logStartOffset,
+      divergingEpoch: divergence(partition, target),
+      buffers: NO_BUFFERS,
+      sizeBytes: 0,
+      nextOffset: target.fetchOffset,
+    }
+  }
+
+  /** False: the disk answers later, and reading goes on from there. */
+  #read(result: FetchedPartition): boolean {
+    const { target, partition } = result
+    const upperOffset = this.#options.readCommitted ? result.lastStableOffset : result.highWatermark
+    const minOneBatch = this.#totalBytes === 0
+    const maxBytes = Math.min(target.partitionMaxBytes, this.#options.maxBytes - this.#totalBytes)
+    if (partition === null || target.fetchOffset >= upperOffset || (maxBytes <= 0 && !minOneBatch))
+      return true
+    this.#readReturned = false
+    this.#insideRead = true
+    partition.log.read(target.fetchOffset, Math.max(0, maxBytes), upperOffset, minOneBatch, this.#onRead)
+    this.#insideRead = false
+    return this.#readReturned
+  }
+
+  readonly #onRead = (read: ReadResult): void => {
+    const result = this.#results.at(-1)!
+    result.errorCode = read.errorCode
+    result.buffers = read.buffers
+    result.sizeBytes = read.sizeBytes
+    result.nextOffset = read.nextOffset
+    this.#totalBytes += read.sizeBytes
+    if (read.errorCode !== ErrorCode.NONE) this.#answerNow = true
+    this.#readReturned = true
+    if (!this.#insideRead) this.#readOn()
+  }
+
+  #finish(): void {
+    if (this.#answerNow || this.#totalBytes >= Math.min(this.#options.minBytes, this.#options.maxBytes)) {
+      this.#done(this.#results)
+    } else {
+      this.#park()
+    }
+  }
+}
+
+function refused(target: FetchTarget, partition: Partition | null, errorCode: number): FetchedPartition {
+  return {
+    target,
+    partition,
+    errorCode,
+    highWatermark: -1,
+    lastStableOffset: -1,
+    logStartOffset: -1,
+    divergingEpoch: null,
+    buffers: NO_BUFFERS,
+    sizeBytes: 0,
+    nextOffset: target.fetchOffset,
+  }
+}
+
+function divergence(partition: Partition, target: FetchTarget): FetchedPartition['divergingEpoch'] {
+  if (target.lastFetchedEpoch < 0) return null
+  const end = partition.log.epochs.endOffsetFor(target.lastFetchedEpoch, partition.log.logEndOffset)
+  if (end === null) return null
+  return end.epoch < target.lastFetchedEpoch || end.endOffset < target.fetchOffset ? end : null
+}

@@ -1,0 +1,68 @@
+import { ErrorCode, errorName } from '../../protocol/errors.ts'
+import { batchSizeBytes } from '../../protocol/records/record-batch.ts'
+import { SamsaError } from '../core/samsa-error.ts'
+import type { ReadResult } from '../log/log-types.ts'
+import { OFFSETS_TOPIC } from './broker.ts'
+import type { CoordinatorLog } from './group-coordinator.ts'
+import type { Partition } from './partition.ts'
+import type { Partitions } from './partitions.ts'
+
+const LOAD_BYTES = 1024 * 1024
+
+/** `__consumer_offsets` as the group coordinator sees it, over the partitions of this broker. */
+export class OffsetsLog implements CoordinatorLog {
+  readonly partitionCount: number
+  readonly #partitions: Partitions
+  readonly #ensureTopic: () => Promise<void>
+
+  constructor(partitionCount: number, partitions: Partitions, ensureTopic: () => Promise<void>) {
+    this.partitionCount = partitionCount
+    this.#partitions = partitions
+    this.#ensureTopic = ensureTopic
+  }
+
+  async ensureTopic(): Promise<void> {
+    if (!this.#partitions.hasTopic(OFFSETS_TOPIC)) await this.#ensureTopic()
+  }
+
+  append(index: number, batch: Buffer, done: (errorCode: number) => void): void {
+    const partition = this.#partitions.get(OFFSETS_TOPIC, index)
+    if (partition === undefined) {
+      done(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+      return
+    }
+    const { errorCode, lastOffset } = partition.append(batch)
+    if (errorCode !== ErrorCode.NONE) done(errorCode)
+    else partition.awaitAppended(lastOffset + 1, { appendSettled: (_tag, settled) => done(settled) }, 0)
+  }
+
+  async load(index: number, onBatch: (batch: Buffer) => void): Promise<void> {
+    const partition = this.#partitions.get(OFFSETS_TOPIC, index)
+    if (partition === undefined) return
+    let offset = partition.log.logStartOffset
+    while (offset < partition.highWatermark) {
+      const result = await read(partition, offset)
+      for (const buffer of result.buffers) eachBatch(buffer, onBatch)
+      if (result.nextOffset <= offset) return
+      offset = result.nextOffset
+    }
+  }
+}
+
+function eachBatch(buffer: Buffer, onBatch: (batch: Buffer) => void): void {
+  let at = 0
+  while (at < buffer.length) {
+    const end = at + batchSizeBytes(buffer, at)
+    onBatch(buffer.subarray(at, end))
+    at = end
+  }
+}
+
+function read(partition: Partition, offset: number): Promise<ReadResult> {
+  return new Promise((resolve, reject) => {
+    partition.log.read(offset, LOAD_BYTES, partition.highWatermark, true, (result) => {
+      if (result.errorCode === ErrorCode.NONE) resolve(result)
+      else reject(new SamsaError('SAMSA_DISK_IO', `cannot read ${OFFSETS_TOPIC}-${partition.index}: ${errorName(result.errorCode)}`))
+    })
+  })
+}

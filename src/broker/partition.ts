@@ -1,0 +1,122 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import type { Log } from '../log/log.ts'
+import type { AppendResult } from '../log/log-types.ts'
+import { AppendWaits, type AppendWaiter, type FetchWaiter } from './waits.ts'
+
+/**
+ * One partition this broker leads: where its log, its high watermark and those who wait for either meet.
+ *
+ * With one replica the in-sync set is the leader alone, so the high watermark is the end of what the log has
+ * written under the flush mode's promise.
+ */
+export class Partition {
+  readonly topic: string
+  readonly topicId: string
+  readonly index: number
+  readonly log: Log
+  readonly #appendWaits = new AppendWaits()
+  readonly #fetchWaits = new Set<FetchWaiter>()
+  #leaderEpoch: number
+  #highWatermark: number
+  /** Bytes appended and bytes of them below the high watermark, counted since the partition opened. */
+  #appendedBytes = 0
+  #advancedBytes = 0
+  #removed = false
+
+  constructor(topic: string, topicId: string, index: number, leaderEpoch: number, log: Log) {
+    this.topic = topic
+    this.topicId = topicId
+    this.index = index
+    this.log = log
+    this.#leaderEpoch = leaderEpoch
+    this.#highWatermark = log.writtenEndOffset
+  }
+
+  get leaderEpoch(): number {
+    return this.#leaderEpoch
+  }
+
+  get highWatermark(): number {
+    return this.#highWatermark
+  }
+
+  /** Where a read_committed reader must stop: below the first open transaction. */
+  get lastStableOffset(): number {
+    const firstOpen = this.log.firstOpenTransactionOffset
+    return firstOpen < 0 ? this.#highWatermark : Math.min(this.#highWatermark, firstOpen)
+  }
+
+  /** Error code of the partition as a whole, 0 when it serves. */
+  get errorCode(): number {
+    if (this.#removed) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    return this.log.failed ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.NONE
+  }
+
+  /** KIP-320: `currentLeaderEpoch` is what the client believes, -1 when it does not say. */
+  checkLeaderEpoch(currentLeaderEpoch: number): number {
+    if (currentLeaderEpoch < 0 || currentLeaderEpoch === this.#leaderEpoch) return ErrorCode.NONE
+    return currentLeaderEpoch < this.#leaderEpoch
+      ? ErrorCode.FENCED_LEADER_EPOCH
+      : ErrorCode.UNKNOWN_LEADER_EPOCH
+  }
+
+  /** Appends one validated batch, which belongs to the log from here on unless it is a duplicate or refused. */
+  append(batch: Buffer): AppendResult {
+    const sizeBytes = batch.length
+    const result = this.log.append(batch, this.#leaderEpoch)
+    if (result.errorCode === ErrorCode.NONE && !result.duplicate) this.#appendedBytes += sizeBytes
+    return result
+  }
+
+  /** Calls the waiter once everything below `endOffset` is safe; at once when it already is. */
+  awaitAppended(endOffset: number, waiter: AppendWaiter, tag: number): void {
+    if (endOffset <= this.#highWatermark) waiter.appendSettled(tag, ErrorCode.NONE)
+    else if (this.errorCode !== ErrorCode.NONE) waiter.appendSettled(tag, this.errorCode)
+    else this.#appendWaits.add(endOffset, waiter, tag)
+  }
+
+  addFetchWaiter(waiter: FetchWaiter): void {
+    this.#fetchWaits.add(waiter)
+  }
+
+  removeFetchWaiter(waiter: FetchWaiter): void {
+    this.#fetchWaits.delete(waiter)
+  }
+
+  /** The log has written everything below `endOffset`. */
+  written(endOffset: number): void {
+    if (endOffset <= this.#highWatermark) return
+    this.#highWatermark = endOffset
+    const bytes = this.#appendedBytes - this.#advancedBytes
+    this.#advancedBytes = this.#appendedBytes
+    this.#appendWaits.reached(endOffset)
+    for (const waiter of this.#fetchWaits) waiter.partitionAdvanced(bytes)
+  }
+
+  /** The log failed: nothing that waits can be promised any more. */
+  failed(): void {
+    this.#appendWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.#wakeFetches()
+  }
+
+  /** The topic was deleted. */
+  removed(): void {
+    this.#removed = true
+    this.#appendWaits.fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    this.#wakeFetches()
+  }
+
+  /** DeleteRecords: moves the log start to `offset` (-1: the high watermark). */
+  deleteRecordsBefore(offset: number): number {
+    const target = offset === -1 ? this.#highWatermark : offset
+    if (target < this.log.logStartOffset || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
+    this.log.deleteRecordsBefore(target)
+    return ErrorCode.NONE
+  }
+
+  #wakeFetches(): void {
+    const waiting = [...this.#fetchWaits]
+    this.#fetchWaits.clear()
+    for (const waiter of waiting) waiter.partitionChanged()
+  }
+}

@@ -1,0 +1,56 @@
+import type { Partition } from './partition.ts'
+
+/** The partitions this broker leads, by topic name and by topic id. */
+export class Partitions {
+  readonly #byTopic = new Map<string, Map<number, Partition>>()
+  readonly #topicById = new Map<string, string>()
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  get(topic: string, index: number): Partition | undefined {
+    return this.#byTopic.get(topic)?.get(index)
+  }
+
+  /** Name of the topic with this id, when it has partitions here. */
+  topicName(topicId: string): string | undefined {
+    return this.#topicById.get(topicId)
+  }
+
+  hasTopic(topic: string): boolean {
+    return this.#byTopic.has(topic)
+  }
+
+  ofTopic(topic: string): Iterable<Partition> {
+    return this.#byTopic.get(topic)?.values() ?? []
+  }
+
+  *all(): Generator<Partition> {
+    for (const partitions of this.#byTopic.values()) yield* partitions.values()
+  }
+
+  add(partition: Partition): void {
+    let partitions = this.#byTopic.get(partition.topic)
+    if (partitions === undefined) {
+      partitions = new Map()
+      this.#byTopic.set(partition.topic, partitions)
+      this.#topicById.set(partition.topicId, partition.topic)
+    }
+    if (!partitions.has(partition.index)) this.#count += 1
+    partitions.set(partition.index, partition)
+  }
+
+  /** Takes a topic out and tells everybody who waits at its partitions. */
+  removeTopic(topic: string): void {
+    const partitions = this.#byTopic.get(topic)
+    if (partitions === undefined) return
+    this.#byTopic.delete(topic)
+    this.#count -= partitions.size
+    for (const partition of partitions.values()) {
+      this.#topicById.delete(partition.topicId)
+      partition.removed()
+    }
+  }
+}

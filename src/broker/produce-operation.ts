@@ -1,0 +1,163 @@
+import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
+import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
+import { validateProduceBatch } from '../log/validate.ts'
+import type { Broker } from './broker.ts'
+import type { Expirable } from './deadlines.ts'
+import type { Partition } from './partition.ts'
+import type { AppendWaiter } from './waits.ts'
+
+/** What Produce answers for one partition, in the shape of the response. */
+export interface ProducedPartition {
+  readonly index: number
+  errorCode: number
+  baseOffset: number
+  logAppendTimeMs: number
+  logStartOffset: number
+  recordErrors: readonly RecordError[]
+  errorMessage: string | null
+  /** Settled: an error, or safe under the partition's promise. */
+  settled: boolean
+}
+
+interface RecordError {
+  readonly batchIndex: number
+  readonly batchIndexErrorMessage: string | null
+}
+
+const NO_RECORD_ERRORS: readonly RecordError[] = []
+
+/** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
+export class ProduceOperation implements AppendWaiter, Expirable {
+  readonly #broker: Broker
+  readonly #request: ProduceRequest
+  readonly #apiVersion: number
+  readonly #refusal: ErrorCode
+  readonly #done: (partitions: readonly ProducedPartition[]) => void
+  readonly #partitions: ProducedPartition[] = []
+  #unsettled = 0
+  #started = false
+  #answered = false
+
+  constructor(
+    broker: Broker,
+    request: ProduceRequest,
+    apiVersion: number,
+    refusal: ErrorCode,
+    done: (partitions: readonly ProducedPartition[]) => void,
+  ) {
+    this.#broker = broker
+    this.#request = request
+    this.#apiVersion = apiVersion
+    this.#refusal = refusal
+    this.#done = done
+  }
+
+  start(): void {
+    for (const topic of this.#request.topicData) {
+      for (const { index, records } of topic.partitionData) {
+        const result = unsettled(index)
+        const tag = this.#partitions.push(result) - 1
+        this.#unsettled += 1
+        if (this.#refusal !== ErrorCode.NONE) this.#refuse(tag, this.#refusal, null)
+        else this.#append(tag, topic.name, index, records)
+      }
+    }
+    this.#started = true
+    if (this.#unsettled === 0) this.#answer()
+    else if (this.#request.acks === -1) this.#broker.deadlines.add(this, this.#request.timeoutMs)
+  }
+
+  appendSettled(tag: number, errorCode: number): void {
+    const result = this.#partitions[tag]!
+    if (result.settled) return
+    result.settled = true
+    if (errorCode !== ErrorCode.NONE) fail(result, errorCode, null)
+    this.#unsettled -= 1
+    if (this.#unsettled === 0 && this.#started) this.#answer()
+  }
+
+  expired(): void {
+    for (const result of this.#partitions) {
+      if (result.settled) continue
+      result.settled = true
+      fail(result, ErrorCode.REQUEST_TIMED_OUT, null)
+    }
+    this.#answer()
+  }
+
+  #append(tag: number, topic: string, index: number, records: Buffer | null): void {
+    const partition = this.#broker.partitions.get(topic, index)
+    if (partition === undefined) this.#appendToMissing(tag, topic, index, records)
+    else this.#appendTo(tag, partition, records)
+  }
+
+  #appendTo(tag: number, partition: Partition, records: Buffer | null): void {
+    const refusal = this.#broker.refusesProduce(partition)
+    if (refusal !== ErrorCode.NONE) return this.#refuse(tag, refusal, null)
+    const problem = validateProduceBatch(
+      records,
+      partition.log.config,
+      this.#broker.clock.nowMs(),
+      this.#apiVersion,
+    )
+    const result = this.#partitions[tag]!
+    if (problem !== null) {
+      result.recordErrors = problem.recordErrors
+      return this.#refuse(tag, problem.errorCode, problem.message)
+    }
+    const appended = partition.append(records!)
+    if (appended.errorCode !== ErrorCode.NONE)
+      return this.#refuse(tag, appended.errorCode, appended.errorMessage)
+    result.baseOffset = appended.baseOffset
+    result.logAppendTimeMs = appended.logAppendTimeMs
+    result.logStartOffset = partition.log.logStartOffset
+    if (this.#request.acks === 0) this.appendSettled(tag, ErrorCode.NONE)
+    else partition.awaitAppended(appended.lastOffset + 1, this, tag)
+  }
+
+  /** Auto-creation: the topic has its leader when the promise resolves, and the append goes on from there. */
+  #appendToMissing(tag: number, topic: string, index: number, records: Buffer | null): void {
+    const created = this.#broker.autoCreateTopic(topic)
+    if (created === null) return this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+    void created.then((errorCode) => {
+      if (this.#partitions[tag]!.settled) return
+      const partition = this.#broker.partitions.get(topic, index)
+      if (partition !== undefined) this.#appendTo(tag, partition, records)
+      else this.#refuse(tag, errorCode || ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+    })
+  }
+
+  #refuse(tag: number, errorCode: number, message: string | null): void {
+    fail(this.#partitions[tag]!, errorCode, message)
+    this.appendSettled(tag, ErrorCode.NONE)
+  }
+
+  #answer(): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#broker.deadlines.remove(this)
+    this.#broker.topicMetrics.produced(this.#request, this.#partitions)
+    this.#done(this.#partitions)
+  }
+}
+
+function unsettled(index: number): ProducedPartition {
+  return {
+    index,
+    errorCode: ErrorCode.NONE,
+    baseOffset: -1,
+    logAppendTimeMs: -1,
+    logStartOffset: -1,
+    recordErrors: NO_RECORD_ERRORS,
+    errorMessage: null,
+    settled: false,
+  }
+}
+
+function fail(result: ProducedPartition, errorCode: number, message: string | null): void {
+  result.errorCode = errorCode
+  result.baseOffset = -1
+  result.logAppendTimeMs = -1
+  result.logStartOffset = -1
+  result.errorMessage = message ?? errorMessage(errorCode)
+}

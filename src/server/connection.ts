@@ -1,0 +1,352 @@
+import { ApiKey, apiName } from '../../protocol/keys.ts'
+import { ProtocolError } from '../../protocol/protocol-error.ts'
+import type { Api } from '../api/handler.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
+import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
+import { FrameAssembler, SIZE_PREFIX_BYTES } from './frame-assembler.ts'
+import type { BudgetWaiter } from './memory-budget.ts'
+import { RequestSlot, type SlotOwner } from './request-slot.ts'
+import type { ServerShared } from './server-shared.ts'
+
+/** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
+const MAX_BEGUN_PER_TURN = 256
+/** A request without records has no reason to be larger (the largest are assignments of large groups). */
+const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
+/** An answer of which the client has not taken a single byte for this long closes the connection. */
+const UNREAD_ANSWER_DEADLINE_MS = 60_000
+const API_KEY_END = SIZE_PREFIX_BYTES + 2
+/** Key, version and correlation id: what the shortest request header holds. */
+const MIN_REQUEST_BYTES = 8
+
+const PAUSED_FOR_BUDGET = 1
+const PAUSED_FOR_ORDER = 2
+
+/**
+ * One client connection: bytes to frames, frames to requests, answers back in the order of the requests.
+ *
+ * Produce requests are pipelined. Every other request begins when all earlier ones are answered, as in Kafka, where
+ * a connection has one request in work at a time. What cannot begin yet is held as bytes and reading stops, so a
+ * client that sends without reading costs a bounded amount of memory.
+ */
+export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
+  readonly broker: Broker
+  readonly listenerName: string
+  readonly clientAddress: Address
+  readonly advertised: Address
+  readonly #shared: ServerShared
+  readonly #connection: Connection
+  readonly #logger: Logger
+  readonly #assembler = new FrameAssembler()
+  /** Requests in work, oldest first. Invariant: answered slots at the head are written and removed at once. */
+  readonly #slots: RequestSlot[] = []
+  #unpipelined = 0
+  #held: Buffer[] = []
+  #pausedFor = 0
+  #reservedBytes = 0
+  #begunThisTurn = 0
+  #parsing = false
+  #closed = false
+  #lastActiveMs: number
+  /** When the first byte of an incomplete frame came; Infinity without one. */
+  #partialSinceMs = Infinity
+  /** What the last sweep saw waiting for the client to read, and since when that has not changed. */
+  #unsentSeenBytes = 0
+  #unsentSinceMs = 0
+
+  get apis(): ReadonlyMap<number, Api> {
+    return this.#shared.apis
+  }
+
+  constructor(shared: ServerShared, connection: Connection, listenerName: string, advertised: Address) {
+    this.#shared = shared
+    this.#connection = connection
+    this.#logger = shared.logger
+    this.broker = shared.broker
+    this.listenerName = listenerName
+    this.clientAddress = connection.remote
+    this.advertised = advertised
+    this.#lastActiveMs = shared.clock.monotonicMs()
+  }
+
+  /** No request in work and none held back. */
+  get idle(): boolean {
+    return this.#slots.length === 0 && this.#held.length === 0
+  }
+
+  /** Closes the connection when one of its deadlines has passed; called about once a second. */
+  sweep(nowMs: number): void {
+    const { unsentBytes } = this.#connection
+    if (unsentBytes === 0 || unsentBytes !== this.#unsentSeenBytes) {
+      this.#unsentSeenBytes = unsentBytes
+      this.#unsentSinceMs = nowMs
+    }
+    if (nowMs - this.#partialSinceMs > this.#shared.config['samsa.request.timeout.ms']) {
+      this.abort('request did not arrive completely in time', {
+        receivedBytes: this.#assembler.receivedBytes,
+      })
+    } else if (nowMs - this.#unsentSinceMs > UNREAD_ANSWER_DEADLINE_MS) {
+      this.abort('client does not read its answers', { unsentBytes })
+    } else if (
+      this.idle &&
+      unsentBytes === 0 &&
+      nowMs - this.#lastActiveMs > this.#shared.config['connections.max.idle.ms']
+    ) {
+      this.#logger.debug(this.#who(), 'connection closed: idle')
+      this.#connection.end()
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------ receiving
+
+  bytes(slab: Buffer, start: number, end: number): void {
+    if (this.#closed) return
+    this.#lastActiveMs = this.#shared.clock.monotonicMs()
+    this.#reservedBytes += end - start
+    if (!this.#shared.budget.reserve(end - start, this)) {
+      this.#pause(PAUSED_FOR_BUDGET)
+      this.#hold(slab, start, end)
+      return
+    }
+    if (this.#held.length > 0) this.#hold(slab, start, end)
+    else this.#parse(slab, start, end, false)
+  }
+
+  drained(): void {
+    this.#continue()
+  }
+
+  closed(reason: CloseReason): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#held = []
+    this.#shared.budget.settle(this)
+    this.#shared.budget.release(this.#reservedBytes)
+    this.#reservedBytes = 0
+    this.#shared.connectionClosed(this, reason)
+  }
+
+  budgetAvailable(): void {
+    this.#resume(PAUSED_FOR_BUDGET)
+    this.#continue()
+  }
+
+  /** Closes the connection at once and says why. */
+  abort(reason: string, fields: LogFields = {}): void {
+    if (this.#closed) return
+    this.#shared.refusals.warn({ ...this.#who(), ...fields }, `connection closed: ${reason}`)
+    this.#connection.destroy()
+    this.closed('destroyed')
+  }
+
+  /** The broker stops: sends what is queued, then closes. */
+  end(): void {
+    this.#connection.end()
+  }
+
+  /**
+   * Takes whole frames from [start, end). `owned`: the bytes stay where they are, so requests may be views of them;
+   * a slab's bytes are copied, once, for the request that keeps them.
+   */
+  #parse(buffer: Buffer, start: number, end: number, owned: boolean): void {
+    this.#parsing = true
+    let at = start
+    while (at < end && !this.#closed) {
+      if (this.#held.length > 0) {
+        this.#hold(buffer, at, end)
+        break
+      }
+      if (!this.#assembler.idle) {
+        at += this.#assembler.take(buffer, at, end)
+        if (this.#assembledSizeAcceptable() && this.#assembler.complete) this.#beginAssembled()
+        continue
+      }
+      const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_PREFIX_BYTES + buffer.readInt32BE(at)
+      if (frameEnd > end) {
+        this.#partialSinceMs = this.#shared.clock.monotonicMs()
+        at += this.#assembler.take(buffer, at, end)
+        continue
+      }
+      const apiKey = buffer.readInt16BE(at + SIZE_PREFIX_BYTES)
+      if (!this.#sizeAcceptable(frameEnd - at - SIZE_PREFIX_BYTES, apiKey)) break
+      if (!this.#mayBegin(apiKey)) {
+        this.#hold(buffer, at, end)
+        break
+      }
+      if (owned) this.#begin(buffer, at, frameEnd)
+      else this.#beginCopy(buffer, at, frameEnd, apiKey)
+      at = frameEnd
+    }
+    this.#parsing = false
+  }
+
+  #beginAssembled(): void {
+    const frame = this.#assembler.release()
+    this.#partialSinceMs = Infinity
+    this.#shared.budget.settle(this)
+    if (this.#mayBegin(frame.readInt16BE(SIZE_PREFIX_BYTES))) {
+      this.#begin(frame, 0, frame.length)
+    } else {
+      this.#held.push(frame)
+      this.#pause(PAUSED_FOR_ORDER)
+    }
+  }
+
+  #beginCopy(slab: Buffer, start: number, end: number, apiKey: number): void {
+    const length = end - start
+    const frame = apiKey === ApiKey.Produce ? this.#shared.arena.take(length) : Buffer.allocUnsafe(length)
+    slab.copy(frame, 0, start, end)
+    this.#begin(frame, 0, length)
+  }
+
+  #assembledSizeAcceptable(): boolean {
+    const { totalBytes, receivedBytes } = this.#assembler
+    if (totalBytes < 0) return true
+    const apiKey = receivedBytes >= API_KEY_END ? this.#assembler.peek().readInt16BE(SIZE_PREFIX_BYTES) : null
+    return this.#sizeAcceptable(totalBytes - SIZE_PREFIX_BYTES, apiKey)
+  }
+
+  #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {
+    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > this.#shared.config['socket.request.max.bytes']) {
+      this.abort('size of the request out of range', {
+        sizeBytes,
+        maxBytes: this.#shared.config['socket.request.max.bytes'],
+      })
+      return false
+    }
+    if (apiKey !== null && apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES) {
+      this.abort('request too large for its API', { sizeBytes, api: apiName(apiKey) })
+      return false
+    }
+    return true
+  }
+
+  // ------------------------------------------------------------------------------------------------- requests begin
+
+  #mayBegin(apiKey: number): boolean {
+    if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
+    if (this.#connection.unsentBytes > this.#shared.config['samsa.response.max.bytes']) return false
+    if (this.#slots.length === 0) return true
+    const pipelined = this.#shared.apis.get(apiKey)?.pipelined ?? false
+    return (
+      pipelined && this.#unpipelined === 0 && this.#slots.length < this.#shared.config['queued.max.requests']
+    )
+  }
+
+  /** [start, end) is one frame with its size prefix, in memory that belongs to the request from here on. */
+  #begin(frame: Buffer, start: number, end: number): void {
+    let request
+    try {
+      request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_PREFIX_BYTES, end)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.abort(error.message, describeFrame(frame, start))
+      return
+    }
+    if (this.#begunThisTurn++ === 0) {
+      this.#shared.clock.atEndOfTurn('reply', () => this.#turnEnds())
+    }
+    const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
+    this.#slots.push(slot)
+    if (!slot.api.pipelined) this.#unpipelined += 1
+    if (request.body === UNSUPPORTED_VERSION) {
+      this.#finish(slot, encodeUnsupportedApiVersions(this.#shared.writer, slot.api, slot.correlationId))
+      return
+    }
+    try {
+      slot.api.handle(request.body, slot, (response) => slot.respond(response))
+    } catch (error) {
+      slot.fail(error)
+    }
+  }
+
+  #turnEnds(): void {
+    const more = this.#begunThisTurn >= MAX_BEGUN_PER_TURN
+    this.#begunThisTurn = 0
+    // Held requests go on in the next turn, after the other connections had theirs.
+    if (more) this.#shared.clock.after(0, () => this.#continue())
+  }
+
+  // --------------------------------------------------------------------------------------------------- answers leave
+
+  completed(slot: RequestSlot, response: unknown): void {
+    if (this.#closed) return
+    this.#shared.requestMetrics.observe(slot, this.#shared.clock.monotonicMs() - slot.startedMs)
+    if (response === null) {
+      this.#finish(slot, null)
+      return
+    }
+    try {
+      this.#finish(slot, encodeResponse(this.#shared.writer, slot, response))
+    } catch (error) {
+      this.failed(slot, error)
+    }
+  }
+
+  refused(slot: RequestSlot, reason: string): void {
+    this.abort(reason, { api: slot.api.name, version: slot.apiVersion, clientId: slot.clientId })
+  }
+
+  failed(slot: RequestSlot, error: unknown): void {
+    this.#logger.error(
+      { ...this.#who(), api: slot.api.name, version: slot.apiVersion, clientId: slot.clientId, err: error },
+      'request failed unexpectedly, connection closed',
+    )
+    this.abort('request failed unexpectedly')
+  }
+
+  #finish(slot: RequestSlot, chunks: readonly Buffer[] | null): void {
+    slot.chunks = chunks
+    while (this.#slots.length > 0) {
+      const head = this.#slots[0]!
+      if (head.chunks === undefined) break
+      this.#slots.shift()
+      if (!head.api.pipelined) this.#unpipelined -= 1
+      this.#reservedBytes -= head.frameBytes
+      this.#shared.budget.release(head.frameBytes)
+      if (head.chunks !== null) this.#connection.write(head.chunks)
+    }
+    this.#lastActiveMs = this.#shared.clock.monotonicMs()
+    this.#continue()
+  }
+
+  // ------------------------------------------------------------------------------------------------- held back bytes
+
+  #hold(buffer: Buffer, start: number, end: number): void {
+    this.#held.push(Buffer.from(buffer.subarray(start, end)))
+    this.#pause(PAUSED_FOR_ORDER)
+  }
+
+  /** Begins as many held requests as may begin now. */
+  #continue(): void {
+    if (this.#parsing || this.#closed || this.#pausedFor & PAUSED_FOR_BUDGET || this.#held.length === 0)
+      return
+    const held = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held)
+    this.#held = []
+    this.#parse(held, 0, held.length, true)
+    if (this.#held.length === 0) this.#resume(PAUSED_FOR_ORDER)
+  }
+
+  #pause(reason: number): void {
+    if (this.#pausedFor === 0) this.#connection.pause()
+    this.#pausedFor |= reason
+  }
+
+  #resume(reason: number): void {
+    if (this.#pausedFor === 0) return
+    this.#pausedFor &= ~reason
+    if (this.#pausedFor === 0 && !this.#closed) this.#connection.resume()
+  }
+
+  #who(): LogFields {
+    return { client: `${this.clientAddress.host}:${this.clientAddress.port}`, listener: this.listenerName }
+  }
+}
+
+function describeFrame(frame: Buffer, start: number): LogFields {
+  if (frame.length < start + SIZE_PREFIX_BYTES + 4) return {}
+  return {
+    api: apiName(frame.readInt16BE(start + SIZE_PREFIX_BYTES)),
+    version: frame.readInt16BE(start + SIZE_PREFIX_BYTES + 2),
+  }
+}

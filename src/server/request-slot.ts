@@ -1,0 +1,83 @@
+import type { Api, RequestContext } from '../api/handler.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { Address } from '../ports.ts'
+
+/** What a slot needs of the connection it belongs to. */
+export interface SlotOwner {
+  readonly broker: Broker
+  readonly apis: ReadonlyMap<number, Api>
+  readonly listenerName: string
+  readonly clientAddress: Address
+  readonly advertised: Address
+  completed(slot: RequestSlot, response: unknown): void
+  refused(slot: RequestSlot, reason: string): void
+  failed(slot: RequestSlot, error: unknown): void
+}
+
+/** One request from its arrival to its answer, in the order of arrival. It is also what its handler sees of it. */
+export class RequestSlot implements RequestContext {
+  readonly api: Api
+  readonly apiVersion: number
+  readonly correlationId: number
+  readonly clientId: string | null
+  /** Bytes reserved from the memory budget until the answer is written. */
+  readonly frameBytes: number
+  readonly startedMs: number
+  readonly #owner: SlotOwner
+  #answered = false
+  /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
+  chunks: readonly Buffer[] | null | undefined
+
+  constructor(
+    owner: SlotOwner,
+    request: { api: Api; apiVersion: number; correlationId: number; clientId: string | null },
+    frameBytes: number,
+    startedMs: number,
+  ) {
+    this.#owner = owner
+    this.api = request.api
+    this.apiVersion = request.apiVersion
+    this.correlationId = request.correlationId
+    this.clientId = request.clientId
+    this.frameBytes = frameBytes
+    this.startedMs = startedMs
+  }
+
+  get broker(): Broker {
+    return this.#owner.broker
+  }
+
+  get apis(): ReadonlyMap<number, Api> {
+    return this.#owner.apis
+  }
+
+  get clientAddress(): Address {
+    return this.#owner.clientAddress
+  }
+
+  get advertised(): Address {
+    return this.#owner.advertised
+  }
+
+  get listenerName(): string {
+    return this.#owner.listenerName
+  }
+
+  respond(response: unknown): void {
+    if (this.#answered) throw new Error(`${this.api.name} answered twice`)
+    this.#answered = true
+    this.#owner.completed(this, response)
+  }
+
+  refuse(reason: string): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#owner.refused(this, reason)
+  }
+
+  fail(error: unknown): void {
+    if (this.#answered) return
+    this.#answered = true
+    this.#owner.failed(this, error)
+  }
+}

@@ -1,0 +1,29 @@
+import type { Reader } from '../../protocol/reader.ts'
+import type { Writer } from '../../protocol/writer.ts'
+import type { Api } from '../api/handler.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { Clock, CloseReason, Logger } from '../ports.ts'
+import type { ClientConnection } from './connection.ts'
+import type { FrameArena } from './frame-arena.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import type { RateLimitedLog } from './rate-limited-log.ts'
+import type { RequestMetrics } from './request-metrics.ts'
+
+/** What the connections of a server have in common. */
+export interface ServerShared {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly logger: Logger
+  /** For lines that a hostile client can cause at will. */
+  readonly refusals: RateLimitedLog
+  readonly budget: MemoryBudget
+  readonly arena: FrameArena
+  readonly apis: ReadonlyMap<number, Api>
+  /** Decoding and encoding are synchronous: one of each serves all connections. */
+  readonly reader: Reader
+  readonly writer: Writer
+  readonly requestMetrics: RequestMetrics
+  readonly config: BrokerConfig
+  connectionClosed(connection: ClientConnection, reason: CloseReason): void
+}

@@ -1,0 +1,194 @@
+import { Reader } from '../../protocol/reader.ts'
+import { Writer } from '../../protocol/writer.ts'
+import { apis } from '../api/table.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { ListenerEndpoint } from '../core/config/listeners.ts'
+import { SamsaError } from '../core/samsa-error.ts'
+import type { Address, Clock, CloseReason, Connection, Listener, Timer, World } from '../ports.ts'
+import { ClientConnection } from './connection.ts'
+import { FrameArena } from './frame-arena.ts'
+import { MemoryBudget } from './memory-budget.ts'
+import { RateLimitedLog } from './rate-limited-log.ts'
+import { RequestMetrics } from './request-metrics.ts'
+import type { ServerShared } from './server-shared.ts'
+
+/** How often the deadlines of connections are looked at. */
+const SWEEP_INTERVAL_MS = 1_000
+/** IPv6 and IPv4 alike where the system has both. */
+const EVERY_INTERFACE = '::'
+const EVERY_IPV4_INTERFACE = '0.0.0.0'
+const NO_IPV6: ReadonlySet<string> = new Set(['EAFNOSUPPORT', 'EADDRNOTAVAIL'])
+
+/** The listeners of a broker and the connections they accepted. */
+export class Server implements ServerShared {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly logger
+  readonly refusals: RateLimitedLog
+  readonly budget: MemoryBudget
+  readonly arena = new FrameArena()
+  readonly apis = apis
+  readonly reader = new Reader(Buffer.alloc(0))
+  readonly writer = new Writer()
+  readonly requestMetrics: RequestMetrics
+  readonly #world: World
+  readonly #listeners = new Map<string, Listener>()
+  readonly #connections = new Set<ClientConnection>()
+  readonly #connectionsPerIp = new Map<string, number>()
+  #sweepTimer: Timer | null = null
+  #whenEmpty: (() => void) | null = null
+
+  constructor(world: World, broker: Broker) {
+    this.#world = world
+    this.broker = broker
+    this.clock = world.clock
+    this.logger = world.logger
+    this.refusals = new RateLimitedLog(world.logger, world.clock)
+    this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']))
+    this.requestMetrics = new RequestMetrics(world.metrics)
+    world.metrics.gauge(
+      'kafka_server_socketservermetrics_connection_count',
+      'Open client connections.',
+      () => [{ value: this.#connections.size }],
+    )
+    world.metrics.gauge('kafka_network_memorypoolused', 'Bytes of requests in memory.', () => [
+      { value: this.budget.usedBytes },
+    ])
+  }
+
+  get config(): BrokerConfig {
+    return this.broker.config
+  }
+
+  /** Opens every listener; on the first failure closes those that opened and rejects with SAMSA_LISTEN. */
+  async start(): Promise<void> {
+    for (const endpoint of this.config.endpoints) {
+      try {
+        this.#listeners.set(endpoint.name, await this.#listen(endpoint))
+      } catch (error) {
+        await this.#closeListeners()
+        throw new SamsaError('SAMSA_LISTEN', explainListen(endpoint, codeOf(error)), error)
+      }
+    }
+    this.#sweep()
+  }
+
+  async #listen(endpoint: ListenerEndpoint): Promise<Listener> {
+    const { host, port } = endpoint
+    const { network } = this.#world
+    const accept = (connection: Connection): ClientConnection | null => this.#accept(connection, endpoint)
+    if (host !== '') return await network.listen({ host, port }, accept)
+    try {
+      return await network.listen({ host: EVERY_INTERFACE, port }, accept)
+    } catch (error) {
+      if (!NO_IPV6.has(codeOf(error))) throw error
+      return await network.listen({ host: EVERY_IPV4_INTERFACE, port }, accept)
+    }
+  }
+
+  /** Where each listener really listens (a port of 0 has become a number). */
+  get addresses(): ReadonlyMap<string, Address> {
+    return new Map([...this.#listeners].map(([name, listener]) => [name, listener.address]))
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  /** Stops accepting, lets answers under way leave, and closes what is still open after `drainMs`. */
+  async stop(drainMs: number): Promise<void> {
+    this.#sweepTimer?.cancel()
+    await this.#closeListeners()
+    for (const connection of this.#connections) connection.end()
+    if (this.#connections.size === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = this.clock.after(drainMs, () => {
+        for (const connection of this.#connections) connection.abort('broker stops')
+        resolve()
+      })
+      this.#whenEmpty = () => {
+        timer.cancel()
+        resolve()
+      }
+      if (this.#connections.size === 0) this.#whenEmpty()
+    })
+  }
+
+  connectionClosed(connection: ClientConnection, reason: CloseReason): void {
+    if (!this.#connections.delete(connection)) return
+    const { host } = connection.clientAddress
+    const left = (this.#connectionsPerIp.get(host) ?? 1) - 1
+    if (left === 0) this.#connectionsPerIp.delete(host)
+    else this.#connectionsPerIp.set(host, left)
+    this.logger.debug({ client: host, reason }, 'connection closed')
+    if (this.#connections.size === 0) this.#whenEmpty?.()
+  }
+
+  #accept(connection: Connection, endpoint: ListenerEndpoint): ClientConnection | null {
+    const { host } = connection.remote
+    const fromSameIp = this.#connectionsPerIp.get(host) ?? 0
+    const refusal = this.#refusal(host, fromSameIp)
+    if (refusal !== null) {
+      this.refusals.warn({ client: host, listener: endpoint.name }, `connection refused: ${refusal}`)
+      return null
+    }
+    this.#connectionsPerIp.set(host, fromSameIp + 1)
+    const client = new ClientConnection(
+      this,
+      connection,
+      endpoint.name,
+      advertisedAddress(endpoint, connection),
+    )
+    this.#connections.add(client)
+    return client
+  }
+
+  /** The configuration key whose limit is reached, or null. */
+  #refusal(host: string, fromSameIp: number): string | null {
+    const perIp = this.config.connectionOverrides.get(host) ?? this.config['max.connections.per.ip']
+    if (this.#connections.size >= this.config['max.connections']) return 'max.connections'
+    return fromSameIp >= perIp ? 'max.connections.per.ip' : null
+  }
+
+  #sweep(): void {
+    const nowMs = this.clock.monotonicMs()
+    for (const connection of this.#connections) connection.sweep(nowMs)
+    this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
+  }
+
+  async #closeListeners(): Promise<void> {
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.close()))
+    this.#listeners.clear()
+  }
+}
+
+/** Explicit `advertised.listeners` win; otherwise clients are told the address they reached. */
+function advertisedAddress(endpoint: ListenerEndpoint, connection: Connection): Address {
+  const { advertised } = endpoint
+  if (advertised === null) return connection.local
+  return advertised.host === '' ? { host: connection.local.host, port: advertised.port } : advertised
+}
+
+function budgetBytes(configured: number): number {
+  return configured < 0 ? Infinity : configured
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
+
+function explainListen({ name, host, port }: ListenerEndpoint, code: string): string {
+  const where = `listener ${name} cannot listen on ${host || '*'}:${port}`
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${where}: another process uses the port. Choose another one with listeners=${name}://${host}:PORT`
+    case 'EACCES':
+      return `${where}: not permitted. Ports below 1024 need privileges`
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `${where}: this machine does not have that address`
+    default:
+      return `${where}: ${code}`
+  }
+}

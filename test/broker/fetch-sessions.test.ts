@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode } from '../../protocol/errors.ts'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
+import { FetchSessions } from '../../src/broker/fetch-sessions.ts'
+import type { FetchContext } from '../../src/broker/fetch-sessions.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+
+let counter = 0
+const random = {
+  uint32: (): number => (counter += 2),
+  bytes: (length: number): Buffer => Buffer.alloc(length, 7),
+}
+
+function request(
+  sessionId: number,
+  sessionEpoch: number,
+  partitions: Record<string, [partition: number, offset: number][]> = {},
+  forgotten: Record<string, number[]> = {},
+): FetchRequest {
+  return {
+    clusterId: null,
+    replicaId: -1,
+    replicaState: { replicaId: -1, replicaEpoch: -1 },
+    maxWaitMs: 0,
+    minBytes: 1,
+    maxBytes: 1000,
+    isolationLevel: 0,
+    sessionId,
+    sessionEpoch,
+    rackId: '',
+    topics: Object.entries(partitions).map(([topic, list]) => ({
+      topic,
+      topicId: ZERO_UUID,
+      partitions: list.map(([partition, fetchOffset]) => ({
+        partition,
+        fetchOffset,
+        currentLeaderEpoch: -1,
+        lastFetchedEpoch: -1,
+        logStartOffset: -1,
+        partitionMaxBytes: 100,
+        replicaDirectoryId: ZERO_UUID,
+        highWatermark: 0,
+      })),
+    })),
+    forgottenTopicsData: Object.entries(forgotten).map(([topic, list]) => ({
+      topic,
+      topicId: ZERO_UUID,
+      partitions: list,
+    })),
+  }
+}
+
+function opened(context: FetchContext | ErrorCode): FetchContext {
+  assert.equal(typeof context, 'object')
+  return context as FetchContext
+}
+
+function offsets(context: FetchContext): string[] {
+  return context.targets.map(({ topic, partition, fetchOffset }) => `${topic}-${partition}@${fetchOffset}`)
+}
+
+test('epoch -1 without an id fetches once and keeps nothing', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const context = opened(sessions.resolve(request(0, -1, { t: [[0, 5]] }), 12))
+  assert.deepEqual([context.sessionId, context.incremental, sessions.size], [0, false, 0])
+  assert.deepEqual(offsets(context), ['t-0@5'])
+})
+
+test('a session remembers, updates, adds and forgets partitions', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const { sessionId } = opened(
+    sessions.resolve(
+      request(0, 0, {
+        t: [
+          [0, 1],
+          [1, 2],
+        ],
+      }),
+      12,
+    ),
+  )
+  assert.notEqual(sessionId, 0)
+  const same = opened(sessions.resolve(request(sessionId, 1), 12))
+  assert.ok(same.incremental)
+  assert.deepEqual(offsets(same), ['t-0@1', 't-1@2'])
+  const changed = opened(
+    sessions.resolve(request(sessionId, 2, { t: [[1, 9]], u: [[3, 4]] }, { t: [0] }), 12),
+  )
+  assert.deepEqual(offsets(changed), ['t-1@9', 'u-3@4'])
+  assert.equal(sessions.partitionCount, 2)
+})
+
+test('partitions that returned data go to the end', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const context = opened(
+    sessions.resolve(
+      request(0, 0, {
+        t: [
+          [0, 0],
+          [1, 0],
+          [2, 0],
+        ],
+      }),
+      12,
+    ),
+  )
+  sessions.moveToEnd(context, [context.targets[0]!])
+  const next = opened(sessions.resolve(request(context.sessionId, 1), 12))
+  assert.deepEqual(offsets(next), ['t-1@0', 't-2@0', 't-0@0'])
+})
+
+test('unknown ids and wrong epochs are told apart; the wrong kind of names too', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const { sessionId } = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
+  assert.equal(sessions.resolve(request(sessionId + 1, 1), 12), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  assert.equal(sessions.resolve(request(sessionId, 7), 12), ErrorCode.INVALID_FETCH_SESSION_EPOCH)
+  assert.equal(sessions.resolve(request(sessionId, 1), 13), ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
+})
+
+test('epoch -1 with an id ends the session, epoch 0 with an id replaces it', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
+  const second = opened(sessions.resolve(request(first.sessionId, 0, { t: [[0, 0]] }), 12))
+  assert.equal(sessions.size, 1)
+  sessions.resolve(request(second.sessionId, -1, { t: [[0, 0]] }), 12)
+  assert.deepEqual([sessions.size, sessions.partitionCount], [0, 0])
+})
+
+test('a full cache gives no session until its oldest one has rested', () => {
+  const clock = new ManualClock()
+  const sessions = new FetchSessions(clock, random, 1)
+  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
+  assert.equal(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12)).sessionId, 0)
+  clock.advance(120_001)
+  assert.notEqual(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12)).sessionId, 0)
+  assert.equal(sessions.resolve(request(first.sessionId, 1), 12), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+})

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FrameAssembler } from '../../src/server/frame-assembler.ts'
+
+function frameOf(bodyBytes: number): Buffer {
+  const frame = Buffer.alloc(4 + bodyBytes)
+  frame.writeInt32BE(bodyBytes)
+  for (let at = 4; at < frame.length; at++) frame[at] = at % 251
+  return frame
+}
+
+function assemble(frame: Buffer, pieceBytes: number): { frame: Buffer; consumed: number } {
+  const assembler = new FrameAssembler()
+  let at = 0
+  while (!assembler.complete) {
+    const end = Math.min(at + pieceBytes, frame.length)
+    while (at < end && !assembler.complete) at += assembler.take(frame, at, end)
+  }
+  return { frame: assembler.release(), consumed: at }
+}
+
+test('a frame comes out as it went in, whatever the pieces', () => {
+  for (const bodyBytes of [1, 8, 100, 70_000, 300_000]) {
+    const frame = frameOf(bodyBytes)
+    for (const pieceBytes of [1, 2, 3, 5, 4096, 65_537].filter((piece) => bodyBytes / piece < 20_000)) {
+      assert.deepEqual(assemble(frame, pieceBytes).frame, frame)
+    }
+  }
+})
+
+test('bytes of the next frame are left alone', () => {
+  const two = Buffer.concat([frameOf(10), frameOf(20)])
+  const { frame, consumed } = assemble(two, two.length)
+  assert.equal(consumed, 14)
+  assert.deepEqual(frame, frameOf(10))
+})
+
+test('a large claim costs memory only as bytes arrive', () => {
+  const assembler = new FrameAssembler()
+  const prefix = Buffer.alloc(4)
+  prefix.writeInt32BE(100 * 1024 * 1024)
+  assembler.take(prefix, 0, 4)
+  assert.equal(assembler.totalBytes, 4 + 100 * 1024 * 1024)
+  assembler.take(Buffer.alloc(10), 0, 10)
+  assert.equal(assembler.receivedBytes, 14)
+  assert.ok(assembler.peek().buffer.byteLength <= 128 * 1024)
+})
+
+test('it starts anew after a frame', () => {
+  const assembler = new FrameAssembler()
+  for (const size of [5, 6]) {
+    const frame = frameOf(size)
+    let at = 0
+    while (at < frame.length) at += assembler.take(frame, at, frame.length)
+    assert.ok(assembler.complete)
+    assert.deepEqual(assembler.release(), frame)
+    assert.ok(assembler.idle)
+  }
+})
