@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.message.ApiMessageType;
+import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
@@ -86,6 +87,8 @@ public class GoldenMessages {
         continue;
       }
       Message message = (Message) type.getConstructor().newInstance();
+      // From 4.0 on a key's version is not in its schema any more but is the schema's own number: same bytes.
+      if (name.endsWith("Key") && ((ApiMessage) message).apiKey() >= 0) continue;
       for (int v = message.lowestSupportedVersion(); v <= message.highestSupportedVersion(); v++) {
         cases("data " + type.getSimpleName(), type, v);
       }
