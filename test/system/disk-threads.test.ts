@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import os from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import type { Disk, DiskError, File } from '../../src/ports.ts'
+import { DiskThreads, StallGuard } from '../../src/system/disk-threads.ts'
+import { Turn } from '../../src/system/turn.ts'
+
+const directory = fs.mkdtempSync(join(os.tmpdir(), 'samsa-disk-'))
+after(() => fs.rmSync(directory, { recursive: true, force: true }))
+
+let names = 0
+const freshPath = (): string => join(directory, `file-${names++}`)
+const code = (expected: string) => (error: DiskError) => error.code === expected && error.name === 'DiskError'
+
+function write(file: File, position: number, buffers: Buffer[], durable = false): Promise<void> {
+  return new Promise((resolve, reject) => {
+    file.write(position, buffers, durable, (error) => (error === null ? resolve() : reject(error)))
+  })
+}
+
+function read(file: File, position: number, length: number): Promise<Buffer> {
+  const into = Buffer.alloc(length)
+  return new Promise((resolve, reject) => {
+    file.read(position, into, (error, count) =>
+      error === null ? resolve(into.subarray(0, count)) : reject(error),
+    )
+  })
+}
+
+const engines: [string, (turn: Turn) => Disk][] = [
+  ['page-cache writes on the loop', (turn) => new DiskThreads(turn)],
+  ['every write on the pool', (turn) => new DiskThreads(turn, { syncBytesPerTurn: 0 })],
+]
+
+for (const [name, create] of engines) {
+  describe(name, () => {
+    const turn = new Turn()
+    const disk = create(turn)
+
+    test('what is written can be read, by this file and by the system', async () => {
+      const path = freshPath()
+      const file = disk.open(path, 'create')
+      await write(file, 0, [Buffer.from('hello '), Buffer.alloc(0), Buffer.from('world')])
+      await write(file, 11, [Buffer.from('!')], true)
+      assert.equal(file.sizeBytes, 12)
+      assert.equal((await read(file, 0, 100)).toString(), 'hello world!')
+      assert.equal((await read(file, 6, 5)).toString(), 'world')
+      assert.equal((await read(file, 12, 5)).length, 0)
+      assert.equal(fs.readFileSync(path, 'utf8'), 'hello world!')
+      file.close()
+      const again = disk.open(path, 'update')
+      assert.equal(again.sizeBytes, 12)
+      again.close()
+    })
+
+    test('more buffers than one writev takes', async () => {
+      const file = disk.open(freshPath(), 'create')
+      const buffers = Array.from({ length: 3000 }, (_, i) => Buffer.from(`${i},`))
+      for (const durable of [false, true]) {
+        await write(file, 7, buffers, durable)
+        assert.equal((await read(file, 7, 100_000)).toString(), Buffer.concat(buffers).toString())
+      }
+      file.close()
+    })
+
+    test('writes of one turn leave together, in order, when the turn ends', async () => {
+      const path = freshPath()
+      const file = disk.open(path, 'create')
+      const done: number[] = []
+      for (let i = 0; i < 5; i++)
+        file.write(i * 3, [Buffer.from(`${i}${i}${i}`)], i === 2, () => done.push(i))
+      assert.equal(fs.statSync(path).size, 0)
+      await write(file, 15, [Buffer.from('end')])
+      assert.deepEqual(done, [0, 1, 2, 3, 4])
+      assert.equal(fs.readFileSync(path, 'utf8'), '000111222333444end')
+      file.close()
+    })
+
+    test('an empty write succeeds', async () => {
+      const file = disk.open(freshPath(), 'create')
+      await write(file, 0, [])
+      await write(file, 0, [Buffer.alloc(0)], true)
+      assert.equal(file.sizeBytes, 0)
+      file.close()
+    })
+
+    test('truncate cuts and grows; sync succeeds', async () => {
+      const file = disk.open(freshPath(), 'create')
+      await write(file, 0, [Buffer.from('0123456789')])
+      const truncate = (size: number): Promise<void> =>
+        new Promise((resolve, reject) => {
+          file.truncate(size, (error) => (error === null ? resolve() : reject(error)))
+        })
+      await truncate(4)
+      assert.equal(file.sizeBytes, 4)
+      assert.equal(file.readCached(4, Buffer.alloc(4)), 0)
+      await truncate(6)
+      assert.deepEqual(await read(file, 0, 10), Buffer.from('0123\0\0'))
+      await new Promise<void>((resolve, reject) => {
+        file.sync((error) => (error === null ? resolve() : reject(error)))
+      })
+      file.close()
+    })
+
+    test('errors carry the code of the system and say so to every write', async () => {
+      const path = freshPath()
+      fs.writeFileSync(path, 'x')
+      const readOnly = disk.open(path, 'read')
+      await assert.rejects(write(readOnly, 0, [Buffer.from('y')]), code('EBADF'))
+      await assert.rejects(write(readOnly, 0, [Buffer.from('y')], true), code('EBADF'))
+      assert.equal(readOnly.sizeBytes, 1)
+      readOnly.close()
+      assert.throws(() => disk.open(join(directory, 'missing'), 'update'), code('ENOENT'))
+      assert.throws(() => disk.open(join(directory, 'missing'), 'read'), code('ENOENT'))
+      assert.throws(() => disk.list(join(directory, 'missing')), code('ENOENT'))
+      assert.throws(() => disk.readFile(join(directory, 'missing')), code('ENOENT'))
+    })
+
+    test(
+      'a full device is an error, whole or in the middle',
+      { skip: !fs.existsSync('/dev/full') },
+      async () => {
+        const file = disk.open('/dev/full', 'update')
+        await assert.rejects(write(file, 0, [Buffer.from('y')]), code('ENOSPC'))
+        await assert.rejects(write(file, 0, [Buffer.from('y'), Buffer.from('z')], true), code('ENOSPC'))
+        file.close()
+      },
+    )
+
+    test('close lets what is under way finish, and refuses what comes later', async () => {
+      const path = freshPath()
+      const file = disk.open(path, 'create')
+      const written = write(file, 0, [Buffer.from('last words')], true)
+      file.close()
+      file.close()
+      assert.throws(() => file.sync(() => {}), code('EBADF'))
+      await written
+      assert.equal(fs.readFileSync(path, 'utf8'), 'last words')
+    })
+  })
+}
+
+test('reads at once what was written here, and nothing else', async () => {
+  const path = freshPath()
+  fs.writeFileSync(path, 'from before')
+  const disk = new DiskThreads(new Turn(), { cachedBytes: 2 << 20 })
+  const file = disk.open(path, 'update')
+  assert.equal(file.readCached(0, Buffer.alloc(4)), -1)
+  await write(file, 11, [Buffer.from(', and from now')])
+  const into = Buffer.alloc(100)
+  assert.equal(file.readCached(11, into), 14)
+  assert.equal(into.toString('utf8', 0, 14), ', and from now')
+  assert.equal(file.readCached(10, into), -1)
+  assert.equal(file.readCached(25, into), 0)
+  const other = disk.open(freshPath(), 'create')
+  await write(other, 0, [Buffer.alloc(4 << 20)])
+  assert.equal(file.readCached(11, into), -1)
+  assert.equal(other.readCached(0, Buffer.alloc(4 << 20)), -1)
+  file.close()
+  assert.throws(() => file.readCached(0, into), code('EBADF'))
+  other.close()
+})
+
+test('directories: make, list, rename, remove, sync, free space', async () => {
+  const disk = new DiskThreads(new Turn())
+  const base = join(directory, 'tree/of/folders')
+  disk.makeDirectory(base)
+  disk.makeDirectory(base)
+  disk.open(join(base, 'a'), 'create').close()
+  disk.open(join(base, 'b'), 'create').close()
+  disk.rename(join(base, 'a'), join(base, 'b'))
+  assert.deepEqual(disk.list(base), ['b'])
+  assert.equal(disk.exists(join(base, 'b')), true)
+  disk.rename(base, join(directory, 'moved'))
+  const finished = (run: (done: (error: DiskError | null) => void) => void): Promise<DiskError | null> =>
+    new Promise((resolve) => run(resolve))
+  assert.equal(await finished((done) => disk.syncDirectory(directory, done)), null)
+  assert.equal((await finished((done) => disk.syncDirectory(base, done)))?.code, 'ENOENT')
+  assert.equal(await finished((done) => disk.remove(join(directory, 'moved'), done)), null)
+  assert.equal(await finished((done) => disk.remove(join(directory, 'moved'), done)), null)
+  assert.equal(disk.exists(join(directory, 'moved')), false)
+  assert.ok(disk.freeBytes(directory) > 0)
+})
+
+test('the stall guard sends writes away after a slow one, and when a turn wrote enough', () => {
+  const guard = new StallGuard(100, 10)
+  assert.equal(guard.allows(1, 60), true)
+  guard.took(1, 60)
+  assert.equal(guard.allows(1, 60), false)
+  assert.equal(guard.allows(2, 60), true)
+  guard.took(11, 60)
+  assert.equal(guard.allows(3, 1), false)
+  const patient = new StallGuard(1000, 10)
+  for (let i = 0; i < 3; i++) {
+    assert.equal(patient.allows(1, 1), true)
+    patient.took(5, 1)
+  }
+  assert.equal(patient.allows(1, 1), false, 'many short writes of one turn add up')
+  assert.equal(patient.allows(2, 1), true)
+})
