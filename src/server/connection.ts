@@ -131,6 +131,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#continue()
   }
 
+  /** The memory budget is spent: no more bytes until there is room. */
+  pauseForBudget(): void {
+    if (!this.#closed && this.#shared.budget.wait(this)) this.#pause(PAUSED_FOR_BUDGET)
+  }
+
   /** Closes the connection at once and says why. */
   abort(reason: string, fields: LogFields = {}): void {
     if (this.#closed) return
@@ -156,15 +161,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
         this.#hold(buffer, at, end)
         break
       }
-      if (!this.#assembler.idle) {
+      const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_PREFIX_BYTES + buffer.readInt32BE(at)
+      if (!this.#assembler.idle || frameEnd > end) {
+        if (this.#assembler.idle) this.#partialSinceMs = this.#shared.clock.monotonicMs()
         at += this.#assembler.take(buffer, at, end)
         if (this.#assembledSizeAcceptable() && this.#assembler.complete) this.#beginAssembled()
-        continue
-      }
-      const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_PREFIX_BYTES + buffer.readInt32BE(at)
-      if (frameEnd > end) {
-        this.#partialSinceMs = this.#shared.clock.monotonicMs()
-        at += this.#assembler.take(buffer, at, end)
         continue
       }
       const apiKey = buffer.readInt16BE(at + SIZE_PREFIX_BYTES)

@@ -17,8 +17,12 @@ export class MemoryBudget {
   #overdrawing: BudgetWaiter | null = null
   readonly #waiting = new Set<BudgetWaiter>()
 
-  constructor(limitBytes: number) {
+  readonly #onSpent: () => void
+
+  /** `onSpent` is called when the budget has just been spent: time to stop reading everywhere. */
+  constructor(limitBytes: number, onSpent: () => void) {
     this.limitBytes = limitBytes
+    this.#onSpent = onSpent
   }
 
   get usedBytes(): number {
@@ -31,14 +35,19 @@ export class MemoryBudget {
 
   /** False: the budget is spent and `waiter` stands in line; it must stop reading until `budgetAvailable`. */
   reserve(bytes: number, waiter: BudgetWaiter): boolean {
+    const wasWithin = this.#usedBytes <= this.limitBytes
     this.#usedBytes += bytes
     if (this.#usedBytes <= this.limitBytes || this.#overdrawing === waiter) return true
-    if (this.#overdrawing === null) {
-      this.#overdrawing = waiter
-      return true
-    }
+    if (this.#overdrawing === null) this.#overdrawing = waiter
+    if (wasWithin) this.#onSpent()
+    return this.#overdrawing === waiter || !this.wait(waiter)
+  }
+
+  /** Stands in line, unless the waiter is the one that overdraws (false: it reads on). */
+  wait(waiter: BudgetWaiter): boolean {
+    if (this.#overdrawing === waiter) return false
     this.#waiting.add(waiter)
-    return false
+    return true
   }
 
   release(bytes: number): void {

@@ -45,7 +45,9 @@ export class Server implements ServerShared {
     this.clock = world.clock
     this.logger = world.logger
     this.refusals = new RateLimitedLog(world.logger, world.clock)
-    this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']))
+    this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
+      for (const connection of this.#connections) connection.pauseForBudget()
+    })
     this.requestMetrics = new RequestMetrics(world.metrics)
     world.metrics.gauge(
       'kafka_server_socketservermetrics_connection_count',

@@ -10,14 +10,14 @@ class Waiter {
 }
 
 test('within the limit everybody reads on', () => {
-  const budget = new MemoryBudget(100)
+  const budget = new MemoryBudget(100, () => {})
   assert.ok(budget.reserve(60, new Waiter()))
   assert.ok(budget.reserve(40, new Waiter()))
   assert.equal(budget.usedBytes, 100)
 })
 
 test('beyond the limit one may overdraw, the others wait until bytes come back', () => {
-  const budget = new MemoryBudget(100)
+  const budget = new MemoryBudget(100, () => {})
   const [first, second, third] = [new Waiter(), new Waiter(), new Waiter()]
   assert.ok(budget.reserve(90, first))
   assert.ok(budget.reserve(20, second), 'the first beyond the limit overdraws')
@@ -30,7 +30,7 @@ test('beyond the limit one may overdraw, the others wait until bytes come back',
 })
 
 test('when the overdrawing request is complete the next in line overdraws', () => {
-  const budget = new MemoryBudget(10)
+  const budget = new MemoryBudget(10, () => {})
   const [first, second, third] = [new Waiter(), new Waiter(), new Waiter()]
   budget.reserve(11, first)
   budget.reserve(5, second)
@@ -42,7 +42,7 @@ test('when the overdrawing request is complete the next in line overdraws', () =
 })
 
 test('a waiter that goes away leaves the line', () => {
-  const budget = new MemoryBudget(10)
+  const budget = new MemoryBudget(10, () => {})
   const [first, second] = [new Waiter(), new Waiter()]
   budget.reserve(11, first)
   budget.reserve(5, second)
@@ -52,4 +52,26 @@ test('a waiter that goes away leaves the line', () => {
   budget.release(11)
   assert.equal(second.admitted, 0)
   assert.equal(budget.usedBytes, 0)
+})
+
+test('everybody is told once when the budget is spent', () => {
+  let spent = 0
+  const budget = new MemoryBudget(10, () => (spent += 1))
+  const [first, second] = [new Waiter(), new Waiter()]
+  budget.reserve(10, first)
+  assert.equal(spent, 0)
+  budget.reserve(1, first)
+  budget.reserve(5, second)
+  assert.equal(spent, 1)
+  budget.release(16)
+  budget.reserve(11, second)
+  assert.equal(spent, 2)
+})
+
+test('the one that overdraws does not stand in line', () => {
+  const budget = new MemoryBudget(10, () => {})
+  const [first, second] = [new Waiter(), new Waiter()]
+  budget.reserve(11, first)
+  assert.equal(budget.wait(first), false)
+  assert.equal(budget.wait(second), true)
 })

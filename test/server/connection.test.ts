@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { decoderFor, encoderFor } from '../../protocol/compile.ts'
+import { readResponseHeader, writeRequestHeader } from '../../protocol/frame.ts'
+import { ApiKey } from '../../protocol/keys.ts'
+import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
+import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
+import { heartbeatRequest, heartbeatResponse } from '../../protocol/messages/12-heartbeat.ts'
+import { Reader } from '../../protocol/reader.ts'
+import { Writer } from '../../protocol/writer.ts'
+import { defineApi } from '../../src/api/handler.ts'
+import type { Api } from '../../src/api/handler.ts'
+import type { Broker } from '../../src/broker/broker.ts'
+import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
+import type { Connection } from '../../src/ports.ts'
+import { ClientConnection } from '../../src/server/connection.ts'
+import { FrameArena } from '../../src/server/frame-arena.ts'
+import { MemoryBudget } from '../../src/server/memory-budget.ts'
+import { RateLimitedLog } from '../../src/server/rate-limited-log.ts'
+import { RequestMetrics } from '../../src/server/request-metrics.ts'
+import type { ServerShared } from '../../src/server/server-shared.ts'
+import { noMetrics } from '../../src/system/no-metrics.ts'
+import { silentLogger } from '../../src/system/pino-logger.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+
+class FakeConnection implements Connection {
+  readonly remote = { host: '127.0.0.1', port: 5000 }
+  readonly local = { host: '127.0.0.1', port: 9092 }
+  unsentBytes = 0
+  written: Buffer[] = []
+  paused = false
+  destroyed = false
+  ended = false
+
+  write(buffers: readonly Buffer[]): void {
+    this.written.push(Buffer.concat(buffers))
+  }
+  pause(): void {
+    this.paused = true
+  }
+  resume(): void {
+    this.paused = false
+  }
+  end(): void {
+    this.ended = true
+  }
+  destroy(): void {
+    this.destroyed = true
+  }
+}
+
+interface Begun {
+  readonly what: string
+  respond(): void
+}
+
+/** A connection over fakes; its two APIs record what begins and answer when the test says so. */
+class Fixture {
+  readonly clock = new ManualClock()
+  readonly connection = new FakeConnection()
+  readonly begun: Begun[] = []
+  readonly budget: MemoryBudget
+  readonly client: ClientConnection
+
+  constructor(settings: Record<string, string> = {}, budgetBytes = 1_000_000) {
+    const { config } = parseBrokerConfig([
+      { source: 'STATIC_BROKER_CONFIG', values: new Map(Object.entries(settings)) },
+    ])
+    const produce = defineApi({
+      request: produceRequest,
+      response: produceResponse,
+      versions: [0, 11],
+      pipelined: true,
+      handle: (request, _context, respond) => {
+        const what = `produce ${request.topicData[0]?.name}`
+        this.begun.push({ what, respond: () => respond(request.acks === 0 ? null : { responses: [] }) })
+      },
+    })
+    const heartbeat = defineApi({
+      request: heartbeatRequest,
+      response: heartbeatResponse,
+      versions: [0, 4],
+      handle: (request, _context, respond) => {
+        this.begun.push({ what: `heartbeat ${request.groupId}`, respond: () => respond({ errorCode: 0 }) })
+      },
+    })
+    const apiVersions = defineApi({
+      request: apiVersionsRequest,
+      response: apiVersionsResponse,
+      versions: [0, 4],
+      handle: (_request, _context, respond) => respond({ errorCode: 0, apiKeys: [] }),
+    })
+    const apis = new Map<number, Api>([produce, heartbeat, apiVersions].map((api) => [api.key, api]))
+    this.budget = new MemoryBudget(budgetBytes, () => this.client.pauseForBudget())
+    const shared: ServerShared = {
+      // The handlers above do not look at it.
+      broker: {} as unknown as Broker,
+      clock: this.clock,
+      logger: silentLogger,
+      refusals: new RateLimitedLog(silentLogger, this.clock),
+      budget: this.budget,
+      arena: new FrameArena(),
+      apis,
+      reader: new Reader(Buffer.alloc(0)),
+      writer: new Writer(),
+      requestMetrics: new RequestMetrics(noMetrics),
+      config,
+      connectionClosed: () => {},
+    }
+    this.client = new ClientConnection(shared, this.connection, 'PLAINTEXT', this.connection.local)
+  }
+
+  receive(bytes: Buffer, pieceBytes = bytes.length): void {
+    // The slab is reused for the next bytes at once: whoever keeps a view of it reads nonsense.
+    const slab = Buffer.alloc(pieceBytes + 7)
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      const end = Math.min(at + pieceBytes, bytes.length)
+      bytes.copy(slab, 7, at, end)
+      this.client.bytes(slab, 7, 7 + end - at)
+      slab.fill(0xaa)
+    }
+    this.clock.endTurn()
+  }
+
+  get log(): string[] {
+    return this.begun.map(({ what }) => what)
+  }
+
+  /** Correlation ids answered so far, in order. */
+  get answered(): number[] {
+    return this.connection.written.map((frame) => frame.readInt32BE(4))
+  }
+}
+
+function heartbeat(correlationId: number, groupId: string): Buffer {
+  const writer = new Writer()
+  writer.beginFrame()
+  writeRequestHeader(writer, { apiKey: ApiKey.Heartbeat, apiVersion: 4, correlationId, clientId: 'test' })
+  encoderFor(heartbeatRequest, 4)(writer, { groupId, generationId: 1, memberId: 'm' })
+  return writer.finishBuffer()
+}
+
+function produce(correlationId: number, topic: string, recordBytes = 100, acks = 1): Buffer {
+  const writer = new Writer()
+  writer.beginFrame()
+  writeRequestHeader(writer, { apiKey: ApiKey.Produce, apiVersion: 9, correlationId, clientId: null })
+  encoderFor(produceRequest, 9)(writer, {
+    acks,
+    timeoutMs: 1000,
+    topicData: [{ name: topic, partitionData: [{ index: 0, records: Buffer.alloc(recordBytes, 1) }] }],
+  })
+  return writer.finishBuffer()
+}
+
+test('frames are found however the bytes are cut', () => {
+  const all = Buffer.concat([produce(1, 'a'), produce(2, 'b', 70_000), produce(3, 'c')])
+  for (const pieceBytes of [1, 3, 4, 5, 100, 65_536, all.length]) {
+    const fixture = new Fixture()
+    fixture.receive(all, pieceBytes)
+    assert.deepEqual(fixture.log, ['produce a', 'produce b', 'produce c'])
+    for (const { respond } of fixture.begun) respond()
+    assert.deepEqual(fixture.answered, [1, 2, 3])
+    assert.equal(fixture.budget.usedBytes, 0)
+  }
+})
+
+test('answers leave in the order of the requests', () => {
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat([produce(1, 'a'), produce(2, 'b'), produce(3, 'c')]))
+  fixture.begun[2]!.respond()
+  fixture.begun[1]!.respond()
+  assert.deepEqual(fixture.answered, [])
+  fixture.begun[0]!.respond()
+  assert.deepEqual(fixture.answered, [1, 2, 3])
+})
+
+test('only produce requests overlap; all others wait for the answers before them', () => {
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat([produce(1, 'a'), heartbeat(2, 'g'), produce(3, 'b'), heartbeat(4, 'h')]))
+  assert.deepEqual(fixture.log, ['produce a'])
+  assert.ok(fixture.connection.paused, 'bytes that cannot be worked on are not read')
+  fixture.begun[0]!.respond()
+  assert.deepEqual(fixture.log, ['produce a', 'heartbeat g'])
+  fixture.begun[1]!.respond()
+  fixture.begun[2]!.respond()
+  fixture.begun[3]!.respond()
+  assert.deepEqual(fixture.answered, [1, 2, 3, 4])
+  assert.ok(!fixture.connection.paused)
+  assert.equal(fixture.budget.usedBytes, 0)
+})
+
+test('a half frame behind a held one stays behind it', () => {
+  const second = heartbeat(2, 'second')
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat([heartbeat(1, 'first'), second.subarray(0, 9)]))
+  fixture.receive(Buffer.concat([second.subarray(9), heartbeat(3, 'third')]))
+  assert.deepEqual(fixture.log, ['heartbeat first'])
+  for (let i = 0; i < 3; i++) fixture.begun[i]!.respond()
+  assert.deepEqual(fixture.log, ['heartbeat first', 'heartbeat second', 'heartbeat third'])
+  assert.deepEqual(fixture.answered, [1, 2, 3])
+})
+
+test('acks=0 gets no answer and does not hold up the next', () => {
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat([produce(1, 'a', 10, 0), produce(2, 'b')]))
+  for (const { respond } of fixture.begun) respond()
+  assert.deepEqual(fixture.answered, [2])
+  assert.equal(fixture.budget.usedBytes, 0)
+})
+
+test('an unknown version of ApiVersions is answered in v0 (KIP-511)', () => {
+  const writer = new Writer()
+  writer.beginFrame()
+  writer.int16(ApiKey.ApiVersions)
+  writer.int16(99)
+  writer.int32(7)
+  writer.int16(-1)
+  const fixture = new Fixture()
+  fixture.receive(writer.finishBuffer())
+  const reader = new Reader(fixture.connection.written[0]!, 4)
+  assert.equal(readResponseHeader(reader, ApiKey.ApiVersions, 0), 7)
+  const { errorCode, apiKeys } = decoderFor(apiVersionsResponse, 0)(reader)
+  assert.equal(errorCode, 35)
+  assert.deepEqual(apiKeys, [{ apiKey: 18, minVersion: 0, maxVersion: 4 }])
+})
+
+const hostile: Record<string, Buffer> = {
+  'a negative size': Buffer.from([0xff, 0xff, 0xff, 0xff]),
+  'a size beyond the limit': Buffer.from([0x7f, 0xff, 0xff, 0xff]),
+  'a size too small for a header': Buffer.from([0, 0, 0, 2, 0, 0]),
+  'an API that is not served': Buffer.from([0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+  'a version that is not served': Buffer.from([0, 0, 0, 10, 0, 12, 0, 99, 0, 0, 0, 0, 0, 0]),
+  'a body that is cut short': Buffer.from([0, 0, 0, 10, 0, 12, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
+  'an HTTP request': Buffer.from('GET / HTTP/1.1\r\nHost: example\r\n\r\n'),
+}
+for (const [what, bytes] of Object.entries(hostile)) {
+  test(`closes the connection on ${what}`, () => {
+    for (const pieceBytes of [1, bytes.length]) {
+      const fixture = new Fixture()
+      fixture.receive(bytes, pieceBytes)
+      assert.ok(fixture.connection.destroyed)
+      assert.equal(fixture.budget.usedBytes, 0)
+    }
+  })
+}
+
+test('a spent budget stops reading until answers have left', () => {
+  const fixture = new Fixture({}, 1_000)
+  fixture.receive(produce(1, 'a', 900))
+  const other = { budgetAvailable: () => {} }
+  fixture.budget.reserve(500, other)
+  assert.ok(fixture.connection.paused)
+  fixture.receive(produce(2, 'b', 10))
+  assert.deepEqual(fixture.log, ['produce a'])
+  fixture.begun[0]!.respond()
+  assert.ok(!fixture.connection.paused)
+  assert.deepEqual(fixture.log, ['produce a', 'produce b'])
+})
+
+test('one client begins a bounded number of requests per turn', () => {
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat(Array.from({ length: 400 }, (_, i) => produce(i, `t${i}`, 1))))
+  assert.equal(fixture.begun.length, 256)
+  fixture.clock.advance(1)
+  assert.equal(fixture.begun.length, 400)
+})
+
+test('deadlines: half a request, an idle client, a client that does not read', () => {
+  const half = new Fixture({ 'samsa.request.timeout.ms': '1000' })
+  half.receive(produce(1, 'a').subarray(0, 20))
+  half.clock.advance(1_500)
+  half.client.sweep(half.clock.monotonicMs())
+  assert.ok(half.connection.destroyed)
+
+  const idle = new Fixture({ 'connections.max.idle.ms': '1000' })
+  idle.clock.advance(1_500)
+  idle.client.sweep(idle.clock.monotonicMs())
+  assert.ok(idle.connection.ended)
+
+  const deaf = new Fixture()
+  deaf.connection.unsentBytes = 5_000
+  for (let second = 0; second <= 61; second++) {
+    assert.ok(!deaf.connection.destroyed)
+    deaf.client.sweep(deaf.clock.monotonicMs())
+    deaf.clock.advance(1_000)
+  }
+  deaf.client.sweep(deaf.clock.monotonicMs())
+  assert.ok(deaf.connection.destroyed)
+})
