@@ -1,5 +1,6 @@
-import { pino } from 'pino'
-import type { DestinationStream, Logger as PinoInstance } from 'pino'
+import { createRequire } from 'node:module'
+import type { DestinationStream, Logger as PinoInstance, pino as Pino } from 'pino'
+import type { prettyFactory as PrettyFactory } from 'pino-pretty'
 import type { LogFields, Logger } from '../ports.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -7,17 +8,23 @@ export type LogFormat = 'json' | 'human'
 
 export interface LoggerOptions {
   readonly level: LogLevel
-  readonly format: LogFormat
+  /** Default: json. */
+  readonly format?: LogFormat
   /** Colours in the human format. */
   readonly colour?: boolean
   /** Where lines go; standard output when not given. */
   readonly destination?: DestinationStream
 }
 
+/** Loaded when the first logger needs them: an embedded broker is silent and starts without. */
+const require = createRequire(import.meta.url)
+
 /** Lines are written synchronously: the last ones before the process ends are the ones that matter. */
-export async function createLogger(options: LoggerOptions): Promise<Logger> {
+export function createLogger(options: LoggerOptions): Logger {
+  if (options.level === 'silent') return silentLogger
+  const { pino }: { pino: typeof Pino } = require('pino')
   const raw = options.destination ?? pino.destination({ dest: 1, sync: true })
-  const destination = options.format === 'human' ? await prettified(raw, options.colour ?? false) : raw
+  const destination = options.format === 'human' ? prettified(raw, options.colour ?? false) : raw
   const settings = {
     level: options.level,
     base: null,
@@ -27,9 +34,8 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
   return new PinoLogger(pino(settings, destination))
 }
 
-/** The formatter is loaded only where somebody reads along: servers that log JSON start without it. */
-async function prettified(raw: DestinationStream, colour: boolean): Promise<DestinationStream> {
-  const { prettyFactory } = await import('pino-pretty')
+function prettified(raw: DestinationStream, colour: boolean): DestinationStream {
+  const { prettyFactory }: { prettyFactory: typeof PrettyFactory } = require('pino-pretty')
   const format = prettyFactory({ colorize: colour, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
   return { write: (line: string) => raw.write(format(line)) }
 }

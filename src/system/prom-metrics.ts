@@ -1,70 +1,120 @@
-import prom from 'prom-client'
 import type { Counter, GaugeSample, Labels, Metrics, Summary } from '../ports.ts'
 import { QuantileWindow } from './quantile-window.ts'
 
 const WINDOW_MS = 60_000
 const WINDOW_SLICES = 4
-const QUANTILES = [0.5, 0.75, 0.95, 0.99, 0.999]
 
-type GaugeValues = ReturnType<prom.Gauge['get']>
-type CounterValues = ReturnType<prom.Counter['get']>
-type SummaryValues = ReturnType<prom.Summary['get']>
+/** The quantiles that every summary shows. */
+export const QUANTILES: readonly number[] = [0.5, 0.75, 0.95, 0.99, 0.999]
+
+export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 /**
- * Figures in Prometheus' form, in a registry of their own: several brokers of one process do not share figures.
- * What is counted lives in plain objects and is turned into Prometheus' shapes when somebody scrapes: the
- * library's own children hash their labels at every increment.
+ * Figures for Prometheus. One registry per World: several brokers of one process do not share figures.
+ *
+ * What is counted lives in plain objects and takes Prometheus' shapes when somebody scrapes. The library that
+ * does so is loaded at the first scrape: its own counters hash their labels at every increment, and loading it
+ * takes a fair part of a broker's start.
  */
 export class PromMetrics implements Metrics {
-  readonly #registry = new prom.Registry()
-  readonly #counters = new Map<string, CounterFamily>()
-  readonly #summaries = new Map<string, SummaryFamily>()
+  readonly #counters = new Map<string, Family<HeldCounter>>()
+  readonly #gauges = new Map<string, ScrapedGauge>()
+  readonly #summaries = new Map<string, Family<HeldSummary>>()
+  #scraper: (() => Promise<string>) | null = null
+  readonly #withProcess: boolean
+
+  /** `withProcess` adds figures of the process itself: CPU, memory, loop lag, open files. */
+  constructor(withProcess = false) {
+    this.#withProcess = withProcess
+  }
 
   counter(name: string, help: string, labels: Labels = {}): Counter {
-    let family = this.#counters.get(name)
-    if (family === undefined) {
-      family = new CounterFamily({ name, help, registers: [this.#registry] })
-      this.#counters.set(name, family)
-    }
+    const family = familyOf(this.#counters, name, help, (of) => new HeldCounter(of))
     return family.child(labels)
   }
 
+  /** A second registration of a name (a broker started again in the same World) takes the first one's place. */
   gauge(name: string, help: string, read: () => Iterable<GaugeSample>): void {
-    // A second registration of a name (a broker started again in the same World) takes the first one's place.
-    this.#registry.removeSingleMetric(name)
-    this.#registry.registerMetric(new ScrapedGauge(name, help, read))
+    this.#gauges.set(name, { name, help, read })
   }
 
   summary(name: string, help: string, labels: Labels = {}): Summary {
-    let family = this.#summaries.get(name)
-    if (family === undefined) {
-      family = new SummaryFamily({ name, help, registers: [this.#registry] })
-      this.#summaries.set(name, family)
-    }
+    const family = familyOf(this.#summaries, name, help, (of) => new HeldSummary(of))
     return family.child(labels)
   }
 
-  /** Adds figures of the process itself: CPU, memory, loop lag, open files. */
-  collectProcess(): void {
-    prom.collectDefaultMetrics({ register: this.#registry })
+  get counters(): Iterable<Family<HeldCounter>> {
+    return this.#counters.values()
   }
 
-  get contentType(): string {
-    return this.#registry.contentType
+  get gauges(): Iterable<ScrapedGauge> {
+    return this.#gauges.values()
   }
 
-  /** The text that a scrape is answered with. */
-  scrape(): Promise<string> {
-    return this.#registry.metrics()
+  get summaries(): Iterable<Family<HeldSummary>> {
+    return this.#summaries.values()
+  }
+
+  /** The text that a scrape is answered with. Rejects when a gauge cannot be read. */
+  async scrape(): Promise<string> {
+    if (this.#scraper === null) {
+      const { createScraper } = await import('./prom-text.ts')
+      this.#scraper = createScraper(this, this.#withProcess)
+    }
+    return this.#scraper()
   }
 }
 
-/** The same labels in any order name the same child. */
-function childKey(labels: Labels): string {
-  return JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
+export interface ScrapedGauge {
+  readonly name: string
+  readonly help: string
+  readonly read: () => Iterable<GaugeSample>
 }
 
-class HeldCounter implements Counter {
+/** All children of one name. */
+export class Family<Child> {
+  readonly name: string
+  readonly help: string
+  readonly #create: (labels: Labels) => Child
+  readonly #children = new Map<string, Child>()
+
+  constructor(name: string, help: string, create: (labels: Labels) => Child) {
+    this.name = name
+    this.help = help
+    this.#create = create
+  }
+
+  /** The same labels, in any order, name the same child. */
+  child(labels: Labels): Child {
+    const key = JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)))
+    let child = this.#children.get(key)
+    if (child === undefined) {
+      child = this.#create(labels)
+      this.#children.set(key, child)
+    }
+    return child
+  }
+
+  get children(): Iterable<Child> {
+    return this.#children.values()
+  }
+}
+
+function familyOf<Child>(
+  families: Map<string, Family<Child>>,
+  name: string,
+  help: string,
+  create: (labels: Labels) => Child,
+): Family<Child> {
+  let family = families.get(name)
+  if (family === undefined) {
+    family = new Family(name, help, create)
+    families.set(name, family)
+  }
+  return family
+}
+
+export class HeldCounter implements Counter {
   readonly labels: Labels
   value = 0
 
@@ -77,43 +127,10 @@ class HeldCounter implements Counter {
   }
 }
 
-class CounterFamily extends prom.Counter {
-  readonly #children = new Map<string, HeldCounter>()
-
-  child(labels: Labels): HeldCounter {
-    const key = childKey(labels)
-    let child = this.#children.get(key)
-    if (child === undefined) {
-      child = new HeldCounter(labels)
-      this.#children.set(key, child)
-    }
-    return child
-  }
-
-  override async get(): CounterValues {
-    const base = await super.get()
-    return { ...base, values: [...this.#children.values()].map(({ labels, value }) => ({ labels, value })) }
-  }
-}
-
-class ScrapedGauge extends prom.Gauge {
-  readonly #read: () => Iterable<GaugeSample>
-
-  constructor(name: string, help: string, read: () => Iterable<GaugeSample>) {
-    super({ name, help, registers: [] })
-    this.#read = read
-  }
-
-  override async get(): GaugeValues {
-    const base = await super.get()
-    const values = [...this.#read()].map((sample) => ({ labels: sample.labels ?? {}, value: sample.value }))
-    return { ...base, values }
-  }
-}
-
-class HeldSummary implements Summary {
+export class HeldSummary implements Summary {
   readonly labels: Labels
-  #window: QuantileWindow | null = null
+  /** Null until the first value: a summary that never saw one takes no room and is not shown. */
+  window: QuantileWindow | null = null
 
   constructor(labels: Labels) {
     this.labels = labels
@@ -121,44 +138,7 @@ class HeldSummary implements Summary {
 
   observe(value: number): void {
     const nowMs = performance.now()
-    this.#window ??= new QuantileWindow(WINDOW_MS, WINDOW_SLICES, nowMs)
-    this.#window.observe(value, nowMs)
-  }
-
-  /** Nothing for a summary that never saw a value. */
-  samples(name: string): { labels: Record<string, string | number>; value: number; metricName?: string }[] {
-    const window = this.#window
-    if (window === null) return []
-    const values = window.quantiles(QUANTILES, performance.now())
-    return [
-      ...QUANTILES.map((quantile, i) => ({ labels: { ...this.labels, quantile }, value: values[i] ?? NaN })),
-      { labels: { ...this.labels }, value: window.sum, metricName: `${name}_sum` },
-      { labels: { ...this.labels }, value: window.count, metricName: `${name}_count` },
-    ]
-  }
-}
-
-class SummaryFamily extends prom.Summary {
-  readonly #name: string
-  readonly #children = new Map<string, HeldSummary>()
-
-  constructor(configuration: prom.SummaryConfiguration<string>) {
-    super(configuration)
-    this.#name = configuration.name
-  }
-
-  child(labels: Labels): HeldSummary {
-    const key = childKey(labels)
-    let child = this.#children.get(key)
-    if (child === undefined) {
-      child = new HeldSummary(labels)
-      this.#children.set(key, child)
-    }
-    return child
-  }
-
-  override async get(): SummaryValues {
-    const base = await super.get()
-    return { ...base, values: [...this.#children.values()].flatMap((child) => child.samples(this.#name)) }
+    this.window ??= new QuantileWindow(WINDOW_MS, WINDOW_SLICES, nowMs)
+    this.window.observe(value, nowMs)
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLogger, silentLogger } from '../../src/system/pino-logger.ts'
-import { PromMetrics } from '../../src/system/prom-metrics.ts'
+import { METRICS_CONTENT_TYPE, PromMetrics } from '../../src/system/prom-metrics.ts'
 import { QuantileWindow } from '../../src/system/quantile-window.ts'
 
 function collector() {
@@ -9,9 +9,9 @@ function collector() {
   return { lines, destination: { write: (line: string) => void lines.push(line) } }
 }
 
-test('JSON lines carry level, time, the fields of all ancestors, and errors with their stack', async () => {
+test('JSON lines carry level, time, the fields of all ancestors, and errors with their stack', () => {
   const { lines, destination } = collector()
-  const logger = await createLogger({ level: 'info', format: 'json', destination })
+  const logger = createLogger({ level: 'info', format: 'json', destination })
   logger.debug({}, 'not shown')
   logger
     .child({ broker: 1 })
@@ -30,10 +30,10 @@ test('JSON lines carry level, time, the fields of all ancestors, and errors with
   assert.match(JSON.stringify(fields.get('err')), /bad.*stack/)
 })
 
-test('human lines are one line of text, coloured on request', async () => {
+test('human lines are one line of text, coloured on request', () => {
   for (const colour of [false, true]) {
     const { lines, destination } = collector()
-    const logger = await createLogger({ level: 'debug', format: 'human', colour, destination })
+    const logger = createLogger({ level: 'debug', format: 'human', colour, destination })
     logger.info({ topic: 'orders' }, 'created')
     assert.equal(lines.length, 1)
     assert.match(lines[0] ?? '', /INFO.*created.*orders/)
@@ -73,7 +73,7 @@ test('counters, gauges and summaries in Prometheus form', async () => {
   assert.doesNotMatch(text, /request="Produce"/)
   const p99 = Number(/request="Fetch",quantile="0.99"\} (\S+)/.exec(text)?.[1])
   assert.ok(p99 >= 990 && p99 <= 990 * 1.045, `p99 ${p99}`)
-  assert.match(metrics.contentType, /^text\/plain; version=0\.0\.4/)
+  assert.match(METRICS_CONTENT_TYPE, /^text\/plain; version=0\.0\.4/)
 })
 
 test('a gauge registered again replaces the first; registries are separate', async () => {
@@ -87,8 +87,8 @@ test('a gauge registered again replaces the first; registries are separate', asy
 })
 
 test('figures of the process', async () => {
-  const metrics = new PromMetrics()
-  metrics.collectProcess()
+  const metrics = new PromMetrics(true)
+  assert.match(await metrics.scrape(), /^process_resident_memory_bytes \d+/m)
   assert.match(await metrics.scrape(), /^process_resident_memory_bytes \d+/m)
 })
 
