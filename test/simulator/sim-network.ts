@@ -1,0 +1,372 @@
+import { strict as assert } from 'node:assert'
+import { crc32 } from 'node:zlib'
+import type { Address, CloseReason, Connection, Listener, Network, Receiver } from '../../src/ports.ts'
+import { SimDiskError } from './sim-disk-image.ts'
+import type { SimRandom } from './sim-random.ts'
+import type { SimOwner, SimScheduler } from './sim-scheduler.ts'
+
+/**
+ * Sockets. A connection is two streams of bytes, each in order. The bytes of one write arrive in pieces cut at
+ * random places, each piece after a delay of its own; what the receiver does not take stays in a window of bounded
+ * size and then with the sender (`unsentBytes`). Connections are reset by chance or by the test, at any byte.
+ *
+ * A process that dies resets its connections. What its kernel had already taken may still arrive; what waited for
+ * the reply stage of the turn was never sent.
+ *
+ * The slab that `Receiver.bytes` gets is overwritten after the call: what a broker kept without copying turns to
+ * garbage at once.
+ */
+
+export interface SimNetworkOptions {
+  readonly minDelayMs: number
+  readonly maxDelayMs: number
+  /** Chance per delivered piece that the connection is reset instead. */
+  readonly resetChance: number
+  /** Bytes a kernel holds for a receiver that does not read. */
+  readonly windowBytes: number
+}
+
+const ORDINARY: SimNetworkOptions = {
+  minDelayMs: 0.02,
+  maxDelayMs: 2,
+  resetChance: 0,
+  windowBytes: 64 * 1024,
+}
+const SLAB_BYTES = 64 * 1024
+
+/** All sockets of a world. */
+export class SimFabric {
+  readonly options: SimNetworkOptions
+  readonly scheduler: SimScheduler
+  readonly random: SimRandom
+  private readonly listeners = new Map<number, { owner: SimOwner; accept: (end: SimSocket) => void }>()
+  private readonly sockets = new Set<SimSocket>()
+  private nextPort = 40_000
+
+  constructor(scheduler: SimScheduler, random: SimRandom, options: Partial<SimNetworkOptions> = {}) {
+    this.scheduler = scheduler
+    this.random = random
+    this.options = { ...ORDINARY, ...options }
+  }
+
+  listen(owner: SimOwner, port: number, accept: (end: SimSocket) => void): number {
+    const chosen = port === 0 ? this.nextPort++ : port
+    if (this.listeners.get(chosen)?.owner.alive === true)
+      throw new SimDiskError('EADDRINUSE', 'listen', `:${chosen}`)
+    this.listeners.set(chosen, { owner, accept })
+    return chosen
+  }
+
+  unlisten(owner: SimOwner, port: number): void {
+    if (this.listeners.get(port)?.owner === owner) this.listeners.delete(port)
+  }
+
+  /** Null when nobody listens there. */
+  connect(from: SimOwner, port: number): SimSocket | null {
+    const listener = this.listeners.get(port)
+    if (listener === undefined || !listener.owner.alive) return null
+    const local = { host: '127.0.0.1', port: this.nextPort++ }
+    const remote = { host: '127.0.0.1', port }
+    const near = new SimSocket(this, from, local, remote)
+    const far = new SimSocket(this, listener.owner, remote, local)
+    near.peer = far
+    far.peer = near
+    this.sockets.add(near).add(far)
+    const delayMs = this.delayMs()
+    near.nothingBefore(this.scheduler.nowMs + delayMs)
+    this.scheduler.schedule(delayMs, 'net accept', listener.owner, () => {
+      if (far.open) listener.accept(far)
+    })
+    return near
+  }
+
+  /** The process is gone: the other ends learn it. */
+  abandon(owner: SimOwner): void {
+    for (const [port, listener] of this.listeners) if (listener.owner === owner) this.listeners.delete(port)
+    for (const socket of this.sockets) if (socket.owner === owner) socket.orphan()
+  }
+
+  forget(socket: SimSocket): void {
+    this.sockets.delete(socket)
+  }
+
+  delayMs(): number {
+    const { minDelayMs, maxDelayMs } = this.options
+    return minDelayMs + this.random.fraction() * (maxDelayMs - minDelayMs)
+  }
+}
+
+/** One end of a connection. */
+export class SimSocket {
+  readonly owner: SimOwner
+  readonly local: Address
+  readonly remote: Address
+  peer: SimSocket | null = null
+  onBytes: (bytes: Buffer) => void = () => {}
+  onDrained: () => void = () => {}
+  onClosed: (reason: CloseReason) => void = () => {}
+  private readonly fabric: SimFabric
+  private unsent: Buffer[] = []
+  private unsentLength = 0
+  /** Taken by the kernel, not yet given to the receiver at the other end. */
+  private inFlight = 0
+  private arrived: Buffer[] = []
+  private lastArrivalMs = 0
+  private paused = false
+  private ending = false
+  private endSent = false
+  private endArrived = false
+  private closed = false
+
+  constructor(fabric: SimFabric, owner: SimOwner, local: Address, remote: Address) {
+    this.fabric = fabric
+    this.owner = owner
+    this.local = local
+    this.remote = remote
+  }
+
+  get unsentBytes(): number {
+    return this.unsentLength
+  }
+
+  get open(): boolean {
+    return !this.closed
+  }
+
+  /** Nothing this end sends arrives earlier: it was not accepted yet. */
+  nothingBefore(timeMs: number): void {
+    this.lastArrivalMs = timeMs
+  }
+
+  send(bytes: Buffer): void {
+    if (this.closed || this.ending || bytes.length === 0) return
+    this.unsent.push(bytes)
+    this.unsentLength += bytes.length
+    this.pump()
+  }
+
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.fabric.scheduler.schedule(0, 'net resume', this.owner, () => this.deliver())
+  }
+
+  end(): void {
+    this.ending = true
+    this.pump()
+  }
+
+  /** Closes both ends at once; bytes on the way are lost. */
+  destroy(reason: CloseReason = 'destroyed'): void {
+    if (this.closed) return
+    const peer = this.peer
+    this.close(reason)
+    if (peer !== null)
+      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net reset', peer.owner, () =>
+        peer.close('reset'),
+      )
+  }
+
+  /** The owner died. What the kernel had taken may still arrive before the reset. */
+  orphan(): void {
+    this.unsent = []
+    this.closed = true
+    this.fabric.forget(this)
+    const peer = this.peer
+    if (peer === null) return
+    const delayMs = this.fabric.random.chance(0.5)
+      ? 0
+      : Math.max(0, this.lastArrivalMs - this.fabric.scheduler.nowMs)
+    this.fabric.scheduler.schedule(delayMs, 'net reset', peer.owner, () => peer.close('reset'))
+  }
+
+  /** Moves bytes into the kernel as far as the window allows. */
+  private pump(): void {
+    const { scheduler, options, random } = this.fabric
+    const peer = this.peer
+    if (this.closed || peer === null) return
+    const hadUnsent = this.unsentLength > 0
+    while (this.unsent.length > 0 && this.inFlight < options.windowBytes) {
+      const head = this.unsent[0] as Buffer
+      const most = Math.min(head.length, options.windowBytes - this.inFlight, SLAB_BYTES)
+      const length = random.chance(0.7) ? most : 1 + random.below(most)
+      // The sender gave the buffer away: it must stay as it is until it arrives, which is checked there.
+      const piece = head.subarray(0, length)
+      const sum = crc32(piece)
+      if (length === head.length) this.unsent.shift()
+      else this.unsent[0] = head.subarray(length)
+      this.unsentLength -= length
+      this.inFlight += length
+      this.travel('net bytes', () => peer.arrive(piece, sum))
+    }
+    if (hadUnsent && this.unsentLength === 0) {
+      scheduler.schedule(0, 'net drained', this.owner, () => {
+        if (!this.closed && this.unsentLength === 0) this.onDrained()
+      })
+    }
+    if (this.ending && !this.endSent && this.unsentLength === 0) {
+      this.endSent = true
+      this.travel('net end', () => peer.arriveEnd())
+    }
+  }
+
+  /** One stream keeps its order: nothing arrives before what was sent earlier. */
+  private travel(label: string, arrive: () => void): void {
+    const { scheduler } = this.fabric
+    this.lastArrivalMs = Math.max(this.lastArrivalMs, scheduler.nowMs + this.fabric.delayMs())
+    scheduler.schedule(this.lastArrivalMs - scheduler.nowMs, label, this.peer?.owner ?? null, arrive)
+  }
+
+  private arrive(piece: Buffer, sum: number): void {
+    if (this.closed) return
+    assert.equal(crc32(piece), sum, 'bytes changed after they were handed to the network')
+    this.fabric.scheduler.trace('bytes', sum)
+    if (this.fabric.random.chance(this.fabric.options.resetChance)) return this.reset()
+    this.arrived.push(piece)
+    this.deliver()
+  }
+
+  private reset(): void {
+    const peer = this.peer
+    this.close('reset')
+    if (peer !== null)
+      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net reset', peer.owner, () =>
+        peer.close('reset'),
+      )
+  }
+
+  private arriveEnd(): void {
+    this.endArrived = true
+    this.deliver()
+  }
+
+  private deliver(): void {
+    while (!this.closed && !this.paused && this.arrived.length > 0) {
+      const piece = this.arrived.shift() as Buffer
+      this.onBytes(piece)
+      const peer = this.peer
+      if (peer !== null) {
+        peer.inFlight -= piece.length
+        if (!peer.closed) this.fabric.scheduler.schedule(0, 'net window', peer.owner, () => peer.pump())
+      }
+    }
+    if (this.closed || this.paused || !this.endArrived || this.arrived.length > 0) return
+    // No half-open connections: the other side's end is answered with ours as soon as all is sent.
+    this.end()
+    if (this.unsentLength === 0) this.close('ended')
+    else this.fabric.scheduler.schedule(1, 'net closing', this.owner, () => this.deliver())
+  }
+
+  private close(reason: CloseReason): void {
+    if (this.closed) return
+    this.closed = true
+    this.unsent = []
+    this.unsentLength = 0
+    this.arrived = []
+    this.fabric.forget(this)
+    this.fabric.scheduler.schedule(0, 'net closed', this.owner, () => this.onClosed(reason))
+  }
+}
+
+/** The network port of one process. */
+export class SimNetwork implements Network {
+  private readonly fabric: SimFabric
+  private readonly owner: SimOwner
+  private readonly slab = Buffer.alloc(SLAB_BYTES * 2)
+
+  constructor(fabric: SimFabric, owner: SimOwner) {
+    this.fabric = fabric
+    this.owner = owner
+  }
+
+  listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener> {
+    return new Promise((resolve, reject) => {
+      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net listen', this.owner, () => {
+        try {
+          const port = this.fabric.listen(this.owner, address.port, (socket) => this.accepted(socket, accept))
+          resolve({
+            address: { host: address.host, port },
+            close: () => Promise.resolve(this.fabric.unlisten(this.owner, port)),
+          })
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  }
+
+  private accepted(socket: SimSocket, accept: (connection: Connection) => Receiver | null): void {
+    const receiver = accept(new SimConnection(this.fabric, socket))
+    if (receiver === null) return socket.destroy()
+    socket.onBytes = (bytes) => {
+      const start = this.fabric.random.below(this.slab.length - bytes.length)
+      bytes.copy(this.slab, start)
+      receiver.bytes(this.slab, start, start + bytes.length)
+      this.slab.fill(0xdd, start, start + bytes.length)
+    }
+    socket.onDrained = () => receiver.drained()
+    socket.onClosed = (reason) => receiver.closed(reason)
+  }
+}
+
+class SimConnection implements Connection {
+  readonly remote: Address
+  readonly local: Address
+  private readonly fabric: SimFabric
+  private readonly socket: SimSocket
+  private queued: Buffer[] = []
+  private queuedBytes = 0
+  private endAfter = false
+
+  constructor(fabric: SimFabric, socket: SimSocket) {
+    this.fabric = fabric
+    this.socket = socket
+    this.remote = socket.remote
+    this.local = socket.local
+  }
+
+  get unsentBytes(): number {
+    return this.queuedBytes + this.socket.unsentBytes
+  }
+
+  write(buffers: readonly Buffer[]): void {
+    assert(!this.endAfter, 'write after end')
+    if (this.queued.length === 0)
+      this.fabric.scheduler.atEndOfTurn('reply', this.socket.owner, () => this.flush())
+    for (const buffer of buffers) {
+      this.queued.push(buffer)
+      this.queuedBytes += buffer.length
+    }
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  end(): void {
+    this.endAfter = true
+    if (this.queued.length === 0) this.socket.end()
+  }
+
+  destroy(): void {
+    this.queued = []
+    this.queuedBytes = 0
+    this.socket.destroy()
+  }
+
+  private flush(): void {
+    const bytes = this.queued
+    this.queued = []
+    this.queuedBytes = 0
+    for (const buffer of bytes) this.socket.send(buffer)
+    if (this.endAfter) this.socket.end()
+  }
+}
