@@ -73,7 +73,7 @@ async function lookUp(
       return {
         ...NOTHING,
         offset: log.logStartOffset,
-        leaderEpoch: log.epochs.epochAt(log.logStartOffset) ?? leaderEpoch,
+        leaderEpoch: log.epochs.epochAt(log.logStartOffset),
       }
     case MAX_TIMESTAMP: {
       if (context.apiVersion < 7) return failed(ErrorCode.UNSUPPORTED_VERSION)

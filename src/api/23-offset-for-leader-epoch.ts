@@ -32,8 +32,8 @@ export const offsetForLeaderEpoch = defineApi({
         return {
           partition: asked.partition,
           errorCode,
-          leaderEpoch: end?.epoch ?? -1,
-          endOffset: end?.endOffset ?? -1,
+          leaderEpoch: end.epoch,
+          endOffset: end.endOffset,
         }
       }),
     })),

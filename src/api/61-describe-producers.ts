@@ -3,6 +3,7 @@ import {
   describeProducersRequest,
   describeProducersResponse,
 } from '../../protocol/messages/61-describe-producers.ts'
+import type { ProducerView } from '../core/transaction/producer-state.ts'
 import { answer, defineApi } from './handler.ts'
 
 /** DescribeProducers, version 0 (KIP-664). Behavior: the producers each partition remembers, for admin tools. */
@@ -21,9 +22,20 @@ export const describeProducers = defineApi({
         return {
           partitionIndex,
           errorCode: partition.errorCode,
-          activeProducers: partition.log.producers.describe(),
+          activeProducers: partition.log.producers.view().map(toProducerState),
         }
       }),
     })),
   })),
 })
+
+function toProducerState(producer: ProducerView) {
+  return {
+    producerId: producer.producerId,
+    producerEpoch: producer.producerEpoch,
+    lastSequence: producer.lastSequence,
+    lastTimestamp: producer.lastTimestampMs,
+    coordinatorEpoch: producer.coordinatorEpoch,
+    currentTxnStartOffset: producer.currentTransactionStartOffset,
+  }
+}

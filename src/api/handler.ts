@@ -40,7 +40,7 @@ export interface Api {
    * their answers. Others begin when every earlier request of the connection is answered, as in Kafka.
    */
   readonly pipelined: boolean
-  handle(request: unknown, context: RequestContext, respond: Respond<unknown>): void
+  readonly handle: (request: unknown, context: RequestContext, respond: Respond<unknown>) => void
 }
 
 export interface ApiDefinition<Request extends MessageSchema, Response extends MessageSchema> {
@@ -48,7 +48,11 @@ export interface ApiDefinition<Request extends MessageSchema, Response extends M
   readonly response: Response
   readonly versions: readonly [min: number, max: number]
   readonly pipelined?: boolean
-  handle(request: Decoded<Request>, context: RequestContext, respond: Respond<Encodable<Response>>): void
+  readonly handle: (
+    request: Decoded<Request>,
+    context: RequestContext,
+    respond: Respond<Encodable<Response>>,
+  ) => void
 }
 
 export function defineApi<Request extends MessageSchema, Response extends MessageSchema>(

@@ -7,8 +7,8 @@ import { Deadlines } from './deadlines.ts'
 import { FetchSessions } from './fetch-sessions.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
 import type { Partition } from './partition.ts'
-import { Partitions } from './partitions.ts'
-import { TopicMetrics } from './topic-metrics.ts'
+import type { Partitions } from './partitions.ts'
+import type { TopicMetrics } from './topic-metrics.ts'
 
 /** The internal topic of committed offsets and groups: written by the broker, never by clients. */
 export const OFFSETS_TOPIC = '__consumer_offsets'

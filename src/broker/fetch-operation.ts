@@ -156,6 +156,9 @@ export class FetchOperation implements Expirable, FetchWaiter {
     if (target.fetchOffset < log.logStartOffset || target.fetchOffset > log.logEndOffset) {
       return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
     }
+    const divergingEpoch = divergence(partition, target)
+    // Nobody knows where that epoch ended, so it cannot be told how far to truncate.
+    if (divergingEpoch?.epoch === -1) return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
     return {
       target,
       partition,
@@ -163,7 +166,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       highWatermark: partition.highWatermark,
       lastStableOffset: partition.lastStableOffset,
       logStartOffset: log.logStartOffset,
-      divergingEpoch: divergence(partition, target),
+      divergingEpoch,
       buffers: NO_BUFFERS,
       sizeBytes: 0,
       nextOffset: target.fetchOffset,
@@ -221,9 +224,9 @@ function refused(target: FetchTarget, partition: Partition | null, errorCode: nu
   }
 }
 
+/** Null: the client's log agrees with ours. */
 function divergence(partition: Partition, target: FetchTarget): FetchedPartition['divergingEpoch'] {
   if (target.lastFetchedEpoch < 0) return null
   const end = partition.log.epochs.endOffsetFor(target.lastFetchedEpoch, partition.log.logEndOffset)
-  if (end === null) return null
   return end.epoch < target.lastFetchedEpoch || end.endOffset < target.fetchOffset ? end : null
 }

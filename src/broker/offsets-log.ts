@@ -62,7 +62,13 @@ function read(partition: Partition, offset: number): Promise<ReadResult> {
   return new Promise((resolve, reject) => {
     partition.log.read(offset, LOAD_BYTES, partition.highWatermark, true, (result) => {
       if (result.errorCode === ErrorCode.NONE) resolve(result)
-      else reject(new SamsaError('SAMSA_DISK_IO', `cannot read ${OFFSETS_TOPIC}-${partition.index}: ${errorName(result.errorCode)}`))
+      else
+        reject(
+          new SamsaError(
+            'SAMSA_DISK_IO',
+            `cannot read ${OFFSETS_TOPIC}-${partition.index}: ${errorName(result.errorCode)}`,
+          ),
+        )
     })
   })
 }
