@@ -35,10 +35,10 @@ export interface ProducerView {
   readonly producerEpoch: number
   /** -1 when unknown. */
   readonly lastSequence: number
-  readonly lastTimestampMs: number
+  readonly lastTimestamp: number
   readonly coordinatorEpoch: number
   /** -1 when no transaction is open. */
-  readonly currentTransactionStartOffset: number
+  readonly currentTxnStartOffset: number
 }
 
 export interface CompletedTransaction {
@@ -197,14 +197,15 @@ export class ProducerState {
     this.#latest = null
   }
 
-  view(): ProducerView[] {
+  /** In the shape DescribeProducers answers. */
+  describe(): ProducerView[] {
     return Array.from(this.#producers.values(), (entry) => ({
       producerId: entry.producerId,
       producerEpoch: entry.epoch,
       lastSequence: lastOf(entry, LAST_SEQUENCE),
-      lastTimestampMs: entry.lastTimestampMs,
+      lastTimestamp: entry.lastTimestampMs,
       coordinatorEpoch: entry.coordinatorEpoch,
-      currentTransactionStartOffset: entry.transactionFirstOffset,
+      currentTxnStartOffset: entry.transactionFirstOffset,
     }))
   }
 

@@ -1,0 +1,59 @@
+import zlib from 'node:zlib'
+import { CompressionError } from './compression-error.ts'
+import { decompressLz4 } from './lz4.ts'
+import { compressSnappy, decompressSnappy } from './snappy.ts'
+import { compressZstd, decompressZstd } from './zstd.ts'
+
+/** The codec numbers of a record batch's attributes. */
+export const Codec = { NONE: 0, GZIP: 1, SNAPPY: 2, LZ4: 3, ZSTD: 4 } as const
+
+/**
+ * Decompresses the records area of a batch. Throws CompressionError: `invalid`, `too-large` when the output would be
+ * longer than `maxOutputBytes`, or `unsupported` for an unknown codec. The result may share memory with `data`.
+ */
+export function decompress(codec: number, data: Buffer, maxOutputBytes: number): Buffer {
+  switch (codec) {
+    case Codec.NONE:
+      if (data.length > maxOutputBytes)
+        throw new CompressionError('too-large', `more than ${maxOutputBytes} bytes`)
+      return data
+    case Codec.GZIP:
+      return gunzip(data, maxOutputBytes)
+    case Codec.SNAPPY:
+      return decompressSnappy(data, maxOutputBytes)
+    case Codec.LZ4:
+      return decompressLz4(data, maxOutputBytes)
+    case Codec.ZSTD:
+      return decompressZstd(data, maxOutputBytes)
+    default:
+      throw new CompressionError('unsupported', `unknown codec ${codec}`)
+  }
+}
+
+/**
+ * Null when this codec cannot be written here (lz4; zstd below Node.js 22.15): whoever rewrites batches then stores
+ * them uncompressed.
+ */
+export function compress(codec: number, data: Buffer): Buffer | null {
+  switch (codec) {
+    case Codec.NONE:
+      return data
+    case Codec.GZIP:
+      return zlib.gzipSync(data)
+    case Codec.SNAPPY:
+      return compressSnappy(data)
+    case Codec.ZSTD:
+      return compressZstd(data)
+    default:
+      return null
+  }
+}
+
+function gunzip(data: Buffer, maxOutputBytes: number): Buffer {
+  try {
+    return zlib.gunzipSync(data, { maxOutputLength: Math.max(1, maxOutputBytes) })
+  } catch (error) {
+    const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+    throw new CompressionError(tooLarge ? 'too-large' : 'invalid', 'gzip: cannot decode', error)
+  }
+}

@@ -1,0 +1,41 @@
+/** The names in a partition's directory, Kafka's. */
+
+export const LOG_SUFFIX = '.log'
+export const INDEX_SUFFIX = '.index'
+export const TIME_INDEX_SUFFIX = '.timeindex'
+export const TRANSACTION_INDEX_SUFFIX = '.txnindex'
+export const SNAPSHOT_SUFFIX = '.snapshot'
+/** All files of one segment that are made and go together with its log file. */
+export const SEGMENT_SUFFIXES = [
+  LOG_SUFFIX,
+  INDEX_SUFFIX,
+  TIME_INDEX_SUFFIX,
+  TRANSACTION_INDEX_SUFFIX,
+] as const
+
+export const DELETED_SUFFIX = '.deleted'
+export const CLEANED_SUFFIX = '.cleaned'
+export const SWAP_SUFFIX = '.swap'
+
+export const PARTITION_METADATA = 'partition.metadata'
+export const EPOCH_CHECKPOINT = 'leader-epoch-checkpoint'
+
+export function segmentFile(directory: string, baseOffset: number, suffix: string): string {
+  return `${directory}/${String(baseOffset).padStart(20, '0')}${suffix}`
+}
+
+/** The offset in `<20 digits>.<anything>`, -1 when the name is not of that form. */
+export function offsetOf(name: string): number {
+  const match = /^(\d{20})\./.exec(name)
+  const offset = match === null ? -1 : Number(match[1])
+  return Number.isSafeInteger(offset) ? offset : -1
+}
+
+/** Parses `partition.metadata`; null when it says no topic id. */
+export function parsePartitionMetadata(text: string): string | null {
+  return /^topic_id:\s*([A-Za-z0-9_-]{22})\s*$/m.exec(text)?.[1] ?? null
+}
+
+export function encodePartitionMetadata(topicId: string): string {
+  return `version: 0\ntopic_id: ${topicId}`
+}

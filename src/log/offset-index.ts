@@ -1,0 +1,87 @@
+const ENTRY_BYTES = 8
+
+/**
+ * Kafka's sparse offset index in memory: the last offset of some batches -> where those batches start in the log
+ * file. Both grow strictly. On disk: int32 offset relative to the segment's base, int32 position.
+ */
+export class OffsetIndex {
+  readonly #baseOffset: number
+  /** Relative offset and position, by turns. */
+  #data: Uint32Array
+  #count = 0
+
+  constructor(baseOffset: number, capacity = 8) {
+    this.#baseOffset = baseOffset
+    this.#data = new Uint32Array(capacity * 2)
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get sizeBytes(): number {
+    return this.#data.byteLength
+  }
+
+  append(offset: number, position: number): void {
+    if (this.#count * 2 === this.#data.length) {
+      const grown = new Uint32Array(this.#data.length * 2)
+      grown.set(this.#data)
+      this.#data = grown
+    }
+    this.#data[this.#count * 2] = offset - this.#baseOffset
+    this.#data[this.#count * 2 + 1] = position
+    this.#count++
+  }
+
+  /** Position of the last indexed batch whose last offset is <= `offset`; 0 when there is none. */
+  positionBefore(offset: number): number {
+    const i = this.#floor(offset - this.#baseOffset)
+    return i < 0 ? 0 : (this.#data[i * 2 + 1] ?? 0)
+  }
+
+  /** Of the last entry; 0 when there is none. */
+  get lastPosition(): number {
+    return this.#count === 0 ? 0 : (this.#data[this.#count * 2 - 1] ?? 0)
+  }
+
+  /** Forgets batches that end at or above `offset`. */
+  truncateTo(offset: number): void {
+    this.#count = this.#floor(offset - 1 - this.#baseOffset) + 1
+  }
+
+  encode(): Buffer {
+    const bytes = Buffer.allocUnsafe(this.#count * ENTRY_BYTES)
+    for (let i = 0; i < this.#count * 2; i++) bytes.writeUInt32BE(this.#data[i] ?? 0, i * 4)
+    return bytes
+  }
+
+  /** Null when the file cannot be the index of a log of `logBytes`. */
+  static decode(bytes: Buffer, baseOffset: number, logBytes: number): OffsetIndex | null {
+    if (bytes.length % ENTRY_BYTES !== 0) return null
+    const count = bytes.length / ENTRY_BYTES
+    const index = new OffsetIndex(baseOffset, Math.max(1, count))
+    let lastOffset = -1
+    let lastPosition = -1
+    for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {
+      const offset = bytes.readInt32BE(at)
+      const position = bytes.readInt32BE(at + 4)
+      if (offset <= lastOffset || position <= lastPosition || position >= logBytes) return null
+      index.append(baseOffset + offset, position)
+      lastOffset = offset
+      lastPosition = position
+    }
+    return index
+  }
+
+  #floor(relative: number): number {
+    let low = 0
+    let high = this.#count - 1
+    while (low <= high) {
+      const middle = (low + high) >>> 1
+      if ((this.#data[middle * 2] ?? 0) <= relative) low = middle + 1
+      else high = middle - 1
+    }
+    return high
+  }
+}
