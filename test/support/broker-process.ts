@@ -127,7 +127,9 @@ async function makePlace(options: ServerOptions): Promise<{ dataDir: string; rem
   const parent = await mkdtemp(join(tmpdir(), 'samsa-test-'))
   return {
     dataDir: join(parent, 'data'),
-    remove: () => rm(parent, { recursive: true, force: true }),
+    remove: async () => {
+      if (process.env['SAMSA_KEEP'] !== '1') await rm(parent, { recursive: true, force: true })
+    },
   }
 }
 
