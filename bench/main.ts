@@ -1,0 +1,186 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { Command, InvalidArgumentError } from 'commander'
+import { repositoryRoot } from '../test/support/processes.ts'
+import { type Machine, describeMachine, fileSystemOf } from './machine.ts'
+import { makeProgress } from './progress.ts'
+import { compare, failureLines, figuresTable, loadTable, missedRows } from './report.ts'
+import { ROWS, selectRows } from './rows.ts'
+import { type RowResult, type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
+import { apacheKafka } from './targets/apache-kafka.ts'
+import { samsa } from './targets/samsa.ts'
+import type { Target } from './targets/target.ts'
+
+interface Options {
+  readonly target: string
+  readonly peer?: string
+  readonly quick?: boolean
+  readonly rows?: string
+  readonly repeats?: number
+  readonly seconds?: number
+  readonly json?: string
+  readonly dir?: string
+  readonly profile?: string
+  readonly list?: boolean
+  readonly strict?: boolean
+}
+
+const ABOUT = `
+How it measures
+  The load generator is a process of its own and speaks the raw protocol with batches encoded beforehand. Its
+  ceiling, against a server that only acknowledges, is the first table: figures near it say more about the
+  generator than about the broker.
+  Closed loop: connections x requests in flight. Open loop (end to end): latency counts from the intended time of
+  sending; slots that had to wait are sent and counted as missed, never skipped.
+  With --peer the repeats run A B B A A B; the broker that is not measured stands still (SIGSTOP). Partitions are
+  touched once before a row is timed, because a partition's first batch costs Apache Kafka about 20 ms; the row
+  of fresh partitions shows that cost. Figures are medians of the repeats, ratios the median of the pairs.
+  writes/req and flushes/req are those of the whole block device.
+
+Rows (--rows takes ids, or prefixes with *)
+${ROWS.map((row) => `  ${row.id.padEnd(24)}${row.quick ? 'quick  ' : '       '}${row.title}`).join('\n')}
+`
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('not a positive number')
+  return value
+}
+
+function commandLine(): Options {
+  return new Command('npm run bench --')
+    .description('Measures the broker, alone or beside Apache Kafka.')
+    .option('--target <name>', 'samsa or kafka', 'samsa')
+    .option('--peer <name>', 'compare with: kafka (fetched through Maven once, needs java and mvn)')
+    .option('--quick', 'fewer rows, shorter, one repeat: under three minutes without a peer')
+    .option('--rows <ids>', 'only these rows, comma separated')
+    .option('--repeats <n>', 'repeats of every row (default: 3, quick: 1)', positive)
+    .option('--seconds <n>', 'measured time of a load (default: 4, quick: 1.5)', positive)
+    .option('--json <file>', 'write everything, every repeat and histogram, to a file')
+    .option('--dir <directory>', 'where the brokers keep their data: a real disk (default: /var/tmp)')
+    .option('--profile <directory>', 'run samsa with --cpu-prof and leave the profile there')
+    .option('--strict', 'exit with 1 when a row with something to reach missed it')
+    .option('--list', 'print the rows and exit')
+    .addHelpText('after', ABOUT)
+    .parse()
+    .opts<Options>()
+}
+
+function dataDirectory(options: Options): string {
+  if (options.dir !== undefined) return resolve(options.dir)
+  for (const candidate of ['/var/tmp', tmpdir()]) {
+    if (existsSync(candidate) && fileSystemOf(candidate) !== 'tmpfs') return candidate
+  }
+  return tmpdir()
+}
+
+async function targetCalled(name: string, directory: string, profile: string | undefined): Promise<Target> {
+  if (name === 'samsa') {
+    return samsa({ directory, profileDirectory: profile === undefined ? null : resolve(profile) })
+  }
+  if (name === 'kafka') return apacheKafka(directory)
+  throw new Error(`no target is called '${name}': samsa or kafka`)
+}
+
+function report(
+  ceiling: readonly RowResult[],
+  results: readonly RowResult[],
+  targets: readonly string[],
+): string {
+  const parts: string[] = []
+  if (ceiling.length > 0) {
+    parts.push(`Load generator against a server that only acknowledges\n${loadTable(ceiling, ['null'])}`)
+  }
+  parts.push(`Figures (medians)\n${figuresTable(results, targets)}`)
+  const loads = loadTable(results, targets)
+  if (loads !== '') parts.push(`Loads (medians)\n${loads}`)
+  const failures = failureLines(results)
+  if (failures.length > 0) parts.push(`Failed\n${failures.join('\n')}`)
+  return parts.join('\n\n')
+}
+
+function machineLine(machine: Machine): string {
+  const memory = `${Math.round(machine.memoryBytes / 2 ** 30)} GiB`
+  return [
+    `${machine.cores} x ${machine.cpu}, ${memory}, ${machine.kernel}, Node.js ${machine.node}`,
+    `${machine.fileSystem} at ${machine.directory}, commit ${machine.commit}, load average ${machine.loadAverage}`,
+  ].join('\n')
+}
+
+async function main(): Promise<void> {
+  const options = commandLine()
+  const quick = options.quick ?? false
+  const rows = selectRows(options.rows?.split(',') ?? null, quick)
+  if (options.list === true) {
+    for (const row of rows) console.log(`${row.id.padEnd(24)}${row.title}`)
+    return
+  }
+  const directory = dataDirectory(options)
+  await mkdir(directory, { recursive: true })
+  const names = [options.target, ...(options.peer === undefined ? [] : [options.peer])]
+  const targets = await Promise.all(names.map((name) => targetCalled(name, directory, options.profile)))
+  const plan: RunPlan = {
+    rows,
+    targets,
+    repeats: Math.ceil(options.repeats ?? (quick ? 1 : 3)),
+    timing: {
+      warmupMs: quick ? 500 : 1_000,
+      measureMs: (options.seconds ?? (quick ? 1.5 : 4)) * 1_000,
+    },
+    brokerWarmupMs: names.includes('kafka') ? (quick ? 8_000 : 20_000) : 2_000,
+  }
+  const machine = describeMachine(directory, repositoryRoot)
+  console.log(machineLine(machine))
+  for (const target of targets) console.log(`${target.name}: ${target.description}`)
+  const progress = makeProgress(estimateMs(plan), process.stderr)
+  const startedAt = new Date().toISOString()
+  const ceiling = await measureCeiling(plan, progress)
+  const results = await run(plan, progress)
+  progress.end()
+  console.log(`\n${report(ceiling, results, names)}`)
+  if (options.json !== undefined) {
+    const { repeats, timing, brokerWarmupMs } = plan
+    const file = resolve(options.json)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFile(
+      file,
+      `${JSON.stringify(
+        {
+          startedAt,
+          endedAt: new Date().toISOString(),
+          machine,
+          settings: { quick, repeats, timing, brokerWarmupMs },
+          targets: targets.map(({ name, description }) => ({ name, description })),
+          ceiling,
+          rows: results.map((result) => ({ ...result, ...comparison(result, names) })),
+        },
+        null,
+        1,
+      )}\n`,
+    )
+    console.log(`\nwritten to ${file}`)
+  }
+  process.exitCode = exitCode(options, results, names)
+}
+
+function comparison(result: RowResult, names: readonly string[]): object {
+  const [ours, peer] = names
+  return ours === undefined || peer === undefined ? {} : compare(result, ours, peer)
+}
+
+function exitCode(options: Options, results: readonly RowResult[], names: readonly string[]): number {
+  const [ours, peer] = names
+  if (failureLines(results).length > 0) return 1
+  if (options.strict !== true || ours === undefined || peer === undefined) return 0
+  return missedRows(results, ours, peer).length > 0 ? 1 : 0
+}
+
+// Brokers die with this process, but only an orderly exit lets it see to that.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
+await main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(2)
+})

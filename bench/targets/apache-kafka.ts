@@ -1,0 +1,96 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  type Jars,
+  kafkaJars,
+  kafkaServerJvm,
+  kafkaVersion,
+  runKafkaTool,
+  startKafkaBroker,
+} from '../../test/support/apache-kafka.ts'
+import { freePort } from '../../test/support/processes.ts'
+import { nowUs } from '../load/clock.ts'
+import { firstProduce } from './first-produce.ts'
+import { MEASURING_SETTINGS, type RunningBroker, type Target } from './target.ts'
+
+/** Apache Kafka in KRaft mode, broker and controller in one process, with the settings and the heap it ships with. */
+export async function apacheKafka(directory: string): Promise<Target> {
+  const jars = await kafkaJars({ download: true })
+  if (jars === null) throw new Error('Apache Kafka needs java, and mvn to be fetched once')
+  const fresh = (): Promise<Formatted> => formatted(jars, directory)
+  return {
+    name: 'kafka',
+    description: `Apache Kafka ${kafkaVersion}, KRaft combined, shipped settings, ${kafkaServerJvm.join(' ')}`,
+    start: async () => start(jars, await fresh()),
+    measureStart: async () => {
+      const place = await fresh()
+      const startedUs = nowUs()
+      const starting = start(jars, place)
+      try {
+        return (
+          ((await Promise.race([
+            firstProduce({ host: '127.0.0.1', port: place.port }, 'first', 60_000),
+            starting.then(() => new Promise<never>(() => undefined)),
+          ])) -
+            startedUs) /
+          1_000
+        )
+      } finally {
+        await (await starting).stop()
+      }
+    },
+  }
+}
+
+interface Formatted {
+  readonly base: string
+  readonly dataDir: string
+  readonly port: number
+  readonly properties: Readonly<Record<string, string>>
+}
+
+/** Kafka wants its directory formatted by a tool beforehand; that is not part of its start. */
+async function formatted(jars: Jars, directory: string): Promise<Formatted> {
+  await mkdir(directory, { recursive: true })
+  const base = await mkdtemp(join(directory, 'bench-kafka-'))
+  const port = await freePort()
+  const controllerPort = await freePort()
+  const properties = {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'controller.quorum.bootstrap.servers': `127.0.0.1:${controllerPort}`,
+    'log.dirs': join(base, 'data'),
+    ...MEASURING_SETTINGS,
+  }
+  const file = join(base, 'format.properties')
+  await writeFile(
+    file,
+    Object.entries(properties)
+      .map(([key, value]) => `${key}=${value}\n`)
+      .join(''),
+  )
+  const format = ['format', '--standalone', '--cluster-id', 'c2Ftc2EtYmVuY2gtcGVlcg', '--config', file]
+  const result = await runKafkaTool(jars, 'kafka-storage', format)
+  if (result.code !== 0) throw new Error(`kafka-storage format failed:\n${result.stdout}\n${result.stderr}`)
+  return { base, dataDir: join(base, 'data'), port, properties }
+}
+
+async function start(jars: Jars, place: Formatted): Promise<RunningBroker> {
+  const broker = await startKafkaBroker(jars, {
+    port: place.port,
+    dataDir: place.dataDir,
+    properties: place.properties,
+  })
+  return {
+    endpoint: { host: '127.0.0.1', port: broker.port },
+    pid: broker.pid,
+    dataDirectory: place.dataDir,
+    stop: async () => {
+      await broker.stop()
+      await rm(place.base, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { adopt, end, freePort } from '../../test/support/processes.ts'
+import { Client } from '../load/client.ts'
+import { nowUs } from '../load/clock.ts'
+import type { Endpoint } from '../load/spec.ts'
+import { firstProduce } from './first-produce.ts'
+import { MEASURING_SETTINGS, type RunningBroker, type Target } from './target.ts'
+
+export interface SamsaOptions {
+  readonly directory: string
+  /** Where `--cpu-prof` leaves its profiles, or null. */
+  readonly profileDirectory: string | null
+}
+
+const commandLine = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+
+/** Samsa as a user starts it from a shell, with its defaults. */
+export function samsa(options: SamsaOptions): Target {
+  return {
+    name: 'samsa',
+    description: `samsa start, defaults, Node.js ${process.version}`,
+    start: async () => {
+      const broker = await spawnBroker(options)
+      await serving(broker.endpoint, broker.alive)
+      return broker
+    },
+    measureStart: async () => {
+      const startedUs = nowUs()
+      const broker = await spawnBroker(options)
+      try {
+        return ((await firstProduce(broker.endpoint, 'first', 20_000)) - startedUs) / 1_000
+      } finally {
+        await broker.stop()
+      }
+    },
+  }
+}
+
+interface SpawnedBroker extends RunningBroker {
+  /** Throws with what the broker printed when it has ended. */
+  readonly alive: () => Promise<void>
+}
+
+async function spawnBroker(options: SamsaOptions): Promise<SpawnedBroker> {
+  await mkdir(options.directory, { recursive: true })
+  const base = await mkdtemp(join(options.directory, 'bench-samsa-'))
+  const port = await freePort()
+  const dataDirectory = join(base, 'data')
+  const logFile = join(base, 'samsa.log')
+  const log = await open(logFile, 'a')
+  const profiling =
+    options.profileDirectory === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDirectory}`]
+  const settings = [
+    `listeners=PLAINTEXT://127.0.0.1:${port}`,
+    `log.dirs=${dataDirectory}`,
+    ...Object.entries(MEASURING_SETTINGS).map(([key, value]) => `${key}=${value}`),
+  ]
+  const child = adopt(
+    spawn(
+      process.execPath,
+      [...profiling, commandLine, 'start', ...settings.flatMap((setting) => ['--set', setting])],
+      { stdio: ['ignore', log.fd, log.fd], cwd: base },
+    ),
+  )
+  await log.close()
+  return {
+    endpoint: { host: '127.0.0.1', port },
+    pid: child.pid ?? 0,
+    dataDirectory,
+    alive: async () => {
+      if (child.exitCode === null && child.signalCode === null) return
+      throw new Error(`samsa ended:\n${(await readFile(logFile, 'utf8')).slice(-4_000)}`)
+    },
+    stop: async () => {
+      await end(child, 'SIGTERM', 60_000)
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+}
+
+async function serving(endpoint: Endpoint, alive: () => Promise<void>): Promise<void> {
+  for (let tries = 0; tries < 2_000; tries++) {
+    await alive()
+    try {
+      const client = await Client.connect(endpoint)
+      await client.partitionsWithLeader('none')
+      client.close()
+      return
+    } catch {
+      await sleep(10)
+    }
+  }
+  throw new Error('samsa does not serve')
+}

@@ -1,0 +1,24 @@
+import type { Endpoint } from '../load/spec.ts'
+
+/** Something that serves Kafka's protocol and can be measured. */
+export interface Target {
+  readonly name: string
+  /** What it is, for the table's head: version, settings that matter. */
+  readonly description: string
+  start(): Promise<RunningBroker>
+  /**
+   * Milliseconds from the spawn of a process on an empty, formatted data directory until the first Produce is
+   * acknowledged (the topic is created on the way).
+   */
+  measureStart(): Promise<number>
+}
+
+export interface RunningBroker {
+  readonly endpoint: Endpoint
+  readonly pid: number
+  readonly dataDirectory: string
+  stop(): Promise<void>
+}
+
+/** Brokers keep a deleted topic's files for a minute; while measuring, their space and their removal must not reach into the next row. */
+export const MEASURING_SETTINGS: Readonly<Record<string, string>> = { 'log.segment.delete.delay.ms': '1000' }
