@@ -1,0 +1,59 @@
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { SamsaError } from '../core/samsa-error.ts'
+import type { RunningBroker } from '../server/start-broker.ts'
+import { startAdminHttp } from '../system/admin-http.ts'
+import type { AdminHttp, Health } from '../system/admin-http.ts'
+import { METRICS_CONTENT_TYPE } from '../system/prom-metrics.ts'
+import type { PromMetrics } from '../system/prom-metrics.ts'
+
+/** The HTTP port for figures and health. It is open while the broker recovers its logs, and says so. */
+export class Admin {
+  #http: AdminHttp | null = null
+  #broker: RunningBroker | null = null
+  #state = 'starting'
+
+  async listen(config: BrokerConfig, metrics: PromMetrics): Promise<void> {
+    const address = config.adminEndpoint
+    if (address === null) return
+    try {
+      this.#http = await startAdminHttp(address, {
+        metrics: () => metrics.scrape(),
+        metricsContentType: METRICS_CONTENT_TYPE,
+        live: () => ({ healthy: true, reasons: [] }),
+        ready: () => this.#ready(),
+      })
+    } catch (error) {
+      throw new SamsaError(
+        'SAMSA_LISTEN',
+        `samsa.admin.listener ${address.host}:${address.port} cannot be opened`,
+        error,
+      )
+    }
+  }
+
+  started(broker: RunningBroker): void {
+    this.#broker = broker
+  }
+
+  stopping(): void {
+    this.#state = 'stopping'
+    this.#broker = null
+  }
+
+  async close(): Promise<void> {
+    await this.#http?.close()
+  }
+
+  #ready(): Health {
+    if (this.#broker === null) return { healthy: false, reasons: [this.#state] }
+    return { healthy: true, reasons: [] }
+  }
+}
+
+/** Null when no admin port is configured. */
+export async function startAdmin(config: BrokerConfig, metrics: PromMetrics): Promise<Admin | null> {
+  if (config.adminEndpoint === null) return null
+  const admin = new Admin()
+  await admin.listen(config, metrics)
+  return admin
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { DumpOptions } from './dump-log.ts'
+import type { HealthOptions } from './health.ts'
+import { reportFailure } from './failure.ts'
+import type { StartOptions } from './start.ts'
+
+/** The command line. What a command needs is loaded when it runs, so that `samsa start` is quick. */
+function createProgram(): Command {
+  const program = new Command('samsa')
+    .description('A Kafka broker for Node.js')
+    .version(version(), '-v, --version')
+    .showHelpAfterError('(samsa --help tells more)')
+    .enablePositionalOptions()
+  program
+    .command('start', { isDefault: true })
+    .description('start a broker (the default command)')
+    .option(
+      '-s, --set <key=value>',
+      'any key of server.properties; may be repeated, wins over all else',
+      collectSetting,
+      [],
+    )
+    .option('-c, --config <file>', 'a server.properties file; KAFKA_* environment variables win over it')
+    .option(
+      '-r, --run <command>',
+      'start on a free port with a temporary directory, run the command, stop with it',
+    )
+    .addOption(logLevel())
+    .addOption(
+      new Option('--log-format <format>', 'default: human on a terminal, else json').choices([
+        'human',
+        'json',
+      ]),
+    )
+    .action(async (options: StartOptions & { run?: string }) => {
+      if (options.run === undefined) await (await import('./start.ts')).start(options)
+      else await (await import('./run-command.ts')).runCommand(options.run, options)
+    })
+  program
+    .command('health')
+    .description('ask a broker for its metadata; exit code 0 when it answers')
+    .option('-b, --bootstrap-server <host:port>', 'default: the listener of the configuration')
+    .option('-c, --config <file>', 'the server.properties file the broker was started with')
+    .option('-t, --timeout <ms>', 'give up after this long', positiveInteger, 5000)
+    .action(async (options: HealthOptions) => (await import('./health.ts')).health(options))
+  program
+    .command('dump-log')
+    .description('print what is in the files of a partition: .log, .index, .timeindex, .snapshot and others')
+    .argument('<files...>', 'files, or directories of partitions')
+    .option('--deep-iteration', 'print the records of each batch')
+    .option('--print-data-log', 'print keys and values of records too')
+    .action(async (files: string[], options: DumpOptions) =>
+      (await import('./dump-log.ts')).dumpLog(files, options),
+    )
+  return program
+}
+
+function logLevel(): Option {
+  return new Option('-l, --log-level <level>', 'default: info, with --run warn').choices([
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'silent',
+  ])
+}
+
+function collectSetting(text: string, settings: [string, string][]): [string, string][] {
+  const at = text.indexOf('=')
+  if (at <= 0) throw new InvalidArgumentError('It must be key=value.')
+  return [...settings, [text.slice(0, at).trim(), text.slice(at + 1)]]
+}
+
+function positiveInteger(text: string): number {
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
+}
+
+/** The package's version: its file is two folders up from the compiled code. */
+function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')
+  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown'
+}
+
+try {
+  await createProgram().parseAsync(process.argv)
+} catch (error) {
+  reportFailure(error)
+  process.exit(1)
+}

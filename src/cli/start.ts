@@ -1,0 +1,103 @@
+import process from 'node:process'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { Address, Logger } from '../ports.ts'
+import { startBroker } from '../server/start-broker.ts'
+import type { RunningBroker } from '../server/start-broker.ts'
+import { openEmbeddedStore } from '../system/embedded-store.ts'
+import { createLogger } from '../system/pino-logger.ts'
+import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
+import { PromMetrics } from '../system/prom-metrics.ts'
+import { createSystemWorld } from '../system/system-world.ts'
+import { startAdmin } from './admin.ts'
+import { durabilityOf } from './durability.ts'
+import { explain, reportFailure } from './failure.ts'
+import { loadConfig } from './load-config.ts'
+import type { ConfigOptions } from './load-config.ts'
+
+export interface StartOptions extends ConfigOptions {
+  readonly logLevel?: LogLevel
+  readonly logFormat?: LogFormat
+}
+
+/** `samsa start`: runs a broker until a signal ends it. Throws what keeps it from starting. */
+export async function start(options: StartOptions): Promise<void> {
+  const { config, warnings } = loadConfig(options, process.env)
+  const logger = createLogger({
+    level: options.logLevel ?? 'info',
+    format: options.logFormat ?? (process.stdout.isTTY ? 'human' : 'json'),
+    colour: process.stdout.isTTY && process.env['NO_COLOR'] === undefined,
+  })
+  endOnCrash(logger)
+  for (const warning of warnings) logger.warn({}, warning)
+  const metrics = new PromMetrics(true)
+  const world = createSystemWorld({ logger, metrics })
+  const signals = new StopSignals(logger)
+  const admin = await startAdmin(config, metrics)
+  const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+  admin?.started(running)
+  announce(logger, config, running)
+  const signal = await signals.first
+  admin?.stopping()
+  logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
+  await running.stop()
+  await admin?.close()
+  logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
+  // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
+  process.exit(0)
+}
+
+function announce(logger: Logger, config: BrokerConfig, running: RunningBroker): void {
+  const { mode, promise } = durabilityOf(config)
+  const listeners = [...running.addresses].map(([name, address]) => `${name}://${formatAddress(address)}`)
+  for (const { name, host } of config.endpoints) {
+    if (!isLoopback(host)) {
+      logger.warn(
+        { listener: name },
+        'anybody who reaches this address can read and write: no encryption, no passwords',
+      )
+    }
+  }
+  logger.info({ flush: mode }, promise)
+  logger.info({ listeners: listeners.join(','), data: config['log.dirs'].join(',') }, 'serving')
+  // The text is what log waiters look for.
+  logger.info({ ms: Math.round(performance.now()) }, `[KafkaServer id=${config['broker.id']}] started`)
+}
+
+/** The first signal asks for a clean stop; the second one ends the process at once. */
+class StopSignals {
+  readonly first: Promise<NodeJS.Signals>
+
+  constructor(logger: Logger) {
+    this.first = new Promise((resolve) => {
+      let stopping = false
+      const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+      for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+        process.on(signal, () => {
+          if (stopping) {
+            logger.warn({ signal }, 'second signal: ending at once, the next start will check the logs')
+            process.exit(exitCodes[signal])
+          }
+          stopping = true
+          resolve(signal)
+        })
+      }
+    })
+  }
+}
+
+/** A broken invariant: what is in memory cannot be trusted any more, what is in the log can. */
+function endOnCrash(logger: Logger): void {
+  process.on('uncaughtException', (error, origin) => {
+    logger.error({ err: error, origin }, `ending after an unexpected error: ${explain(error)}`)
+    if (error instanceof Error) reportFailure(error)
+    process.exit(70)
+  })
+}
+
+function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+}

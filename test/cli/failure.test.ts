@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import { test } from 'node:test'
+import { explain } from '../../src/cli/failure.ts'
+import { whoListensOn } from '../../src/cli/port-owner.ts'
+import { SamsaError } from '../../src/core/samsa-error.ts'
+import { NetSockets } from '../../src/system/net-sockets.ts'
+import { Turn } from '../../src/system/turn.ts'
+
+test('a busy port: who has it and what to do', { skip: !fs.existsSync('/proc/net/tcp') }, async () => {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const bound = server.address()
+  assert.ok(bound !== null && typeof bound === 'object')
+  try {
+    assert.deepEqual(whoListensOn(bound.port)?.pid, process.pid)
+    const failure = await new NetSockets(new Turn())
+      .listen({ host: '127.0.0.1', port: bound.port }, () => null)
+      .then(
+        () => null,
+        (error: unknown) => new SamsaError('SAMSA_LISTEN', 'cannot listen', error),
+      )
+    const text = explain(failure)
+    assert.match(text, new RegExp(`^port ${bound.port} is in use by process ${process.pid} \\(`))
+    assert.match(text, new RegExp(`--set listeners=PLAINTEXT://127.0.0.1:${bound.port + 1}$`))
+  } finally {
+    server.close()
+  }
+  assert.equal(whoListensOn(bound.port), null)
+})
+
+test('foreseen errors are sentences, others keep their stack', () => {
+  assert.equal(explain(new SamsaError('SAMSA_CONFIG', 'a=b: must be c')), 'a=b: must be c')
+  assert.equal(
+    explain(new SamsaError('SAMSA_DISK_IO', 'log x', new Error('EIO: write'))),
+    'log x: EIO: write',
+  )
+  assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n\s+at /)
+  assert.equal(explain('text'), 'text')
+})
