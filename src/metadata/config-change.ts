@@ -1,0 +1,87 @@
+/** What a request to change a configuration comes to, before anything is written. */
+import { ErrorCode } from '../../protocol/errors.ts'
+import { brokerConfigProblem, brokerDefinition } from '../core/config/broker-config.ts'
+import { splitList } from '../core/config/definition.ts'
+import type { ConfigDefinition } from '../core/config/definition.ts'
+import { topicConfigProblem, topicDefinition } from '../core/config/topic-config.ts'
+import { refused } from './outcome.ts'
+import type { Outcome } from './outcome.ts'
+
+export interface ConfigChange {
+  readonly name: string
+  readonly operation: 'set' | 'delete' | 'append' | 'subtract'
+  readonly value: string | null
+}
+
+/** A configuration that can be changed. `broker` null: the dynamic values of all brokers. */
+export type ConfigResource =
+  | { readonly kind: 'topic'; readonly name: string }
+  | { readonly kind: 'broker'; readonly id: number | null }
+
+type Values = ReadonlyMap<string, string>
+
+/** `current` after the changes, or why not. `inherited` is what APPEND and SUBTRACT start from where nothing is set. */
+export function changedValues(
+  current: Values,
+  changes: readonly ConfigChange[],
+  definitionOf: (name: string) => ConfigDefinition<unknown> | undefined,
+  inherited: (name: string) => string,
+): Values | Outcome {
+  const next = new Map(current)
+  const seen = new Set<string>()
+  for (const { name, operation, value } of changes) {
+    if (seen.has(name))
+      return refused(ErrorCode.INVALID_REQUEST, `Error due to duplicate config keys: ${name}`)
+    seen.add(name)
+    if (operation === 'delete') {
+      next.delete(name)
+      continue
+    }
+    if (value === null) return refused(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${name}`)
+    if (operation === 'set') {
+      next.set(name, value)
+      continue
+    }
+    if (definitionOf(name)?.type !== 'LIST')
+      return refused(
+        ErrorCode.INVALID_CONFIG,
+        `Can't ${operation} to key ${name} because its type is not LIST.`,
+      )
+    const elements = splitList(next.get(name) ?? inherited(name))
+    const changed = splitList(value)
+    const result =
+      operation === 'append'
+        ? [...elements, ...changed.filter((element) => !elements.includes(element))]
+        : elements.filter((element) => !changed.includes(element))
+    next.set(name, result.join(','))
+  }
+  return next
+}
+
+/** Null when the values may be a topic's overrides. */
+export function topicValuesProblem(values: Values): Outcome | null {
+  const problem = topicConfigProblem(values)
+  return problem === null ? null : refused(ErrorCode.INVALID_CONFIG, problem)
+}
+
+/** Null when the values may be set dynamically, for one broker or (`everywhere`) for all of them. */
+export function brokerValuesProblem(values: Values, everywhere: boolean): Outcome | null {
+  for (const [name, value] of values) {
+    const definition = brokerDefinition(name)
+    if (definition === undefined)
+      return refused(ErrorCode.INVALID_CONFIG, `Unknown broker configuration ${name}.`)
+    if (definition.update === 'read-only' || (everywhere && definition.update === 'per-broker'))
+      return refused(ErrorCode.INVALID_REQUEST, `Cannot update these configs dynamically: ${name}`)
+    const problem = brokerConfigProblem(name, value)
+    if (problem !== null) return refused(ErrorCode.INVALID_CONFIG, problem)
+  }
+  return null
+}
+
+/** The values in Kafka's spelling (`TRUE` becomes `true`). They are known to be allowed. */
+export function normalized(values: Values, kind: ConfigResource['kind']): Map<string, string> {
+  const definitionOf = kind === 'topic' ? topicDefinition : brokerDefinition
+  return new Map(
+    [...values].map(([name, value]) => [name, definitionOf(name)?.read(value.trim())?.text ?? value]),
+  )
+}

@@ -1,0 +1,216 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { withDynamicConfig } from '../core/config/broker-config.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { MetadataStore, World } from '../ports.ts'
+import { ConfigAlterations } from './config-alterations.ts'
+import type { ConfigChange, ConfigResource } from './config-change.ts'
+import { joinCluster } from './join-cluster.ts'
+import type { Membership } from './join-cluster.ts'
+import { loadTopics } from './load-metadata.ts'
+import type { BrokerImage, TopicImage } from './metadata-image.ts'
+import { MetadataState } from './metadata-state.ts'
+import type { MetadataListener } from './metadata-state.ts'
+import type { Outcome } from './outcome.ts'
+import { ProducerIds } from './producer-ids.ts'
+import { TopicChanges } from './topic-changes.ts'
+import type { CreateTopicResult, DiscoveredTopic } from './topic-changes.ts'
+import type { NewTopic } from './topic-plan.ts'
+import { CLUSTER_DEFAULTS, decodeConfig, paths } from './znodes.ts'
+
+export interface MetadataOptions {
+  /** The static configuration. */
+  readonly config: BrokerConfig
+  /** Cluster id in the `meta.properties` of the log directories; null when there is none. */
+  readonly clusterId?: string | null
+}
+
+interface MetadataParts {
+  readonly state: MetadataState
+  readonly membership: Membership
+  readonly topics: TopicChanges
+  readonly alterations: ConfigAlterations
+  readonly deleting: readonly TopicImage[]
+}
+
+/**
+ * Topics, configurations and ids: what the broker knows of the cluster and, as its controller, decides.
+ *
+ * Reading is synchronous. A change is checked, written to the store, carried out by the listener, made visible, and
+ * then answered. Nothing here throws for what a client asked; outcomes carry error codes.
+ */
+export class Metadata {
+  readonly clusterId: string
+  readonly nodeId: number
+  /** Grows each time a broker registers under this id. */
+  readonly brokerEpoch: number
+  readonly controllerEpoch: number
+  readonly #state: MetadataState
+  readonly #topics: TopicChanges
+  readonly #alterations: ConfigAlterations
+  readonly #producerIds: ProducerIds
+  #deleting: readonly TopicImage[]
+
+  private constructor(parts: MetadataParts) {
+    this.clusterId = parts.membership.clusterId
+    this.brokerEpoch = parts.membership.brokerEpoch
+    this.controllerEpoch = parts.membership.controllerEpoch
+    this.nodeId = parts.state.nodeId
+    this.#state = parts.state
+    this.#topics = parts.topics
+    this.#alterations = parts.alterations
+    this.#deleting = parts.deleting
+    this.#producerIds = new ProducerIds(parts.state.store, parts.state.nodeId)
+  }
+
+  /**
+   * Registers the broker, makes it controller and loads everything. Rejects with SAMSA_METADATA_STORE when another
+   * broker holds its place or a node is damaged, or with the store's own error.
+   */
+  static async open(
+    store: MetadataStore,
+    world: Pick<World, 'clock' | 'random' | 'logger'>,
+    options: MetadataOptions,
+  ): Promise<Metadata> {
+    const { random, logger } = world
+    const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
+    const { controllerEpoch } = membership
+    const nodeId = options.config['broker.id']
+    const [clusterDefaults, brokerValues] = await Promise.all([
+      readConfig(store, paths.brokerConfig(CLUSTER_DEFAULTS)),
+      readConfig(store, paths.brokerConfig(String(nodeId))),
+    ])
+    let config = options.config
+    if (clusterDefaults.size + brokerValues.size > 0) {
+      const dynamic = withDynamicConfig(options.config, clusterDefaults, brokerValues)
+      config = dynamic.config
+      for (const warning of dynamic.warnings) logger.warn({}, warning)
+    }
+    const state = new MetadataState({ store, random, logger, controllerEpoch, config })
+    const { topics, deleting } = await loadTopics({ store, random, logger, nodeId, controllerEpoch, config })
+    for (const topic of topics) state.image.put(topic)
+    const { brokerEpoch } = membership
+    state.image.brokers.set(nodeId, { id: nodeId, rack: config['broker.rack'], epoch: brokerEpoch })
+    const changes = new TopicChanges(state)
+    for (const { name } of deleting) changes.holdForDeletion(name)
+    const alterations = new ConfigAlterations(state, clusterDefaults, brokerValues)
+    return new Metadata({ state, membership, topics: changes, alterations, deleting })
+  }
+
+  /** From now on the listener hears of changes. Finishes deletions that a crash interrupted. */
+  async start(listener: MetadataListener): Promise<void> {
+    this.#state.listener = listener
+    const deleting = this.#deleting
+    this.#deleting = []
+    await Promise.all(deleting.map((topic) => this.#topics.finishDeletion(topic)))
+  }
+
+  /** The configuration with its dynamic values. */
+  get config(): BrokerConfig {
+    return this.#state.config
+  }
+
+  get topics(): ReadonlyMap<string, TopicImage> {
+    return this.#state.image.topics
+  }
+
+  get brokers(): ReadonlyMap<number, BrokerImage> {
+    return this.#state.image.brokers
+  }
+
+  /** The node clients send changes to. */
+  get controllerId(): number {
+    return this.nodeId
+  }
+
+  get partitionCount(): number {
+    return this.#state.image.partitionCount
+  }
+
+  /** Dynamic values that hold for every broker. */
+  get clusterDefaults(): ReadonlyMap<string, string> {
+    return this.#alterations.clusterDefaults
+  }
+
+  topicById(topicId: string): TopicImage | undefined {
+    return this.#state.image.topicById(topicId)
+  }
+
+  /** True for a topic on disk that must not be served because it is being deleted. */
+  isBeingDeleted(name: string): boolean {
+    return this.#deleting.some((topic) => topic.name === name)
+  }
+
+  /** One result per topic, in order. Names that appear twice are refused before this is called. */
+  createTopics(topics: readonly NewTopic[], validateOnly: boolean): Promise<CreateTopicResult[]> {
+    return Promise.all(topics.map((topic) => this.#topics.create(topic, validateOnly)))
+  }
+
+  /** Resolves to an error code: 0 when the topic exists now and has its leader. */
+  async autoCreateTopic(name: string): Promise<ErrorCode> {
+    if (this.topics.has(name)) return ErrorCode.NONE
+    const { errorCode } = await this.#topics.createWithDefaults(name)
+    return errorCode === ErrorCode.TOPIC_ALREADY_EXISTS && this.topics.has(name) ? ErrorCode.NONE : errorCode
+  }
+
+  /** Grows a topic to `count` partitions. `assignments`: replicas of each new partition, null to choose them here. */
+  createPartitions(
+    name: string,
+    count: number,
+    assignments: readonly (readonly number[])[] | null,
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    return this.#topics.grow(name, count, assignments, validateOnly)
+  }
+
+  deleteTopic(name: string): Promise<Outcome> {
+    return this.#topics.delete(name)
+  }
+
+  incrementalAlterConfigs(
+    resource: ConfigResource,
+    changes: readonly ConfigChange[],
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    return this.#alterations.alter(resource, changes, 'incremental', validateOnly)
+  }
+
+  /** The values become the whole configuration of the resource. */
+  replaceConfigs(
+    resource: ConfigResource,
+    values: readonly { readonly name: string; readonly value: string | null }[],
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    const changes = values.map(({ name, value }) => ({ name, operation: 'set' as const, value }))
+    return this.#alterations.alter(resource, changes, 'replace', validateOnly)
+  }
+
+  /**
+   * Takes over topics that lie in the log directories and that the store does not know (Kafka wrote them). Those
+   * it knows, or is deleting, are left alone. Resolves to the topics taken over.
+   */
+  async registerDiscoveredTopics(topics: readonly DiscoveredTopic[]): Promise<TopicImage[]> {
+    const registered = await Promise.all(topics.map((topic) => this.#topics.register(topic)))
+    return registered.filter((topic) => topic !== null)
+  }
+
+  /** A producer id that was never given out before. Rejects when the store does. */
+  nextProducerId(): Promise<number> {
+    return this.#producerIds.next()
+  }
+
+  /** Producer ids up to this one are in use in logs on disk, whoever gave them out. */
+  skipProducerIdsThrough(producerId: number): void {
+    this.#producerIds.skipThrough(producerId)
+  }
+
+  /** Waits for the changes under way, then ends the session with the store. */
+  async close(): Promise<void> {
+    await this.#state.queue.idle()
+    await this.#state.store.close()
+  }
+}
+
+async function readConfig(store: MetadataStore, path: string): Promise<Map<string, string>> {
+  const node = await store.get(path)
+  return node === null ? new Map<string, string>() : decodeConfig(path, node.data)
+}
