@@ -1,0 +1,76 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { offsetFetchRequest, offsetFetchResponse } from '../../protocol/messages/09-offset-fetch.ts'
+import type { FetchedTopic } from '../core/group/group-types.ts'
+import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+
+const FIRST_WITH_SEVERAL_GROUPS = 8
+const FIRST_WITH_GROUP_ERROR = 2
+
+interface AskedTopic {
+  readonly name: string
+  readonly partitionIndexes: readonly number[]
+}
+
+interface Fetched {
+  readonly errorCode: number
+  readonly topics: FetchedTopic[]
+}
+
+/**
+ * OffsetFetch, versions 1-9.
+ *
+ * Behavior: the offsets that are in the log; -1 with no error for a partition, or a group, that has none. Offsets of
+ * any group may be read by anybody.
+ *
+ * Version notes: v2 null topics for all (KIP-88) and an error for the group, v5 leader epochs (KIP-320), v7
+ * requireStable (KIP-447; there are no transactions, so every offset is stable), v8 several groups (KIP-709).
+ *
+ * Not implemented: v9 member epochs of new-style groups are not checked (KIP-848), v10 topic ids.
+ */
+export const offsetFetch = defineApi({
+  request: offsetFetchRequest,
+  response: offsetFetchResponse,
+  versions: [1, 9],
+  handle: answer((request, context) => {
+    if (context.apiVersion >= FIRST_WITH_SEVERAL_GROUPS) {
+      const groups = request.groups.map(({ groupId, topics }) => ({
+        groupId,
+        ...fetchGroup(context, groupId, topics),
+      }))
+      return { topics: [], groups }
+    }
+    const { errorCode, topics } = fetchGroup(context, request.groupId, request.topics)
+    if (errorCode !== ErrorCode.NONE && context.apiVersion < FIRST_WITH_GROUP_ERROR) {
+      return { topics: failedTopics(request.topics ?? [], errorCode), errorCode }
+    }
+    return { topics, errorCode }
+  }),
+})
+
+function fetchGroup(
+  { broker }: RequestContext,
+  groupId: string,
+  topics: readonly AskedTopic[] | null,
+): Fetched {
+  const fetched = broker.groups.fetchOffsets({
+    groupId,
+    topics: topics?.map(({ name, partitionIndexes }) => ({ name, partitions: partitionIndexes })) ?? null,
+  })
+  return typeof fetched === 'number'
+    ? { errorCode: fetched, topics: [] }
+    : { errorCode: ErrorCode.NONE, topics: fetched }
+}
+
+function failedTopics(topics: readonly AskedTopic[], errorCode: number): FetchedTopic[] {
+  return topics.map(({ name, partitionIndexes }) => ({
+    name,
+    partitions: partitionIndexes.map((partitionIndex) => ({
+      partitionIndex,
+      committedOffset: -1,
+      committedLeaderEpoch: -1,
+      metadata: '',
+      errorCode,
+    })),
+  }))
+}

@@ -1,0 +1,59 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  findCoordinatorRequest,
+  findCoordinatorResponse,
+} from '../../protocol/messages/10-find-coordinator.ts'
+import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+
+const GROUP = 0
+const TRANSACTION = 1
+
+const FIRST_WITH_SEVERAL_KEYS = 4
+
+interface Coordinator {
+  readonly errorCode: number
+  readonly errorMessage: string | null
+  readonly nodeId: number
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * FindCoordinator, versions 0-5.
+ *
+ * Behavior: this broker coordinates every group. The first request creates the offsets topic; the answer waits until
+ * the groups asked for are loaded.
+ *
+ * Version notes: v1 key types, v4 several keys (KIP-699), v5 nothing on the wire (KIP-890).
+ *
+ * Not implemented: transactional ids are refused with INVALID_REQUEST, which clients take as final; share groups
+ * (v6, KIP-932).
+ */
+export const findCoordinator = defineApi({
+  request: findCoordinatorRequest,
+  response: findCoordinatorResponse,
+  versions: [0, 5],
+  handle: answer(async (request, context) => {
+    const keys = context.apiVersion < FIRST_WITH_SEVERAL_KEYS ? [request.key] : request.coordinatorKeys
+    const found = await find(request.keyType, keys, context)
+    return { ...found, coordinators: keys.map((key) => ({ key, ...found })) }
+  }),
+})
+
+async function find(
+  keyType: number,
+  groupIds: readonly string[],
+  context: RequestContext,
+): Promise<Coordinator> {
+  if (keyType === TRANSACTION) return failed(ErrorCode.INVALID_REQUEST, 'this broker has no transactions')
+  if (keyType !== GROUP) return failed(ErrorCode.INVALID_REQUEST, `unknown key type ${keyType}`)
+  const errorCode = await context.broker.groups.ready(groupIds)
+  if (errorCode !== ErrorCode.NONE) return failed(errorCode, 'the offsets topic is not available')
+  const { host, port } = context.advertised
+  return { errorCode, errorMessage: null, nodeId: context.broker.nodeId, host, port }
+}
+
+function failed(errorCode: number, errorMessage: string): Coordinator {
+  return { errorCode, errorMessage, nodeId: -1, host: '', port: -1 }
+}

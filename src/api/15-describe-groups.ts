@@ -1,0 +1,34 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
+import { answer, defineApi } from './handler.ts'
+
+/** The operations that exist on a group, as bits: READ 3, DELETE 6, DESCRIBE 8. Without ACLs all are allowed. */
+const ALL_OPERATIONS = (1 << 3) | (1 << 6) | (1 << 8)
+const NOT_ASKED = -0x8000_0000
+
+/**
+ * DescribeGroups, versions 0-5.
+ *
+ * Behavior: a group that does not exist is Dead, without an error. Metadata of members is shown in Stable only.
+ *
+ * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345).
+ *
+ * Not implemented: v6 GROUP_ID_NOT_FOUND (KIP-1043).
+ */
+export const describeGroups = defineApi({
+  request: describeGroupsRequest,
+  response: describeGroupsResponse,
+  versions: [0, 5],
+  handle: answer(({ groups, includeAuthorizedOperations }, { broker }) => ({
+    groups: groups.map((groupId) => {
+      const described = broker.groups.describe(groupId)
+      const mayTell = includeAuthorizedOperations && described.errorCode === ErrorCode.NONE
+      return {
+        ...described,
+        // As in Kafka: no state at all where the group could not be asked.
+        groupState: described.errorCode === ErrorCode.NONE ? described.groupState : '',
+        authorizedOperations: mayTell ? ALL_OPERATIONS : NOT_ASKED,
+      }
+    }),
+  })),
+})

@@ -1,0 +1,138 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
+import type { DeadlineQueue, Now } from './deadline-queue.ts'
+import type { Group } from './group.ts'
+import type { GroupConfig } from './group-types.ts'
+import type { OffsetsRecord, Outbox } from './outbox.ts'
+
+/** What all groups of the broker use up together, against `GroupConfig.maxGroups` and `maxStateBytes`. */
+export class StateBudget {
+  groups = 0
+  bytes = 0
+}
+
+/** What the parts of one partition's coordinator share. */
+export class GroupContext {
+  readonly partition: number
+  readonly config: GroupConfig
+  readonly outbox: Outbox
+  readonly deadlines: DeadlineQueue
+  readonly budget: StateBudget
+  readonly groups = new Map<string, Group>()
+  #sequence = 0
+
+  constructor(
+    partition: number,
+    config: GroupConfig,
+    outbox: Outbox,
+    deadlines: DeadlineQueue,
+    budget: StateBudget,
+  ) {
+    this.partition = partition
+    this.config = config
+    this.outbox = outbox
+    this.deadlines = deadlines
+    this.budget = budget
+  }
+
+  get mayCreateGroup(): boolean {
+    return this.budget.groups < this.config.maxGroups && this.budget.bytes < this.config.maxStateBytes
+  }
+
+  insert(group: Group): void {
+    this.groups.set(group.groupId, group)
+    this.budget.groups++
+    group.chargedBytes = group.bytes
+    this.budget.bytes += group.chargedBytes
+  }
+
+  /** Out of memory, with its timers. Parked requests must have been answered. */
+  forget(group: Group): void {
+    if (this.groups.get(group.groupId) !== group) return
+    this.groups.delete(group.groupId)
+    this.budget.groups--
+    this.budget.bytes -= group.chargedBytes
+    group.chargedBytes = 0
+    this.deadlines.cancel(group.joinTimer)
+    this.deadlines.cancel(group.syncTimer)
+    for (const pending of group.pendingMembers.values()) this.deadlines.cancel(pending)
+    for (const member of group.members.values()) this.deadlines.cancel(member.session)
+  }
+
+  /** After anything that made a group larger or smaller. Groups about which nothing is known any more go. */
+  charge(group: Group): void {
+    if (this.groups.get(group.groupId) !== group) return
+    if (group.isForgettable) {
+      this.forget(group)
+      return
+    }
+    const bytes = group.bytes
+    this.budget.bytes += bytes - group.chargedBytes
+    group.chargedBytes = bytes
+  }
+
+  /** Whether a group is still this coordinator's: it was not deleted and the partition not given up. */
+  owns(group: Group): boolean {
+    return this.groups.get(group.groupId) === group
+  }
+
+  append(records: readonly OffsetsRecord[], settled: Settled): PendingAppend {
+    const append = new PendingAppend(this.#sequence++)
+    append.whenSettled(settled)
+    this.outbox.append(this.partition, records, (errorCode, now) => append.settle(errorCode, now))
+    return append
+  }
+}
+
+export type Settled = (errorCode: number, now: Now) => void
+
+/** Records on their way to the log. */
+export class PendingAppend {
+  /** Its position among the appends of the partition. */
+  readonly sequence: number
+  readonly #listeners: Settled[] = []
+
+  constructor(sequence: number) {
+    this.sequence = sequence
+  }
+
+  /** In the order in which they were added. */
+  whenSettled(listener: Settled): void {
+    this.#listeners.push(listener)
+  }
+
+  settle(errorCode: number, now: Now): void {
+    for (const listener of this.#listeners) listener(errorCode, now)
+  }
+}
+
+/** What a client is told when the group's record could not be written. */
+export function groupAppendError(errorCode: number): number {
+  switch (errorCode) {
+    case ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+    case ErrorCode.NOT_ENOUGH_REPLICAS:
+    case ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+    case ErrorCode.REQUEST_TIMED_OUT:
+      return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    case ErrorCode.NOT_LEADER_OR_FOLLOWER:
+    case ErrorCode.KAFKA_STORAGE_ERROR:
+      return ErrorCode.NOT_COORDINATOR
+    case ErrorCode.MESSAGE_TOO_LARGE:
+    case ErrorCode.RECORD_LIST_TOO_LARGE:
+    case ErrorCode.INVALID_FETCH_SIZE:
+      return ErrorCode.UNKNOWN_SERVER_ERROR
+    default:
+      return errorCode
+  }
+}
+
+/** As `groupAppendError`, for committed offsets. */
+export function offsetAppendError(errorCode: number): number {
+  switch (errorCode) {
+    case ErrorCode.MESSAGE_TOO_LARGE:
+    case ErrorCode.RECORD_LIST_TOO_LARGE:
+    case ErrorCode.INVALID_FETCH_SIZE:
+      return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+    default:
+      return groupAppendError(errorCode)
+  }
+}

@@ -1,0 +1,283 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { memberError } from './answers.ts'
+import type { Now } from './deadline-queue.ts'
+import type { Group } from './group.ts'
+import { groupAppendError, offsetAppendError } from './group-context.ts'
+import type { GroupContext } from './group-context.ts'
+import { encodeOffset, groupTombstone } from './group-records.ts'
+import type {
+  CommitRequest,
+  CommitResponse,
+  DeleteOffsetsRequest,
+  DeleteOffsetsResponse,
+  FetchedOffset,
+  FetchedTopic,
+  FetchOffsetsRequest,
+} from './group-types.ts'
+import { NO_MEMBER_ID } from './group-types.ts'
+import type { CommittedOffset, OffsetPlace } from './offset-table.ts'
+import type { OffsetsRecord, Waiter } from './outbox.ts'
+import type { Rebalance } from './rebalance.ts'
+
+const NO_OFFSET = -1
+const NO_LEADER_EPOCH = -1
+
+/** What a record takes in a batch besides its key and value, at most. */
+const RECORD_OVERHEAD_BYTES = 32
+
+/** Committed offsets: written, read, deleted, expired. */
+export class GroupOffsets {
+  readonly #context: GroupContext
+  readonly #rebalance: Rebalance
+
+  constructor(context: GroupContext, rebalance: Rebalance) {
+    this.#context = context
+    this.#rebalance = rebalance
+  }
+
+  // ---------------------------------------------------------------------------------------------------- commit
+
+  commit(request: CommitRequest, waiter: Waiter<CommitResponse>, now: Now): void {
+    const { groups, outbox } = this.#context
+    const refuse = (errorCode: number): void =>
+      outbox.reply(
+        waiter,
+        request.offsets.map(() => errorCode),
+      )
+    let group = groups.get(request.groupId)
+    if (group === undefined) {
+      // Who is in no generation needs no group: one is made to keep its offsets.
+      if (request.generationId >= 0) {
+        return refuse(
+          request.knowsGroupIdNotFound ? ErrorCode.GROUP_ID_NOT_FOUND : ErrorCode.ILLEGAL_GENERATION,
+        )
+      }
+      if (!this.#context.mayCreateGroup) return refuse(ErrorCode.INVALID_COMMIT_OFFSET_SIZE)
+      group = this.#rebalance.createGroup(request.groupId, now)
+      this.#context.insert(group)
+    }
+    const error = commitError(group, request)
+    if (error !== ErrorCode.NONE) return refuse(error)
+    const member = group.members.get(request.memberId)
+    if (member !== undefined) this.#rebalance.restartSession(group, member, now)
+    this.#append(group, request, waiter, now)
+    this.#context.charge(group)
+  }
+
+  #append(group: Group, request: CommitRequest, waiter: Waiter<CommitResponse>, now: Now): void {
+    const expireTimestampMs = request.retentionTimeMs < 0 ? null : now.wallMs + request.retentionTimeMs
+    const records: OffsetsRecord[] = []
+    const written: (OffsetPlace & { readonly committed: CommittedOffset })[] = []
+    const errorCodes = request.offsets.map(({ topic, partition, offset, leaderEpoch, metadata }) => {
+      if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
+        return ErrorCode.OFFSET_METADATA_TOO_LARGE
+      }
+      if (this.#isFull && !group.offsets.has(topic, partition)) return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+      const committed = { offset, leaderEpoch, metadata, commitTimestampMs: now.wallMs, expireTimestampMs }
+      records.push(encodeOffset(group.groupId, topic, partition, committed))
+      written.push({ topic, partition, committed })
+      return ErrorCode.NONE
+    })
+    if (records.length === 0) {
+      this.#context.outbox.reply(waiter, errorCodes)
+      return
+    }
+    for (const { topic, partition } of written) group.offsets.appended(topic, partition)
+    const append = this.#context.append(records, (errorCode) => {
+      for (const { topic, partition, committed } of written) {
+        group.offsets.settled(topic, partition, committed, append.sequence, errorCode === ErrorCode.NONE)
+      }
+      const outcome = offsetAppendError(errorCode)
+      this.#context.outbox.reply(
+        waiter,
+        errorCodes.map((own) => (own === ErrorCode.NONE ? outcome : own)),
+      )
+      this.#context.charge(group)
+    })
+  }
+
+  get #isFull(): boolean {
+    return this.#context.budget.bytes >= this.#context.config.maxStateBytes
+  }
+
+  // ----------------------------------------------------------------------------------------------------- fetch
+
+  fetch(request: FetchOffsetsRequest): FetchedTopic[] {
+    const group = this.#context.groups.get(request.groupId)
+    if (request.topics !== null) {
+      return request.topics.map(({ name, partitions }) => ({
+        name,
+        partitions: partitions.map((index) => fetched(index, group?.offsets.get(name, index) ?? null)),
+      }))
+    }
+    return Array.from(group?.offsets.committed() ?? [], ([name, partitions]) => ({
+      name,
+      partitions: partitions.map(([index, committed]) => fetched(index, committed)),
+    }))
+  }
+
+  // ---------------------------------------------------------------------------------------------------- delete
+
+  deleteGroup(groupId: string, waiter: Waiter<number>): void {
+    const { outbox } = this.#context
+    const group = this.#context.groups.get(groupId)
+    if (group === undefined || group.state === 'Dead') outbox.reply(waiter, ErrorCode.GROUP_ID_NOT_FOUND)
+    else if (group.state !== 'Empty') outbox.reply(waiter, ErrorCode.NON_EMPTY_GROUP)
+    else {
+      outbox.log('info', { groupId }, 'group is deleted on request')
+      this.#bury(group, (errorCode) => outbox.reply(waiter, groupAppendError(errorCode)))
+    }
+  }
+
+  deleteOffsets(request: DeleteOffsetsRequest, waiter: Waiter<DeleteOffsetsResponse>): void {
+    const { outbox } = this.#context
+    const group = this.#context.groups.get(request.groupId)
+    const refuse = (errorCode: number): void => outbox.reply(waiter, { errorCode, topicErrorCodes: [] })
+    if (group === undefined || group.state === 'Dead') return refuse(ErrorCode.GROUP_ID_NOT_FOUND)
+    // Only of consumers is it known which topics they read.
+    if (group.state !== 'Empty' && !group.usesConsumerProtocol) return refuse(ErrorCode.NON_EMPTY_GROUP)
+    const places: OffsetPlace[] = []
+    const topicErrorCodes = request.topics.map(({ name, partitions }) => {
+      if (group.isSubscribedTo(name)) return ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
+      for (const partition of new Set(partitions)) {
+        if (group.offsets.has(name, partition)) places.push({ topic: name, partition })
+      }
+      return ErrorCode.NONE
+    })
+    this.#tombstone(group, places, [], (errorCode) => {
+      outbox.reply(waiter, { errorCode: groupAppendError(errorCode), topicErrorCodes })
+    })
+  }
+
+  topicDeleted(topic: string): void {
+    for (const group of this.#context.groups.values()) {
+      const places = [...group.offsets.places(topic)]
+      if (places.length > 0) this.#tombstone(group, places, [], () => {})
+    }
+  }
+
+  /** What nobody has needed for the retention time goes; groups that are empty and have nothing left go with it. */
+  expire(now: Now): void {
+    for (const group of this.#context.groups.values()) {
+      if (group.state === 'Dead') continue
+      const expired: OffsetPlace[] = []
+      for (const { topic, partition, committed } of group.offsets.idle()) {
+        if (this.#isExpired(group, topic, committed, now)) expired.push({ topic, partition })
+      }
+      const isOver =
+        group.state === 'Empty' && group.pendingMembers.size === 0 && expired.length === group.offsets.size
+      if (isOver) {
+        this.#context.outbox.log('info', { groupId: group.groupId, offsets: expired.length }, 'group expired')
+        this.#bury(group, () => {})
+      } else if (expired.length > 0) {
+        const fields = { groupId: group.groupId, offsets: expired.length }
+        this.#context.outbox.log('info', fields, 'offsets expired')
+        this.#tombstone(group, expired, [], () => {})
+      }
+    }
+  }
+
+  #isExpired(group: Group, topic: string, committed: CommittedOffset, now: Now): boolean {
+    const unusedSinceMs = offsetUnusedSinceMs(group, topic, committed)
+    if (unusedSinceMs === null) return false
+    if (committed.expireTimestampMs !== null) return now.wallMs >= committed.expireTimestampMs
+    return now.wallMs - unusedSinceMs >= this.#context.config.offsetsRetentionMs
+  }
+
+  /** Tombstones for all that the log has of an empty group, then the group is gone. */
+  #bury(group: Group, settled: (errorCode: number) => void): void {
+    group.state = 'Dead'
+    const last = group.persisted ? [groupTombstone(group.groupId)] : []
+    this.#tombstone(group, [...group.offsets.places()], last, (errorCode) => {
+      if (errorCode === ErrorCode.NONE) this.#context.forget(group)
+      else group.state = 'Empty'
+      settled(errorCode)
+    })
+  }
+
+  /** In batches of bounded size. `settled` gets the first error. */
+  #tombstone(
+    group: Group,
+    places: readonly OffsetPlace[],
+    last: readonly OffsetsRecord[],
+    settled: (errorCode: number) => void,
+  ): void {
+    const appends = this.#tombstoneBatches(group, places)
+    if (last.length > 0) appends.push({ places: [], records: [...last] })
+    let waiting = appends.length
+    let firstError: number = ErrorCode.NONE
+    for (const { places: covered, records } of appends) {
+      for (const { topic, partition } of covered) group.offsets.appended(topic, partition)
+      const append = this.#context.append(records, (errorCode) => {
+        for (const { topic, partition } of covered) {
+          group.offsets.settled(topic, partition, null, append.sequence, errorCode === ErrorCode.NONE)
+        }
+        if (firstError === ErrorCode.NONE) firstError = errorCode
+        if (--waiting > 0) return
+        settled(firstError)
+        this.#context.charge(group)
+      })
+    }
+    if (appends.length === 0) settled(ErrorCode.NONE)
+  }
+
+  #tombstoneBatches(group: Group, places: readonly OffsetPlace[]): TombstoneBatch[] {
+    const batches: TombstoneBatch[] = []
+    let bytes = Infinity
+    for (const place of places) {
+      const record = encodeOffset(group.groupId, place.topic, place.partition, null)
+      const recordBytes = record.key.length + RECORD_OVERHEAD_BYTES
+      if (bytes + recordBytes > this.#context.config.maxBatchBytes) {
+        batches.push({ places: [], records: [] })
+        bytes = 0
+      }
+      const batch = batches.at(-1)!
+      batch.places.push(place)
+      batch.records.push(record)
+      bytes += recordBytes
+    }
+    return batches
+  }
+}
+
+interface TombstoneBatch {
+  readonly places: OffsetPlace[]
+  readonly records: OffsetsRecord[]
+}
+
+function commitError(group: Group, request: CommitRequest): number {
+  const { memberId, groupInstanceId, generationId } = request
+  if (group.state === 'Dead') return ErrorCode.COORDINATOR_NOT_AVAILABLE
+  // A simple consumer or an administrator, and nobody there whom it could contradict.
+  if (generationId < 0 && group.state === 'Empty') return ErrorCode.NONE
+  if (generationId < 0 && memberId === NO_MEMBER_ID && groupInstanceId === null) {
+    return ErrorCode.UNKNOWN_MEMBER_ID
+  }
+  const error = memberError(group, memberId, groupInstanceId)
+  if (error !== ErrorCode.NONE) return error
+  if (generationId !== group.generationId) return ErrorCode.ILLEGAL_GENERATION
+  // While a rebalance is prepared members may still commit what they own (KIP-429). Once the new generation has
+  // begun what they own is not known until the assignment is there.
+  return group.state === 'CompletingRebalance' ? ErrorCode.REBALANCE_IN_PROGRESS : ErrorCode.NONE
+}
+
+/**
+ * From when on an offset counts as unused, wall clock; null while it is in use (KIP-211). With members, only topics
+ * that no consumer subscribes to; without, since the group is empty; simple consumers, since the commit.
+ */
+function offsetUnusedSinceMs(group: Group, topic: string, committed: CommittedOffset): number | null {
+  if (group.protocolType === null) return committed.commitTimestampMs
+  if (group.state === 'Empty') return group.stateSinceMs ?? committed.commitTimestampMs
+  const isUnsubscribed = group.state === 'Stable' && group.topics !== null && !group.topics.has(topic)
+  return isUnsubscribed ? committed.commitTimestampMs : null
+}
+
+function fetched(partitionIndex: number, committed: CommittedOffset | null): FetchedOffset {
+  return {
+    partitionIndex,
+    committedOffset: committed?.offset ?? NO_OFFSET,
+    committedLeaderEpoch: committed?.leaderEpoch ?? NO_LEADER_EPOCH,
+    metadata: committed?.metadata ?? '',
+    errorCode: ErrorCode.NONE,
+  }
+}

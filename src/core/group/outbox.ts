@@ -1,0 +1,55 @@
+import type { Now } from './deadline-queue.ts'
+
+/** Where the answer to a request goes. The core keeps it and never calls it: answers leave through the outbox. */
+export type Waiter<Response> = (response: Response) => void
+
+/** A record of the offsets topic. A null value is a tombstone. */
+export interface OffsetsRecord {
+  readonly key: Buffer
+  readonly value: Buffer | null
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface ReplyEffect {
+  readonly kind: 'reply'
+  readonly send: () => void
+}
+
+/** Append these records as one batch, then call `settled` with the outcome, an error code of the protocol. */
+export interface AppendEffect {
+  readonly kind: 'append'
+  readonly partition: number
+  readonly records: readonly OffsetsRecord[]
+  readonly settled: (errorCode: number, now: Now) => void
+}
+
+export interface LogEffect {
+  readonly kind: 'log'
+  readonly level: LogLevel
+  readonly fields: Readonly<Record<string, unknown>>
+  readonly message: string
+}
+
+export type Effect = ReplyEffect | AppendEffect | LogEffect
+
+/** What the core wants done. One for all groups, drained by the driver after every call, in order. */
+export class Outbox {
+  readonly effects: Effect[] = []
+
+  reply<Response>(waiter: Waiter<Response>, response: Response): void {
+    this.effects.push({ kind: 'reply', send: () => waiter(response) })
+  }
+
+  append(
+    partition: number,
+    records: readonly OffsetsRecord[],
+    settled: (errorCode: number, now: Now) => void,
+  ): void {
+    this.effects.push({ kind: 'append', partition, records, settled })
+  }
+
+  log(level: LogLevel, fields: Readonly<Record<string, unknown>>, message: string): void {
+    this.effects.push({ kind: 'log', level, fields, message })
+  }
+}
