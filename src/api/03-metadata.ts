@@ -1,0 +1,158 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
+import type { MetadataRequest } from '../../protocol/messages/03-metadata.ts'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts'
+import { topicNameProblem } from '../metadata/topic-names.ts'
+import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS } from './authorized-operations.ts'
+import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+import { reachableBrokers } from './reachable-brokers.ts'
+
+type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
+
+/**
+ * Metadata, versions 0-12.
+ *
+ * Behavior: null topics (in v0 an empty list) asks for all of them, otherwise one answer per distinct topic asked
+ * for, each with its own error. A topic that does not exist is created when both `auto.create.topics.enable` and
+ * the request allow it; its leaders are ready when the answer leaves. The broker's address is the one this client
+ * reached, or `advertised.listeners`.
+ *
+ * Version notes: v4 may forbid creation (KIP-204), v7 leader epochs (KIP-320), v8 authorized operations (KIP-430; all
+ * that exist, there is no authorizer), v10 topic ids (KIP-516), v12 lookup by id.
+ *
+ * Not implemented: v13 (KIP-1102).
+ */
+export const metadata = defineApi({
+  request: metadataRequest,
+  response: metadataResponse,
+  versions: [0, 12],
+  handle: answer((request, context) => {
+    const { broker, apiVersion } = context
+    const asked = apiVersion === 0 && request.topics?.length === 0 ? null : request.topics
+    const operations = request.includeTopicAuthorizedOperations ? TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
+    const respond = (topics: TopicAnswer[]) => ({
+      brokers: reachableBrokers(context).map(({ id, ...address }) => ({ nodeId: id, ...address })),
+      clusterId: broker.metadata.clusterId,
+      controllerId: broker.metadata.controllerId,
+      topics,
+      clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+        ? CLUSTER_OPERATIONS
+        : OPERATIONS_NOT_ASKED,
+    })
+    if (asked === null)
+      return respond(
+        [...broker.metadata.topics.values()].map((topic) => found(topic, broker.metadata, operations)),
+      )
+    const missing = request.allowAutoTopicCreation ? create(asked, context) : []
+    if (missing.length === 0) return respond(lookUp(asked, NOT_CREATED, operations, context))
+    return Promise.all(missing).then((created) =>
+      respond(lookUp(asked, new Map(created), operations, context)),
+    )
+  }),
+})
+
+interface TopicAnswer {
+  readonly errorCode: number
+  readonly name: string | null
+  readonly topicId: string
+  readonly isInternal: boolean
+  readonly partitions: readonly PartitionAnswer[]
+  readonly topicAuthorizedOperations: number
+}
+
+type PartitionAnswer = ReturnType<typeof describePartition>
+
+const NOT_CREATED: ReadonlyMap<string, number> = new Map()
+
+/** Starts the creation of the topics that are missing. Resolves to names and error codes. */
+function create(asked: readonly AskedTopic[], { broker }: RequestContext): Promise<[string, number]>[] {
+  const creations: Promise<[string, number]>[] = []
+  const names = new Set(asked.map(({ name }) => name))
+  for (const name of names) {
+    if (name === null || broker.metadata.topics.has(name) || topicNameProblem(name) !== null) continue
+    const creating = broker.autoCreateTopic(name)
+    if (creating !== null) creations.push(creating.then((errorCode) => [name, errorCode]))
+  }
+  return creations
+}
+
+function lookUp(
+  asked: readonly AskedTopic[],
+  created: ReadonlyMap<string, number>,
+  operations: number,
+  { broker, apiVersion }: RequestContext,
+): TopicAnswer[] {
+  const { metadata } = broker
+  const answers = new Map<string, TopicAnswer>()
+  for (const { name, topicId } of asked) {
+    const byId = topicId !== undefined && topicId !== ZERO_UUID
+    const key = byId ? `id ${topicId}` : `name ${name}`
+    if (answers.has(key)) continue
+    if (byId && apiVersion < 12) {
+      answers.set(key, failed(name, topicId, ErrorCode.INVALID_REQUEST))
+    } else if (byId) {
+      const topic = metadata.topicById(topicId)
+      const response =
+        topic === undefined
+          ? failed(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID)
+          : found(topic, metadata, operations)
+      answers.set(key, response)
+    } else if (name === null) {
+      answers.set(key, failed(apiVersion < 12 ? '' : null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION))
+    } else {
+      const topic = metadata.topics.get(name)
+      answers.set(
+        key,
+        topic === undefined
+          ? failed(name, ZERO_UUID, reasonMissing(name, created.get(name)))
+          : found(topic, metadata, operations),
+      )
+    }
+  }
+  return [...answers.values()]
+}
+
+function reasonMissing(name: string, creation: number | undefined): number {
+  if (topicNameProblem(name) !== null) return ErrorCode.INVALID_TOPIC_EXCEPTION
+  // Created and deleted again before the answer counts as missing too.
+  return creation || ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+}
+
+function found(topic: TopicImage, metadata: Metadata, topicAuthorizedOperations: number): TopicAnswer {
+  return {
+    errorCode: ErrorCode.NONE,
+    name: topic.name,
+    topicId: topic.topicId,
+    isInternal: topic.internal,
+    partitions: topic.partitions.map((partition) => describePartition(partition, metadata)),
+    topicAuthorizedOperations,
+  }
+}
+
+function failed(name: string | null, topicId: string, errorCode: number): TopicAnswer {
+  return {
+    errorCode,
+    name,
+    topicId,
+    isInternal: false,
+    partitions: [],
+    topicAuthorizedOperations: OPERATIONS_NOT_ASKED,
+  }
+}
+
+/** A partition as Metadata and DescribeTopicPartitions tell it. */
+export function describePartition(partition: PartitionImage, metadata: Metadata) {
+  const { index, leader, leaderEpoch, replicas, isr } = partition
+  return {
+    errorCode: leader === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    partitionIndex: index,
+    leaderId: leader,
+    leaderEpoch,
+    replicaNodes: replicas,
+    isrNodes: isr,
+    offlineReplicas: replicas.filter((id) => !metadata.brokers.has(id)),
+  }
+}

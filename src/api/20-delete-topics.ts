@@ -1,0 +1,69 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+
+/**
+ * DeleteTopics, versions 0-6.
+ *
+ * Behavior: each topic succeeds or fails for itself; a topic that appears twice fails. When the answer leaves, the
+ * deletion is durable and the name is free again. Internal topics are not deleted.
+ *
+ * Version notes: v3 says TOPIC_DELETION_DISABLED where older ones say INVALID_REQUEST, v5 error messages, v6
+ * deletion by topic id (KIP-516).
+ *
+ * Not implemented: `timeoutMs` (the answer waits for the deletion).
+ */
+export const deleteTopics = defineApi({
+  request: deleteTopicsRequest,
+  response: deleteTopicsResponse,
+  versions: [0, 6],
+  handle: answer(async (request, context) => {
+    const asked: readonly AskedTopic[] =
+      context.apiVersion >= 6
+        ? (request.topics ?? [])
+        : (request.topicNames ?? []).map((name) => ({ name, topicId: ZERO_UUID }))
+    const times = new Map<string, number>()
+    for (const topic of asked) times.set(keyOf(topic), (times.get(keyOf(topic)) ?? 0) + 1)
+    const distinct = [...new Map(asked.map((topic) => [keyOf(topic), topic])).values()]
+    const responses = await Promise.all(
+      distinct.map(async (topic) =>
+        times.get(keyOf(topic)) === 1
+          ? deleteOne(topic, context)
+          : failed(topic, ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.'),
+      ),
+    )
+    return { responses }
+  }),
+})
+
+interface AskedTopic {
+  readonly name: string | null
+  readonly topicId: string
+}
+
+function keyOf({ name, topicId }: AskedTopic): string {
+  return `${topicId} ${name ?? ''}`
+}
+
+function failed({ name, topicId }: AskedTopic, errorCode: ErrorCode, errorMessage: string) {
+  return { name, topicId, errorCode, errorMessage }
+}
+
+async function deleteOne(asked: AskedTopic, { broker, apiVersion }: RequestContext) {
+  const byId = asked.topicId !== ZERO_UUID
+  if (byId === (asked.name !== null))
+    return failed(asked, ErrorCode.INVALID_REQUEST, 'Give either the name or the id of a topic.')
+  if (!broker.config['delete.topic.enable']) {
+    const errorCode = apiVersion < 3 ? ErrorCode.INVALID_REQUEST : ErrorCode.TOPIC_DELETION_DISABLED
+    return failed(asked, errorCode, 'delete.topic.enable is false.')
+  }
+  const topic = byId ? broker.metadata.topicById(asked.topicId) : broker.metadata.topics.get(asked.name ?? '')
+  if (topic === undefined)
+    return byId
+      ? failed(asked, ErrorCode.UNKNOWN_TOPIC_ID, 'No topic has this id.')
+      : failed(asked, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'This topic does not exist.')
+  const { errorCode, errorMessage } = await broker.metadata.deleteTopic(topic.name)
+  return { name: topic.name, topicId: topic.topicId, errorCode, errorMessage }
+}

@@ -1,0 +1,21 @@
+import { deleteAclsRequest, deleteAclsResponse } from '../../protocol/messages/31-delete-acls.ts'
+import { NO_AUTHORIZER } from './29-describe-acls.ts'
+import { answer, defineApi } from './handler.ts'
+
+/**
+ * DeleteAcls, versions 0-3.
+ *
+ * Behavior: SECURITY_DISABLED for every filter, as Kafka answers without an authorizer.
+ *
+ * Version notes: v1 pattern types (KIP-290), v2 flexible, v3 user resources (KIP-373).
+ *
+ * Not implemented: an authorizer.
+ */
+export const deleteAcls = defineApi({
+  request: deleteAclsRequest,
+  response: deleteAclsResponse,
+  versions: [0, 3],
+  handle: answer((request) => ({
+    filterResults: request.filters.map(() => ({ ...NO_AUTHORIZER, matchingAcls: [] })),
+  })),
+})

@@ -1,0 +1,44 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  incrementalAlterConfigsRequest,
+  incrementalAlterConfigsResponse,
+} from '../../protocol/messages/44-incremental-alter-configs.ts'
+import type { ConfigChange } from '../metadata/config-change.ts'
+import { refused } from '../metadata/outcome.ts'
+import { alterEach } from './config-resources.ts'
+import { answer, defineApi } from './handler.ts'
+
+/** By their numbers on the wire. */
+const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'append', 'subtract']
+
+/**
+ * IncrementalAlterConfigs, versions 0-1.
+ *
+ * Behavior: SET, DELETE (back to the default), APPEND and SUBTRACT (lists only) on the overrides of a topic, or on
+ * the dynamic values of this broker or (empty name) of all brokers. All changes of a resource happen or none.
+ * Durable and in force when the answer leaves.
+ *
+ * Version notes: v1 flexible (KIP-339).
+ *
+ * Not implemented: other resource types answer INVALID_REQUEST; alter.config.policy.
+ */
+export const incrementalAlterConfigs = defineApi({
+  request: incrementalAlterConfigsRequest,
+  response: incrementalAlterConfigsResponse,
+  versions: [0, 1],
+  handle: answer(async (request, { broker }) => ({
+    responses: await alterEach(request.resources, async (resource, target) => {
+      const changes: ConfigChange[] = []
+      for (const { name, configOperation, value } of resource.configs) {
+        const operation = OPERATIONS[configOperation]
+        if (operation === undefined)
+          return refused(
+            ErrorCode.INVALID_REQUEST,
+            `Unknown operation ${configOperation} for configuration ${name}.`,
+          )
+        changes.push({ name, operation, value })
+      }
+      return broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
+    }),
+  })),
+})

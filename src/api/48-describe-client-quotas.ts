@@ -1,0 +1,22 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  describeClientQuotasRequest,
+  describeClientQuotasResponse,
+} from '../../protocol/messages/48-describe-client-quotas.ts'
+import { answer, defineApi } from './handler.ts'
+
+/**
+ * DescribeClientQuotas, versions 0-1.
+ *
+ * Behavior: no quota matches any filter, for none can be set.
+ *
+ * Version notes: v0 KIP-546, v1 flexible.
+ *
+ * Not implemented: quotas.
+ */
+export const describeClientQuotas = defineApi({
+  request: describeClientQuotasRequest,
+  response: describeClientQuotasResponse,
+  versions: [0, 1],
+  handle: answer(() => ({ errorCode: ErrorCode.NONE, errorMessage: null, entries: [] })),
+})

@@ -1,0 +1,54 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  describeClusterRequest,
+  describeClusterResponse,
+} from '../../protocol/messages/60-describe-cluster.ts'
+import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED } from './authorized-operations.ts'
+import { answer, defineApi } from './handler.ts'
+import { reachableBrokers } from './reachable-brokers.ts'
+
+const BROKERS = 1
+const CONTROLLERS = 2
+
+/**
+ * DescribeCluster, versions 0-1.
+ *
+ * Behavior: cluster id, controller and brokers with the address this client can reach them at. There are no
+ * endpoints of a controller quorum; asking for them answers MISMATCHED_ENDPOINT_TYPE.
+ *
+ * Version notes: v0 KIP-700, v1 endpoint type (KIP-919).
+ *
+ * Not implemented: v2 fenced brokers (KIP-1073).
+ */
+export const describeCluster = defineApi({
+  request: describeClusterRequest,
+  response: describeClusterResponse,
+  versions: [0, 1],
+  handle: answer((request, context) => {
+    const { metadata } = context.broker
+    const endpointType = request.endpointType ?? BROKERS
+    if (endpointType !== BROKERS) {
+      const errorCode =
+        endpointType === CONTROLLERS
+          ? ErrorCode.MISMATCHED_ENDPOINT_TYPE
+          : ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+      return {
+        errorCode,
+        errorMessage: 'This endpoint describes brokers only.',
+        endpointType,
+        clusterId: '',
+        brokers: [],
+      }
+    }
+    return {
+      errorCode: ErrorCode.NONE,
+      endpointType: BROKERS,
+      clusterId: metadata.clusterId,
+      controllerId: metadata.controllerId,
+      brokers: reachableBrokers(context).map(({ id, ...address }) => ({ brokerId: id, ...address })),
+      clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+        ? CLUSTER_OPERATIONS
+        : OPERATIONS_NOT_ASKED,
+    }
+  }),
+})

@@ -1,0 +1,47 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  listConfigResourcesRequest,
+  listConfigResourcesResponse,
+} from '../../protocol/messages/74-list-config-resources.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { ResourceType } from './config-resources.ts'
+import { answer, defineApi } from './handler.ts'
+
+const LISTED: readonly number[] = [
+  ResourceType.TOPIC,
+  ResourceType.BROKER,
+  ResourceType.CLIENT_METRICS,
+  ResourceType.GROUP,
+]
+
+/**
+ * ListConfigResources, versions 0-1.
+ *
+ * Behavior: names of the resources DescribeConfigs knows, of the types asked for or of all types. There are no client
+ * metrics subscriptions and no group configurations.
+ *
+ * Version notes: v0 lists client metrics subscriptions only (KIP-714), v1 all types (KIP-1142).
+ *
+ * Not implemented: BROKER_LOGGER answers UNSUPPORTED_VERSION, as every type does that is not known.
+ */
+export const listConfigResources = defineApi({
+  request: listConfigResourcesRequest,
+  response: listConfigResourcesResponse,
+  versions: [0, 1],
+  handle: answer((request, { broker, apiVersion }) => {
+    const asked = apiVersion === 0 ? [ResourceType.CLIENT_METRICS] : (request.resourceTypes ?? [])
+    if (asked.some((type) => !LISTED.includes(type)))
+      return { errorCode: ErrorCode.UNSUPPORTED_VERSION, configResources: [] }
+    const types = asked.length === 0 ? LISTED : new Set(asked)
+    const configResources = [...types].flatMap((resourceType) =>
+      namesOf(resourceType, broker.metadata).map((resourceName) => ({ resourceName, resourceType })),
+    )
+    return { errorCode: ErrorCode.NONE, configResources }
+  }),
+})
+
+function namesOf(resourceType: number, metadata: Metadata): string[] {
+  if (resourceType === ResourceType.TOPIC) return [...metadata.topics.keys()]
+  if (resourceType === ResourceType.BROKER) return [...metadata.brokers.keys()].map(String)
+  return []
+}

@@ -1,0 +1,74 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  describeTopicPartitionsRequest,
+  describeTopicPartitionsResponse,
+} from '../../protocol/messages/75-describe-topic-partitions.ts'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import { topicNameProblem } from '../metadata/topic-names.ts'
+import { describePartition } from './03-metadata.ts'
+import { TOPIC_OPERATIONS } from './authorized-operations.ts'
+import { answer, defineApi } from './handler.ts'
+
+/**
+ * DescribeTopicPartitions, version 0 (KIP-966).
+ *
+ * Behavior: topics in the order of their names, as many partitions as the client and `max.request.partition.size.limit`
+ * allow, and a cursor to go on from when there are more. No names asks for all topics. A cursor whose topic is gone
+ * goes on with the next one.
+ *
+ * Not implemented: eligible leader replicas are empty until partitions have several replicas.
+ */
+export const describeTopicPartitions = defineApi({
+  request: describeTopicPartitionsRequest,
+  response: describeTopicPartitionsResponse,
+  versions: [0, 0],
+  handle: answer((request, { broker }) => {
+    const { metadata, config } = broker
+    const { cursor } = request
+    const names =
+      request.topics.length === 0
+        ? [...metadata.topics.keys()]
+        : [...new Set(request.topics.map(({ name }) => name))]
+    const ahead = names.filter((name) => cursor === null || name >= cursor.topicName).sort()
+    let room = Math.max(
+      1,
+      Math.min(request.responsePartitionLimit, config['max.request.partition.size.limit']),
+    )
+    const topics = []
+    for (const name of ahead) {
+      const topic = metadata.topics.get(name)
+      const first = cursor?.topicName === name ? Math.max(0, cursor.partitionIndex) : 0
+      // A topic that a cursor of an earlier answer pointed to, and that is gone since, is nothing the client asked for.
+      if (topic === undefined && cursor?.topicName === name && request.topics.length === 0) continue
+      if (room === 0) return { topics, nextCursor: { topicName: name, partitionIndex: first } }
+      if (topic === undefined) {
+        topics.push(missing(name))
+        continue
+      }
+      const partitions = topic.partitions.slice(first, first + room).map((partition) => ({
+        ...describePartition(partition, metadata),
+        eligibleLeaderReplicas: [],
+        lastKnownElr: [],
+      }))
+      room -= partitions.length
+      topics.push({
+        errorCode: ErrorCode.NONE,
+        name,
+        topicId: topic.topicId,
+        isInternal: topic.internal,
+        partitions,
+        topicAuthorizedOperations: TOPIC_OPERATIONS,
+      })
+      const next = first + partitions.length
+      if (next < topic.partitions.length)
+        return { topics, nextCursor: { topicName: name, partitionIndex: next } }
+    }
+    return { topics, nextCursor: null }
+  }),
+})
+
+function missing(name: string) {
+  const errorCode =
+    topicNameProblem(name) === null ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : ErrorCode.INVALID_TOPIC_EXCEPTION
+  return { errorCode, name, topicId: ZERO_UUID, isInternal: false, partitions: [] }
+}
