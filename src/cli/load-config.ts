@@ -6,6 +6,8 @@ import { configFromEnvironment, parseProperties } from '../core/config/config-in
 import { SamsaError } from '../core/samsa-error.ts'
 
 export interface ConfigOptions {
+  /** A properties file that all else wins over, as if its values were the built-in defaults. */
+  readonly defaults?: string
   /** A server.properties file. */
   readonly config?: string
   /** Keys and values of `--set`, in order. */
@@ -37,21 +39,25 @@ export function loadConfig(
   const add = (origin: string, values: Map<string, string>): void => {
     if (values.size > 0) layers.push({ source: 'STATIC_BROKER_CONFIG', origin, values })
   }
-  if (options.config !== undefined) add(options.config, readProperties(options.config))
+  if (options.config !== undefined) add(options.config, readProperties('--config', options.config))
   add('environment', fromEnvironment(environment))
   add('--set', new Map(options.set ?? []))
   deriveListeners(layers)
+  if (options.defaults !== undefined) {
+    const values = readProperties('--defaults', options.defaults)
+    layers.unshift({ source: 'STATIC_BROKER_CONFIG', origin: options.defaults, values })
+  }
   if (!isSet(layers, 'log.dirs') && !isSet(layers, 'log.dir')) {
     layers.unshift(layerOf('default', 'log.dirs', defaultDataDir))
   }
   return parseBrokerConfig(layers.map(withAbsoluteDirs), profile)
 }
 
-function readProperties(file: string): Map<string, string> {
+function readProperties(option: string, file: string): Map<string, string> {
   try {
     return parseProperties(fs.readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new SamsaError('SAMSA_CONFIG', `--config ${file} cannot be read`, error)
+    throw new SamsaError('SAMSA_CONFIG', `${option} ${file} cannot be read`, error)
   }
 }
 

@@ -28,6 +28,7 @@ function createProgram(): Command {
       '-r, --run <command>',
       'start on a free port with a temporary directory, run the command, stop with it',
     )
+    .addOption(defaultsFile())
     .addOption(logLevel())
     .addOption(
       new Option('--log-format <format>', 'default: human on a terminal, else json').choices([
@@ -44,6 +45,7 @@ function createProgram(): Command {
     .description('ask a broker for its metadata; exit code 0 when it answers')
     .option('-b, --bootstrap-server <host:port>', 'default: the listener of the configuration')
     .option('-c, --config <file>', 'the server.properties file the broker was started with')
+    .addOption(defaultsFile())
     .option('-t, --timeout <ms>', 'give up after this long', positiveInteger, 5000)
     .action(async (options: HealthOptions) => (await import('./health.ts')).health(options))
   program
@@ -56,6 +58,11 @@ function createProgram(): Command {
       (await import('./dump-log.ts')).dumpLog(files, options),
     )
   return program
+}
+
+/** For images: what they bring must not count as something that the user set. */
+function defaultsFile(): Option {
+  return new Option('--defaults <file>', 'a server.properties file that all else wins over').hideHelp()
 }
 
 function logLevel(): Option {

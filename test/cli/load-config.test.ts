@@ -72,6 +72,20 @@ test('only advertised listeners: the same ports are opened on every interface', 
   )
 })
 
+test('a file of defaults loses against everything, derived listeners too', () => {
+  const defaults = propertiesFile('listeners=PLAINTEXT://0.0.0.0:9092\nlog.dirs=/var/lib/kafka/data\n')
+  const addresses = (environment: Record<string, string>): string[] =>
+    loadConfig({ defaults }, environment).config.endpoints.map(({ host, port }) => `${host}:${port}`)
+  assert.deepEqual(addresses({}), ['0.0.0.0:9092'])
+  assert.deepEqual(addresses({ KAFKA_ADVERTISED_LISTENERS: 'PLAINTEXT://localhost:29092' }), [
+    '0.0.0.0:29092',
+  ])
+  assert.deepEqual(addresses({ KAFKA_LISTENERS: 'PLAINTEXT://127.0.0.1:1' }), ['127.0.0.1:1'])
+  const { config } = loadConfig({ defaults }, { KAFKA_LOG_DIRS: '/other' })
+  assert.deepEqual(config['log.dirs'], ['/other'])
+  assert.deepEqual(loadConfig({ defaults }, {}).config['log.dirs'], ['/var/lib/kafka/data'])
+})
+
 test('the compose recipe of a KRaft broker is understood', () => {
   const { config, warnings } = loadConfig(
     {},

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { parseProperties } from '../src/core/config/config-input.ts'
+import { loadConfig } from '../src/cli/load-config.ts'
+
+const root = findRoot(import.meta.dirname)
+
+function findRoot(directory: string): string {
+  return existsSync(join(directory, 'package.json')) ? directory : findRoot(join(directory, '..'))
+}
+
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+
+/** Instructions with their arguments, continuation lines joined. */
+function instructions(dockerfile: string): [string, string][] {
+  return dockerfile
+    .replace(/^\s*#.*\n/gm, '')
+    .replace(/\\\n\s*/g, ' ')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const at = line.indexOf(' ')
+      return [line.slice(0, at), line.slice(at + 1).trim()]
+    })
+}
+
+test('what the Dockerfile copies exists and is not kept out of the context', () => {
+  const allowed = read('docker/Dockerfile.dockerignore')
+    .split('\n')
+    .filter((line) => line.startsWith('!'))
+    .map((line) => line.slice(1))
+  const copied = instructions(read('docker/Dockerfile'))
+    .filter(([name, rest]) => name === 'COPY' && !rest.startsWith('--from'))
+    .flatMap(([, rest]) => rest.split(/\s+/).slice(0, -1))
+  assert.ok(copied.length > 5)
+  for (const path of copied) {
+    assert.ok(existsSync(join(root, path)), `${path} does not exist`)
+    assert.ok(allowed.includes(path), `${path} is not in the context`)
+  }
+})
+
+test('the image is what Kafka users expect: user, port, volume, health, paths', () => {
+  const found = new Map(instructions(read('docker/Dockerfile')))
+  assert.equal(found.get('USER'), '1000:1000')
+  assert.equal(found.get('EXPOSE'), '9092')
+  assert.equal(found.get('VOLUME'), '["/var/lib/kafka/data"]')
+  assert.match(found.get('HEALTHCHECK') ?? '', /CMD \["samsa", "health"/)
+  const { config } = loadConfig({ defaults: join(root, 'docker/defaults.properties') }, {})
+  assert.deepEqual(config['log.dirs'], ['/var/lib/kafka/data'])
+  assert.equal(config.endpoints[0]?.host, '0.0.0.0')
+})
+
+test('the environment of the compose file is a configuration without warnings', () => {
+  const environment: Record<string, string> = {}
+  for (const [, name, value] of read('docker/compose.yaml').matchAll(/^ {6}(KAFKA_\w+): (.+)$/gm)) {
+    if (name !== undefined && value !== undefined) environment[name] = value
+  }
+  assert.ok(Object.keys(environment).length >= 5)
+  const { config, warnings } = loadConfig({ defaults: join(root, 'docker/defaults.properties') }, environment)
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(
+    config.endpoints.map(({ name, port, advertised }) => [name, port, advertised?.host]),
+    [
+      ['PLAINTEXT', 19092, 'kafka'],
+      ['PLAINTEXT_HOST', 9092, 'localhost'],
+    ],
+  )
+  assert.equal(config.adminEndpoint?.port, 9644)
+  assert.equal(parseProperties(read('docker/defaults.properties')).size, 2)
+})
