@@ -2,17 +2,25 @@
  * The clients that the interop tests bring from package registries, each into a directory of the cache. All give
  * null when they are missing and may not be fetched.
  */
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
 import { cached, mayDownload } from './cache.ts'
 import { runOrThrow, works } from './processes.ts'
 
 /** The Python packages under test, with their versions; a change makes a new environment. */
-const pythonRequirements = ['confluent-kafka==2.16.1', 'kafka-python==3.0.12']
+const pythonRequirements = [
+  'confluent-kafka==2.16.1',
+  'kafka-python==3.0.12',
+  // The codecs of kafka-python.
+  'python-snappy==0.7.3',
+  'lz4==4.4.5',
+  'zstandard==0.25.0',
+]
 
 /** The directory of the packages under test, for `PYTHONPATH`. */
 export async function pythonPackages(): Promise<string | null> {
-  const name = `python-${pythonRequirements.map((each) => each.replace('==', '-')).join('-')}`
+  const name = `python-${fingerprint(pythonRequirements)}`
   if (!(await works('python3', ['--version']))) return null
   const directory = await cached(name, mayDownload, async (work) => {
     // Not a virtual environment: those cannot be moved, and this directory is renamed when it is complete.
@@ -32,4 +40,11 @@ export async function pythonPackages(): Promise<string | null> {
     )
   })
   return directory === null ? null : join(directory, 'packages')
+}
+
+/** A short name for what a directory was made of. */
+function fingerprint(parts: readonly (string | Buffer)[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part).update('\0')
+  return hash.digest('hex').slice(0, 12)
 }

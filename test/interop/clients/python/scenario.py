@@ -18,8 +18,10 @@ import traceback
 from dataclasses import dataclass, field
 
 
-# After a crash Apache Kafka remembers one batch per producer: of two in flight, one can be written twice.
-IDEMPOTENT_IN_FLIGHT = 1 if os.environ.get("SAMSA_TEST_PEER") == "kafka" else 5
+# Apache Kafka's snapshot of a stopped or crashed log holds one batch per producer, and 4.3.1 was seen to write
+# a batch twice when it was killed. Samsa is held to more.
+PEER_IS_KAFKA = os.environ.get("SAMSA_TEST_PEER") == "kafka"
+IDEMPOTENT_IN_FLIGHT = 1 if PEER_IS_KAFKA else 5
 
 
 class AlreadyExists(Exception):
@@ -253,7 +255,7 @@ class Scenario:
         during = threading.Thread(target=produce, args=(100, 1500))
         during.start()
         time.sleep(0.3)
-        restart("kill")
+        restart("stop" if PEER_IS_KAFKA else "kill")
         during.join()
         producer.close()
         equal(errors, [])

@@ -1,0 +1,31 @@
+/**
+ * kafka-python 3: a client of its own, in Python throughout.
+ */
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+import { startServer } from '../support/broker-process.ts'
+import { pythonPackages } from '../support/installs.ts'
+import { repositoryRoot } from '../support/processes.ts'
+import { fetchHint, skipMissing } from '../support/requirements.ts'
+import { runClientProgram } from './client-program.ts'
+
+test('kafka-python 3', { timeout: 170_000 }, async (t) => {
+  const packages = await pythonPackages()
+  if (packages === null) return skipMissing(t, `kafka-python 3: ${fetchHint}`)
+  await using server = await startServer()
+  await runClientProgram(t, server, {
+    command: 'python3',
+    env: { PYTHONPATH: packages },
+    args: [join(repositoryRoot, 'test/interop/clients/python/kafka_python_client.py'), server.bootstrap],
+    steps: [
+      'admin: cluster and topics',
+      'admin: configs',
+      'admin: groups',
+      'admin: offsets and producers',
+      'admin: log directories',
+      'admin: partitions, records, topics',
+      'admin: access control is off',
+    ],
+  })
+})
