@@ -3,7 +3,6 @@ import {
   describeProducersRequest,
   describeProducersResponse,
 } from '../../protocol/messages/61-describe-producers.ts'
-import type { ProducerView } from '../core/transaction/producer-state.ts'
 import { answer, defineApi } from './handler.ts'
 
 /** DescribeProducers, version 0 (KIP-664). Behavior: the producers each partition remembers, for admin tools. */
@@ -22,20 +21,9 @@ export const describeProducers = defineApi({
         return {
           partitionIndex,
           errorCode: partition.errorCode,
-          activeProducers: partition.log.producers.view().map(toProducerState),
+          activeProducers: partition.log.producers.describe(),
         }
       }),
     })),
   })),
 })
-
-function toProducerState(producer: ProducerView) {
-  return {
-    producerId: producer.producerId,
-    producerEpoch: producer.producerEpoch,
-    lastSequence: producer.lastSequence,
-    lastTimestamp: producer.lastTimestampMs,
-    coordinatorEpoch: producer.coordinatorEpoch,
-    currentTxnStartOffset: producer.currentTransactionStartOffset,
-  }
-}

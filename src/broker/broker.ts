@@ -79,11 +79,10 @@ export class Broker {
   /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */
   autoCreateTopic(topic: string): Promise<number> | null {
     if (!this.#config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
-    let creating = this.#creating.get(topic)
-    if (creating === undefined) {
-      creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))
-      this.#creating.set(topic, creating)
-    }
+    const underWay = this.#creating.get(topic)
+    if (underWay !== undefined) return underWay
+    const creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))
+    this.#creating.set(topic, creating)
     return creating
   }
 }

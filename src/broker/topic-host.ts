@@ -1,0 +1,85 @@
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { LogManager } from '../log/log-manager.ts'
+import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts'
+import type { MetadataListener } from '../metadata/metadata-state.ts'
+import { toLogConfig } from '../metadata/topic-log-config.ts'
+import type { Broker } from './broker.ts'
+import { OFFSETS_TOPIC } from './broker.ts'
+import type { GroupCoordinator } from './group-coordinator.ts'
+import { Partition } from './partition.ts'
+import type { Partitions } from './partitions.ts'
+import type { TopicMetrics } from './topic-metrics.ts'
+
+export interface TopicHostParts {
+  readonly config: BrokerConfig
+  readonly logs: LogManager
+  readonly partitions: Partitions
+  readonly topicMetrics: TopicMetrics
+}
+
+/** Carries out what the metadata decides: partitions come, go and change their configuration. */
+export class TopicHost implements MetadataListener {
+  readonly #logs: LogManager
+  readonly #partitions: Partitions
+  readonly #topicMetrics: TopicMetrics
+  #config: BrokerConfig
+  #groups: GroupCoordinator | null = null
+  #broker: Broker | null = null
+
+  constructor(parts: TopicHostParts) {
+    this.#config = parts.config
+    this.#logs = parts.logs
+    this.#partitions = parts.partitions
+    this.#topicMetrics = parts.topicMetrics
+  }
+
+  /** The parts that are made after the first topics are open. */
+  attach(groups: GroupCoordinator, broker: Broker): void {
+    this.#groups = groups
+    this.#broker = broker
+  }
+
+  /** A topic that was there when the broker started: its data may lie in a directory that is offline now. */
+  async open(topic: TopicImage): Promise<void> {
+    await this.#open(topic, topic.partitions, false)
+  }
+
+  async onTopicCreated(topic: TopicImage): Promise<void> {
+    await this.#open(topic, topic.partitions, true)
+  }
+
+  async onPartitionsAdded(topic: TopicImage, added: readonly PartitionImage[]): Promise<void> {
+    await this.#open(topic, added, true)
+  }
+
+  async onTopicDeleted(topic: TopicImage): Promise<void> {
+    this.#partitions.removeTopic(topic.name)
+    this.#topicMetrics.removeTopic(topic.name)
+    if (topic.name === OFFSETS_TOPIC) this.#groups?.offsetsTopicDeleted()
+    else this.#groups?.topicDeleted(topic.name)
+    await Promise.all(topic.partitions.map(({ index }) => this.#logs.delete(topic.name, index)))
+  }
+
+  onTopicConfigChanged(topic: TopicImage): void {
+    const config = toLogConfig(topic.config, this.#config)
+    for (const { index } of topic.partitions) this.#logs.updateConfig(topic.name, index, config)
+  }
+
+  onBrokerConfigChanged(config: BrokerConfig): void {
+    this.#config = config
+    this.#broker?.configChanged(config)
+  }
+
+  async #open(topic: TopicImage, partitions: readonly PartitionImage[], isNew: boolean): Promise<void> {
+    const config = toLogConfig(topic.config, this.#config)
+    this.#topicMetrics.addTopic(topic.name)
+    await Promise.all(
+      partitions.map(async ({ index, leaderEpoch }) => {
+        const log = await this.#logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
+        const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
+        this.#logs.listen(log, partition)
+        this.#partitions.add(partition)
+      }),
+    )
+  }
+}

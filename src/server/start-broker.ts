@@ -1,0 +1,198 @@
+import { errorName } from '../../protocol/errors.ts'
+import { Broker, OFFSETS_TOPIC } from '../broker/broker.ts'
+import { GroupCoordinator } from '../broker/group-coordinator.ts'
+import { OffsetsLog } from '../broker/offsets-log.ts'
+import { Partitions } from '../broker/partitions.ts'
+import { TopicHost } from '../broker/topic-host.ts'
+import { TopicMetrics } from '../broker/topic-metrics.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { resolveTopicConfig } from '../core/config/topic-config.ts'
+import { SamsaError } from '../core/samsa-error.ts'
+import type { LogConfig } from '../log/log-config.ts'
+import { LogManager } from '../log/log-manager.ts'
+import { RecentSegments } from '../log/segment-cache.ts'
+import { Metadata } from '../metadata/metadata.ts'
+import { toLogConfig } from '../metadata/topic-log-config.ts'
+import type { Address, MetadataStore, World } from '../ports.ts'
+import { registerBrokerGauges } from './broker-gauges.ts'
+import { Server } from './server.ts'
+
+/** In the first log directory. Not a name that could be taken for a partition's directory. */
+const STORE_DIRECTORY = 'samsa-metadata'
+/** How long connections may take to receive their last answers when the broker stops. */
+const DRAIN_MS = 1_000
+
+/** Opens the metadata store that lives in `directory`; called once that directory is locked. */
+export type OpenStore = (directory: string) => Promise<MetadataStore>
+
+/** A broker that serves. */
+export interface RunningBroker {
+  /** By listener name; a configured port of 0 has become a number. */
+  readonly addresses: ReadonlyMap<string, Address>
+  readonly broker: Broker
+  /** Rejects when the broker can no longer serve: its last log directory failed. Never resolves. */
+  readonly failed: Promise<never>
+  createTopics(topics: readonly TopicToCreate[]): Promise<void>
+  /** All but the internal ones. */
+  deleteAllTopics(): Promise<void>
+  /** Drains connections, makes everything durable and writes the clean marker. */
+  stop(): Promise<void>
+}
+
+export interface TopicToCreate {
+  readonly name: string
+  readonly partitions?: number
+  readonly config?: Readonly<Record<string, string>>
+}
+
+/**
+ * Starts a broker in a world. Resolves when every listener accepts clients; rejects with a SamsaError, everything
+ * closed again, when it cannot.
+ *
+ * Order: lock the directories, open the metadata, recover the logs, load the groups, and only then open the ports,
+ * so that nobody ever reaches a broker that is not ready.
+ */
+export async function startBroker(
+  world: World,
+  config: BrokerConfig,
+  openStore: OpenStore,
+): Promise<RunningBroker> {
+  let fail!: (error: SamsaError) => void
+  const failed = new Promise<never>((_resolve, reject) => (fail = reject))
+  failed.catch(() => {})
+  const logs = await LogManager.open(world, logManagerOptions(config, fail))
+  let metadata: Metadata | null = null
+  try {
+    const store = await openStore(`${config['log.dirs'][0]}/${STORE_DIRECTORY}`)
+    metadata = await Metadata.open(store, world, { config, clusterId: logs.clusterId })
+    await logs.load(metadata.clusterId, metadata.brokerEpoch, admission(metadata))
+    const assembled = await assemble(world, logs, metadata)
+    await assembled.server.start()
+    return running(assembled, logs, metadata, failed)
+  } catch (error) {
+    await metadata?.close()
+    await logs.close(false)
+    throw error
+  }
+}
+
+interface Assembled {
+  readonly broker: Broker
+  readonly server: Server
+}
+
+async function assemble(world: World, logs: LogManager, metadata: Metadata): Promise<Assembled> {
+  const { config } = metadata
+  const partitions = new Partitions()
+  const topicMetrics = new TopicMetrics(world.metrics)
+  const host = new TopicHost({ config, logs, partitions, topicMetrics })
+  await adoptDiscoveredTopics(logs, metadata)
+  await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
+  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, async () => {
+    const errorCode = await metadata.autoCreateTopic(OFFSETS_TOPIC)
+    if (errorCode !== 0)
+      throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)
+  })
+  const groups = new GroupCoordinator(world, offsetsLog, config)
+  const broker = new Broker({ world, config, logs, metadata, groups, partitions, topicMetrics })
+  host.attach(groups, broker)
+  await metadata.start(host)
+  await groups.start()
+  registerBrokerGauges(world.metrics, broker)
+  return { broker, server: new Server(world, broker) }
+}
+
+function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => void) {
+  return {
+    logDirs: config['log.dirs'],
+    nodeId: config['broker.id'],
+    recoveryThreadsPerDirectory: config['num.recovery.threads.per.data.dir'],
+    retentionCheckIntervalMs: config['log.retention.check.interval.ms'],
+    checkpointIntervalMs: config['log.flush.offset.checkpoint.interval.ms'],
+    cleaner: { enabled: config['log.cleaner.enable'], backoffMs: config['log.cleaner.backoff.ms'] },
+    minFreeBytes: config['samsa.min.free.bytes'],
+    segmentCache: new RecentSegments(),
+    onAllDirectoriesFailed: fail,
+  }
+}
+
+/** Partitions of topics that are being deleted go; all others open, also those that only the disk knows yet. */
+function admission(metadata: Metadata) {
+  return (topic: string, _partition: number, topicId: string | null): LogConfig | null => {
+    if (metadata.isBeingDeleted(topic)) return null
+    const known = metadata.topics.get(topic)
+    // Left over from an earlier topic of that name.
+    if (known !== undefined && topicId !== null && known.topicId !== topicId) return null
+    return toLogConfig(known?.config ?? resolveTopicConfig(new Map(), metadata.config), metadata.config)
+  }
+}
+
+/** Topics that lie on the disk and that the store does not know: Apache Kafka wrote them. */
+async function adoptDiscoveredTopics(logs: LogManager, metadata: Metadata): Promise<void> {
+  const found = new Map<
+    string,
+    { topicId: string | null; partitions: { index: number; leaderEpoch: number }[] }
+  >()
+  let maxProducerId = -1
+  for (const log of logs.logs()) {
+    if (metadata.topics.has(log.topic)) continue
+    for (const { producerId } of log.producers.describe()) maxProducerId = Math.max(maxProducerId, producerId)
+    const topic = found.get(log.topic) ?? { topicId: log.topicId, partitions: [] }
+    topic.partitions.push({ index: log.partition, leaderEpoch: log.epochs.latestEpoch })
+    found.set(log.topic, topic)
+  }
+  metadata.skipProducerIdsThrough(maxProducerId)
+  const topics = [...found].map(([name, { topicId, partitions }]) => ({ name, topicId, partitions }))
+  const adopted = await metadata.registerDiscoveredTopics(topics)
+  for (const { name, config } of adopted) {
+    const logConfig = toLogConfig(config, metadata.config)
+    for (const { index } of found.get(name)!.partitions) logs.updateConfig(name, index, logConfig)
+  }
+}
+
+/** The number of partitions is fixed once the topic exists: it decides where each group lives. */
+function offsetsPartitionCount(metadata: Metadata): number {
+  const existing = metadata.topics.get(OFFSETS_TOPIC)?.partitions.length
+  return existing ?? metadata.config['offsets.topic.num.partitions']
+}
+
+function running(
+  { broker, server }: Assembled,
+  logs: LogManager,
+  metadata: Metadata,
+  failed: Promise<never>,
+): RunningBroker {
+  return {
+    addresses: server.addresses,
+    broker,
+    failed,
+    createTopics: (topics) => createTopics(metadata, topics),
+    deleteAllTopics: async () => {
+      const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
+      await Promise.all(names.map((name) => metadata.deleteTopic(name)))
+    },
+    stop: async () => {
+      broker.deadlines.expireAll()
+      broker.groups.close()
+      await server.stop(DRAIN_MS)
+      await logs.close(true)
+      await metadata.close()
+    },
+  }
+}
+
+async function createTopics(metadata: Metadata, topics: readonly TopicToCreate[]): Promise<void> {
+  const results = await metadata.createTopics(
+    topics.map(({ name, partitions, config }) => ({
+      name,
+      numPartitions: partitions ?? -1,
+      replicationFactor: -1,
+      assignments: [],
+      configs: Object.entries(config ?? {}).map(([key, value]) => ({ name: key, value })),
+    })),
+    false,
+  )
+  for (const [i, { errorCode, errorMessage }] of results.entries()) {
+    if (errorCode !== 0) throw new Error(`${topics[i]!.name}: ${errorName(errorCode)}: ${errorMessage}`)
+  }
+}

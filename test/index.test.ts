@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Kafka, logLevel } from 'kafkajs'
+import { Broker, SamsaError } from '../src/index.ts'
+
+function client(broker: Broker): Kafka {
+  return new Kafka({ brokers: broker.brokers, logLevel: logLevel.ERROR })
+}
+
+async function produce(broker: Broker, topic: string, values: readonly string[]): Promise<void> {
+  const producer = client(broker).producer()
+  await producer.connect()
+  await producer.send({ topic, messages: values.map((value) => ({ value })) })
+  await producer.disconnect()
+}
+
+async function consume(broker: Broker, topic: string, count: number): Promise<string[]> {
+  const consumer = client(broker).consumer({ groupId: `group-of-${topic}` })
+  const values: string[] = []
+  await consumer.connect()
+  await consumer.subscribe({ topic, fromBeginning: true })
+  await new Promise<void>((resolve, reject) => {
+    const eachMessage = ({ message }: { message: { value: Buffer | null } }): Promise<void> => {
+      if (values.push(message.value!.toString()) === count) resolve()
+      return Promise.resolve()
+    }
+    consumer.run({ eachMessage }).catch(reject)
+  })
+  await consumer.disconnect()
+  return values
+}
+
+test('a broker in a test file: produce, consume, gone when disposed', async () => {
+  let dataDir: string
+  {
+    await using broker = await Broker.start()
+    dataDir = broker.dataDir
+    assert.ok(existsSync(dataDir))
+    await produce(broker, 'created-on-demand', ['one', 'two', 'three'])
+    assert.deepEqual(await consume(broker, 'created-on-demand', 3), ['one', 'two', 'three'])
+    assert.equal(broker.bootstrapServers, `127.0.0.1:${broker.port}`)
+  }
+  assert.ok(!existsSync(dataDir), 'the temporary directory went with the broker')
+})
+
+test('topics made by the test are ready, and gone after deleteAllTopics', async () => {
+  await using broker = await Broker.start()
+  await broker.createTopics([{ name: 'orders', partitions: 3, config: { 'cleanup.policy': 'compact' } }])
+  const admin = client(broker).admin()
+  await admin.connect()
+  const { topics } = await admin.fetchTopicMetadata({ topics: ['orders'] })
+  assert.deepEqual(
+    topics[0]!.partitions.map(({ leader }) => leader),
+    [0, 0, 0],
+  )
+  await assert.rejects(broker.createTopics([{ name: 'orders' }]), /TOPIC_ALREADY_EXISTS/)
+  await assert.rejects(broker.createTopics([{ name: 'no/slashes' }]), /INVALID_TOPIC_EXCEPTION/)
+  await broker.deleteAllTopics()
+  assert.deepEqual(await admin.listTopics(), [])
+  await broker.createTopics([{ name: 'orders' }])
+  await admin.disconnect()
+})
+
+test('brokers in one process do not know each other', async () => {
+  await using first = await Broker.start()
+  await using second = await Broker.start()
+  assert.notEqual(first.port, second.port)
+  await produce(first, 't', ['first'])
+  await produce(second, 't', ['second'])
+  assert.deepEqual(await consume(first, 't', 1), ['first'])
+  assert.deepEqual(await consume(second, 't', 1), ['second'])
+})
+
+test('a data directory of the caller stays, and is found again', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'samsa-test-'))
+  try {
+    {
+      await using broker = await Broker.start({ dataDir })
+      await produce(broker, 'kept', ['before'])
+      await assert.rejects(Broker.start({ dataDir }), (error: unknown) => {
+        assert.ok(error instanceof SamsaError)
+        assert.equal(error.code, 'SAMSA_DATA_DIR_LOCKED')
+        return true
+      })
+    }
+    await using broker = await Broker.start({ dataDir })
+    await produce(broker, 'kept', ['after'])
+    assert.deepEqual(await consume(broker, 'kept', 2), ['before', 'after'])
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+test('what cannot be is refused with a reason', async () => {
+  await using broker = await Broker.start()
+  await assert.rejects(Broker.start({ port: broker.port }), { code: 'SAMSA_LISTEN' })
+  await assert.rejects(Broker.start({ config: { 'num.partitions': 'many' } }), {
+    code: 'SAMSA_CONFIG',
+    message: /num\.partitions=many/,
+  })
+})
+
+test('stop may be called twice', async () => {
+  const broker = await Broker.start()
+  await Promise.all([broker.stop(), broker.stop()])
+  await broker.stop()
+})
