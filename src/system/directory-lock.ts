@@ -8,6 +8,13 @@ import { DiskFailure } from './disk-failure.ts'
 
 const LOCK_NAME = '.lock'
 
+/**
+ * Containers on one volume cannot see each other's processes. There the only sign of life is the time of the lock
+ * file, which the holder keeps fresh.
+ */
+const HEARTBEAT_MS = 1000
+const DEAD_AFTER_MS = 5000
+
 /** Who holds a directory. `token` is fresh for every acquisition. */
 interface Holder {
   readonly token: string
@@ -15,6 +22,8 @@ interface Holder {
   /** Clock ticks after boot at which the process started: a reused pid has another one. Empty where there is no /proc. */
   readonly processStart: string
   readonly bootId: string
+  /** Which set of process ids `pid` belongs to. */
+  readonly pidNamespace: string
   readonly host: string
 }
 
@@ -29,11 +38,19 @@ const heldHere = new Set<string>()
 export class DirectoryLock implements Lock {
   readonly #directory: string
   readonly #holder: Holder
+  readonly #heartbeat: NodeJS.Timeout
   #released = false
 
   private constructor(directory: string, holder: Holder) {
     this.#directory = directory
     this.#holder = holder
+    const path = join(directory, LOCK_NAME)
+    this.#heartbeat = setInterval(() => {
+      const now = new Date()
+      // Where this fails (the directory is gone, the disk is), the lock is the least of the troubles.
+      fs.utimes(path, now, now, () => {})
+    }, HEARTBEAT_MS)
+    this.#heartbeat.unref()
   }
 
   /** Throws a DiskFailure EBUSY that names the holder. */
@@ -61,6 +78,7 @@ export class DirectoryLock implements Lock {
   release(): void {
     if (this.#released) return
     this.#released = true
+    clearInterval(this.#heartbeat)
     heldHere.delete(this.#directory)
     const path = join(this.#directory, LOCK_NAME)
     if (readHolder(path)?.token === this.#holder.token) fs.rmSync(path, { force: true })
@@ -72,12 +90,12 @@ function takeOver(directory: string, mine: string, me: Holder): boolean {
   const lockPath = join(directory, LOCK_NAME)
   const dead = readHolder(lockPath)
   if (dead === null) return false
-  if (isAlive(dead)) throw busy(directory, describe(dead))
+  if (isAlive(dead, lockPath)) throw busy(directory, describe(dead))
   // No second process can claim the succession of the same dead holder while this name exists ...
   const claim = join(directory, `${LOCK_NAME}.after-${dead.token}`)
   if (!createLinked(mine, claim)) {
     const claimant = readHolder(claim)
-    if (claimant !== null && isAlive(claimant)) throw busy(directory, describe(claimant))
+    if (claimant !== null && isAlive(claimant, claim)) throw busy(directory, describe(claimant))
     fs.rmSync(claim, { force: true })
     return false
   }
@@ -137,6 +155,7 @@ function readHolder(path: string): Holder | null {
     pid: typeof pid === 'number' && Number.isSafeInteger(pid) && pid > 0 ? pid : 0,
     processStart: field('processStart'),
     bootId: field('bootId'),
+    pidNamespace: field('pidNamespace'),
     host: field('host'),
   }
 }
@@ -150,11 +169,12 @@ function parseFields(text: string): Map<string, unknown> {
   }
 }
 
-function isAlive(holder: Holder): boolean {
+function isAlive(holder: Holder, path: string): boolean {
   const me = thisProcess()
   if (holder.pid === 0) return false
   // Another boot of this machine: the process is gone. Another machine (a shared disk): nobody here can tell.
   if (holder.bootId !== me.bootId) return holder.host !== me.host && holder.host !== ''
+  if (holder.pidNamespace !== me.pidNamespace) return wasTouchedLately(path)
   if (holder.pid === me.pid) return holder.processStart === me.processStart
   try {
     process.kill(holder.pid, 0)
@@ -166,13 +186,30 @@ function isAlive(holder: Holder): boolean {
   return start === '' || holder.processStart === '' || start === holder.processStart
 }
 
+function wasTouchedLately(path: string): boolean {
+  try {
+    return Date.now() - fs.statSync(path).mtimeMs < DEAD_AFTER_MS
+  } catch {
+    return false
+  }
+}
+
 function thisProcess(): Holder {
   return {
     token: randomUUID(),
     pid: process.pid,
     processStart: processStart('self'),
     bootId: readProc('sys/kernel/random/boot_id').trim(),
+    pidNamespace: pidNamespace(),
     host: os.hostname(),
+  }
+}
+
+function pidNamespace(): string {
+  try {
+    return fs.readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
   }
 }
 
