@@ -72,6 +72,8 @@ export class StoreFiles {
       const logPath = `${directory}/${LOG_NAME}`
       const bytes = readIfThere(disk, logPath)
       const replayed = replay(bytes ?? Buffer.alloc(0), sequence, tree, logPath)
+      // Whoever wrote to the files before has passed this point, so the directory's own name is durable.
+      if (bytes === null) await syncAncestors(disk, directory)
       const log = disk.open(logPath, 'create')
       if (bytes !== null && replayed.end < bytes.length) {
         logger.warn(
@@ -126,6 +128,24 @@ export class StoreFiles {
   close(): void {
     this.log.close()
   }
+}
+
+/** Makes the directory's path durable; which of its parts are new cannot be told after a crash. */
+async function syncAncestors(disk: Disk, directory: string): Promise<void> {
+  const ancestors: string[] = []
+  for (let path = directory; path !== '/';) {
+    path = path.slice(0, path.lastIndexOf('/')) || '/'
+    ancestors.push(path)
+  }
+  await Promise.all(
+    ancestors.map((path) =>
+      done((callback) => disk.syncDirectory(path, callback)).catch((error: unknown) => {
+        // A directory that may not be read was not made by this process.
+        const code = (error as DiskError).code
+        if (code !== 'EACCES' && code !== 'EPERM') throw error
+      }),
+    ),
+  )
 }
 
 function loadSnapshot(disk: Disk, path: string, tree: Tree): number {
