@@ -8,7 +8,11 @@ export type Struct = Record<string, unknown>
 
 const bytes = fc.uint8Array({ maxLength: 24 }).map((array) => Buffer.from(array))
 
-const SCALARS: Readonly<Record<ScalarType, fc.Arbitrary<unknown>>> = {
+/** What fields of each type may hold. */
+export type Scalars = Readonly<Record<ScalarType, fc.Arbitrary<unknown>>>
+
+/** Anything that the type can hold. */
+export const ANY_SCALAR: Scalars = {
   bool: fc.boolean(),
   int8: fc.integer({ min: -0x80, max: 0x7f }),
   int16: fc.integer({ min: -0x8000, max: 0x7fff }),
@@ -25,28 +29,36 @@ const SCALARS: Readonly<Record<ScalarType, fc.Arbitrary<unknown>>> = {
 /**
  * Values as the decoder of this version returns them: what the version has is anything, what it lacks is the default.
  */
-export function messageArbitrary(schema: Schema, version: number): fc.Arbitrary<Struct> {
-  return structArbitrary(schema.fields, layoutOf(schema, version))
+export function messageArbitrary(
+  schema: Schema,
+  version: number,
+  scalars: Scalars = ANY_SCALAR,
+): fc.Arbitrary<Struct> {
+  return structArbitrary(schema.fields, { ...layoutOf(schema, version), scalars })
 }
 
-function structArbitrary(fields: Fields, layout: Layout): fc.Arbitrary<Struct> {
-  const properties = Object.entries(fields).map(([name, field]) => [name, fieldArbitrary(field, layout)])
+interface Choice extends Layout {
+  readonly scalars: Scalars
+}
+
+function structArbitrary(fields: Fields, choice: Choice): fc.Arbitrary<Struct> {
+  const properties = Object.entries(fields).map(([name, field]) => [name, fieldArbitrary(field, choice)])
   return fc.record(Object.fromEntries(properties) as Record<string, fc.Arbitrary<unknown>>, {
     noNullPrototype: true,
   })
 }
 
-function fieldArbitrary(field: Field, layout: Layout): fc.Arbitrary<unknown> {
-  if (!isPresent(field, layout)) return fc.constant(defaultOf(field))
-  const value = typeArbitrary(field.type, layout)
-  const orNull = isNullable(field, layout) ? fc.option(value, { nil: null }) : value
+function fieldArbitrary(field: Field, choice: Choice): fc.Arbitrary<unknown> {
+  if (!isPresent(field, choice)) return fc.constant(defaultOf(field))
+  const value = typeArbitrary(field.type, choice)
+  const orNull = isNullable(field, choice) ? fc.option(value, { nil: null }) : value
   return isTagged(field) ? fc.oneof(orNull, fc.constant(defaultOf(field))) : orNull
 }
 
-function typeArbitrary(type: Type, layout: Layout): fc.Arbitrary<unknown> {
-  if (typeof type === 'string') return SCALARS[type]
-  if ('struct' in type) return structArbitrary(type.struct, layout)
-  return fc.array(typeArbitrary(type.array, layout), { maxLength: 3 })
+function typeArbitrary(type: Type, choice: Choice): fc.Arbitrary<unknown> {
+  if (typeof type === 'string') return choice.scalars[type]
+  if ('struct' in type) return structArbitrary(type.struct, choice)
+  return fc.array(typeArbitrary(type.array, choice), { maxLength: 3 })
 }
 
 /** Written down a second time, from Kafka's rules and not from the generator's source. */
