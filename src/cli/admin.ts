@@ -46,6 +46,10 @@ export class Admin {
 
   #ready(): Health {
     if (this.#broker === null) return { healthy: false, reasons: [this.#state] }
+    let offline = 0
+    for (const partition of this.#broker.broker.partitions.all()) if (partition.errorCode !== 0) offline++
+    if (offline > 0)
+      return { healthy: false, reasons: [`${offline} partition(s) offline: their disk failed`] }
     return { healthy: true, reasons: [] }
   }
 }

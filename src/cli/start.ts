@@ -36,14 +36,22 @@ export async function start(options: StartOptions): Promise<void> {
   const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
   admin?.started(running)
   announce(logger, config, running)
-  const signal = await signals.first
+  const exitCode = await Promise.race([signals.first, running.failed]).then(
+    (signal) => {
+      logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
+      return 0
+    },
+    (error: unknown) => {
+      logger.error({ err: error }, 'stopping: the broker cannot serve any more')
+      return 1
+    },
+  )
   admin?.stopping()
-  logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
   await running.stop()
   await admin?.close()
   logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
   // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
-  process.exit(0)
+  process.exit(exitCode)
 }
 
 function announce(logger: Logger, config: BrokerConfig, running: RunningBroker): void {
