@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { repositoryRoot } from '../test/support/processes.ts'
 import { type Machine, describeMachine, fileSystemOf } from './machine.ts'
 import { makeProgress } from './progress.ts'
+import { describeProfiles } from './profile.ts'
 import { compare, failureLines, figuresTable, loadTable, missedRows } from './report.ts'
 import { ROWS, selectRows } from './rows.ts'
 import { type RowResult, type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
@@ -53,14 +54,20 @@ function commandLine(): Options {
   return new Command('npm run bench --')
     .description('Measures the broker, alone or beside Apache Kafka.')
     .option('--target <name>', 'samsa or kafka', 'samsa')
-    .option('--peer <name>', 'compare with: kafka (fetched through Maven once, needs java and mvn)')
+    .option(
+      '--peer <name>',
+      'compare with: kafka (fetched through Maven once, needs java and mvn); the target itself is a control',
+    )
     .option('--quick', 'fewer rows, shorter, one repeat: under three minutes without a peer')
     .option('--rows <ids>', 'only these rows, comma separated')
     .option('--repeats <n>', 'repeats of every row (default: 3, quick: 1)', positive)
     .option('--seconds <n>', 'measured time of a load (default: 4, quick: 1.5)', positive)
     .option('--json <file>', 'write everything, every repeat and histogram, to a file')
     .option('--dir <directory>', 'where the brokers keep their data: a real disk (default: /var/tmp)')
-    .option('--profile <directory>', 'run samsa with --cpu-prof and leave the profile there')
+    .option(
+      '--profile <directory>',
+      'run samsa with --cpu-prof, leave the profile there and print its busiest functions',
+    )
     .option('--strict', 'exit with 1 when a row with something to reach missed it')
     .option('--list', 'print the rows and exit')
     .addHelpText('after', ABOUT)
@@ -82,6 +89,14 @@ async function targetCalled(name: string, directory: string, profile: string | u
   }
   if (name === 'kafka') return apacheKafka(directory)
   throw new Error(`no target is called '${name}': samsa or kafka`)
+}
+
+/** A target beside itself is a control: its ratios show how far chance alone goes on this machine. */
+async function chooseTargets(options: Options, directory: string): Promise<Target[]> {
+  const ours = await targetCalled(options.target, directory, options.profile)
+  if (options.peer === undefined) return [ours]
+  const peer = await targetCalled(options.peer, directory, options.profile)
+  return [ours, peer.name === ours.name ? { ...peer, name: `${peer.name} again` } : peer]
 }
 
 function report(
@@ -119,8 +134,8 @@ async function main(): Promise<void> {
   }
   const directory = dataDirectory(options)
   await mkdir(directory, { recursive: true })
-  const names = [options.target, ...(options.peer === undefined ? [] : [options.peer])]
-  const targets = await Promise.all(names.map((name) => targetCalled(name, directory, options.profile)))
+  const targets = await chooseTargets(options, directory)
+  const names = targets.map(({ name }) => name)
   const plan: RunPlan = {
     rows,
     targets,
@@ -129,7 +144,7 @@ async function main(): Promise<void> {
       warmupMs: quick ? 500 : 1_000,
       measureMs: (options.seconds ?? (quick ? 1.5 : 4)) * 1_000,
     },
-    brokerWarmupMs: names.includes('kafka') ? (quick ? 8_000 : 20_000) : 2_000,
+    brokerWarmupMs: [options.target, options.peer].includes('kafka') ? (quick ? 8_000 : 30_000) : 2_000,
   }
   const machine = describeMachine(directory, repositoryRoot)
   console.log(machineLine(machine))
@@ -140,6 +155,9 @@ async function main(): Promise<void> {
   const results = await run(plan, progress)
   progress.end()
   console.log(`\n${report(ceiling, results, names)}`)
+  if (options.profile !== undefined) {
+    console.log(`\n${describeProfiles(resolve(options.profile), repositoryRoot, 40)}`)
+  }
   if (options.json !== undefined) {
     const { repeats, timing, brokerWarmupMs } = plan
     const file = resolve(options.json)
