@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Turn } from '../../src/system/turn.ts'
 
-const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
+/** Callbacks of `setImmediate` run in the order they were asked for, so the turn asked for before is over. */
+const nextTurn = (): Promise<void> =>
+  new Promise((resolve) => setImmediate(() => setImmediate(() => resolve())))
 
 test('stages run in order, once, at the end of the turn', async () => {
   const turn = new Turn()
