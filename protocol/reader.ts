@@ -77,20 +77,10 @@ export class Reader {
     return (((b[at]! << 8) | b[at + 1]!) << 16) >> 16
   }
 
-  uint16(): number {
-    const at = this.take(2)
-    const b = this.buffer
-    return (b[at]! << 8) | b[at + 1]!
-  }
-
   int32(): number {
     const at = this.take(4)
     const b = this.buffer
     return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!
-  }
-
-  uint32(): number {
-    return this.int32() >>> 0
   }
 
   /** Refuses what a number cannot hold exactly. */

@@ -45,7 +45,6 @@ const FIXED_BYTES: Partial<Record<ScalarType, number>> = {
   bool: 1,
   int8: 1,
   int16: 2,
-  uint16: 2,
   int32: 4,
   int64: 8,
   float64: 8,
@@ -83,7 +82,6 @@ export function defaultSource(field: Field): string {
         return 'Buffer.alloc(0)'
       case 'int8':
       case 'int16':
-      case 'uint16':
       case 'int32':
       case 'int64':
       case 'float64':

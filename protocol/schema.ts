@@ -21,7 +21,6 @@ export type ScalarType =
   | 'bool'
   | 'int8'
   | 'int16'
-  | 'uint16'
   | 'int32'
   | 'int64'
   | 'float64'
@@ -70,7 +69,7 @@ export interface Fields {
 }
 
 export interface Schema<F extends Fields = Fields> {
-  readonly kind: 'request' | 'response' | 'data' | 'header'
+  readonly kind: 'request' | 'response' | 'data'
   readonly name: string
   /** First and last version, both included. */
   readonly versions: readonly [first: number, last: number]
@@ -137,10 +136,6 @@ export function int8<const O extends Options<number> = NoOptions>(options?: O): 
 
 export function int16<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
   return field('int16', options)
-}
-
-export function uint16<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
-  return field('uint16', options)
 }
 
 export function int32<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
@@ -232,8 +227,4 @@ export function response<F extends Fields>(definition: MessageDefinition<F>): Me
 /** A blob inside a message or a record of an internal topic: begins with its own version as an int16. */
 export function data<F extends Fields>(definition: Definition<F>): Schema<F> {
   return { flexibleFrom: Infinity, ...definition, kind: 'data' }
-}
-
-export function header<F extends Fields>(definition: Definition<F>): Schema<F> {
-  return { flexibleFrom: Infinity, ...definition, kind: 'header' }
 }

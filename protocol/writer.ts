@@ -123,13 +123,6 @@ export class Writer {
     this.#slab[at + 1] = value
   }
 
-  uint16(value: number): void {
-    if ((value & 0xffff) !== value) refuse('uint16', value)
-    const at = this.#take(2)
-    this.#slab[at] = value >> 8
-    this.#slab[at + 1] = value
-  }
-
   int32(value: number): void {
     if ((value | 0) !== value) refuse('int32', value)
     const at = this.#take(4)
@@ -138,11 +131,6 @@ export class Writer {
     slab[at + 1] = value >> 16
     slab[at + 2] = value >> 8
     slab[at + 3] = value
-  }
-
-  uint32(value: number): void {
-    if (value >>> 0 !== value) refuse('uint32', value)
-    this.int32(value | 0)
   }
 
   int64(value: number): void {

@@ -16,7 +16,6 @@ export const ANY_SCALAR: Scalars = {
   bool: fc.boolean(),
   int8: fc.integer({ min: -0x80, max: 0x7f }),
   int16: fc.integer({ min: -0x8000, max: 0x7fff }),
-  uint16: fc.integer({ min: 0, max: 0xffff }),
   int32: fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
   int64: fc.oneof(fc.maxSafeInteger(), fc.constantFrom(Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER)),
   float64: fc.double({ noNaN: true }),

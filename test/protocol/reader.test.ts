@@ -22,9 +22,7 @@ function refused(run: () => unknown, message: RegExp): void {
 test('integers are big-endian and signed', () => {
   assert.equal(reading(0x80).int8(), -128)
   assert.equal(reading(0xff, 0xfe).int16(), -2)
-  assert.equal(reading(0xff, 0xfe).uint16(), 0xfffe)
   assert.equal(reading(0x80, 0, 0, 0).int32(), -0x8000_0000)
-  assert.equal(reading(0x80, 0, 0, 0).uint32(), 0x8000_0000)
   assert.equal(reading(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff).int64(), -1)
   assert.equal(reading(0, 0, 0, 1, 0, 0, 0, 0).int64(), 2 ** 32)
 })
