@@ -28,7 +28,7 @@ import type {
 } from '../core/group/group-types.ts'
 import { Outbox } from '../core/group/outbox.ts'
 import type { AppendEffect, Effect, LogEffect, Waiter } from '../core/group/outbox.ts'
-import type { GaugeSample, Timer, World } from '../ports.ts'
+import type { Timer, World } from '../ports.ts'
 import { GroupReplay } from './group-replay.ts'
 
 /** `__consumer_offsets` as the coordinator sees it. */
@@ -46,12 +46,24 @@ export interface CoordinatorLog {
   load(partition: number, onBatch: (batch: Buffer) => void): Promise<void>
 }
 
+/** The settings the coordinator reads. */
+export type GroupSettings = Pick<
+  BrokerConfig,
+  | 'group.min.session.timeout.ms'
+  | 'group.max.session.timeout.ms'
+  | 'group.initial.rebalance.delay.ms'
+  | 'group.max.size'
+  | 'offset.metadata.max.bytes'
+  | 'offsets.retention.minutes'
+  | 'offsets.retention.check.interval.ms'
+>
+
 export type GroupWorld = Pick<World, 'clock' | 'random' | 'logger' | 'metrics'>
 
 /** What is there of a partition of the offsets topic. */
 type Hosted =
   | { readonly state: 'active'; readonly shard: GroupShard }
-  | { readonly state: 'loading'; readonly loaded: Promise<void>; readonly deletedTopics: string[] }
+  | { readonly state: 'loading'; readonly loaded: Promise<void> }
   | { readonly state: 'failed'; readonly retryAtMs: number }
 
 /** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
@@ -70,6 +82,8 @@ export class GroupCoordinator {
   readonly #deadlines = new DeadlineQueue()
   readonly #budget = new StateBudget()
   readonly #hosted = new Map<number, Hosted>()
+  /** Topics that went while some partitions were not there; nothing was committed to those since. */
+  readonly #deletedTopics = new Set<string>()
   #isStarting = false
   #draining = false
   #timer: Timer | null = null
@@ -77,7 +91,7 @@ export class GroupCoordinator {
   #retentionTimer: Timer | null = null
   #closed = false
 
-  constructor(world: GroupWorld, log: CoordinatorLog, config: BrokerConfig) {
+  constructor(world: GroupWorld, log: CoordinatorLog, config: GroupSettings) {
     this.#world = { ...world, logger: world.logger.child({ component: 'groups' }) }
     this.#log = log
     this.#config = groupConfig(config)
@@ -125,8 +139,8 @@ export class GroupCoordinator {
   topicDeleted(topic: string): void {
     for (const hosted of this.#hosted.values()) {
       if (hosted.state === 'active') hosted.shard.topicDeleted(topic)
-      else if (hosted.state === 'loading') hosted.deletedTopics.push(topic)
     }
+    if (!this.#isComplete) this.#deletedTopics.add(topic)
     this.#settle()
   }
 
@@ -262,6 +276,13 @@ export class GroupCoordinator {
     return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
   }
 
+  /** Every partition is there. */
+  get #isComplete(): boolean {
+    if (this.#hosted.size < this.#log.partitionCount) return false
+    for (const { state } of this.#hosted.values()) if (state !== 'active') return false
+    return true
+  }
+
   /** Never rejects. Does nothing for a partition that is there or failed a moment ago. */
   #load(partition: number): Promise<void> {
     const hosted = this.#hosted.get(partition)
@@ -270,14 +291,13 @@ export class GroupCoordinator {
     if (hosted?.state === 'failed' && this.#world.clock.monotonicMs() < hosted.retryAtMs) {
       return Promise.resolve()
     }
-    const deletedTopics: string[] = []
     const isCurrent = (): boolean => {
       const current = this.#hosted.get(partition)
       return !this.#closed && current?.state === 'loading' && current.loaded === loaded
     }
     const loaded = this.#replay(partition).then(
       (shard) => {
-        if (isCurrent()) this.#activate(partition, shard, deletedTopics)
+        if (isCurrent()) this.#activate(partition, shard)
         else shard.close(ErrorCode.NOT_COORDINATOR, this.#now())
       },
       (error: unknown) => {
@@ -286,7 +306,7 @@ export class GroupCoordinator {
         if (isCurrent()) this.#hosted.set(partition, { state: 'failed', retryAtMs })
       },
     )
-    this.#hosted.set(partition, { state: 'loading', loaded, deletedTopics })
+    this.#hosted.set(partition, { state: 'loading', loaded })
     return loaded
   }
 
@@ -309,10 +329,11 @@ export class GroupCoordinator {
     return shard
   }
 
-  #activate(partition: number, shard: GroupShard, deletedTopics: readonly string[]): void {
+  #activate(partition: number, shard: GroupShard): void {
     this.#hosted.set(partition, { state: 'active', shard })
     shard.loaded(this.#now())
-    for (const topic of deletedTopics) shard.topicDeleted(topic)
+    for (const topic of this.#deletedTopics) shard.topicDeleted(topic)
+    if (this.#isComplete) this.#deletedTopics.clear()
     if (shard.groupCount > 0) {
       this.#world.logger.info({ partition, groups: shard.groupCount }, 'groups loaded')
     }
@@ -402,21 +423,34 @@ export class GroupCoordinator {
 
   /** Kafka's GroupMetadataManager gauges. */
   #registerMetrics(): void {
-    const { metrics } = this.#world
-    const name = 'kafka_coordinator_group_groupmetadatamanager'
-    metrics.gauge(`${name}_numgroups`, 'Consumer groups.', () => [{ value: this.#budget.groups }])
-    metrics.gauge(`${name}_groups`, 'Consumer groups by state.', () => this.#groupsByState())
-    metrics.gauge('samsa_groups_state_bytes', 'Estimated memory of groups, members and offsets.', () => [
-      { value: this.#budget.bytes },
-    ])
+    const gauge = (name: string, help: string, read: () => number): void =>
+      this.#world.metrics.gauge(name, help, () => [{ value: read() }])
+    const prefix = 'kafka_coordinator_group_groupmetadatamanager'
+    gauge(`${prefix}_numgroups`, 'Consumer groups.', () => this.#budget.groups)
+    gauge(`${prefix}_numoffsets`, 'Committed offsets.', () => this.#sum((shard) => shard.offsetCount))
+    for (const state of GROUP_STATES) {
+      gauge(`${prefix}_numgroups${state.toLowerCase()}`, `Consumer groups in state ${state}.`, () =>
+        this.#sum((shard) => shard.groupsIn(state)),
+      )
+    }
+    const help = 'Estimated memory of groups, members and offsets in bytes.'
+    gauge('samsa_groups_state_bytes', help, () => this.#budget.bytes)
   }
 
-  #groupsByState(): GaugeSample[] {
-    const counts = new Map<GroupState, number>()
-    for (const { groupState } of this.list().groups) counts.set(groupState, (counts.get(groupState) ?? 0) + 1)
-    return Array.from(counts, ([state, value]) => ({ labels: { state }, value }))
+  #sum(of: (shard: GroupShard) => number): number {
+    let sum = 0
+    for (const hosted of this.#hosted.values()) if (hosted.state === 'active') sum += of(hosted.shard)
+    return sum
   }
 }
+
+const GROUP_STATES: readonly GroupState[] = [
+  'Empty',
+  'PreparingRebalance',
+  'CompletingRebalance',
+  'Stable',
+  'Dead',
+]
 
 /** Caps that have no key of Kafka's: see `GroupConfig`. */
 const MAX_PENDING_MEMBERS = 5_000
@@ -427,7 +461,7 @@ const MAX_TOMBSTONE_BATCH_BYTES = 256 * 1024
 
 const MS_PER_MINUTE = 60_000
 
-function groupConfig(config: BrokerConfig): GroupConfig {
+function groupConfig(config: GroupSettings): GroupConfig {
   return {
     groupMinSessionTimeoutMs: config['group.min.session.timeout.ms'],
     groupMaxSessionTimeoutMs: config['group.max.session.timeout.ms'],

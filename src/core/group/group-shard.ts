@@ -17,6 +17,7 @@ import type {
   FetchedTopic,
   FetchOffsetsRequest,
   GroupConfig,
+  GroupState,
   HeartbeatRequest,
   JoinRequest,
   JoinWaiter,
@@ -61,6 +62,18 @@ export class GroupShard {
 
   get groupCount(): number {
     return this.#context.groups.size
+  }
+
+  groupsIn(state: GroupState): number {
+    let count = 0
+    for (const group of this.#context.groups.values()) if (group.state === state) count++
+    return count
+  }
+
+  get offsetCount(): number {
+    let count = 0
+    for (const { offsets } of this.#context.groups.values()) count += offsets.size
+    return count
   }
 
   join(request: JoinRequest, waiter: JoinWaiter, now: Now): void {
