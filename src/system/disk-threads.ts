@@ -5,7 +5,7 @@ import type { Disk, Done, File, Lock, OpenMode } from '../ports.ts'
 import { DirectoryLock } from './directory-lock.ts'
 import { toDiskFailure } from './disk-failure.ts'
 import { ThreadFile } from './thread-file.ts'
-import type { WriteOperation } from './thread-file.ts'
+import type { FileChange } from './thread-file.ts'
 import type { Turn } from './turn.ts'
 import { WriteClock } from './recent-writes.ts'
 
@@ -32,8 +32,8 @@ export class DiskThreads implements Disk {
   readonly #turn: Turn
   readonly #guard: StallGuard
   readonly #writes: WriteClock
-  #queued: WriteOperation[] = []
-  #spare: WriteOperation[] = []
+  #queued: FileChange[] = []
+  #spare: FileChange[] = []
   readonly #submitBound = (): void => this.#submit()
 
   constructor(turn: Turn, options: DiskThreadsOptions = {}) {
@@ -109,7 +109,7 @@ export class DiskThreads implements Disk {
     return call(() => DirectoryLock.acquire(directory))
   }
 
-  #queue(write: WriteOperation): void {
+  #queue(write: FileChange): void {
     if (this.#queued.length === 0) this.#turn.at('submit', this.#submitBound)
     this.#queued.push(write)
   }
@@ -135,8 +135,13 @@ export class DiskThreads implements Disk {
     }
   }
 
-  #start(write: WriteOperation): void {
-    if (write.durable || !write.file.idle || !this.#guard.allows(this.#turn.number, write.lengthBytes)) {
+  #start(write: FileChange): void {
+    if (
+      write.durable ||
+      write.truncateTo >= 0 ||
+      !write.file.idle ||
+      !this.#guard.allows(this.#turn.number, write.lengthBytes)
+    ) {
       write.file.startOnPool(write)
       return
     }

@@ -9,8 +9,11 @@ const MAX_VECTORS = 1024
 /** Reads on the loop's own thread stay short. */
 const MAX_CACHED_READ_BYTES = 1 << 20
 
-export interface WriteOperation {
+/** A write, or a truncation: both leave in the order they were asked for. */
+export interface FileChange {
   readonly file: ThreadFile
+  /** -1 for a write. */
+  readonly truncateTo: number
   readonly position: number
   readonly buffers: readonly Buffer[]
   readonly lengthBytes: number
@@ -27,7 +30,7 @@ export class ThreadFile implements File {
   readonly #fd: number
   #sizeBytes: number
   readonly #recent: RecentWrites
-  readonly #queue: (write: WriteOperation) => void
+  readonly #queue: (write: FileChange) => void
   /** A write or truncation is on the pool. */
   #changing = false
   readonly #waiting: (() => void)[] = []
@@ -40,7 +43,7 @@ export class ThreadFile implements File {
     fd: number,
     sizeBytes: number,
     clock: WriteClock,
-    queue: (write: WriteOperation) => void,
+    queue: (write: FileChange) => void,
   ) {
     this.path = path
     this.#fd = fd
@@ -62,7 +65,7 @@ export class ThreadFile implements File {
     this.#begin()
     let lengthBytes = 0
     for (const buffer of buffers) lengthBytes += buffer.length
-    this.#queue({ file: this, position, buffers, lengthBytes, durable, done })
+    this.#queue({ file: this, truncateTo: -1, position, buffers, lengthBytes, durable, done })
   }
 
   sync(done: Done): void {
@@ -107,16 +110,14 @@ export class ThreadFile implements File {
 
   truncate(sizeBytes: number, done: Done): void {
     this.#begin()
-    this.#change(() => {
-      fs.ftruncate(this.#fd, sizeBytes, (error) => {
-        if (error === null) {
-          this.#sizeBytes = sizeBytes
-          this.#recent.truncated(sizeBytes)
-        }
-        this.#changed()
-        this.#end()
-        done(error === null ? null : toDiskFailure(error))
-      })
+    this.#queue({
+      file: this,
+      truncateTo: sizeBytes,
+      position: 0,
+      buffers: [],
+      lengthBytes: 0,
+      durable: false,
+      done,
     })
   }
 
@@ -127,19 +128,34 @@ export class ThreadFile implements File {
   }
 
   /** Runs a write on the caller's thread. The file must be `idle`. Returns what `done` is to be told. */
-  writeNow(write: WriteOperation): DiskFailure | null {
+  writeNow(write: FileChange): DiskFailure | null {
     const failure = writeFully(this.#fd, write.buffers, write.position, write.lengthBytes)
     if (failure === null) this.#wrote(write)
     this.#end()
     return failure
   }
 
-  /** Runs a write, and the flush of a durable one, on the thread pool. */
-  startOnPool(write: WriteOperation): void {
-    this.#change(() => this.#writeOnPool(write, write.buffers, 0))
+  /** Runs a truncation, or a write and the flush of a durable one, on the thread pool. */
+  startOnPool(change: FileChange): void {
+    this.#change(() => {
+      if (change.truncateTo < 0) this.#writeOnPool(change, change.buffers, 0)
+      else this.#truncateOnPool(change)
+    })
   }
 
-  #writeOnPool(write: WriteOperation, buffers: readonly Buffer[], written: number): void {
+  #truncateOnPool({ truncateTo, done }: FileChange): void {
+    fs.ftruncate(this.#fd, truncateTo, (error) => {
+      if (error === null) {
+        this.#sizeBytes = truncateTo
+        this.#recent.truncated(truncateTo)
+      }
+      this.#changed()
+      this.#end()
+      done(error === null ? null : toDiskFailure(error))
+    })
+  }
+
+  #writeOnPool(write: FileChange, buffers: readonly Buffer[], written: number): void {
     if (written === write.lengthBytes) {
       this.#writtenOnPool(write)
       return
@@ -152,7 +168,7 @@ export class ThreadFile implements File {
     })
   }
 
-  #writtenOnPool(write: WriteOperation): void {
+  #writtenOnPool(write: FileChange): void {
     if (!write.durable) {
       this.#finish(write, null)
       return
@@ -164,14 +180,14 @@ export class ThreadFile implements File {
     })
   }
 
-  #finish(write: WriteOperation, failure: DiskFailure | null): void {
+  #finish(write: FileChange, failure: DiskFailure | null): void {
     if (failure === null) this.#wrote(write)
     this.#changed()
     this.#end()
     write.done(failure)
   }
 
-  #wrote(write: WriteOperation): void {
+  #wrote(write: FileChange): void {
     const end = write.position + write.lengthBytes
     if (end > this.#sizeBytes) this.#sizeBytes = end
     this.#recent.wrote(write.position, write.lengthBytes)

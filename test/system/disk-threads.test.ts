@@ -104,6 +104,19 @@ for (const [name, create] of engines) {
       file.close()
     })
 
+    test('a truncation keeps its place between the writes of its turn', async () => {
+      const path = freshPath()
+      const file = disk.open(path, 'create')
+      const done: string[] = []
+      file.write(0, [Buffer.from('0123456789')], false, () => done.push('write'))
+      file.truncate(4, () => done.push('truncate'))
+      file.write(4, [Buffer.from('abc')], false, () => done.push('write again'))
+      await write(file, 7, [Buffer.from('!')], true)
+      assert.deepEqual(done, ['write', 'truncate', 'write again'])
+      assert.equal(fs.readFileSync(path, 'utf8'), '0123abc!')
+      file.close()
+    })
+
     test('errors carry the code of the system and say so to every write', async () => {
       const path = freshPath()
       fs.writeFileSync(path, 'x')
