@@ -10,9 +10,16 @@ export interface TreeNode {
   readonly createdTransaction: number
   /** The session an ephemeral node lives with; null for a persistent node. */
   readonly owner: Owner | null
-  readonly children: Set<string>
+  /** Names; null for none, as for most nodes. */
+  children: Set<string> | null
   /** Number of the next sequential child. Never goes back. */
   nextSequence: number
+}
+
+const NO_WATCHES: readonly Watch[] = []
+
+export function hasChildren(node: TreeNode): boolean {
+  return node.children !== null && node.children.size > 0
 }
 
 interface Registration {
@@ -35,13 +42,25 @@ export function parentOf(path: string): string {
   return slash <= 0 ? '/' : path.slice(0, slash)
 }
 
+const MAX_PATH_LENGTH = 4096
+const SLASH = 47
+
+/** Begins with a slash, and none of its names is empty, `.` or `..` or holds a NUL. */
+function hasFineNames(path: string): boolean {
+  if (path.charCodeAt(0) !== SLASH || path.includes('\0')) return false
+  let start = 1
+  for (let end = path.indexOf('/', start); ; end = path.indexOf('/', start)) {
+    const length = (end === -1 ? path.length : end) - start
+    if (length === 0) return false
+    if (length <= 2 && /^\.\.?$/.test(path.slice(start, start + length))) return false
+    if (end === -1) return true
+    start = end + 1
+  }
+}
+
 /** ZooKeeper's rules for paths; the bound on the length is ours. */
 export function checkPath(path: string): void {
-  const fine =
-    path === '/' ||
-    (/^(?:\/[^/\0]+)+$/.test(path) &&
-      path.length <= 4096 &&
-      !path.split('/').some((part) => part === '.' || part === '..'))
+  const fine = path === '/' || (path.length <= MAX_PATH_LENGTH && hasFineNames(path))
   if (!fine) throw new StoreError('INVALID_PATH', `${path} is not a path of the metadata store`)
 }
 
@@ -59,7 +78,7 @@ export class Tree {
       version: 0,
       createdTransaction: 0,
       owner: null,
-      children: new Set(),
+      children: null,
       nextSequence: 0,
     })
   }
@@ -68,7 +87,7 @@ export class Tree {
     return this.nodes.get(path)
   }
 
-  create(path: string, data: Buffer, owner: Owner | null, transaction: number): Watch[] {
+  create(path: string, data: Buffer, owner: Owner | null, transaction: number): readonly Watch[] {
     const parentPath = parentOf(path)
     const parent = this.nodes.get(parentPath)
     if (parent === undefined || this.nodes.has(path)) throw new Error(`${path} cannot be created`)
@@ -78,14 +97,15 @@ export class Tree {
       version: 0,
       createdTransaction: transaction,
       owner,
-      children: new Set(),
+      children: null,
       nextSequence: 0,
     })
+    parent.children ??= new Set()
     parent.children.add(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
-    return [...take(this.dataWatches, path), ...take(this.childWatches, parentPath)]
+    return this.fired(path, parentPath)
   }
 
-  set(path: string, data: Buffer, transaction: number): Watch[] {
+  set(path: string, data: Buffer, transaction: number): readonly Watch[] {
     const node = this.nodes.get(path)
     if (node === undefined) throw new Error(`${path} does not exist`)
     this.transaction = transaction
@@ -94,15 +114,21 @@ export class Tree {
     return take(this.dataWatches, path)
   }
 
-  delete(path: string, transaction: number): Watch[] {
+  delete(path: string, transaction: number): readonly Watch[] {
     const parentPath = parentOf(path)
     const node = this.nodes.get(path)
-    if (node === undefined || node.children.size > 0) throw new Error(`${path} cannot be deleted`)
+    if (node === undefined || hasChildren(node)) throw new Error(`${path} cannot be deleted`)
     this.transaction = transaction
     this.nodes.delete(path)
     this.nodes
       .get(parentPath)
-      ?.children.delete(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
+      ?.children?.delete(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
+    return this.fired(path, parentPath)
+  }
+
+  /** The node came or went. Nobody watches the children of one that was not there. */
+  private fired(path: string, parentPath: string): readonly Watch[] {
+    if (this.dataWatches.size === 0 && this.childWatches.size === 0) return NO_WATCHES
     return [
       ...take(this.dataWatches, path),
       ...take(this.childWatches, path),
@@ -180,9 +206,9 @@ function register(watches: Map<string, Registration[]>, path: string, registrati
   else registrations.push(registration)
 }
 
-function take(watches: Map<string, Registration[]>, path: string): Watch[] {
+function take(watches: Map<string, Registration[]>, path: string): readonly Watch[] {
   const registrations = watches.get(path)
-  if (registrations === undefined) return []
+  if (registrations === undefined) return NO_WATCHES
   watches.delete(path)
   return registrations.map(({ watch }) => watch)
 }

@@ -2,7 +2,7 @@ import type { CreateMode, MetadataStore, NodeStat, SessionEvent, StoredNode, Wat
 import { encodeOperation } from './embedded-store-codec.ts'
 import type { Operation } from './embedded-store-codec.ts'
 import { StoreFiles } from './embedded-store-files.ts'
-import { checkPath, parentOf, StoreError, Tree } from './embedded-store-tree.ts'
+import { checkPath, hasChildren, parentOf, StoreError, Tree } from './embedded-store-tree.ts'
 import type { TreeNode } from './embedded-store-tree.ts'
 
 export interface EmbeddedStoreOptions {
@@ -72,22 +72,24 @@ export class EmbeddedStore {
 
   /** @internal Runs `act` on the tree now and answers with its result when everything before it is durable. */
   perform<T>(
-    act: (record: (operation: Operation) => void, fire: (watches: Watch[]) => void) => T,
+    act: (record: (operation: Operation) => void, fire: (watches: readonly Watch[]) => void) => T,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.failure !== null) {
         reject(this.failure)
         return
       }
-      const fired: Watch[] = []
+      let fired: readonly Watch[] | null = null
       let answer: () => void
       try {
         const result = act(
           (operation) => this.record(operation),
-          (watches) => fired.push(...watches),
+          (watches) => {
+            fired = fired === null ? watches : [...fired, ...watches]
+          },
         )
         answer = () => {
-          for (const watch of fired) watch()
+          if (fired !== null) for (const watch of fired) watch()
           resolve(result)
         }
       } catch (error) {
@@ -227,7 +229,7 @@ class EmbeddedSession implements MetadataStore {
     return this.perform((record, fire) => {
       if (path === '/') throw new StoreError('INVALID_PATH', 'the root cannot be deleted')
       const node = this.existing(path, version)
-      if (node.children.size > 0) throw new StoreError('NOT_EMPTY', `${path} has children`)
+      if (hasChildren(node)) throw new StoreError('NOT_EMPTY', `${path} has children`)
       const transaction = this.tree.transaction + 1
       record(node.owner === null ? { kind: 'delete', transaction, path } : { kind: 'tick', transaction })
       fire(this.tree.delete(path, transaction))
@@ -240,7 +242,7 @@ class EmbeddedSession implements MetadataStore {
       const node = this.tree.get(path)
       if (node === undefined) return null
       if (watch !== undefined) this.tree.watchChildren(path, this, watch)
-      return [...node.children]
+      return [...(node.children ?? [])]
     })
   }
 
@@ -286,7 +288,7 @@ class EmbeddedSession implements MetadataStore {
   }
 
   private perform<T>(
-    act: (record: (operation: Operation) => void, fire: (watches: Watch[]) => void) => T,
+    act: (record: (operation: Operation) => void, fire: (watches: readonly Watch[]) => void) => T,
   ): Promise<T> {
     if (this.ended !== null) return Promise.reject(new StoreError('SESSION_EXPIRED', 'the session has ended'))
     return this.store.perform(act)

@@ -258,18 +258,35 @@ export function normalizeTopicOverrides(overrides: ReadonlyMap<string, string>):
   return normalized
 }
 
-/** Topic override, then dynamic and static broker settings under their broker names, then the default. */
-export function resolveTopicConfig(
-  overrides: ReadonlyMap<string, string>,
-  broker: BrokerConfig,
-): TopicConfig {
-  const normalized = normalizeTopicOverrides(overrides)
+/** What topics without overrides resolve to, for each broker configuration that is in use. */
+const withoutOverrides = new WeakMap<BrokerConfig, TopicConfig>()
+const NO_OVERRIDES: ReadonlyMap<string, string> = new Map()
+
+function resolveDefaults(broker: BrokerConfig): TopicConfig {
+  const known = withoutOverrides.get(broker)
+  if (known !== undefined) return known
   const entries = Object.entries<ConfigDefinition<unknown>>(topicTable).map(([key, definition]) => {
-    const text = topicSetting(key, normalized, broker)?.effectiveText
+    const text = topicSetting(key, NO_OVERRIDES, broker)?.effectiveText
     const parsed = text === undefined ? definition.absent : (definition.read(text) ?? definition.absent)
     return [key, parsed.value]
   })
   // The table is the single source of both the keys and their types.
   const values = Object.fromEntries(entries) as TopicConfigValues
-  return Object.freeze({ ...values, overrides: normalized })
+  const config = Object.freeze({ ...values, overrides: NO_OVERRIDES })
+  withoutOverrides.set(broker, config)
+  return config
+}
+
+/** Topic override, then dynamic and static broker settings under their broker names, then the default. */
+export function resolveTopicConfig(
+  overrides: ReadonlyMap<string, string>,
+  broker: BrokerConfig,
+): TopicConfig {
+  const defaults = resolveDefaults(broker)
+  if (overrides.size === 0) return defaults
+  const normalized = normalizeTopicOverrides(overrides)
+  const own = [...normalized].map(([key, text]) => [key, topicDefinition(key)!.read(text)!.value])
+  // As above: every override was read by its row of the table.
+  const values = Object.fromEntries(own) as Partial<TopicConfigValues>
+  return Object.freeze({ ...defaults, ...values, overrides: normalized })
 }
