@@ -85,7 +85,10 @@ export class Contender {
     })
   }
 
-  /** One small record into every partition: what is done at a partition's first use is done, and all of them answer. */
+  /**
+   * Two batches into every partition, so that what is done at its first use is done. Apache Kafka needs two: its
+   * first index entry, which makes 10 MiB of sparse file real, comes with the second batch.
+   */
   async touch(topic: string, partitions: number): Promise<LoadResult> {
     await this.ready(topic, partitions)
     return applyLoad({
@@ -97,9 +100,9 @@ export class Contender {
       connections: 16,
       inFlight: 5,
       seed: 1,
-      batch: { records: 1, valueBytes: 100 },
+      batch: { records: 16, valueBytes: 1_000 },
       acks: 1,
-      rounds: 1,
+      rounds: 2,
       deadlineMs: 300_000,
     })
   }

@@ -112,7 +112,7 @@ function produceJob(row: ProduceRow, timing: Timing): Job {
   }
   return {
     rows: [row],
-    estimateMs: timing.warmupMs + timing.measureMs + (shared ? 8_000 : 1_500),
+    estimateMs: timing.warmupMs + timing.measureMs + (shared ? 20_000 : 1_500),
     prepare: async (contender) => {
       if (shared) kept.set(contender, await open(contender))
     },
@@ -134,7 +134,7 @@ function fetchJob(row: FetchRow, timing: Timing): Job {
   const kept = new Map<Contender, string>()
   return {
     rows: [row],
-    estimateMs: timing.warmupMs + timing.measureMs + (row.partitions > 16 ? 8_000 : 2_000),
+    estimateMs: timing.warmupMs + timing.measureMs + (row.partitions > 16 ? 20_000 : 2_000),
     prepare: async (contender) => {
       const topic = topicName()
       kept.set(contender, topic)

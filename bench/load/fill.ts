@@ -21,6 +21,7 @@ export class Fill implements LaneOwner {
   readonly #latency = new LatencyMeter()
   readonly #errors = new Map<number, number>()
   readonly #again: number[] = []
+  readonly #resting = new Map<Lane, number>()
   #sent = 0
   #acknowledged = 0
   #payloadBytes = 0
@@ -93,7 +94,10 @@ export class Fill implements LaneOwner {
     if (error !== 0) {
       this.#errors.set(error, (this.#errors.get(error) ?? 0) + 1)
       if (!NOT_READY.has(error)) this.#fail(new Error(`partition ${partition} answered error ${error}`))
+      // The place in flight rests with it: a broker that is still busy making partitions is not pestered.
+      this.#resting.set(lane, (this.#resting.get(lane) ?? 0) + 1)
       setTimeout(() => {
+        this.#resting.set(lane, (this.#resting.get(lane) ?? 0) - 1)
         this.#again.push(partition)
         this.turnEnded(lane)
         lane.flush()
@@ -106,7 +110,7 @@ export class Fill implements LaneOwner {
   }
 
   turnEnded(lane: Lane): void {
-    for (let free = lane.free; free > 0; free--) {
+    for (let free = lane.free - (this.#resting.get(lane) ?? 0); free > 0; free--) {
       const partition =
         this.#again.pop() ?? (this.#sent < this.#wanted ? this.#sent++ % this.#load.partitions : -1)
       if (partition < 0) return
