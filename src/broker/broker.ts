@@ -76,11 +76,16 @@ export class Broker {
     return ErrorCode.NONE
   }
 
+  /** A creation under way. Who produces meanwhile waits for it, or would overtake those who already do. */
+  topicBeingCreated(topic: string): Promise<number> | undefined {
+    return this.#creating.size === 0 ? undefined : this.#creating.get(topic)
+  }
+
   /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */
   autoCreateTopic(topic: string): Promise<number> | null {
-    if (!this.#config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
-    const underWay = this.#creating.get(topic)
+    const underWay = this.topicBeingCreated(topic)
     if (underWay !== undefined) return underWay
+    if (!this.#config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
     const creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))
     this.#creating.set(topic, creating)
     return creating

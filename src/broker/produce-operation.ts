@@ -87,8 +87,11 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {
     const partition = this.#broker.partitions.get(topic, index)
-    if (partition === undefined) this.#appendToMissing(tag, topic, index, records)
-    else this.#appendTo(tag, partition, records)
+    if (partition !== undefined && this.#broker.topicBeingCreated(topic) === undefined) {
+      this.#appendTo(tag, partition, records)
+    } else {
+      this.#appendToMissing(tag, topic, index, records)
+    }
   }
 
   #appendTo(tag: number, partition: Partition, records: Buffer | null): void {
