@@ -57,6 +57,7 @@ export async function runClientProgram(
   const deadline = setTimeout(() => child.kill('SIGKILL'), program.timeoutMs ?? 150_000)
   const seen = new Set<string>()
   let failures = 0
+  let since = Date.now()
   try {
     for await (const line of createInterface({ input: child.stdout })) {
       const message = parseLine(line)
@@ -70,6 +71,8 @@ export async function runClientProgram(
         const name = String(message['ok'] ?? message['fail'])
         const why = message['fail'] === undefined ? null : String(message['why'])
         if (why !== null) failures++
+        if (process.env['SAMSA_VERBOSE'] === '1') t.diagnostic(`${name}: ${Date.now() - since} ms`)
+        since = Date.now()
         seen.add(name)
         await t.test(name, () => {
           if (why !== null) throw new Error(why)

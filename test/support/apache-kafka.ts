@@ -81,7 +81,12 @@ function pom(artifacts: readonly string[]): string {
 }
 
 /** Short-lived JVMs start almost twice as fast without the second compiler and with one collector thread. */
-const toolJvm = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-Xmx256m']
+export const toolJvm: readonly string[] = [
+  '-XX:TieredStopAtLevel=1',
+  '-XX:+UseSerialGC',
+  '-Xshare:auto',
+  '-Xmx256m',
+]
 
 /** Runs a main class to its end, with the start-up flags of a short-lived JVM. */
 export function runJava(

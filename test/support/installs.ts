@@ -3,10 +3,12 @@
  * null when they are missing and may not be fetched.
  */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import type { Jars } from './apache-kafka.ts'
 import { cached, mayDownload } from './cache.ts'
-import { runOrThrow, works } from './processes.ts'
+import { repositoryRoot, runOrThrow, works } from './processes.ts'
 
 /** The Python packages under test, with their versions; a change makes a new environment. */
 const pythonRequirements = [
@@ -40,6 +42,20 @@ export async function pythonPackages(): Promise<string | null> {
     )
   })
   return directory === null ? null : join(directory, 'packages')
+}
+
+/** Where the sources of the client programs are. */
+export const clientSources: string = join(repositoryRoot, 'test/interop/clients')
+
+/** Compiles Java files of `test/interop/clients/java` against some jars: the directory of the classes. */
+export async function javaClasses(jars: Jars, files: readonly string[]): Promise<string | null> {
+  if (!(await works('javac', ['-version']))) return null
+  const sources = files.map((file) => join(clientSources, 'java', file))
+  const name = `java-${fingerprint([jars.directory, ...sources.map((path) => readFileSync(path))])}`
+  // Compiling downloads nothing, so it is always allowed.
+  return cached(name, true, async (work) => {
+    await runOrThrow('javac', ['-nowarn', '-d', work, '-cp', jars.classPath, ...sources])
+  })
 }
 
 /** A short name for what a directory was made of. */

@@ -24,10 +24,12 @@ export interface RunResult {
 }
 
 const children = new Set<ChildProcess>()
+let watchingExit = false
 
 /** Remembers a child so that it dies with this process, whatever ends the test. */
 export function adopt(child: ChildProcess): ChildProcess {
-  if (children.size === 0) process.once('exit', killAll)
+  if (!watchingExit) process.once('exit', killAll)
+  watchingExit = true
   children.add(child)
   child.once('exit', () => children.delete(child))
   return child
