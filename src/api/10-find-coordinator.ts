@@ -19,6 +19,9 @@ interface Coordinator {
   readonly port: number
 }
 
+/** Where the answer to a single key stands, when there are several. */
+const NOT_USED = { errorCode: ErrorCode.NONE, errorMessage: null, nodeId: 0, host: '', port: 0 }
+
 /**
  * FindCoordinator, versions 0-5.
  *
@@ -35,9 +38,11 @@ export const findCoordinator = defineApi({
   response: findCoordinatorResponse,
   versions: [0, 5],
   handle: answer(async (request, context) => {
-    const keys = context.apiVersion < FIRST_WITH_SEVERAL_KEYS ? [request.key] : request.coordinatorKeys
-    const found = await find(request.keyType, keys, context)
-    return { ...found, coordinators: keys.map((key) => ({ key, ...found })) }
+    if (context.apiVersion < FIRST_WITH_SEVERAL_KEYS) {
+      return { ...(await find(request.keyType, [request.key], context)), coordinators: [] }
+    }
+    const found = await find(request.keyType, request.coordinatorKeys, context)
+    return { ...NOT_USED, coordinators: request.coordinatorKeys.map((key) => ({ key, ...found })) }
   }),
 })
 

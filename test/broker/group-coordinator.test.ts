@@ -6,73 +6,20 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetCommitKey, offsetCommitValue } from '../../protocol/messages/group-records.ts'
 import { buildBatch, buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
-import type { CoordinatorLog, GroupSettings } from '../../src/broker/group-coordinator.ts'
 import type { CommitResponse, JoinResponse, SyncResponse } from '../../src/core/group/group-types.ts'
 import { subscription } from '../core/group/group-fixture.ts'
 import { SimRandom } from '../simulator/sim-random.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-
-const SETTINGS: GroupSettings = {
-  'group.min.session.timeout.ms': 6_000,
-  'group.max.session.timeout.ms': 1_800_000,
-  'group.initial.rebalance.delay.ms': 3_000,
-  'group.max.size': 5_000,
-  'offset.metadata.max.bytes': 4_096,
-  'offsets.retention.minutes': 10_080,
-  'offsets.retention.check.interval.ms': 600_000,
-}
-
-class MemoryLog implements CoordinatorLog {
-  readonly partitionCount = 50
-  readonly batches = new Map<number, Buffer[]>()
-  /** Completions that wait, when the log is slow. */
-  readonly waiting: (() => void)[] = []
-  isSlow = false
-  appendError: number = ErrorCode.NONE
-  loadError: Error | null = null
-  topicError: Error | null = null
-  loadGate: Promise<void> = Promise.resolve()
-  ensured = 0
-
-  async ensureTopic(): Promise<void> {
-    this.ensured++
-    if (this.topicError !== null) throw this.topicError
-  }
-
-  append(partition: number, batch: Buffer, done: (errorCode: number) => void): void {
-    const finish = (): void => {
-      if (this.appendError === ErrorCode.NONE) this.put(partition, batch)
-      done(this.appendError)
-    }
-    if (this.isSlow) this.waiting.push(finish)
-    else finish()
-  }
-
-  async load(partition: number, onBatch: (batch: Buffer) => void): Promise<void> {
-    await this.loadGate
-    if (this.loadError !== null) throw this.loadError
-    for (const batch of this.batches.get(partition) ?? []) onBatch(batch)
-  }
-
-  put(partition: number, batch: Buffer): void {
-    const batches = this.batches.get(partition) ?? []
-    batches.push(batch)
-    this.batches.set(partition, batches)
-  }
-
-  complete(): void {
-    for (const finish of this.waiting.splice(0)) finish()
-  }
-}
+import { GROUP_SETTINGS, MemoryCoordinatorLog } from './memory-coordinator-log.ts'
 
 class Host {
   readonly clock = new ManualClock()
-  readonly log: MemoryLog
+  readonly log: MemoryCoordinatorLog
   readonly lines: { message: string; fields: Readonly<Record<string, unknown>> }[] = []
   readonly gauges = new Map<string, () => Iterable<{ value: number }>>()
   readonly groups: GroupCoordinator
 
-  constructor(log = new MemoryLog()) {
+  constructor(log = new MemoryCoordinatorLog()) {
     this.log = log
     const line = (fields: Readonly<Record<string, unknown>>, message: string) =>
       void this.lines.push({ fields, message })
@@ -84,7 +31,7 @@ class Host {
         void this.gauges.set(name, read),
     }
     const world = { clock: this.clock, random: new SimRandom(1), logger, metrics }
-    this.groups = new GroupCoordinator(world, this.log, SETTINGS)
+    this.groups = new GroupCoordinator(world, this.log, GROUP_SETTINGS)
   }
 
   join(memberId = '', groupId = 'group'): JoinResponse[] {
@@ -160,7 +107,7 @@ class Host {
   }
 }
 
-async function started(log?: MemoryLog): Promise<Host> {
+async function started(log?: MemoryCoordinatorLog): Promise<Host> {
   const host = new Host(log)
   await host.groups.start()
   return host
@@ -261,7 +208,7 @@ describe('the coordinator and its log', () => {
   })
 
   test('transactions of a log that Kafka wrote: committed offsets count, others do not', async () => {
-    const log = new MemoryLog()
+    const log = new MemoryCoordinatorLog()
     const record = (offset: number) => ({
       key: encodeData(offsetCommitKey, 1, { group: 'hello', topic: 'topic', partition: 0 }),
       value: encodeData(offsetCommitValue, 3, { offset, metadata: '', commitTimestamp: 1_800_000_000_000 }),
@@ -287,7 +234,7 @@ describe('the coordinator and its log', () => {
 
 describe('loading', () => {
   test('requests are refused until the partition is there', async () => {
-    const log = new MemoryLog()
+    const log = new MemoryCoordinatorLog()
     let open = (): void => {}
     log.loadGate = new Promise((resolve) => {
       open = resolve
@@ -307,7 +254,7 @@ describe('loading', () => {
   })
 
   test('a partition that cannot be read is tried again, but not at once', async () => {
-    const log = new MemoryLog()
+    const log = new MemoryCoordinatorLog()
     log.loadError = new Error('EIO')
     const host = await started(log)
     log.loadError = null
@@ -322,7 +269,7 @@ describe('loading', () => {
   })
 
   test('a partition with something unreadable in it is not served', async () => {
-    const log = new MemoryLog()
+    const log = new MemoryCoordinatorLog()
     for (let partition = 0; partition < 50; partition++) {
       const key = Buffer.from([0, 1, 0x7f])
       log.put(partition, buildBatch([{ key, value: null, timestampMs: 0 }]))

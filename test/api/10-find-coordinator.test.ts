@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode } from '../../protocol/errors.ts'
+import { findCoordinator } from '../../src/api/10-find-coordinator.ts'
+import { GroupApis, versionsOf } from './group-api-fixture.ts'
+
+test('every version finds this broker, under the address of the listener, and creates the offsets topic', async () => {
+  for (const version of versionsOf(findCoordinator)) {
+    const apis = await GroupApis.start()
+    const keys = version < 4 ? { key: 'g' } : { coordinatorKeys: ['g', 'h'] }
+    const response = await apis.call(findCoordinator, version, keys)
+    const found = version < 4 ? [response] : (response['coordinators'] as Record<string, unknown>[])
+    assert.equal(found.length, version < 4 ? 1 : 2)
+    for (const { errorCode, nodeId, host, port } of found) {
+      assert.deepEqual([errorCode, nodeId, host, port], [0, 7, 'broker.example', 9092])
+    }
+    assert.equal(apis.log.ensured, 1)
+  }
+})
+
+test('no offsets topic, no coordinator', async () => {
+  const apis = await GroupApis.start()
+  apis.log.topicError = new Error('no')
+  const response = await apis.call(findCoordinator, 3, { key: 'g' })
+  assert.equal(response['errorCode'], ErrorCode.COORDINATOR_NOT_AVAILABLE)
+  assert.equal(response['nodeId'], -1)
+})
+
+test('transactional ids and key types nobody knows are refused', async () => {
+  const apis = await GroupApis.start()
+  for (const keyType of [1, 2, -1]) {
+    const response = await apis.call(findCoordinator, 4, { keyType, coordinatorKeys: ['t'] })
+    const [coordinator] = response['coordinators'] as Record<string, unknown>[]
+    assert.equal(coordinator!['errorCode'], ErrorCode.INVALID_REQUEST)
+    assert.equal(coordinator!['key'], 't')
+    assert.notEqual(coordinator!['errorMessage'], null)
+  }
+  assert.equal(apis.log.ensured, 0)
+})
