@@ -36,7 +36,7 @@ export const describeConfigs = defineApi({
   request: describeConfigsRequest,
   response: describeConfigsResponse,
   versions: [0, 4],
-  handle: answer((request, { broker }) => ({
+  handle: answer((request, { broker, apiVersion }) => ({
     results: request.resources.map((resource) => {
       const { resourceType, resourceName, configurationKeys } = resource
       const described = describeResource(resource, broker)
@@ -48,9 +48,7 @@ export const describeConfigs = defineApi({
         configurationKeys === null || configurationKeys.length === 0 ? null : new Set(configurationKeys)
       const configs = described
         .filter(({ name }) => keys === null || keys.has(name))
-        .map((config) =>
-          encode(config, request.includeSynonyms ?? false, request.includeDocumentation ?? false),
-        )
+        .map((config) => encode(config, apiVersion, request))
       return { errorCode: ErrorCode.NONE, errorMessage: null, resourceType, resourceName, configs }
     }),
   })),
@@ -85,19 +83,19 @@ function describeResource(
   }
 }
 
-function encode(config: DescribedConfig, withSynonyms: boolean, withDocumentation: boolean) {
+function encode(config: DescribedConfig, apiVersion: number, request: DescribeConfigsRequest) {
   const { name, value, readOnly, source, sensitive, type, documentation, synonyms } = config
   return {
     name,
     value,
     readOnly,
     configSource: CONFIG_SOURCE_IDS[source],
-    isDefault: source === 'DEFAULT_CONFIG',
+    ...(apiVersion === 0 ? { isDefault: source === 'DEFAULT_CONFIG' } : {}),
     isSensitive: sensitive,
-    synonyms: withSynonyms
+    synonyms: request.includeSynonyms
       ? synonyms.map((synonym) => ({ ...synonym, source: CONFIG_SOURCE_IDS[synonym.source] }))
       : [],
     configType: CONFIG_TYPE_IDS[type],
-    documentation: withDocumentation ? documentation : null,
+    documentation: request.includeDocumentation ? documentation : null,
   }
 }
