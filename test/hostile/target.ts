@@ -1,0 +1,148 @@
+/**
+ * The broker under attack: the command line in a process of its own, with what is asked of it afterwards. It must be
+ * alive, must not have met anything it did not expect, must have kept to its memory, and must have answered others all
+ * the while.
+ */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
+import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
+import { startSamsa } from '../support/broker-process.ts'
+import type { ServerUnderTest } from '../support/broker-process.ts'
+import { RawClient } from '../support/raw-client.ts'
+
+const MIB = 1024 * 1024
+
+/** `queued.max.request.bytes` of the target; what it may grow by is this and what the first use of its code takes. */
+const REQUEST_BUDGET_BYTES = 64 * MIB
+const MAX_GROWTH_BYTES = REQUEST_BUDGET_BYTES + 128 * MIB
+
+const ANSWER_WITHIN_MS = 20_000
+const ASK_EVERY_MS = 10
+
+export const metadata = { request: metadataRequest, response: metadataResponse, version: 12 } as const
+export const apiVersions = { request: apiVersionsRequest, response: apiVersionsResponse, version: 4 } as const
+
+export interface Target extends AsyncDisposable {
+  readonly server: ServerUnderTest
+  readonly port: number
+  /** Runs an attack while a well-behaved client asks on; then looks whether the broker is as it should be. */
+  survives(attack: () => Promise<void>): Promise<void>
+  log(): Promise<string>
+}
+
+export async function startTarget(properties: Readonly<Record<string, string>> = {}): Promise<Target> {
+  const poison = fileURLToPath(new URL('./poison.js', import.meta.url))
+  process.env['NODE_OPTIONS'] = `--import=${poison}`
+  const server = await startSamsa({
+    properties: {
+      'queued.max.request.bytes': String(REQUEST_BUDGET_BYTES),
+      'max.connection.creation.rate': '1000000',
+      'samsa.tail.cache.bytes': String(8 * MIB),
+      ...properties,
+    },
+  }).finally(() => delete process.env['NODE_OPTIONS'])
+  return {
+    server,
+    port: server.port,
+    survives: (attack) => survives(server, attack),
+    log: () => server.log(),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+async function survives(server: ServerUnderTest, attack: () => Promise<void>): Promise<void> {
+  const before = residentBytes(server.pid)
+  const bystander = new Bystander(server)
+  await bystander.start()
+  let peak = before
+  const watch = setInterval(() => {
+    peak = Math.max(peak, residentBytes(server.pid))
+  }, 20)
+  try {
+    await attack()
+  } finally {
+    clearInterval(watch)
+    await bystander.stop()
+  }
+  await assertUnharmed(server)
+  const grown = Math.max(peak, residentBytes(server.pid)) - before
+  assert.ok(grown <= MAX_GROWTH_BYTES, `the broker grew by ${Math.round(grown / MIB)} MiB`)
+}
+
+/** Alive, answers a new connection, and logged nothing as an error. */
+async function assertUnharmed(server: ServerUnderTest): Promise<void> {
+  process.kill(server.pid, 0)
+  const client = await RawClient.connect(server.port)
+  try {
+    const { apiKeys } = await within(
+      client.send(apiVersions, { clientSoftwareName: 'a', clientSoftwareVersion: '1' }),
+    )
+    assert.ok(apiKeys.length > 20)
+  } finally {
+    client.close()
+  }
+  const errors = (await server.log()).split('\n').filter((line) => isError(line))
+  assert.deepEqual(errors.slice(0, 3), [], `${errors.length} lines of the log are errors`)
+}
+
+/** A line the broker logged as an error, or one that is not the logger's at all: an uncaught error, a warning of Node. */
+function isError(line: string): boolean {
+  if (line === '') return false
+  if (!line.startsWith('{')) return /error|unhandled|warning/i.test(line)
+  return /"level":"(error|fatal)"/.test(line)
+}
+
+/** Linux tells; elsewhere memory is not looked at. */
+export function residentBytes(pid: number): number {
+  try {
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    return Number(kilobytes ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
+export async function within<T>(answer: Promise<T>): Promise<T> {
+  const late = sleep(ANSWER_WITHIN_MS, undefined, { ref: false }).then((): never => {
+    throw new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)
+  })
+  return await Promise.race([answer, late])
+}
+
+/** Somebody else's connection. Each of its requests must be answered, whatever goes on beside it. */
+class Bystander {
+  readonly #server: ServerUnderTest
+  #client: RawClient | null = null
+  #running: Promise<number> | null = null
+  #stopped = false
+
+  constructor(server: ServerUnderTest) {
+    this.#server = server
+  }
+
+  async start(): Promise<void> {
+    this.#client = await RawClient.connect(this.#server.port)
+    this.#running = this.#ask(this.#client)
+    this.#running.catch(() => {})
+  }
+
+  async #ask(client: RawClient): Promise<number> {
+    let answers = 0
+    while (!this.#stopped || answers === 0) {
+      const { brokers } = await within(client.send(metadata, { topics: [] }))
+      assert.equal(brokers.length, 1)
+      answers += 1
+      await sleep(ASK_EVERY_MS)
+    }
+    return answers
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#running
+    this.#client?.close()
+  }
+}
