@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { after, describe, test } from 'node:test'
+
+const executable = new URL('../../src/cli/samsa.cjs', import.meta.url).pathname
+const base = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-cli-'))
+const running = new Set<ChildProcess>()
+after(() => {
+  for (const child of running) child.kill('SIGKILL')
+  fs.rmSync(base, { recursive: true, force: true })
+})
+
+let names = 0
+const freshDirectory = (): string => path.join(base, `data-${names++}`)
+
+/** The environment without anything that would configure a broker. */
+const environment: NodeJS.ProcessEnv = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !name.startsWith('KAFKA_') && name !== 'CLUSTER_ID'),
+)
+
+class Samsa {
+  stdout = ''
+  stderr = ''
+  readonly child: ChildProcess
+  readonly exited: Promise<[number | null, NodeJS.Signals | null]>
+
+  constructor(args: readonly string[], extra: NodeJS.ProcessEnv = {}) {
+    this.child = spawn(process.execPath, [executable, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...environment, ...extra },
+    })
+    running.add(this.child)
+    this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()))
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()))
+    this.exited = once(this.child, 'close').then(([code, signal]) => {
+      running.delete(this.child)
+      return [code, signal]
+    })
+  }
+
+  /** Waits for a text on standard output. */
+  async says(text: string | RegExp): Promise<void> {
+    let ended = false
+    void this.exited.then(() => (ended = true))
+    while (typeof text === 'string' ? !this.stdout.includes(text) : !text.test(this.stdout)) {
+      assert.ok(!ended, `ended without saying ${String(text)}:\n${this.stdout}\n${this.stderr}`)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+
+  get port(): number {
+    return Number(
+      /PLAINTEXT:\/\/127\.0\.0\.1:(\d+)/.exec(this.stdout.slice(this.stdout.indexOf('serving') - 200))?.[1],
+    )
+  }
+}
+
+/** A broker that is ready, on a free port. */
+async function startSamsa(dataDir: string, ...args: string[]): Promise<Samsa> {
+  const samsa = new Samsa([
+    'start',
+    '--set',
+    'listeners=PLAINTEXT://127.0.0.1:0',
+    '--set',
+    `log.dirs=${dataDir}`,
+    ...args,
+  ])
+  await samsa.says('] started')
+  return samsa
+}
+
+describe('samsa start', () => {
+  test('one ready line, health, a clean stop by SIGTERM, and the same again', async () => {
+    const dataDir = freshDirectory()
+    const samsa = await startSamsa(dataDir, '--set', 'broker.id=7')
+    assert.equal(samsa.stdout.split('[KafkaServer id=7] started').length, 2)
+    assert.match(samsa.stdout, /"flush":"os","msg":"no acknowledged record is lost by kill -9/)
+    assert.ok(samsa.stdout.includes(dataDir))
+    assert.equal(fs.existsSync(path.join(dataDir, '.kafka_cleanshutdown')), false)
+
+    const healthy = new Samsa(['health', '--bootstrap-server', `127.0.0.1:${samsa.port}`])
+    assert.deepEqual(await healthy.exited, [0, null], healthy.stderr)
+    assert.match(healthy.stdout, /is healthy: cluster [\w-]{22}, 1 broker/)
+
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null], samsa.stdout + samsa.stderr)
+    assert.ok(samsa.stdout.includes('[KafkaServer id=7] stopped'))
+    assert.ok(fs.existsSync(path.join(dataDir, '.kafka_cleanshutdown')))
+    assert.equal(fs.existsSync(path.join(dataDir, '.lock')), false)
+
+    const dead = new Samsa(['health', '--bootstrap-server', `127.0.0.1:${samsa.port}`])
+    assert.deepEqual(await dead.exited, [1, null])
+    assert.match(dead.stderr, /^samsa: 127\.0\.0\.1:\d+ is not healthy: .*ECONNREFUSED/)
+
+    const again = await startSamsa(dataDir, '--set', 'broker.id=7', '--set', 'log.flush.interval.messages=1')
+    assert.match(again.stdout, /"flush":"durable"/)
+    again.child.kill('SIGINT')
+    assert.deepEqual(await again.exited, [0, null], again.stdout + again.stderr)
+  })
+
+  test('start is the default command; KAFKA_ variables and a file configure it', async () => {
+    const dataDir = freshDirectory()
+    const file = `${dataDir}.properties`
+    fs.writeFileSync(file, `log.dirs=${dataDir}\nno.such.key=1\n`)
+    const samsa = new Samsa(['--config', file], {
+      KAFKA_LISTENERS: 'PLAINTEXT://127.0.0.1:0',
+      KAFKA_BROKER_ID: '3',
+    })
+    await samsa.says('[KafkaServer id=3] started')
+    assert.match(samsa.stdout, /"level":"warn".*unknown configuration no\.such\.key/)
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null])
+  })
+
+  test('a second signal ends it at once', async () => {
+    const samsa = await startSamsa(freshDirectory())
+    // Both are waiting when the process wakes up, so the second comes while the clean stop is under way.
+    samsa.child.kill('SIGSTOP')
+    samsa.child.kill('SIGINT')
+    samsa.child.kill('SIGTERM')
+    samsa.child.kill('SIGCONT')
+    const [code, signal] = await samsa.exited
+    assert.equal(signal, null)
+    assert.ok(code === 130 || code === 143, String(code))
+    assert.ok(samsa.stdout.includes('second signal'))
+  })
+
+  test('wrong configuration: key, value, what is allowed, exit code 1', async () => {
+    const samsa = new Samsa(['start', '--set', 'num.partitions=many'])
+    assert.deepEqual(await samsa.exited, [1, null])
+    assert.match(samsa.stderr, /^samsa: num\.partitions=many \(--set\): must be .*\n$/)
+    assert.equal(samsa.stdout, '')
+    const nonsense = new Samsa(['start', '--set', 'nonsense'])
+    assert.deepEqual(await nonsense.exited, [1, null])
+    assert.match(nonsense.stderr, /key=value/)
+  })
+
+  test('a busy port and a directory in use: who has it, exit code 1', async () => {
+    const dataDir = freshDirectory()
+    const samsa = await startSamsa(dataDir)
+    const samePort = new Samsa([
+      'start',
+      '--set',
+      `listeners=PLAINTEXT://127.0.0.1:${samsa.port}`,
+      '--set',
+      `log.dirs=${freshDirectory()}`,
+    ])
+    assert.deepEqual(await samePort.exited, [1, null])
+    assert.match(samePort.stderr, new RegExp(`^samsa: port ${samsa.port} is in use by .*--set listeners=`))
+    const sameDirectory = new Samsa([
+      'start',
+      '--set',
+      'listeners=PLAINTEXT://127.0.0.1:0',
+      '--set',
+      `log.dirs=${dataDir}`,
+    ])
+    assert.deepEqual(await sameDirectory.exited, [1, null])
+    assert.match(sameDirectory.stderr, new RegExp(`^samsa: .*process ${samsa.child.pid}`))
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null])
+  })
+
+  test('figures and health over HTTP, from before the broker is ready', async () => {
+    const server = net.createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const bound = server.address()
+    assert.ok(bound !== null && typeof bound === 'object')
+    server.close()
+    await once(server, 'close')
+    const samsa = await startSamsa(freshDirectory(), '--set', `samsa.admin.listener=127.0.0.1:${bound.port}`)
+    const url = `http://127.0.0.1:${bound.port}`
+    assert.equal((await fetch(`${url}/health/live`)).status, 200)
+    assert.equal((await fetch(`${url}/health/ready`)).status, 200)
+    const text = await (await fetch(`${url}/metrics`)).text()
+    assert.match(text, /^kafka_server_replicamanager_partitioncount \d+$/m)
+    assert.match(text, /^process_resident_memory_bytes /m)
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null])
+  })
+})
+
+describe('samsa --run', () => {
+  const script = (source: string): string => `${process.execPath} -e '${source.replaceAll("'", `'\\''`)}'`
+
+  test('the command finds the broker, and its exit code is ours', async () => {
+    const samsa = new Samsa([
+      '--run',
+      script(`
+        const [host, port] = process.env.KAFKA_BROKERS.split(':')
+        if (process.env.KAFKA_BOOTSTRAP_SERVERS !== process.env.KAFKA_BROKERS) process.exit(1)
+        require('net').connect(port, host, () => { console.log('connected'); process.exit(7) })
+      `),
+    ])
+    assert.deepEqual(await samsa.exited, [7, null], samsa.stderr)
+    assert.equal(samsa.stdout, 'connected\n')
+  })
+
+  test('the directory is temporary, unless one is given', async () => {
+    const kept = freshDirectory()
+    const temporary = path.join(base, 'tmp')
+    fs.mkdirSync(temporary)
+    const samsa = new Samsa(['--run', 'true', '--set', `log.dirs=${kept}`], { TMPDIR: temporary })
+    assert.deepEqual(await samsa.exited, [0, null], samsa.stderr)
+    assert.ok(fs.existsSync(path.join(kept, '.kafka_cleanshutdown')))
+    const other = new Samsa(['--run', 'true'], { TMPDIR: temporary })
+    assert.deepEqual(await other.exited, [0, null], other.stderr)
+    assert.deepEqual(fs.readdirSync(temporary), [])
+  })
+
+  test('a signal that ends the command ends us the same way; one sent to us reaches it', async () => {
+    const killed = new Samsa(['--run', script(`process.kill(process.pid, 'SIGKILL')`).replace(/^/, 'exec ')])
+    assert.deepEqual(await killed.exited, [null, 'SIGKILL'], killed.stderr)
+    const asked = new Samsa([
+      '--run',
+      `exec ${script(`process.on('SIGTERM', () => process.exit(5)); console.log('up'); setInterval(() => {}, 1000)`)}`,
+    ])
+    await asked.says('up')
+    asked.child.kill('SIGTERM')
+    assert.deepEqual(await asked.exited, [5, null], asked.stderr)
+  })
+})
+
+test('--version and --help', async () => {
+  const version = new Samsa(['--version'])
+  assert.deepEqual(await version.exited, [0, null])
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+  const help = new Samsa(['--help'])
+  assert.deepEqual(await help.exited, [0, null])
+  for (const command of ['start', 'health', 'dump-log']) assert.ok(help.stdout.includes(command))
+  const unknown = new Samsa(['health', '--nonsense'])
+  assert.deepEqual(await unknown.exited, [1, null])
+})
