@@ -21,7 +21,7 @@ interface Fetched {
  * OffsetFetch, versions 1-9.
  *
  * Behavior: the offsets that are in the log; -1 with no error for a partition, or a group, that has none. Offsets of
- * any group may be read by anybody.
+ * any group may be read by anybody. An offset that is named twice in a request is answered once.
  *
  * Version notes: v2 null topics for all (KIP-88) and an error for the group, v5 leader epochs (KIP-320), v7
  * requireStable (KIP-447; there are no transactions, so every offset is stable), v8 several groups (KIP-709).
@@ -34,19 +34,49 @@ export const offsetFetch = defineApi({
   versions: [1, 9],
   handle: answer((request, context) => {
     if (context.apiVersion >= FIRST_WITH_SEVERAL_GROUPS) {
+      const asked = new Asked()
       const groups = request.groups.map(({ groupId, topics }) => ({
         groupId,
-        ...fetchGroup(context, groupId, topics),
+        ...fetchGroup(context, groupId, asked.news(groupId, topics)),
       }))
       return { topics: [], groups }
     }
-    const { errorCode, topics } = fetchGroup(context, request.groupId, request.topics)
+    const { groupId } = request
+    const { errorCode, topics } = fetchGroup(context, groupId, new Asked().news(groupId, request.topics))
     if (errorCode !== ErrorCode.NONE && context.apiVersion < FIRST_WITH_GROUP_ERROR) {
       return { topics: failedTopics(request.topics ?? [], errorCode), errorCode }
     }
     return { topics, errorCode }
   }),
 })
+
+/**
+ * What one request has asked for already. A few bytes name an offset that has kilobytes of metadata: named a million
+ * times they must not become gigabytes, so every offset is answered once.
+ */
+class Asked {
+  readonly #partitions = new Map<string, Set<number>>()
+  readonly #wholeGroups = new Set<string>()
+
+  /** What of it was not asked for before. Null: all of the group. */
+  news(groupId: string, topics: readonly AskedTopic[] | null): readonly AskedTopic[] | null {
+    if (topics !== null) {
+      return topics.map(({ name, partitionIndexes }) => ({
+        name,
+        partitionIndexes: this.#newPartitions(`${groupId}\0${name}`, partitionIndexes),
+      }))
+    }
+    if (this.#wholeGroups.has(groupId)) return []
+    this.#wholeGroups.add(groupId)
+    return null
+  }
+
+  #newPartitions(topic: string, partitionIndexes: readonly number[]): readonly number[] {
+    const asked = this.#partitions.get(topic) ?? new Set()
+    this.#partitions.set(topic, asked)
+    return partitionIndexes.filter((index) => !asked.has(index) && asked.add(index))
+  }
+}
 
 function fetchGroup(
   { broker }: RequestContext,

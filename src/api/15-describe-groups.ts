@@ -10,6 +10,7 @@ const NOT_ASKED = -0x8000_0000
  * DescribeGroups, versions 0-5.
  *
  * Behavior: a group that does not exist is Dead, without an error. Metadata of members is shown in Stable only.
+ * A group that is named twice is described once.
  *
  * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345).
  *
@@ -20,7 +21,7 @@ export const describeGroups = defineApi({
   response: describeGroupsResponse,
   versions: [0, 5],
   handle: answer(({ groups, includeAuthorizedOperations }, { broker }) => ({
-    groups: groups.map((groupId) => {
+    groups: Array.from(new Set(groups), (groupId) => {
       const described = broker.groups.describe(groupId)
       const mayTell = includeAuthorizedOperations && described.errorCode === ErrorCode.NONE
       return {

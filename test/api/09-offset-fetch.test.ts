@@ -50,6 +50,22 @@ test('v2+: null topics are all topics', async () => {
   }
 })
 
+test('an offset that is named many times is answered once', async () => {
+  const apis = await withOffsets()
+  const topic = { name: 'topic', partitionIndexes: [1, 1, 1] }
+  const response = await apis.call(offsetFetch, 7, { groupId: 'g', topics: [topic, topic] })
+  assert.deepEqual(
+    (response['topics'] as { partitions: unknown[] }[]).map(({ partitions }) => partitions.length),
+    [1, 0],
+  )
+  const group = { groupId: 'g', topics: null }
+  const groups = (await apis.call(offsetFetch, 9, { groups: [group, group] }))['groups']
+  assert.deepEqual(
+    (groups as { topics: unknown[] }[]).map(({ topics }) => topics.length),
+    [1, 0],
+  )
+})
+
 test('an error of the group: in every partition in v1, once from v2 on', async () => {
   const apis = await withOffsets()
   apis.groups.close()

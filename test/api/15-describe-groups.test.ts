@@ -18,9 +18,10 @@ test('every version: a group with members, and one that does not exist', async (
   })
   for (const version of versionsOf(describeGroups)) {
     for (const includeAuthorizedOperations of version < 3 ? [false] : [false, true]) {
-      const body = { groups: ['g', 'x'], includeAuthorizedOperations }
+      const body = { groups: ['g', 'x', 'g'], includeAuthorizedOperations }
       const response = await apis.call(describeGroups, version, body)
-      const [group, missing] = response['groups'] as Record<string, unknown>[]
+      const [group, missing, ...more] = response['groups'] as Record<string, unknown>[]
+      assert.deepEqual(more, [])
       assert.equal(group!['groupState'], 'PreparingRebalance')
       assert.equal(group!['protocolType'], 'connect')
       const [member] = group!['members'] as Record<string, unknown>[]

@@ -72,7 +72,9 @@ export class GroupOffsets {
       if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
       }
-      if (this.#isFull && !group.offsets.has(topic, partition)) return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+      if (!this.#hasRoom(group.offsets.growthBytes(topic, partition, metadata))) {
+        return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+      }
       const committed = { offset, leaderEpoch, metadata, commitTimestampMs: now.wallMs, expireTimestampMs }
       records.push(encodeOffset(group.groupId, topic, partition, committed))
       written.push({ topic, partition, committed })
@@ -96,8 +98,8 @@ export class GroupOffsets {
     })
   }
 
-  get #isFull(): boolean {
-    return this.#context.budget.bytes >= this.#context.config.maxStateBytes
+  #hasRoom(growthBytes: number): boolean {
+    return growthBytes <= 0 || this.#context.budget.bytes + growthBytes <= this.#context.config.maxStateBytes
   }
 
   // ----------------------------------------------------------------------------------------------------- fetch

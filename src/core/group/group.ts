@@ -7,10 +7,13 @@ import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from './subscription.ts'
 
 export const NO_BYTES = Buffer.alloc(0)
 
-/** Rough costs in memory besides strings and buffers. */
+/** Rough costs in memory besides texts and buffers. */
 const GROUP_BYTES = 1_000
 const MEMBER_BYTES = 800
+const PROTOCOL_BYTES = 150
 const PENDING_MEMBER_BYTES = 400
+/** Of a text, at most. */
+const CHARACTER_BYTES = 2
 
 export interface MemberIdentity {
   readonly memberId: string
@@ -61,10 +64,21 @@ export class Member {
   }
 
   get bytes(): number {
-    let bytes = MEMBER_BYTES + this.memberId.length + this.clientId.length + this.assignment.length
-    for (const protocol of this.protocols) bytes += protocol.name.length + protocol.metadata.length
-    return bytes
+    const texts = [this.memberId, this.groupInstanceId ?? '', this.clientId, this.clientHost]
+    const characters = texts.reduce((sum, text) => sum + text.length, 0)
+    return (
+      MEMBER_BYTES + characters * CHARACTER_BYTES + this.assignment.length + protocolBytes(this.protocols)
+    )
   }
+}
+
+/** Estimated memory. */
+export function protocolBytes(protocols: readonly Protocol[]): number {
+  let bytes = 0
+  for (const { name, metadata } of protocols) {
+    bytes += PROTOCOL_BYTES + name.length * CHARACTER_BYTES + metadata.length
+  }
+  return bytes
 }
 
 export interface GroupTimers {
@@ -136,7 +150,7 @@ export class Group {
   get bytes(): number {
     return (
       GROUP_BYTES +
-      2 * this.groupId.length +
+      this.groupId.length * CHARACTER_BYTES +
       this.#memberBytes +
       this.pendingMembers.size * PENDING_MEMBER_BYTES +
       this.offsets.bytes

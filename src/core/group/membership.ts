@@ -1,8 +1,8 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { failedJoin, memberError } from './answers.ts'
+import { failedJoin, memberError, some } from './answers.ts'
 import { Deadline } from './deadline-queue.ts'
 import type { Now } from './deadline-queue.ts'
-import { Member } from './group.ts'
+import { Member, protocolBytes } from './group.ts'
 import type { Group, MemberIdentity } from './group.ts'
 import type { GroupContext } from './group-context.ts'
 import { groupAppendError } from './group-context.ts'
@@ -59,8 +59,7 @@ export class Membership {
       this.#context.insert(group)
     }
     if (group.state === 'Dead') this.#refuse(waiter, request.memberId, ErrorCode.COORDINATOR_NOT_AVAILABLE)
-    else if (!this.#hasRoom(group, request.memberId))
-      this.#refuseForSize(group, request.memberId, waiter, now)
+    else if (!this.#hasRoom(group, request)) this.#refuseForSize(group, request.memberId, waiter, now)
     else if (!group.supports(request.protocolType, request.protocols)) {
       this.#refuse(waiter, request.memberId, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     } else if (isNewMember) this.#joinNewMember(group, request, waiter, now)
@@ -77,16 +76,19 @@ export class Membership {
     ) {
       return ErrorCode.INVALID_SESSION_TIMEOUT
     }
-    let bytes = 0
-    for (const { name, metadata } of request.protocols) bytes += name.length + metadata.length
-    return bytes > config.maxMemberMetadataBytes ? ErrorCode.INVALID_REQUEST : ErrorCode.NONE
+    return protocolBytes(request.protocols) > config.maxMemberMetadataBytes
+      ? ErrorCode.INVALID_REQUEST
+      : ErrorCode.NONE
   }
 
-  /** Our own cap on memory besides Kafka's group.max.size: no new members while all groups together are too large. */
-  #hasRoom(group: Group, memberId: string): boolean {
+  /** Kafka's group.max.size, and our own cap: all groups together may not grow beyond their memory. */
+  #hasRoom(group: Group, request: JoinRequest): boolean {
     const { config, budget } = this.#context
-    const member = group.members.get(memberId)
-    if (member === undefined && budget.bytes >= config.maxStateBytes) {
+    // A static member that comes back under a new id takes no more room than it has.
+    const memberId = request.memberId || group.staticMembers.get(request.groupInstanceId ?? '')
+    const member = group.members.get(memberId ?? '')
+    const growthBytes = protocolBytes(request.protocols) - protocolBytes(member?.protocols ?? [])
+    if (growthBytes > 0 && budget.bytes + growthBytes > config.maxStateBytes) {
       this.#warnFull(group.groupId)
       return false
     }
@@ -399,8 +401,7 @@ export class Membership {
     const left: string[] = []
     const memberErrorCodes = request.members.map((leaving) => this.#leaveOne(group, leaving, left, now))
     const response = { errorCode: ErrorCode.NONE as number, memberErrorCodes }
-    const append =
-      left.length === 0 ? null : this.#rebalance.afterRemoval(group, `left: ${left.join(', ')}`, now)
+    const append = left.length === 0 ? null : this.#rebalance.afterRemoval(group, `left: ${some(left)}`, now)
     if (append === null) outbox.reply(waiter, response)
     else {
       append.whenSettled((errorCode) => {

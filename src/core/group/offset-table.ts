@@ -24,8 +24,10 @@ export interface OffsetPlace {
   readonly partition: number
 }
 
-/** Rough cost of a slot in memory besides its strings. */
+/** Rough cost of a slot in memory besides its texts. */
 const SLOT_BYTES = 160
+/** Of a text, at most. */
+const CHARACTER_BYTES = 2
 
 /**
  * The committed offsets of one group. A value counts from the moment its record is in the log; while records are
@@ -52,6 +54,13 @@ export class OffsetTable {
 
   get(topic: string, partition: number): CommittedOffset | null {
     return this.#topics.get(topic)?.get(partition)?.stable ?? null
+  }
+
+  /** How much more memory it takes to keep a value of this metadata here. */
+  growthBytes(topic: string, partition: number, metadata: string): number {
+    const slot = this.#topics.get(topic)?.get(partition)
+    const bytes = metadata.length * CHARACTER_BYTES
+    return slot === undefined ? bytes + slotBytes(topic) : bytes - textBytes(slot.stable)
   }
 
   /** A record for this place was handed to the log. */
@@ -126,7 +135,7 @@ export class OffsetTable {
       slot = { stable: null, sequence: -1, inFlight: 0 }
       slots.set(partition, slot)
       this.#size++
-      this.#bytes += SLOT_BYTES + topic.length
+      this.#bytes += slotBytes(topic)
     }
     return slot
   }
@@ -135,11 +144,15 @@ export class OffsetTable {
     const slots = this.#topics.get(topic)
     if (slots === undefined || !slots.delete(partition)) return
     this.#size--
-    this.#bytes -= SLOT_BYTES + topic.length
+    this.#bytes -= slotBytes(topic)
     if (slots.size === 0) this.#topics.delete(topic)
   }
 }
 
+function slotBytes(topic: string): number {
+  return SLOT_BYTES + topic.length * CHARACTER_BYTES
+}
+
 function textBytes(value: CommittedOffset | null): number {
-  return value === null ? 0 : value.metadata.length * 2
+  return value === null ? 0 : value.metadata.length * CHARACTER_BYTES
 }

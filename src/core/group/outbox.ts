@@ -50,6 +50,7 @@ export class Outbox {
   }
 
   log(level: LogLevel, fields: Readonly<Record<string, unknown>>, message: string): void {
-    this.effects.push({ kind: 'log', level, fields, message })
+    // Ids and reasons come from clients: they shall not draw on somebody's terminal.
+    this.effects.push({ kind: 'log', level, fields, message: message.replaceAll(/\p{Cc}/gu, '?') })
   }
 }

@@ -122,6 +122,9 @@ describe('committing', () => {
     assert.deepEqual(codes.at(-1)!.response, [ErrorCode.INVALID_COMMIT_OFFSET_SIZE])
     assert.deepEqual(fixture.commit({ offsets: [{ partition: 0, offset: 7 }] }).response, [0])
     assert.equal(fixture.offset(), 7)
+    assert.deepEqual(fixture.commit({ offsets: [{ metadata: 'x'.repeat(4_000) }] }).response, [
+      ErrorCode.INVALID_COMMIT_OFFSET_SIZE,
+    ])
   })
 })
 

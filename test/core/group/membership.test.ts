@@ -138,6 +138,13 @@ describe('joining', () => {
     assert.equal(fixture.heartbeat(first!), ErrorCode.NONE)
   })
 
+  test('a static member that comes back fits into a full group', () => {
+    const fixture = new GroupFixture({ groupMaxSize: 2 })
+    fixture.stable(2, [{}, { groupInstanceId: 'i' }])
+    assert.equal(fixture.join({ groupInstanceId: 'i' }).response.errorCode, ErrorCode.NONE)
+    assert.equal(fixture.join({ groupInstanceId: 'j' }).response.errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED)
+  })
+
   test('when group.max.size was lowered the last to rejoin are sent away', () => {
     const fixture = new GroupFixture()
     const [first, second, third] = fixture.stable(3)
@@ -153,13 +160,20 @@ describe('joining', () => {
   })
 
   test('groups and their memory are capped', () => {
-    const fixture = new GroupFixture({ maxGroups: 1, maxMemberMetadataBytes: 1_000, maxStateBytes: 2_500 })
-    assert.ok(fixture.join().isWaiting)
+    const fixture = new GroupFixture({ maxGroups: 1, maxMemberMetadataBytes: 1_000, maxStateBytes: 3_500 })
+    const metadata = (bytes: number) => ({ protocols: [{ name: 'range', metadata: Buffer.alloc(bytes) }] })
+    assert.equal(fixture.join(metadata(1_000)).response.errorCode, ErrorCode.INVALID_REQUEST)
+    const [member] = fixture.stable(1)
     assert.equal(fixture.join({ groupId: 'other' }).response.errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED)
-    const large = { name: 'range', metadata: Buffer.alloc(1_001) }
-    assert.equal(fixture.join({ protocols: [large] }).response.errorCode, ErrorCode.INVALID_REQUEST)
     assert.ok(fixture.join().isWaiting)
-    assert.equal(fixture.join().response.errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED)
+    assert.equal(fixture.join(metadata(600)).response.errorCode, ErrorCode.GROUP_MAX_SIZE_REACHED)
+    const { memberId } = member!
+    assert.equal(
+      fixture.join({ memberId, ...metadata(800) }).response.errorCode,
+      ErrorCode.GROUP_MAX_SIZE_REACHED,
+    )
+    assert.equal(fixture.group.members.length, 1)
+    assert.ok(fixture.logLines.some((line) => line.startsWith('no room for more')))
   })
 
   test('a new member that gets no generation within five minutes is dropped and told to start over', () => {
@@ -415,6 +429,13 @@ describe('leaving', () => {
     const parked = fixture.joinWithId({ protocols: [range('other')] })
     fixture.leave(fixture.group.members[1]!.memberId)
     assert.equal(parked.response.errorCode, ErrorCode.UNKNOWN_MEMBER_ID)
+  })
+
+  test('clients cannot draw on the terminal of who reads the log', () => {
+    const fixture = new GroupFixture()
+    const [member] = fixture.stable(2)
+    fixture.leave({ memberId: member!.memberId, reason: 'a\n\u001b[31mb' })
+    assert.ok(fixture.logLines.includes('rebalance begins: left: client-1 (a??[31mb)'))
   })
 
   test('the log says who left and why', () => {
