@@ -47,8 +47,6 @@ export interface CleaningRules {
   readonly map: OffsetMap
   readonly nowMs: number
   readonly deleteRetentionMs: number
-  /** False when older records of a deleted key may still lie in a segment that cannot be rewritten. */
-  readonly mayDropTombstones: boolean
   /** Whether the batch is the newest of its producer: its sequence must be found again when the state is rebuilt. */
   readonly isNewestOfProducer: (producerId: number, epoch: number, lastSequence: number) => boolean
 }
@@ -87,11 +85,11 @@ export function cleanBatch(buffer: Buffer, at: number, rules: CleaningRules): Cl
   // Messages from before Kafka 0.11 carry neither sequences nor a place for the horizon: they stay as they are.
   if (batch.magic(buffer, at) < 2 || batch.isControl(buffer, at)) return 'all'
   const count = batch.recordCount(buffer, at)
-  if (count === 0) return keepsSequence(buffer, at, rules) ? 'all' : 'nothing'
+  if (count === 0) return dropRecords(buffer, at, rules)
   const base = batch.baseOffset(buffer, at)
   const hasHorizon = batch.hasDeleteHorizon(buffer, at)
   const horizonMs = batch.baseTimestamp(buffer, at)
-  const expired = rules.mayDropTombstones && hasHorizon && horizonMs < rules.nowMs
+  const expired = hasHorizon && horizonMs < rules.nowMs
   const reader = new RecordReader(recordsOf(buffer, at), count)
   const kept: NewRecord[] = []
   let tombstones = 0
@@ -111,10 +109,16 @@ export function cleanBatch(buffer: Buffer, at: number, rules: CleaningRules): Cl
     })
   }
   if (reader.problem !== null) return null
-  if (kept.length === 0) return keepsSequence(buffer, at, rules) ? emptyBatch(buffer, at) : 'nothing'
+  if (kept.length === 0) return dropRecords(buffer, at, rules)
   const startsHorizon = tombstones > 0 && !hasHorizon
   if (kept.length === count && !startsHorizon) return 'all'
   return rebuild(buffer, at, kept, startsHorizon ? rules.nowMs + rules.deleteRetentionMs : null)
+}
+
+/** What is left of a batch whose records nobody may read (its transaction was aborted). */
+export function dropRecords(buffer: Buffer, at: number, rules: CleaningRules): Cleaned {
+  if (!keepsSequence(buffer, at, rules)) return 'nothing'
+  return batch.recordCount(buffer, at) === 0 ? 'all' : emptyBatch(buffer, at)
 }
 
 function keepsSequence(buffer: Buffer, at: number, rules: CleaningRules): boolean {

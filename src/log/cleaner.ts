@@ -2,8 +2,8 @@ import * as batch from '../../protocol/records/record-batch.ts'
 import { readControlRecord } from '../../protocol/records/record-reader.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { World } from '../ports.ts'
-import { cleanBatch, noteKeys, OffsetMap } from './cleaner-batch.ts'
-import type { CleaningRules } from './cleaner-batch.ts'
+import { cleanBatch, dropRecords, noteKeys, OffsetMap } from './cleaner-batch.ts'
+import type { Cleaned, CleaningRules } from './cleaner-batch.ts'
 import type { AbortedTransaction } from './log-types.ts'
 import type { Log } from './log.ts'
 import type { ManagedLog } from './managed-log.ts'
@@ -45,9 +45,7 @@ interface Plan {
  * from the start of the log, a few at a time into one, dropping what a later record of the same key replaces. Each
  * swap is safe against a crash by itself, so a pass may end anywhere. A part of the log is only taken when the share
  * of it that was never cleaned is large enough, as `min.cleanable.dirty.ratio` and the two lags say.
- *
- * Not done: the data and markers of aborted transactions stay; a segment with aborted transactions in it is not
- * rewritten at all, for its index of them would have to follow.
+ * Records of aborted transactions go as well; markers stay.
  */
 export class LogCleaner {
   readonly #world: Pick<World, 'clock' | 'logger'>
@@ -80,7 +78,7 @@ export class LogCleaner {
 
   /** What waits in the active segment for longer than a lag allows has to leave it, or it is never cleaned. */
   async #rollOld(log: Log): Promise<void> {
-    const active = log.segments().at(-1)
+    const active = log.segments.at(-1)
     if (active === undefined || active.sizeBytes === 0) return
     const limitMs = Math.min(log.config.segmentMs, log.config.maxCompactionLagMs)
     const firstMs = await firstTimestampMs(active)
@@ -91,7 +89,7 @@ export class LogCleaner {
     const { log } = managed
     const { minCompactionLagMs, maxCompactionLagMs, minCleanableDirtyRatio } = log.config
     const nowMs = this.#world.clock.nowMs()
-    const all = log.segments()
+    const all = log.segments
     const stableOffset =
       log.firstOpenTransactionOffset < 0
         ? managed.highWatermark
@@ -131,29 +129,23 @@ export class LogCleaner {
   async #pass(managed: ManagedLog, plan: Plan): Promise<void> {
     const { log } = managed
     const map = new OffsetMap(this.#maxMapBytes)
-    const aborted = await log.abortedTransactions(plan.dirtyOffset, plan.endOffset)
-    const mappedOffset = await this.#noteNewest(managed, plan, map, aborted)
+    const aborted = await log.abortedTransactions(log.logStartOffset, plan.endOffset)
+    const mappedOffset = await this.#noteNewest(managed, plan, map, new AbortedReader(aborted))
     if (mappedOffset < 0) return
-    const untouchable = new Set<Segment>()
-    for (const [index, segment] of plan.segments.entries()) {
-      const endOffset = plan.segments[index + 1]?.baseOffset ?? plan.endOffset
-      const transactions = await log.abortedTransactions(segment.baseOffset, endOffset)
-      if (transactions.length > 0) untouchable.add(segment)
-    }
     const producers = new Map(log.producers.describe().map((producer) => [producer.producerId, producer]))
     const rules: CleaningRules = {
       map,
       nowMs: this.#world.clock.nowMs(),
       deleteRetentionMs: log.config.deleteRetentionMs,
-      mayDropTombstones: untouchable.size === 0,
       isNewestOfProducer: (producerId, epoch, lastSequence) => {
         const producer = producers.get(producerId)
         return producer?.producerEpoch === epoch && producer.lastSequence === lastSequence
       },
     }
     const sizeBefore = log.sizeBytes
-    for (const group of groupsOf(plan, mappedOffset, log.config.segmentBytes, untouchable))
-      if (!(await this.#rewrite(managed, group, rules, mappedOffset))) return
+    const transactions = new AbortedReader(aborted)
+    for (const group of groupsOf(plan, mappedOffset, log.config.segmentBytes))
+      if (!(await this.#rewrite(managed, group, rules, transactions, mappedOffset))) return
     managed.cleanedEndOffset = mappedOffset
     this.#world.logger.info(
       {
@@ -172,22 +164,20 @@ export class LogCleaner {
     managed: ManagedLog,
     plan: Plan,
     map: OffsetMap,
-    aborted: readonly AbortedTransaction[],
+    transactions: AbortedReader,
   ): Promise<number> {
-    const transactions = new AbortedReader(aborted)
     for (const [index, segment] of plan.segments.entries()) {
       if ((plan.segments[index + 1]?.baseOffset ?? plan.endOffset) <= plan.dirtyOffset) continue
       let stoppedAt = -1
       const alive = await this.#scan(managed, segment, (buffer, at) => {
-        const next = batch.lastOffset(buffer, at) + 1
-        if (next <= plan.dirtyOffset) return true
+        const isAborted = transactions.isAborted(buffer, at)
+        if (batch.lastOffset(buffer, at) < plan.dirtyOffset) return true
         if (map.full) {
           stoppedAt = batch.baseOffset(buffer, at)
           return false
         }
         // A record that was never committed replaces nothing.
-        if (!transactions.isAborted(buffer, at) && !noteKeys(buffer, at, map))
-          throw damaged(segment, buffer, at)
+        if (!isAborted && !noteKeys(buffer, at, map)) throw damaged(segment, buffer, at)
         return true
       })
       if (!alive) return -1
@@ -201,6 +191,7 @@ export class LogCleaner {
     managed: ManagedLog,
     group: readonly Segment[],
     rules: CleaningRules,
+    transactions: AbortedReader,
     mappedOffset: number,
   ): Promise<boolean> {
     const { log } = managed
@@ -215,9 +206,11 @@ export class LogCleaner {
           segment,
           (buffer, at, output) => {
             const size = batch.batchSizeBytes(buffer, at)
-            // Nothing is known yet of what comes after such a batch, so it is left for the next pass.
-            const cleaned =
-              batch.baseOffset(buffer, at) >= mappedOffset ? 'all' : cleanBatch(buffer, at, rules)
+            const aborted = transactions.isAborted(buffer, at)
+            let cleaned: Cleaned | null = 'all'
+            // Of keys behind that offset nothing is known yet: the next pass takes care of them.
+            if (batch.baseOffset(buffer, at) < mappedOffset)
+              cleaned = aborted ? dropRecords(buffer, at, rules) : cleanBatch(buffer, at, rules)
             if (cleaned === null) throw damaged(segment, buffer, at)
             if (cleaned === 'all') output.push(buffer.subarray(at, at + size))
             else changed = true
@@ -290,21 +283,12 @@ export class LogCleaner {
 }
 
 /** Adjacent segments that fit into one, in order. Those behind `mappedOffset` are left out. */
-function groupsOf(
-  plan: Plan,
-  mappedOffset: number,
-  segmentBytes: number,
-  untouchable: ReadonlySet<Segment>,
-): Segment[][] {
+function groupsOf(plan: Plan, mappedOffset: number, segmentBytes: number): Segment[][] {
   const groups: Segment[][] = []
   let group: Segment[] = []
   let bytes = 0
   for (const [index, segment] of plan.segments.entries()) {
     if (segment.baseOffset >= mappedOffset) break
-    if (untouchable.has(segment)) {
-      group = []
-      continue
-    }
     const endOffset = plan.segments[index + 1]?.baseOffset ?? plan.endOffset
     const first = group[0]
     const fits =

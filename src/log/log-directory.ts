@@ -39,6 +39,8 @@ export class LogDirectory {
   readonly cleanShutdownEpoch: number
   /** Refuses new data until there is room again. */
   lacksSpace = false
+  /** Logs on their way into `logs`. */
+  creating = 0
   readonly #world: DirectoryWorld
   readonly #lock: Lock
   /** Content of each checkpoint as it is on the disk, so that an unchanged one is not written again. */
@@ -86,6 +88,10 @@ export class LogDirectory {
 
   get meta(): MetaProperties | null {
     return this.#meta
+  }
+
+  get partitionCount(): number {
+    return this.logs.size + this.creating
   }
 
   get failure(): SamsaError | null {
@@ -181,7 +187,7 @@ export class LogDirectory {
     await this.#writeCheckpoint(
       LOG_START_OFFSET_CHECKPOINT,
       offsets(({ log }) => {
-        const first = log.segments()[0]
+        const first = log.segments[0]
         return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
       }),
     )

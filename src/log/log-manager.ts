@@ -433,10 +433,11 @@ export class LogManager {
         offline.failure,
       )
     const directory = this.#online().reduce<LogDirectory | null>(
-      (least, next) => (least === null || next.logs.size < least.logs.size ? next : least),
+      (least, next) => (least === null || next.partitionCount < least.partitionCount ? next : least),
       null,
     )
     if (directory === null) throw new SamsaError('SAMSA_DISK_IO', 'no log directory is left')
+    directory.creating += 1
     try {
       const known = { recoveryPoint: 0, logStartOffset: 0, cleanedEndOffset: -1 }
       // Its name becomes durable with the first promise the log makes: a new log has nothing to lose.
@@ -445,6 +446,8 @@ export class LogManager {
       const failure = diskError(`cannot create ${name} in ${directory.path}`, error)
       if (failure.code === 'SAMSA_DISK_IO') this.#directoryFailed(directory, failure)
       throw failure
+    } finally {
+      directory.creating -= 1
     }
   }
 
@@ -512,7 +515,7 @@ export class LogManager {
       { logDir: directory.path, error: error.message },
       'log directory failed and is offline',
     )
-    for (const managed of directory.logs.values()) managed.failed()
+    for (const managed of directory.logs.values()) managed.failed(error)
     if (this.#online().length === 0) this.#options.onAllDirectoriesFailed(error)
   }
 
@@ -524,9 +527,8 @@ export class LogManager {
       })
     } catch (error) {
       if (managed.leaving) return
-      if (error instanceof SamsaError && error.code !== 'SAMSA_DISK_IO')
-        this.#world.logger.error({ log: managed.name, error: error.message }, 'maintenance of a log failed')
-      else this.#directoryFailed(managed.directory, diskError(`maintenance of ${managed.name}`, error))
+      if (!isDiskError(error)) throw error
+      this.#directoryFailed(managed.directory, diskError(`maintenance of ${managed.name}`, error))
     }
   }
 
@@ -550,12 +552,11 @@ export class LogManager {
   #every(name: string, intervalMs: number, run: () => Promise<void>): void {
     if (this.#closing) return
     const timer = this.#world.clock.after(intervalMs, () => {
-      const job = run()
-        .catch((error: unknown) => this.#world.logger.error({ job: name, error }, 'housekeeping failed'))
-        .finally(() => {
-          this.#jobs.delete(job)
-          this.#every(name, intervalMs, run)
-        })
+      // What rejects here is no error of the disk but a broken invariant: it ends the process.
+      const job = run().finally(() => {
+        this.#jobs.delete(job)
+        this.#every(name, intervalMs, run)
+      })
       this.#jobs.add(job)
     })
     this.#timers.set(name, timer)
@@ -599,4 +600,9 @@ export class LogManager {
       directory.release()
     }
   }
+}
+
+function isDiskError(error: unknown): boolean {
+  if (error instanceof SamsaError) return error.code === 'SAMSA_DISK_IO'
+  return error instanceof Error && 'code' in error && error.code !== 'ERR_ASSERTION'
 }

@@ -1,3 +1,4 @@
+import type { SamsaError } from '../core/samsa-error.ts'
 import type { Clock, Timer } from '../ports.ts'
 import { partitionName } from './checkpoints.ts'
 import type { LogConfig } from './log-config.ts'
@@ -62,15 +63,14 @@ export class ManagedLog {
     if (this.#flushTimer === null) this.#armFlush()
   }
 
-  failed(): void {
+  failed(error: SamsaError): void {
     this.leaving = true
     this.cancelFlush()
+    this.#log?.fail(error)
     this.listener?.failed()
-    // Whoever closes the directory hears of an error; here there is nobody to tell.
-    this.close(false).catch(() => {})
   }
 
-  /** Ends the log, once: a failed one is closed where it failed. */
+  /** Ends the log, once. */
   close(clean: boolean): Promise<void> {
     this.leaving = true
     this.cancelFlush()

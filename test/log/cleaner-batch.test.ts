@@ -29,7 +29,6 @@ function rules(newest: Record<string, number>, more: Partial<CleaningRules> = {}
     map,
     nowMs: NOW,
     deleteRetentionMs: 500,
-    mayDropTombstones: true,
     isNewestOfProducer: () => false,
     ...more,
   }
@@ -122,7 +121,6 @@ test('a tombstone gets a date, keeps it, and goes after it', () => {
   const after = rebuilt(dated, rules({ b: 101 }, { nowMs: NOW + 501 }))
   assert.deepEqual(read(after), ['100:a=1@-1000/h0'])
   assert.equal(batch.baseTimestamp(after, 0), NOW + 500)
-  assert.equal(cleanBatch(dated, 0, rules({ b: 101 }, { nowMs: NOW + 501, mayDropTombstones: false })), 'all')
 })
 
 test('the newest batch of a producer leaves its header behind', () => {
