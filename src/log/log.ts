@@ -1,7 +1,27 @@
+import assert from 'node:assert/strict'
+import { ErrorCode } from '../../protocol/errors.ts'
+import * as batch from '../../protocol/records/record-batch.ts'
+import { readControlRecord } from '../../protocol/records/record-reader.ts'
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
+import type { SamsaError } from '../core/samsa-error.ts'
+import { ACCEPT, DUPLICATE, nextSequence } from '../core/transaction/producer-state.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
-import type { World } from '../ports.ts'
+import type { Logger, Timer, World } from '../ports.ts'
+import { diskError, removePath, syncDirectory, syncFile, truncateFile } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
+import {
+  CLEANED_SUFFIX,
+  DELETED_SUFFIX,
+  LOG_SUFFIX,
+  SEGMENT_SUFFIXES,
+  segmentFile,
+  SWAP_SUFFIX,
+} from './log-files.ts'
+import { LogFlusher } from './log-flusher.ts'
+import { LogLoader } from './log-loader.ts'
+import type { LoadedLog } from './log-loader.ts'
+import { floorSegment, LogRead } from './log-reader.ts'
+import type { ReadSource } from './log-reader.ts'
 import type {
   AbortedTransaction,
   AppendResult,
@@ -9,69 +29,607 @@ import type {
   OffsetAndTimestamp,
   ReadDone,
   RecoveryReport,
+  SegmentCache,
 } from './log-types.ts'
-import type { Segment } from './segment.ts'
-import type { SegmentReplacement } from './segment-replacement.ts'
+import { LogWriter } from './log-writer.ts'
+import type { WriteChunk, WriterOwner } from './log-writer.ts'
+import { PositionHints } from './position-hints.ts'
+import { replayProducers } from './producer-recovery.ts'
+import type { ProducerSnapshots } from './producer-recovery.ts'
+import { ABORT_MARKER, COMMIT_MARKER, recordProducer } from './producer-replay.ts'
+import { countDeletable, rollJitterMs } from './retention.ts'
+import { RecentSegments } from './segment-cache.ts'
+import { SegmentReplacement } from './segment-replacement.ts'
+import { Segment } from './segment.ts'
+import { findByTimestamp } from './timestamp-lookup.ts'
+import type { TransactionIndex } from './transaction-index.ts'
 
-export declare class Log {
-  private constructor()
-  /** Creates or recovers. Rejects with SamsaError SAMSA_DISK_IO or SAMSA_LOG_CORRUPT. */
-  static open(world: Pick<World, 'clock' | 'disk' | 'logger'>, options: LogOptions): Promise<Log>
+/** Without a shared cache a log keeps this many closed segments open, and this many bytes of their indexes. */
+const OWN_CACHE_SEGMENTS = 8
+const OWN_CACHE_BYTES = 8 << 20
+const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 
+type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
+
+/**
+ * The log of one partition: a row of segments in Kafka's on-disk format, of which the last is appended to.
+ *
+ * Appending is synchronous and leaves with the end of the turn; reading completes at once where the bytes are in
+ * memory. What the disk answers badly ends the log: it reports once, then refuses everything with
+ * KAFKA_STORAGE_ERROR, and nothing is tried again.
+ */
+export class Log implements ReadSource, WriterOwner {
   readonly directory: string
   readonly topic: string
   readonly partition: number
   readonly topicId: string | null
-  readonly config: LogConfig
   /** What opening had to repair; null when nothing was scanned. */
   readonly recovery: RecoveryReport | null
   readonly epochs: EpochCache
   readonly producers: ProducerState
+  readonly logger: Logger
+  readonly tailHints = new PositionHints()
+  readonly readHints = new PositionHints()
+  #config: LogConfig
+  #segments: Segment[]
+  #logStartOffset: number
+  #logEndOffset: number
+  #writtenEndOffset: number
+  #sizeBytes = 0
+  #rollJitterMs = 0
+  #failure: SamsaError | null = null
+  #closing = false
+  readonly #world: LogWorld
+  readonly #options: LogOptions
+  readonly #cache: SegmentCache
+  readonly #transactions: TransactionIndex
+  readonly #snapshots: ProducerSnapshots
+  readonly #writer: LogWriter
+  readonly #flusher: LogFlusher
+  /** Segments out of the log whose files wait for `file.delete.delay.ms`. */
+  readonly #deleted = new Map<Segment, Timer>()
 
-  readonly logStartOffset: number
+  private constructor(
+    world: LogWorld,
+    options: LogOptions,
+    cache: SegmentCache,
+    logger: Logger,
+    loaded: LoadedLog,
+  ) {
+    this.#world = world
+    this.#options = options
+    this.#cache = cache
+    this.logger = logger
+    this.directory = options.directory
+    this.topic = options.topic
+    this.partition = options.partition
+    this.topicId = loaded.topicId
+    this.recovery = loaded.recovery
+    this.epochs = loaded.epochs
+    this.producers = loaded.producers
+    this.#config = options.config
+    this.#segments = loaded.segments
+    this.#transactions = loaded.transactions
+    this.#snapshots = loaded.snapshots
+    this.#logStartOffset = loaded.logStartOffset
+    this.#logEndOffset = loaded.logEndOffset
+    this.#writtenEndOffset = loaded.logEndOffset
+    this.#countBytes()
+    this.#writer = new LogWriter(world.clock, this)
+    const { clock, disk } = world
+    const { epochs, directory } = this
+    const failed = (error: unknown): void => this.fail(diskError(`log ${directory}`, error))
+    const parts = { snapshots: loaded.snapshots, transactions: loaded.transactions, failed }
+    this.#flusher = new LogFlusher(
+      { clock, disk, directory, epochs, ...parts },
+      this.#active,
+      this.#logEndOffset,
+      loaded.namesDirty,
+    )
+    this.#drawJitter()
+  }
+
+  /** Creates or recovers. Rejects with SamsaError SAMSA_DISK_IO or SAMSA_LOG_CORRUPT. */
+  static async open(world: LogWorld, options: LogOptions): Promise<Log> {
+    const logger = world.logger.child({ topic: options.topic, partition: options.partition })
+    const cache = options.segmentCache ?? new RecentSegments(OWN_CACHE_SEGMENTS, OWN_CACHE_BYTES)
+    try {
+      const loaded = await new LogLoader(world, options, cache, logger).load()
+      return new Log(world, options, cache, logger, loaded)
+    } catch (error) {
+      throw diskError(`cannot open the log in ${options.directory}`, error)
+    }
+  }
+
+  get config(): LogConfig {
+    return this.#config
+  }
+
+  get logStartOffset(): number {
+    return this.#logStartOffset
+  }
+
   /** Next offset to be assigned. */
-  readonly logEndOffset: number
-  /** Readers may see only offsets below. */
-  readonly writtenEndOffset: number
-  /** Everything below is on the device. */
-  readonly durableEndOffset: number
-  /** What to put into `recovery-point-offset-checkpoint`: durable with all its side files. */
-  readonly recoveryPoint: number
-  readonly sizeBytes: number
-  readonly segmentCount: number
-  readonly failed: boolean
-  /** Monotonic milliseconds since when something waits for `flush`; -1 when all is durable. */
-  readonly dirtySinceMs: number
-  /** First offset of an open transaction, or -1. */
-  readonly firstOpenTransactionOffset: number
+  get logEndOffset(): number {
+    return this.#logEndOffset
+  }
 
-  append(batch: Buffer, leaderEpoch: number): AppendResult
-  read(offset: number, maxBytes: number, maxOffset: number, minOneBatch: boolean, done: ReadDone): void
+  /** Readers may see only offsets below. */
+  get writtenEndOffset(): number {
+    return this.#writtenEndOffset
+  }
+
+  /** Everything below is on the device. */
+  get durableEndOffset(): number {
+    return this.#flusher.durableEndOffset
+  }
+
+  /** What to put into `recovery-point-offset-checkpoint`: durable with all its side files. */
+  get recoveryPoint(): number {
+    return this.#flusher.recoveryPoint
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes
+  }
+
+  get segmentCount(): number {
+    return this.#segments.length
+  }
+
+  get failed(): boolean {
+    return this.#failure !== null
+  }
+
+  /** Monotonic milliseconds since when something waits for `flush`; -1 when all is durable. */
+  get dirtySinceMs(): number {
+    return this.#flusher.dirtySinceMs
+  }
+
+  /** First offset of an open transaction, or -1. */
+  get firstOpenTransactionOffset(): number {
+    return this.producers.firstOpenTransactionOffset
+  }
+
+  /** False: a read_committed reader sees what every reader sees. */
+  get hasTransactions(): boolean {
+    return !this.#transactions.empty || this.producers.firstOpenTransactionOffset >= 0
+  }
+
+  /** All segments, oldest first; the last is the active one. Do not keep the list. */
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  get #active(): Segment {
+    const active = this.#segments.at(-1)
+    assert(active !== undefined)
+    return active
+  }
+
+  /**
+   * Appends one validated batch: stamps offset and leader epoch in place and checks what is known of its producer.
+   * The buffer belongs to the log until it is written, unless the result is an error or a duplicate.
+   */
+  append(buffer: Buffer, leaderEpoch: number): AppendResult {
+    if (this.#failure !== null || this.#closing)
+      return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
+    const sizeBytes = buffer.length
+    assert(sizeBytes === batch.batchSizeBytes(buffer, 0))
+    const producerId = batch.producerId(buffer, 0)
+    if (producerId >= 0) {
+      const answer = this.#checkProducer(buffer, producerId)
+      if (answer !== null) return answer
+    }
+    const maxTimestamp = batch.maxTimestamp(buffer, 0)
+    const baseOffset = this.#logEndOffset
+    const lastOffset = baseOffset + batch.lastOffsetDelta(buffer, 0)
+    if (this.#shouldRoll(sizeBytes, maxTimestamp, lastOffset)) {
+      this.roll()
+      if (this.failed) return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
+    }
+    batch.setBaseOffset(buffer, 0, baseOffset)
+    batch.setPartitionLeaderEpoch(buffer, 0, leaderEpoch)
+    if (leaderEpoch > this.epochs.latestEpoch) this.epochs.assign(leaderEpoch, baseOffset)
+    if (producerId >= 0) {
+      recordProducer(buffer, 0, this.producers, this.#transactions, this.#world.clock.nowMs())
+    }
+    const active = this.#active
+    const position = active.sizeBytes
+    this.#writer.add(active, position, buffer, baseOffset, lastOffset + 1)
+    this.tailHints.add(baseOffset, active, position)
+    active.appended(lastOffset, maxTimestamp, sizeBytes)
+    this.#logEndOffset = lastOffset + 1
+    this.#sizeBytes += sizeBytes
+    return {
+      errorCode: ErrorCode.NONE,
+      errorMessage: null,
+      baseOffset,
+      lastOffset,
+      logAppendTimeMs: batch.isLogAppendTime(buffer, 0) ? maxTimestamp : -1,
+      duplicate: false,
+    }
+  }
+
+  /**
+   * Reads whole batches from the one that contains `offset` on, below `maxOffset`, out of one segment. At least one
+   * batch, if there is one, with `minOneBatch`. `done` may run before `read` returns.
+   */
+  read(offset: number, maxBytes: number, maxOffset: number, minOneBatch: boolean, done: ReadDone): void {
+    if (this.#failure !== null) {
+      done({ errorCode: ErrorCode.KAFKA_STORAGE_ERROR, buffers: [], sizeBytes: 0, nextOffset: offset })
+    } else if (offset < this.#logStartOffset || offset > this.#logEndOffset) {
+      done({ errorCode: ErrorCode.OFFSET_OUT_OF_RANGE, buffers: [], sizeBytes: 0, nextOffset: offset })
+    } else {
+      new LogRead(this, offset, maxBytes, maxOffset, minOneBatch, done).start()
+    }
+  }
+
   /** Earliest record with a timestamp >= `timestampMs`; null when there is none below `maxOffset`. */
-  offsetForTimestamp(timestampMs: number, maxOffset: number): Promise<OffsetAndTimestamp | null>
-  /** ListOffsets -3: the record with the largest timestamp; null when the log is empty. */
-  offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null>
+  async offsetForTimestamp(timestampMs: number, maxOffset: number): Promise<OffsetAndTimestamp | null> {
+    const found = await this.#guarded(() =>
+      findByTimestamp(this.#segments, timestampMs, this.#logStartOffset),
+    )
+    const limit = Math.min(maxOffset, this.#writtenEndOffset)
+    return found !== null && found.offset < limit ? found : null
+  }
+
+  /** ListOffsets -3: the first record with the largest timestamp; null when no record has one. */
+  async offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
+    let largest = -1
+    for (const segment of this.#segments) largest = Math.max(largest, segment.largestTimestampMs)
+    return largest < 0 ? null : this.offsetForTimestamp(largest, this.#writtenEndOffset)
+  }
+
   /** Aborted transactions a read_committed fetch of [fetchOffset, upperBoundOffset) must know. */
-  abortedTransactions(fetchOffset: number, upperBoundOffset: number): Promise<AbortedTransaction[]>
+  abortedTransactions(fetchOffset: number, upperBoundOffset: number): Promise<AbortedTransaction[]> {
+    return Promise.resolve(this.#transactions.within(fetchOffset, upperBoundOffset))
+  }
 
   /** Moves the log start; files go at the next `applyRetention`. */
-  deleteRecordsBefore(offset: number): void
-  /** Deletes segments by start offset, size and time, never at or above `highWatermark`. Returns how many segments went. */
-  applyRetention(nowMs: number, highWatermark?: number): Promise<number>
-  truncateTo(offset: number): Promise<void>
-  truncateFullyAndStartAt(offset: number): Promise<void>
-  /** Starts a new segment; nothing when the active one is empty. */
-  roll(): void
-  /** Makes everything written so far durable, with all side files. `done(false)`: the log has failed. */
-  flush(done: (ok: boolean) => void): void
-  updateConfig(config: LogConfig): void
-  /** Waits for writes under way. `clean`: indexes, producer snapshot and bytes are durable when it resolves. */
-  close(clean: boolean): Promise<void>
+  deleteRecordsBefore(offset: number): void {
+    assert(offset <= this.#logEndOffset)
+    if (offset <= this.#logStartOffset) return
+    this.#logStartOffset = offset
+    this.epochs.truncateFromStart(offset)
+    this.#transactions.truncateFromStart(offset)
+  }
 
-  /** All segments, oldest first; the last is the active one. For compaction. */
-  segments(): readonly Segment[]
+  /**
+   * Deletes segments by start offset, size and time, never at or above `highWatermark`, and forgets producers not
+   * heard of for long. Resolves to how many segments went.
+   */
+  async applyRetention(nowMs: number, highWatermark: number = this.#writtenEndOffset): Promise<number> {
+    let count = 0
+    await this.#flusher.run(async () => {
+      this.producers.expire(nowMs, this.#config.producerIdExpirationMs)
+      count = countDeletable(this, this.#config, nowMs, Math.min(highWatermark, this.#writtenEndOffset))
+      if (count === 0 || this.#closing) return
+      if (count === this.#segments.length) this.roll()
+      const segments = this.#segments.splice(0, count)
+      this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[0]?.baseOffset ?? 0)
+      this.epochs.truncateFromStart(this.#logStartOffset)
+      this.#transactions.truncateFromStart(this.#logStartOffset)
+      for (const segment of segments) await this.#retire(segment)
+      this.#countBytes()
+      this.logger.info({ segments: count, logStartOffset: this.#logStartOffset }, 'deleted old segments')
+    })
+    return this.failed ? 0 : count
+  }
+
+  /** Drops all records at and above `offset`. Nothing may be appended meanwhile. */
+  async truncateTo(offset: number): Promise<void> {
+    if (offset >= this.#logEndOffset) return
+    if (offset < (this.#segments[0]?.baseOffset ?? 0)) return this.truncateFullyAndStartAt(offset)
+    await this.#writer.drained()
+    await this.#flusher.run(() => this.#truncate(offset))
+  }
+
+  /** Drops all records; the next one gets `offset`. Nothing may be appended meanwhile. */
+  async truncateFullyAndStartAt(offset: number): Promise<void> {
+    await this.#writer.drained()
+    await this.#flusher.run(async () => {
+      const old = this.#segments
+      this.#segments = []
+      for (const segment of old) await this.#removeNow(segment)
+      await this.#snapshots.removeAbove(-1)
+      this.producers.clear()
+      this.epochs.clear()
+      this.#transactions.truncateFromEnd(0)
+      this.#logStartOffset = offset
+      this.#addSegment(offset)
+      this.#restartAt(offset)
+      await syncDirectory(this.#world.disk, this.directory)
+    })
+  }
+
+  /** Starts a new segment; nothing when the active one is empty. */
+  roll(): void {
+    const old = this.#active
+    if (old.sizeBytes === 0 || this.#failure !== null) return
+    try {
+      const active = this.#addSegment(this.#logEndOffset)
+      this.#flusher.rolled(old, this.#logEndOffset, this.producers.encodeSnapshot(), active)
+      this.#drawJitter()
+    } catch (error) {
+      this.fail(diskError(`cannot start a segment in ${this.directory}`, error))
+    }
+  }
+
+  /** Makes everything written so far durable, with all side files. `done(false)`: the log has failed. */
+  flush(done: (ok: boolean) => void): void {
+    void this.#flusher.flush().then(done)
+  }
+
+  updateConfig(config: LogConfig): void {
+    this.#config = config
+    this.#drawJitter()
+  }
+
+  /**
+   * Waits for writes under way. `clean`: indexes, producer snapshot and bytes are durable when it resolves, unless
+   * the log failed (see `failed`); only then may the directory get its clean marker.
+   */
+  async close(clean: boolean): Promise<void> {
+    if (this.#closing) return
+    this.#closing = true
+    await this.#writer.drained()
+    this.#writer.stop()
+    if (clean) {
+      await this.#flusher.run(async () => {
+        await this.#active.writeIndexes(true, false)
+        await this.#flusher.writeTransactionIndex(this.#active, this.#logEndOffset)
+        await this.#snapshots.write(this.#logEndOffset, this.producers.encodeSnapshot())
+      })
+      await this.#flusher.flush()
+    }
+    await this.#flusher.run(async () => {
+      for (const segment of this.#deleted.keys()) await this.#removeDeleted(segment)
+    })
+    this.#flusher.stop()
+    for (const segment of this.#segments) segment.close()
+  }
+
+  /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
+  fail(error: SamsaError): void {
+    if (this.#failure !== null) return
+    this.#failure = error
+    this.#writer.stop()
+    this.#flusher.stop()
+    for (const timer of this.#deleted.values()) timer.cancel()
+    this.logger.error({ error }, 'log failed')
+    this.#options.onFailed(error)
+  }
+
   /** Starts a `.cleaned` segment that will take the place of closed segments from `baseOffset` on. */
-  beginReplacement(baseOffset: number): SegmentReplacement
-  /** Swaps it in for `replaced` (adjacent, closed), crash-safe. An empty one just removes them. */
-  replaceSegments(replaced: readonly Segment[], by: SegmentReplacement): Promise<void>
+  beginReplacement(baseOffset: number): SegmentReplacement {
+    const path = segmentFile(this.directory, baseOffset, LOG_SUFFIX + CLEANED_SUFFIX)
+    assert(!this.#world.disk.exists(path), 'two compactions of one segment at once')
+    const segment = this.#newSegment(baseOffset, CLEANED_SUFFIX)
+    segment.startIndexes()
+    return new SegmentReplacement(this.#world.disk, segment)
+  }
+
+  /** Swaps it in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. It may be empty. */
+  async replaceSegments(replaced: readonly Segment[], by: SegmentReplacement): Promise<void> {
+    const ok = await this.#flusher.run(async () => {
+      const at = this.#segments.indexOf(replaced[0]!)
+      assert(at >= 0 && at + replaced.length < this.#segments.length, 'only closed segments can be replaced')
+      assert(
+        replaced.every((segment, i) => this.#segments[at + i] === segment) &&
+          replaced[0]!.baseOffset === by.baseOffset,
+      )
+      const endOffset = this.#segments[at + replaced.length]!.baseOffset
+      const { segment } = by
+      // Writes the log file's name even when nothing was kept.
+      void segment.file
+      await by.complete(this.#transactions.encode(by.baseOffset, endOffset))
+      segment.rename(SWAP_SUFFIX)
+      await syncDirectory(this.#world.disk, this.directory)
+      for (const old of replaced) await this.#retire(old, old.baseOffset === by.baseOffset)
+      segment.rename('')
+      segment.persisted = true
+      this.#segments.splice(at, replaced.length, segment)
+      this.#countBytes()
+      await syncDirectory(this.#world.disk, this.directory)
+    })
+    if (!ok && this.#failure !== null) throw this.#failure
+  }
+
+  // ------------------------------------------------------------------------------------- for the writer and readers
+
+  durable(): boolean {
+    return this.#config.flushMessages === 1
+  }
+
+  namesReady(ready: () => void): boolean {
+    if (this.#flusher.namesDurable) return true
+    this.#flusher.persistNames().then(ready, (error: unknown) => this.writeFailed(error))
+    return false
+  }
+
+  written(chunk: WriteChunk, durable: boolean): void {
+    const { flushMessages } = this.#config
+    this.#flusher.written(chunk, durable)
+    const unflushed = chunk.endOffset - this.#flusher.durableEndOffset
+    if (unflushed < flushMessages) {
+      this.#publish(chunk.endOffset)
+      return
+    }
+    // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
+    void this.#flusher.flush().then((ok) => {
+      if (ok) this.#publish(chunk.endOffset)
+    })
+  }
+
+  writeFailed(error: unknown): void {
+    this.fail(diskError(`cannot write to ${this.#active.path}`, error))
+  }
+
+  readFailed(error: unknown): void {
+    this.fail(diskError(`cannot read from ${this.directory}`, error))
+  }
+
+  #publish(endOffset: number): void {
+    if (endOffset <= this.#writtenEndOffset || this.#failure !== null) return
+    this.#writtenEndOffset = endOffset
+    this.#options.onWritten(endOffset)
+  }
+
+  // ------------------------------------------------------------------------------------------------------- appending
+
+  /** Null when nothing speaks against the batch. */
+  #checkProducer(buffer: Buffer, producerId: number): AppendResult | null {
+    const epoch = batch.producerEpoch(buffer, 0)
+    if (batch.isControl(buffer, 0)) return this.#checkMarker(buffer, producerId, epoch)
+    const first = batch.baseSequence(buffer, 0)
+    const last = nextSequence(first, batch.lastOffsetDelta(buffer, 0))
+    const verdict = this.producers.check(producerId, epoch, first, last, batch.isTransactional(buffer, 0))
+    if (verdict === ACCEPT) return null
+    if (verdict !== DUPLICATE) {
+      return refused(
+        verdict,
+        `producer ${producerId}, epoch ${epoch}, sequence ${first} does not follow what it sent before`,
+      )
+    }
+    const logAppendTime = this.#config.messageTimestampType === 'LogAppendTime'
+    return {
+      errorCode: ErrorCode.NONE,
+      errorMessage: null,
+      baseOffset: this.producers.duplicateBaseOffset,
+      lastOffset: this.producers.duplicateLastOffset,
+      logAppendTimeMs: logAppendTime ? this.producers.duplicateTimestampMs : -1,
+      duplicate: true,
+    }
+  }
+
+  #checkMarker(buffer: Buffer, producerId: number, epoch: number): AppendResult | null {
+    const marker = readControlRecord(buffer, batch.BATCH_OVERHEAD, buffer.length)
+    if (marker === null || (marker.type !== ABORT_MARKER && marker.type !== COMMIT_MARKER)) return null
+    const verdict = this.producers.checkMarker(producerId, epoch, marker.coordinatorEpoch)
+    return verdict === ACCEPT
+      ? null
+      : refused(verdict, `transaction marker of producer ${producerId}, epoch ${epoch}`)
+  }
+
+  #shouldRoll(sizeBytes: number, maxTimestamp: number, lastOffset: number): boolean {
+    const active = this.#active
+    if (active.sizeBytes === 0) return lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET
+    const { segmentBytes, segmentMs, segmentIndexBytes } = this.#config
+    if (active.sizeBytes + sizeBytes > segmentBytes) return true
+    if (lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET) return true
+    if ((active.offsetIndex?.count ?? 0) >= Math.floor(segmentIndexBytes / 8)) return true
+    if ((active.timeIndex?.count ?? 0) >= Math.floor(segmentIndexBytes / 12) - 1) return true
+    const waitedMs =
+      active.firstTimestampMs >= 0
+        ? maxTimestamp - active.firstTimestampMs
+        : this.#world.clock.nowMs() - active.createdMs
+    return waitedMs > segmentMs - this.#rollJitterMs
+  }
+
+  #drawJitter(): void {
+    this.#rollJitterMs = rollJitterMs(this.#config, this.directory, this.#active.baseOffset)
+  }
+
+  #newSegment(baseOffset: number, suffix = ''): Segment {
+    return new Segment({
+      disk: this.#world.disk,
+      cache: this.#cache,
+      directory: this.directory,
+      baseOffset,
+      indexIntervalBytes: this.#config.indexIntervalBytes,
+      createdMs: this.#world.clock.nowMs(),
+      suffix,
+    })
+  }
+
+  /** A new, empty active segment. Throws what the disk throws. */
+  #addSegment(baseOffset: number): Segment {
+    const segment = this.#newSegment(baseOffset)
+    segment.startIndexes()
+    assert(segment.file.sizeBytes === 0, `${segment.path} is in the way`)
+    this.#segments.push(segment)
+    return segment
+  }
+
+  // ------------------------------------------------------------------------------------------- deleting, truncating
+
+  /** Takes a segment out: its files become `.deleted` and go after `file.delete.delay.ms`. */
+  async #retire(segment: Segment, keepSnapshot = false): Promise<void> {
+    segment.retired = true
+    this.#cache.forget(segment)
+    segment.rename(DELETED_SUFFIX)
+    if (!keepSnapshot) await this.#snapshots.remove(segment.baseOffset)
+    const timer = this.#world.clock.after(this.#config.fileDeleteDelayMs, () => {
+      void this.#flusher.run(() => this.#removeDeleted(segment))
+    })
+    this.#deleted.set(segment, timer)
+  }
+
+  async #removeDeleted(segment: Segment): Promise<void> {
+    this.#deleted.get(segment)?.cancel()
+    if (!this.#deleted.delete(segment)) return
+    segment.close()
+    for (const suffix of SEGMENT_SUFFIXES) {
+      const path = segmentFile(this.directory, segment.baseOffset, suffix + DELETED_SUFFIX)
+      await removePath(this.#world.disk, path)
+    }
+  }
+
+  async #removeNow(segment: Segment): Promise<void> {
+    segment.retired = true
+    segment.close()
+    for (const suffix of SEGMENT_SUFFIXES) {
+      await removePath(this.#world.disk, segmentFile(this.directory, segment.baseOffset, suffix))
+    }
+  }
+
+  async #truncate(offset: number): Promise<void> {
+    const keep = floorSegment(this.#segments, offset)
+    for (const segment of this.#segments.splice(keep + 1)) await this.#removeNow(segment)
+    const active = this.#active
+    active.evict()
+    const position = await active.reopenUpTo(offset)
+    await truncateFile(active.file, position)
+    await syncFile(active.file)
+    this.epochs.truncateFromEnd(offset)
+    this.#transactions.truncateFromEnd(offset)
+    this.#restartAt(offset)
+    await this.#snapshots.removeAbove(offset)
+    const loaded = await this.#snapshots.load(this.producers, offset)
+    const from = Math.max(loaded, this.#segments[0]?.baseOffset ?? 0)
+    if (from < offset) {
+      await replayProducers(this.#segments, this.producers, from, offset, this.#world.clock.nowMs())
+    }
+    await syncDirectory(this.#world.disk, this.directory)
+  }
+
+  #restartAt(endOffset: number): void {
+    this.#logEndOffset = endOffset
+    this.#writtenEndOffset = endOffset
+    this.#logStartOffset = Math.min(this.#logStartOffset, endOffset)
+    this.tailHints.clear()
+    this.readHints.clear()
+    this.#countBytes()
+    this.#drawJitter()
+    this.#flusher.truncated(this.#active, endOffset)
+  }
+
+  #countBytes(): void {
+    this.#sizeBytes = this.#segments.reduce((sum, segment) => sum + segment.sizeBytes, 0)
+  }
+
+  async #guarded<T>(run: () => Promise<T | null>): Promise<T | null> {
+    if (this.#failure !== null) return null
+    try {
+      return await run()
+    } catch (error) {
+      this.readFailed(error)
+      return null
+    }
+  }
+}
+
+function refused(errorCode: number, errorMessage: string): AppendResult {
+  return { errorCode, errorMessage, baseOffset: -1, lastOffset: -1, logAppendTimeMs: -1, duplicate: false }
 }

@@ -232,9 +232,9 @@ export class ProducerState {
 
   /**
    * Replaces everything known by what a snapshot says. False, and nothing is known, when it is damaged.
-   * A producer whose last record is older than `expirationMs` and has no open transaction is left out.
+   * The producers count as heard of at `nowMs`: the timestamps in the file are the records' and may be any.
    */
-  loadSnapshot(snapshot: Buffer, nowMs: number, expirationMs: number): boolean {
+  loadSnapshot(snapshot: Buffer, nowMs: number): boolean {
     this.clear()
     if (snapshot.length < SNAPSHOT_HEADER || snapshot.readInt16BE(0) !== SNAPSHOT_VERSION) return false
     if (snapshot.readUInt32BE(2) !== crc32c(snapshot.subarray(6))) return false
@@ -243,8 +243,8 @@ export class ProducerState {
     const open: ProducerEntry[] = []
     for (let at = SNAPSHOT_HEADER; at < snapshot.length; at += SNAPSHOT_ENTRY) {
       const entry = decodeEntry(snapshot, at)
+      entry.seenMs = nowMs
       if (entry.transactionFirstOffset >= 0) open.push(entry)
-      else if (nowMs - entry.seenMs >= expirationMs) continue
       this.#producers.set(entry.producerId, entry)
     }
     open.sort((a, b) => a.transactionFirstOffset - b.transactionFirstOffset)
@@ -314,7 +314,6 @@ function decodeEntry(snapshot: Buffer, at: number): ProducerEntry {
   const entry = newEntry(readInt64(snapshot, at), snapshot.readInt16BE(at + 8))
   const lastOffset = readInt64(snapshot, at + 14)
   entry.lastTimestampMs = readInt64(snapshot, at + 26)
-  entry.seenMs = entry.lastTimestampMs
   if (lastOffset >= 0) {
     const lastSequence = snapshot.readInt32BE(at + 10)
     entry.batches.push(lastSequence, lastOffset, snapshot.readInt32BE(at + 22), entry.lastTimestampMs)
