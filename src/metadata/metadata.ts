@@ -64,9 +64,23 @@ export class Metadata {
 
   /**
    * Registers the broker, makes it controller and loads everything. Rejects with SAMSA_METADATA_STORE when another
-   * broker holds its place or a node is damaged, or with the store's own error.
+   * broker holds its place or a node is damaged, or with the store's own error; the store is closed then.
    */
   static async open(
+    store: MetadataStore,
+    world: Pick<World, 'clock' | 'random' | 'logger'>,
+    options: MetadataOptions,
+  ): Promise<Metadata> {
+    try {
+      return await Metadata.#load(store, world, options)
+    } catch (error) {
+      // What went wrong first is what counts.
+      await store.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  static async #load(
     store: MetadataStore,
     world: Pick<World, 'clock' | 'random' | 'logger'>,
     options: MetadataOptions,
@@ -186,9 +200,12 @@ export class Metadata {
 
   /**
    * Takes over topics that lie in the log directories and that the store does not know (Kafka wrote them). Those
-   * it knows, or is deleting, are left alone. Resolves to the topics taken over.
+   * it knows, or is deleting, are left alone. Resolves to the topics taken over. Tell the producer ids that are in
+   * use in them (`skipProducerIdsThrough`) before.
    */
   async registerDiscoveredTopics(topics: readonly DiscoveredTopic[]): Promise<TopicImage[]> {
+    // After this start the topics are known and nobody looks for the producer ids in them again.
+    if (topics.length > 0) await this.#producerIds.keepSkipped()
     const registered = await Promise.all(topics.map((topic) => this.#topics.register(topic)))
     return registered.filter((topic) => topic !== null)
   }

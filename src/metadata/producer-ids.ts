@@ -27,15 +27,28 @@ export class ProducerIds {
     this.#next = Math.max(this.#next, producerId + 1)
   }
 
+  /**
+   * Makes `skipThrough` last: the store will not give out those ids after a restart either. Rejects when the store
+   * does.
+   */
+  async keepSkipped(): Promise<void> {
+    if (this.#aboveAll < 0) return
+    this.#next = Math.max(this.#next, this.#last + 1)
+    while (this.#next > this.#last) await this.#refill()
+  }
+
   /** Rejects when the store does. */
   async next(): Promise<number> {
-    while (this.#next > this.#last) {
-      this.#claiming ??= this.#claim().finally(() => {
-        this.#claiming = null
-      })
-      await this.#claiming
-    }
+    // Others wait for the same block: whether an id is left is known only when this goes on.
+    while (this.#next > this.#last) await this.#refill()
     return this.#next++
+  }
+
+  #refill(): Promise<void> {
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = null
+    })
+    return this.#claiming
   }
 
   async #claim(): Promise<void> {

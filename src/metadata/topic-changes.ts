@@ -60,7 +60,12 @@ export class TopicChanges {
     this.#state = state
   }
 
+  /** For clients: internal topics are not theirs to create. */
   create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
+    return isInternalTopic(topic.name) ? this.#refuseInternal(topic.name) : this.#create(topic, validateOnly)
+  }
+
+  #create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
     return this.#state.queue.run(topicKey(topic.name), async () => {
       const problem = this.#nameProblem(topic.name)
       if (problem !== null) return failedCreation(topic.name, problem)
@@ -81,7 +86,7 @@ export class TopicChanges {
         { name, numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] },
         false,
       )
-    return this.create(
+    return this.#create(
       {
         name,
         numPartitions: config['offsets.topic.num.partitions'],
@@ -173,6 +178,19 @@ export class TopicChanges {
       const made = await this.#make({ name, topicId, overrides, assignment, leaderEpochs })
       return made.topicId === null ? null : image.topics.get(name)!
     })
+  }
+
+  /** The broker decides on their partitions and configuration, and makes those it uses when it needs them. */
+  #refuseInternal(name: string): Promise<CreateTopicResult> {
+    const exists = this.#state.image.topics.has(name)
+    return Promise.resolve(
+      failedCreation(
+        name,
+        exists
+          ? refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
+          : refused(ErrorCode.INVALID_TOPIC_EXCEPTION, `Topic '${name}' is internal to the broker.`),
+      ),
+    )
   }
 
   #nameProblem(name: string): Outcome | null {

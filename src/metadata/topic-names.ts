@@ -1,8 +1,13 @@
 const LEGAL_NAME = /^[a-zA-Z0-9._-]{1,249}$/
-/** Topics the broker keeps for itself. */
-const INTERNAL_TOPICS: ReadonlySet<string> = new Set(['__consumer_offsets', '__transaction_state'])
-
 export const OFFSETS_TOPIC = '__consumer_offsets'
+/** Topics that brokers keep for themselves. */
+const INTERNAL_TOPICS: ReadonlySet<string> = new Set([
+  OFFSETS_TOPIC,
+  '__transaction_state',
+  '__share_group_state',
+])
+/** Where Kafka's controllers keep their log: a directory of this name is not a topic's. */
+const CLUSTER_METADATA = '__cluster_metadata'
 
 export function isInternalTopic(name: string): boolean {
   return INTERNAL_TOPICS.has(name)
@@ -15,6 +20,7 @@ export function topicNameProblem(name: string): string | null {
   if (name.length > 249) return 'Topic name is invalid: it must not be longer than 249 characters.'
   if (!LEGAL_NAME.test(name))
     return `Topic name is invalid: '${name}' holds characters other than ASCII letters, digits, '.', '_' and '-'.`
+  if (name === CLUSTER_METADATA) return `Topic name is invalid: '${name}' is reserved.`
   return null
 }
 

@@ -87,6 +87,9 @@ describe('topics', () => {
         [newTopic('a/b', 1), 'INVALID_TOPIC_EXCEPTION'],
         [newTopic('a b', 1), 'INVALID_TOPIC_EXCEPTION'],
         [newTopic('x'.repeat(250), 1), 'INVALID_TOPIC_EXCEPTION'],
+        [newTopic('__consumer_offsets', 1), 'INVALID_TOPIC_EXCEPTION'],
+        [newTopic('__transaction_state', 1), 'INVALID_TOPIC_EXCEPTION'],
+        [newTopic('__cluster_metadata', 1), 'INVALID_TOPIC_EXCEPTION'],
         [newTopic('t', 0), 'INVALID_PARTITIONS'],
         [newTopic('t', -2), 'INVALID_PARTITIONS'],
         [newTopic('t', 2_147_483_647), 'POLICY_VIOLATION'],
@@ -159,6 +162,7 @@ describe('topics', () => {
     const both = await Promise.all([metadata.autoCreateTopic('b'), metadata.autoCreateTopic('b')])
     assert.deepEqual(both, [ErrorCode.NONE, ErrorCode.NONE])
     assert.equal(await metadata.autoCreateTopic('__consumer_offsets'), ErrorCode.NONE)
+    assert.equal(await metadata.autoCreateTopic('__transaction_state'), ErrorCode.INVALID_TOPIC_EXCEPTION)
     const offsets = metadata.topics.get('__consumer_offsets')!
     assert.equal(offsets.internal, true)
     assert.equal(offsets.partitions.length, 50)
@@ -401,14 +405,23 @@ describe('the cluster', () => {
     const sim = new SimWorld(1)
     await sim.run(async () => {
       const seen = new Set<number>()
-      for (let life = 0; life < 3; life++) {
+      for (let life = 0; life < 4; life++) {
         const process = sim.start()
         const { metadata } = await openMetadata(process)
-        if (life === 2) metadata.skipProducerIdsThrough(50_000)
+        if (life === 2) {
+          metadata.skipProducerIdsThrough(50_000)
+          const partitions = [{ index: 0, leaderEpoch: 0 }]
+          await metadata.registerDiscoveredTopics([{ name: 'found', topicId: null, partitions }])
+        }
+        // The ids that a topic brought along stay taken when nobody asks for one before the next start.
+        if (life === 2) {
+          await sim.powerLoss(process)
+          continue
+        }
         const ids = await Promise.all(Array.from({ length: 1500 }, () => metadata.nextProducerId()))
         for (const id of ids) {
           assert.ok(!seen.has(id), `${id} came twice`)
-          if (life === 2) assert.ok(id > 50_000)
+          if (life > 2) assert.ok(id > 50_000)
           seen.add(id)
         }
         await sim.powerLoss(process)
