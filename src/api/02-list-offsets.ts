@@ -18,6 +18,7 @@ interface Found {
   readonly leaderEpoch: number
 }
 
+const EPOCHS_SINCE_VERSION = 4
 const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, leaderEpoch: -1 }
 
 /**
@@ -46,7 +47,8 @@ export const listOffsets = defineApi({
           partition === undefined
             ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
             : await lookUp(partition, asked.timestamp, asked.currentLeaderEpoch, readCommitted, context)
-        partitions.push({ partitionIndex: asked.partitionIndex, ...found })
+        const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
+        partitions.push({ partitionIndex: asked.partitionIndex, ...found, leaderEpoch })
       }
       topics.push({ name: topic.name, partitions })
     }

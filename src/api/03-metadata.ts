@@ -92,7 +92,7 @@ function lookUp(
     const key = byId ? `id ${topicId}` : `name ${name}`
     if (answers.has(key)) continue
     if (byId && apiVersion < 12) {
-      answers.set(key, failed(name, topicId, ErrorCode.INVALID_REQUEST))
+      answers.set(key, failed(name ?? '', topicId, ErrorCode.INVALID_REQUEST))
     } else if (byId) {
       const topic = metadata.topicById(topicId)
       const response =
