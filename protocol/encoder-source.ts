@@ -15,9 +15,11 @@ class EncoderGenerator {
   readonly functions: string[] = []
   readonly #what: string
   readonly #layout: Layout
+  readonly #response: boolean
   readonly #structs = new Map<Fields, string>()
 
   constructor(schema: Schema, layout: Layout) {
+    this.#response = schema.kind === 'response'
     this.#what = `${schema.name} ${schema.kind} v${layout.version}`
     this.#layout = layout
   }
@@ -38,8 +40,9 @@ class EncoderGenerator {
     return name
   }
 
+  /** A response is filled in for the newest version; what an older client cannot be told is left out. */
   #refuseUnlessDropped(property: string, field: Field): string[] {
-    if (field.options.ignorable === true) return []
+    if (field.options.ignorable === true || this.#response) return []
     const condition = `v.${property} !== undefined && ${differs(`v.${property}`, field)}`
     return [`if (${condition}) ${this.#throw(`cannot carry ${property}`)}`]
   }
