@@ -1,14 +1,13 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { TopicConfig } from '../core/config/topic-config.ts'
-import type { LogConfig } from '../log/log-config.ts'
 
 /** Kafka's "unlimited" is 2^63-1; a log counts with integers that are exact. */
 function limit(value: number): number {
   return Math.min(value, Number.MAX_SAFE_INTEGER)
 }
 
-/** What one partition's log runs under. */
-export function toLogConfig(topic: TopicConfig, broker: BrokerConfig): LogConfig {
+/** What one partition's log runs under: the LogConfig of `src/log`, which is a room beside this one and not below it. */
+export function toLogConfig(topic: TopicConfig, broker: BrokerConfig) {
   return {
     segmentBytes: topic['segment.bytes'],
     segmentMs: limit(topic['segment.ms']),
