@@ -7,7 +7,7 @@ import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTE
 import { FrameAssembler, SIZE_PREFIX_BYTES } from './frame-assembler.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
-import type { ServerShared } from './server-shared.ts'
+import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
@@ -35,6 +35,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   readonly clientAddress: Address
   readonly advertised: Address
   readonly #shared: ServerShared
+  readonly #limits: ConnectionLimits
   readonly #connection: Connection
   readonly #logger: Logger
   readonly #assembler = new FrameAssembler()
@@ -60,6 +61,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   constructor(shared: ServerShared, connection: Connection, listenerName: string, advertised: Address) {
     this.#shared = shared
+    this.#limits = shared.limits
     this.#connection = connection
     this.#logger = shared.logger
     this.broker = shared.broker
@@ -81,17 +83,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       this.#unsentSeenBytes = unsentBytes
       this.#unsentSinceMs = nowMs
     }
-    if (nowMs - this.#partialSinceMs > this.#shared.config['samsa.request.timeout.ms']) {
+    if (nowMs - this.#partialSinceMs > this.#limits.requestTimeoutMs) {
       this.abort('request did not arrive completely in time', {
         receivedBytes: this.#assembler.receivedBytes,
       })
     } else if (nowMs - this.#unsentSinceMs > UNREAD_ANSWER_DEADLINE_MS) {
       this.abort('client does not read its answers', { unsentBytes })
-    } else if (
-      this.idle &&
-      unsentBytes === 0 &&
-      nowMs - this.#lastActiveMs > this.#shared.config['connections.max.idle.ms']
-    ) {
+    } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
       this.#logger.debug(this.#who(), 'connection closed: idle')
       this.#connection.end()
     }
@@ -208,10 +206,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {
-    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > this.#shared.config['socket.request.max.bytes']) {
+    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > this.#limits.maxRequestBytes) {
       this.abort('size of the request out of range', {
         sizeBytes,
-        maxBytes: this.#shared.config['socket.request.max.bytes'],
+        maxBytes: this.#limits.maxRequestBytes,
       })
       return false
     }
@@ -226,12 +224,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   #mayBegin(apiKey: number): boolean {
     if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
-    if (this.#connection.unsentBytes > this.#shared.config['samsa.response.max.bytes']) return false
+    if (this.#connection.unsentBytes > this.#limits.maxUnsentBytes) return false
     if (this.#slots.length === 0) return true
     const pipelined = this.#shared.apis.get(apiKey)?.pipelined ?? false
-    return (
-      pipelined && this.#unpipelined === 0 && this.#slots.length < this.#shared.config['queued.max.requests']
-    )
+    return pipelined && this.#unpipelined === 0 && this.#slots.length < this.#limits.maxInFlight
   }
 
   /** [start, end) is one frame with its size prefix, in memory that belongs to the request from here on. */
@@ -245,7 +241,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       return
     }
     if (this.#begunThisTurn++ === 0) {
-      this.#shared.clock.atEndOfTurn('reply', () => this.#turnEnds())
+      this.#shared.clock.atEndOfTurn('reply', this.#turnEnds)
     }
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     this.#slots.push(slot)
@@ -261,7 +257,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     }
   }
 
-  #turnEnds(): void {
+  readonly #turnEnds = (): void => {
     const more = this.#begunThisTurn >= MAX_BEGUN_PER_TURN
     this.#begunThisTurn = 0
     // Held requests go on in the next turn, after the other connections had theirs.

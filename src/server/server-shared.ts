@@ -10,6 +10,28 @@ import type { MemoryBudget } from './memory-budget.ts'
 import type { RateLimitedLog } from './rate-limited-log.ts'
 import type { RequestMetrics } from './request-metrics.ts'
 
+/** The configuration of connections, as plain numbers: they are looked at for every request. */
+export interface ConnectionLimits {
+  readonly maxRequestBytes: number
+  /** Requests of one connection that may be in work at once; more stay unread. */
+  readonly maxInFlight: number
+  /** While a client leaves this many bytes of answers unread, no further request of it begins. */
+  readonly maxUnsentBytes: number
+  /** A request that began to arrive must be complete after this time. */
+  readonly requestTimeoutMs: number
+  readonly maxIdleMs: number
+}
+
+export function connectionLimits(config: BrokerConfig): ConnectionLimits {
+  return {
+    maxRequestBytes: config['socket.request.max.bytes'],
+    maxInFlight: config['queued.max.requests'],
+    maxUnsentBytes: config['samsa.response.max.bytes'],
+    requestTimeoutMs: config['samsa.request.timeout.ms'],
+    maxIdleMs: config['connections.max.idle.ms'],
+  }
+}
+
 /** What the connections of a server have in common. */
 export interface ServerShared {
   readonly broker: Broker
@@ -24,6 +46,6 @@ export interface ServerShared {
   readonly reader: Reader
   readonly writer: Writer
   readonly requestMetrics: RequestMetrics
-  readonly config: BrokerConfig
+  readonly limits: ConnectionLimits
   connectionClosed(connection: ClientConnection, reason: CloseReason): void
 }

@@ -11,7 +11,8 @@ import { FrameArena } from './frame-arena.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { RateLimitedLog } from './rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
-import type { ServerShared } from './server-shared.ts'
+import { connectionLimits } from './server-shared.ts'
+import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
 const SWEEP_INTERVAL_MS = 1_000
@@ -32,6 +33,7 @@ export class Server implements ServerShared {
   readonly reader = new Reader(Buffer.alloc(0))
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
+  readonly limits: ConnectionLimits
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<ClientConnection>()
@@ -48,6 +50,7 @@ export class Server implements ServerShared {
     this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
       for (const connection of this.#connections) connection.pauseForBudget()
     })
+    this.limits = connectionLimits(broker.config)
     this.requestMetrics = new RequestMetrics(world.metrics)
     world.metrics.gauge(
       'kafka_server_socketservermetrics_connection_count',
@@ -59,13 +62,13 @@ export class Server implements ServerShared {
     ])
   }
 
-  get config(): BrokerConfig {
+  get #config(): BrokerConfig {
     return this.broker.config
   }
 
   /** Opens every listener; on the first failure closes those that opened and rejects with SAMSA_LISTEN. */
   async start(): Promise<void> {
-    for (const endpoint of this.config.endpoints) {
+    for (const endpoint of this.#config.endpoints) {
       try {
         this.#listeners.set(endpoint.name, await this.#listen(endpoint))
       } catch (error) {
@@ -148,8 +151,8 @@ export class Server implements ServerShared {
 
   /** The configuration key whose limit is reached, or null. */
   #refusal(host: string, fromSameIp: number): string | null {
-    const perIp = this.config.connectionOverrides.get(host) ?? this.config['max.connections.per.ip']
-    if (this.#connections.size >= this.config['max.connections']) return 'max.connections'
+    const perIp = this.#config.connectionOverrides.get(host) ?? this.#config['max.connections.per.ip']
+    if (this.#connections.size >= this.#config['max.connections']) return 'max.connections'
     return fromSameIp >= perIp ? 'max.connections.per.ip' : null
   }
 

@@ -18,6 +18,7 @@ import { FrameArena } from '../../src/server/frame-arena.ts'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
 import { RateLimitedLog } from '../../src/server/rate-limited-log.ts'
 import { RequestMetrics } from '../../src/server/request-metrics.ts'
+import { connectionLimits } from '../../src/server/server-shared.ts'
 import type { ServerShared } from '../../src/server/server-shared.ts'
 import { noMetrics } from '../../src/system/no-metrics.ts'
 import { silentLogger } from '../../src/system/pino-logger.ts'
@@ -51,7 +52,7 @@ class FakeConnection implements Connection {
 
 interface Begun {
   readonly what: string
-  respond(): void
+  readonly respond: () => void
 }
 
 /** A connection over fakes; its two APIs record what begins and answer when the test says so. */
@@ -104,7 +105,7 @@ class Fixture {
       reader: new Reader(Buffer.alloc(0)),
       writer: new Writer(),
       requestMetrics: new RequestMetrics(noMetrics),
-      config,
+      limits: connectionLimits(config),
       connectionClosed: () => {},
     }
     this.client = new ClientConnection(shared, this.connection, 'PLAINTEXT', this.connection.local)
