@@ -7,6 +7,13 @@ import type { HealthOptions } from './health.ts'
 import { reportFailure } from './failure.ts'
 import type { StartOptions } from './start.ts'
 
+const EXAMPLES = `
+Examples:
+  samsa                                  a broker on 127.0.0.1:9092, data in ./samsa-data
+  samsa --set listeners=PLAINTEXT://:9092 --set log.dirs=/data
+  samsa --run "npm test"                 a broker for one command, which finds it by KAFKA_BROKERS
+  samsa start --help                     all options of a broker`
+
 /** The command line. What a command needs is loaded when it runs, so that `samsa start` is quick. */
 function createProgram(): Command {
   const program = new Command('samsa')
@@ -14,6 +21,7 @@ function createProgram(): Command {
     .version(version(), '-v, --version')
     .showHelpAfterError('(samsa --help tells more)')
     .enablePositionalOptions()
+    .addHelpText('after', EXAMPLES)
   program
     .command('start', { isDefault: true })
     .description('start a broker (the default command)')
@@ -21,7 +29,6 @@ function createProgram(): Command {
       '-s, --set <key=value>',
       'any key of server.properties; may be repeated, wins over all else',
       collectSetting,
-      [],
     )
     .option('-c, --config <file>', 'a server.properties file; KAFKA_* environment variables win over it')
     .option(
@@ -36,7 +43,10 @@ function createProgram(): Command {
         'json',
       ]),
     )
-    .action(async (options: StartOptions & { run?: string }) => {
+    .allowExcessArguments()
+    .action(async (options: StartOptions & { run?: string }, command: Command) => {
+      // What is no command ends up here, as an argument of the default one.
+      if (command.args.length > 0) command.error(`error: unknown command '${command.args[0]}'`)
       if (options.run === undefined) await (await import('./start.ts')).start(options)
       else await (await import('./run-command.ts')).runCommand(options.run, options)
     })
@@ -75,7 +85,7 @@ function logLevel(): Option {
   ])
 }
 
-function collectSetting(text: string, settings: [string, string][]): [string, string][] {
+function collectSetting(text: string, settings: [string, string][] = []): [string, string][] {
   const at = text.indexOf('=')
   if (at <= 0) throw new InvalidArgumentError('It must be key=value.')
   return [...settings, [text.slice(0, at).trim(), text.slice(at + 1)]]
