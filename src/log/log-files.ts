@@ -24,6 +24,10 @@ export function segmentFile(directory: string, baseOffset: number, suffix: strin
   return `${directory}/${String(baseOffset).padStart(20, '0')}${suffix}`
 }
 
+export function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/')) || '/'
+}
+
 /** The offset in `<20 digits>.<anything>`, -1 when the name is not of that form. */
 export function offsetOf(name: string): number {
   const match = /^(\d{20})\./.exec(name)

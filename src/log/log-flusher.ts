@@ -1,7 +1,13 @@
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { Clock, Disk } from '../ports.ts'
 import { replaceWhole, removePath, syncDirectory, syncFile, writeWhole } from './disk-calls.ts'
-import { EPOCH_CHECKPOINT, PARTITION_METADATA, segmentFile, TRANSACTION_INDEX_SUFFIX } from './log-files.ts'
+import {
+  EPOCH_CHECKPOINT,
+  parentOf,
+  PARTITION_METADATA,
+  segmentFile,
+  TRANSACTION_INDEX_SUFFIX,
+} from './log-files.ts'
 import type { WriteChunk } from './log-writer.ts'
 import type { ProducerSnapshots } from './producer-recovery.ts'
 import type { Segment } from './segment.ts'
@@ -158,10 +164,11 @@ export class LogFlusher {
   async #finish(closing: ClosingSegment): Promise<void> {
     const { segment, endOffset } = closing
     if (!this.#closing.includes(closing)) return
-    await this.#options.snapshots.write(endOffset, closing.snapshot)
-    await this.writeTransactionIndex(segment, endOffset)
     await syncFile(segment.file)
+    await this.writeTransactionIndex(segment, endOffset)
     await segment.writeIndexes(true, true)
+    // Last: recovery takes a snapshot where a segment starts as proof that the one before is complete.
+    await this.#options.snapshots.write(endOffset, closing.snapshot)
     await this.persistNames()
     this.#closing = this.#closing.filter((other) => other !== closing)
     if (this.durableEndOffset < endOffset) this.#durable(endOffset)
@@ -190,7 +197,7 @@ export class LogFlusher {
       }
       if (this.#directoryDirty) {
         await this.#syncMetadata()
-        await syncDirectory(disk, directory.slice(0, directory.lastIndexOf('/')) || '/')
+        await syncDirectory(disk, parentOf(directory))
       }
       await syncDirectory(disk, directory)
       this.#directoryDirty = false

@@ -7,6 +7,7 @@ import type { DirectoryContent } from './partition-directory.ts'
 import {
   EPOCH_CHECKPOINT,
   LOG_SUFFIX,
+  parentOf,
   SEGMENT_SUFFIXES,
   segmentFile,
   TRANSACTION_INDEX_SUFFIX,
@@ -224,6 +225,14 @@ export class LogLoader {
     let cut: { midLog: boolean; truncatedBytes: number; removedSegments: number } | null = null
     for (let i = from; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!
+      if (i > from && this.#tailLost(segment, next)) {
+        const before = this.#segments[i - 1]!
+        const problem = `the next segment starts at ${segment.baseOffset} where ${next} is due`
+        cut = await this.#cut(i - 1, { nextOffset: next, validBytes: before.sizeBytes, problem })
+        // It is the active segment again.
+        await before.reopenUpTo(Infinity)
+        break
+      }
       if (i > from) await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
       const scan = await scanSegment(segment, Math.max(next, segment.baseOffset), targets)
       next = scan.nextOffset
@@ -240,12 +249,23 @@ export class LogLoader {
       true,
     )
     await syncDirectory(disk, this.#directory)
+    // The name of the directory itself may be no older than the crash.
+    await syncDirectory(disk, parentOf(this.#directory))
     this.#recovery = {
       scannedBytes: targets.progress.scannedBytes,
       truncatedBytes: cut?.truncatedBytes ?? 0,
       removedSegments: cut?.removedSegments ?? 0,
       midLogCorruption: cut?.midLog ?? false,
     }
+  }
+
+  /**
+   * Did the segment before `segment` lose its last batches? Without a sync a later file may survive a power loss that
+   * an earlier one does not. A gap that compaction made has a snapshot behind it, written when the segment before was
+   * durable as a whole.
+   */
+  #tailLost(segment: Segment, nextOffset: number): boolean {
+    return segment.baseOffset > nextOffset && !this.#snapshots.offsets.includes(segment.baseOffset)
   }
 
   /** Segment `i` is bad from `scan.validBytes` on: what comes later goes, or is kept aside when some of it is good. */
@@ -258,7 +278,9 @@ export class LogLoader {
     let midLog = await goodBatchFollows(segment, scan.validBytes, scan.nextOffset)
     for (const other of later) midLog ||= await goodBatchFollows(other, -1, scan.nextOffset)
     let truncatedBytes = segment.file.sizeBytes - scan.validBytes
-    const kept: string[] = midLog ? [await keepCutBytes(this.#world.disk, segment, scan.validBytes)] : []
+    const kept: string[] = []
+    if (midLog && truncatedBytes > 0)
+      kept.push(await keepCutBytes(this.#world.disk, segment, scan.validBytes))
     for (const other of later) {
       truncatedBytes += other.file.sizeBytes
       const { path } = other
