@@ -63,7 +63,6 @@ export const logRetentionKeys = {
     15_000,
     { min: 0 },
     'Milliseconds the cleaner rests when no log needs compaction.',
-    anyTime,
   ),
   'log.cleaner.min.cleanable.ratio': double(
     0.5,
@@ -132,7 +131,7 @@ export const logSegmentKeys = {
   ),
   'log.preallocate': boolean(
     false,
-    'Whether the file of a new segment is given its full size at once.',
+    'Kept for the tools that write it; segments grow as they are written.',
     anyTime,
   ),
   'log.flush.interval.messages': long(
@@ -156,11 +155,6 @@ export const logSegmentKeys = {
     { min: 0 },
     'Milliseconds between two writes of the recovery-point checkpoint.',
   ),
-  'log.flush.start.offset.checkpoint.interval.ms': int(
-    60_000,
-    { min: 0 },
-    'Milliseconds between two writes of the log-start-offset checkpoint.',
-  ),
 } as const
 
 export const logRecordKeys = {
@@ -173,26 +167,26 @@ export const logRecordKeys = {
   'compression.type': oneOf(
     'producer',
     COMPRESSION_TYPES,
-    'Codec that batches are stored with; producer stores them as they were sent.',
+    'Codec the topic asks for. Batches stay in the codec they were sent in; the broker does not recompress them.',
     anyTime,
   ),
   'compression.gzip.level': level(
     -1,
     { min: 1, max: 9 },
     -1,
-    'Level used where the broker itself compresses with gzip.',
+    'Kept for the tools that write it; the broker does not compress with gzip itself.',
     anyTime,
   ),
   'compression.lz4.level': int(
     9,
     { min: 1, max: 17 },
-    'Level used where the broker itself compresses with lz4.',
+    'Kept for the tools that write it; the broker does not compress with lz4 itself.',
     anyTime,
   ),
   'compression.zstd.level': int(
     3,
     { min: -131_072, max: 22 },
-    'Level used where the broker itself compresses with zstd.',
+    'Kept for the tools that write it; the broker does not compress with zstd itself.',
     anyTime,
   ),
   'log.message.timestamp.type': oneOf(

@@ -170,7 +170,6 @@ export const groupKeys = {
     { min: 0 },
     'Bytes of the largest metadata text a committed offset may carry.',
   ),
-  'offsets.load.buffer.size': int(5_242_880, { min: 1 }, 'Bytes read at a time when groups are loaded.'),
   'offsets.retention.minutes': int(
     10_080,
     { min: 1 },
@@ -184,11 +183,6 @@ export const groupKeys = {
   'offsets.topic.num.partitions': int(50, { min: 1 }, 'Partitions of __consumer_offsets.'),
   'offsets.topic.replication.factor': int(1, { min: 1 }, 'Replicas of __consumer_offsets.'),
   'offsets.topic.segment.bytes': int(104_857_600, { min: 1 }, 'Segment size of __consumer_offsets in bytes.'),
-  'offsets.commit.timeout.ms': int(
-    5_000,
-    { min: 1 },
-    'Milliseconds an offset commit may wait until it is written.',
-  ),
   'producer.id.expiration.ms': int(
     86_400_000,
     { min: 1 },
@@ -209,7 +203,7 @@ export const threadKeys = {
   'num.recovery.threads.per.data.dir': int(
     1,
     { min: 1 },
-    'Accepted for compatibility: recovery runs as many files at once as the disk takes.',
+    'Logs of one directory that are recovered at a time when the broker starts after an unclean stop.',
   ),
   'background.threads': int(
     10,

@@ -15,23 +15,23 @@ export const topicTable = {
   'compression.type': oneOf(
     'producer',
     COMPRESSION_TYPES,
-    'Codec that batches are stored with; producer stores them as they were sent.',
+    'Codec the topic asks for. Batches stay in the codec they were sent in; the broker does not recompress them.',
   ),
   'compression.gzip.level': level(
     -1,
     { min: 1, max: 9 },
     -1,
-    'Level used where the broker itself compresses with gzip.',
+    'Kept for the tools that write it; the broker does not compress with gzip itself.',
   ),
   'compression.lz4.level': int(
     9,
     { min: 1, max: 17 },
-    'Level used where the broker itself compresses with lz4.',
+    'Kept for the tools that write it; the broker does not compress with lz4 itself.',
   ),
   'compression.zstd.level': int(
     3,
     { min: -131_072, max: 22 },
-    'Level used where the broker itself compresses with zstd.',
+    'Kept for the tools that write it; the broker does not compress with zstd itself.',
   ),
   'delete.retention.ms': long(
     86_400_000,
@@ -104,7 +104,7 @@ export const topicTable = {
     { min: 1 },
     'In-sync replicas a partition needs to accept a produce request with acks=all.',
   ),
-  preallocate: boolean(false, 'Whether the file of a new segment is given its full size at once.'),
+  preallocate: boolean(false, 'Kept for the tools that write it; segments grow as they are written.'),
   'retention.bytes': long(
     -1,
     {},
@@ -173,10 +173,11 @@ const BROKER_SYNONYMS: ReadonlyMap<TopicConfigKey, BrokerConfigKey> = new Map<
   ['unclean.leader.election.enable', 'unclean.leader.election.enable'],
 ])
 
-/** Broker keys whose change reaches topics that do not override them. */
-export const TOPIC_DEFAULT_KEYS: ReadonlySet<string> = new Set(
-  [...BROKER_SYNONYMS.values()].flatMap((key) => UNIT_FAMILIES.get(key) ?? [key]),
-)
+/** Broker keys whose change reaches the logs of topics. */
+export const TOPIC_DEFAULT_KEYS: ReadonlySet<string> = new Set([
+  ...[...BROKER_SYNONYMS.values()].flatMap((key) => UNIT_FAMILIES.get(key) ?? [key]),
+  'producer.id.expiration.ms',
+])
 
 const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ['log.retention.minutes', 60_000],
