@@ -38,7 +38,10 @@ export const fetch = defineApi({
       respond({ errorCode: session, sessionId: 0, responses: [] })
       return
     }
-    const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
+    const maxBytes = Math.max(
+      0,
+      Math.min(request.maxBytes, broker.config['fetch.max.bytes'], context.answerBytesAvailable),
+    )
     const operation = new FetchOperation(
       broker,
       {

@@ -14,6 +14,8 @@ export interface RequestContext {
   /** Where clients of this listener find this broker: `advertised.listeners`, else the address they connected to. */
   readonly advertised: Address
   readonly listenerName: string
+  /** What large answers may hold at this moment: little when clients leave much of earlier answers unread. */
+  readonly answerBytesAvailable: number
   /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
   refuse(reason: string): void
   /** The handler cannot answer (an unexpected exception): logs why and closes the connection. */

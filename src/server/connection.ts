@@ -11,6 +11,11 @@ import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
+/**
+ * When clients leave this much unread, over all connections, fetches answer one batch at a time (the protocol demands
+ * that much): slow readers get less, and others are not made to wait for them.
+ */
+const MAX_UNSENT_BYTES_IN_ALL = 256 * 1024 * 1024
 /** A request without records has no reason to be larger (the largest are assignments of large groups). */
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 /** An answer of which the client has not taken a single byte for this long closes the connection. */
@@ -51,9 +56,15 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
+  /** Bytes written since the client had taken everything: this connection's part of the shared sum. */
+  #unsentBytes = 0
   /** What the last sweep saw waiting for the client to read, and since when that has not changed. */
   #unsentSeenBytes = 0
   #unsentSinceMs = 0
+
+  get answerBytesAvailable(): number {
+    return Math.max(0, MAX_UNSENT_BYTES_IN_ALL - this.#shared.unsentBytes)
+  }
 
   get apis(): ReadonlyMap<number, Api> {
     return this.#shared.apis
@@ -111,6 +122,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   drained(): void {
+    this.#shared.unsentBytes -= this.#unsentBytes
+    this.#unsentBytes = 0
     this.#continue()
   }
 
@@ -121,6 +134,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#shared.budget.settle(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
+    this.#shared.unsentBytes -= this.#unsentBytes
+    this.#unsentBytes = 0
     this.#shared.connectionClosed(this, reason)
   }
 
@@ -301,10 +316,18 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       if (!head.api.pipelined) this.#unpipelined -= 1
       this.#reservedBytes -= head.frameBytes
       this.#shared.budget.release(head.frameBytes)
-      if (head.chunks !== null) this.#connection.write(head.chunks)
+      if (head.chunks !== null) this.#write(head.chunks)
     }
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     this.#continue()
+  }
+
+  #write(chunks: readonly Buffer[]): void {
+    for (const chunk of chunks) {
+      this.#unsentBytes += chunk.length
+      this.#shared.unsentBytes += chunk.length
+    }
+    this.#connection.write(chunks)
   }
 
   // ------------------------------------------------------------------------------------------------- held back bytes

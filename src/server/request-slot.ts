@@ -9,6 +9,7 @@ export interface SlotOwner {
   readonly listenerName: string
   readonly clientAddress: Address
   readonly advertised: Address
+  readonly answerBytesAvailable: number
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
   failed(slot: RequestSlot, error: unknown): void
@@ -57,6 +58,10 @@ export class RequestSlot implements RequestContext {
 
   get advertised(): Address {
     return this.#owner.advertised
+  }
+
+  get answerBytesAvailable(): number {
+    return this.#owner.answerBytesAvailable
   }
 
   get listenerName(): string {

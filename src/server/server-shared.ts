@@ -47,5 +47,7 @@ export interface ServerShared {
   readonly writer: Writer
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
+  /** Bytes of answers, over all connections, that clients have not taken yet. */
+  unsentBytes: number
   connectionClosed(connection: ClientConnection, reason: CloseReason): void
 }

@@ -34,6 +34,7 @@ export class Server implements ServerShared {
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
+  unsentBytes = 0
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<ClientConnection>()

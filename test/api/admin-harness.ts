@@ -47,6 +47,7 @@ export class AdminHarness {
         clientAddress: { host: '10.0.0.9', port: 50_000 },
         advertised: { host: 'reached.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        answerBytesAvailable: Infinity,
         refuse: (reason) => reject(new Error(reason)),
         fail: reject,
       }

@@ -49,6 +49,7 @@ export class GroupApis {
         clientAddress: { host: '10.0.0.1', port: 1 },
         advertised: { host: 'broker.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        answerBytesAvailable: Infinity,
         apis: new Map(),
         refuse: () => assert.fail('refused'),
         fail: (error) => assert.fail(error instanceof Error ? error : String(error)),

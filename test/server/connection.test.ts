@@ -62,6 +62,7 @@ class Fixture {
   readonly begun: Begun[] = []
   readonly budget: MemoryBudget
   readonly client: ClientConnection
+  readonly shared: ServerShared
 
   constructor(settings: Record<string, string> = {}, budgetBytes = 1_000_000) {
     const { config } = parseBrokerConfig([
@@ -106,8 +107,10 @@ class Fixture {
       writer: new Writer(),
       requestMetrics: new RequestMetrics(noMetrics),
       limits: connectionLimits(config),
+      unsentBytes: 0,
       connectionClosed: () => {},
     }
+    this.shared = shared
     this.client = new ClientConnection(shared, this.connection, 'PLAINTEXT', this.connection.local)
   }
 
@@ -287,4 +290,16 @@ test('deadlines: half a request, an idle client, a client that does not read', (
   }
   deaf.client.sweep(deaf.clock.monotonicMs())
   assert.ok(deaf.connection.destroyed)
+})
+
+test('what clients leave unread makes large answers small', () => {
+  const fixture = new Fixture()
+  fixture.receive(heartbeat(1, 'g'))
+  assert.equal(fixture.client.answerBytesAvailable, 256 * 1024 * 1024)
+  fixture.begun[0]!.respond()
+  assert.equal(fixture.shared.unsentBytes, fixture.connection.written[0]!.length)
+  fixture.client.drained()
+  assert.equal(fixture.shared.unsentBytes, 0)
+  fixture.shared.unsentBytes = 300 * 1024 * 1024
+  assert.equal(fixture.client.answerBytesAvailable, 0)
 })
