@@ -2,8 +2,14 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
 import { answer, defineApi } from './handler.ts'
 
-/** The operations that exist on a group, as bits: READ 3, DELETE 6, DESCRIBE 8. Without ACLs all are allowed. */
-const ALL_OPERATIONS = (1 << 3) | (1 << 6) | (1 << 8)
+/** The operations that Kafka knows on a group, as bits: without ACLs all are allowed. */
+const ALL_OPERATIONS = [
+  3, // READ
+  6, // DELETE
+  8, // DESCRIBE
+  10, // DESCRIBE_CONFIGS
+  11, // ALTER_CONFIGS
+].reduce((bits, operation) => bits | (1 << operation), 0)
 const NOT_ASKED = -0x8000_0000
 
 /**

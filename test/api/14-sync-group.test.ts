@@ -18,9 +18,11 @@ test('every version; protocol type and name from v5 on', async () => {
     })
     apis.clock.advance(3_000)
     const { memberId, generationId } = joining[0]!
-    const sync = { groupId: 'g', memberId, generationId }
-    if (version >= 5) {
-      const wrong = await apis.call(syncGroup, version, { ...sync, protocolName: 'q', assignments: [] })
+    const protocol = version < 5 ? {} : { protocolType: 'connect', protocolName: 'p' }
+    const sync = { groupId: 'g', memberId, generationId, ...protocol }
+    for (const change of [{ protocolName: 'q' }, { protocolName: null }, { protocolType: null }]) {
+      if (version < 5) continue
+      const wrong = await apis.call(syncGroup, version, { ...sync, ...change, assignments: [] })
       assert.equal(wrong['errorCode'], ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     }
     const assignments = [{ memberId, assignment: Buffer.from('a') }]

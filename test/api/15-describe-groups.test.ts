@@ -29,7 +29,7 @@ test('every version: a group with members, and one that does not exist', async (
       assert.equal(member!['clientHost'], '/10.0.0.1')
       assert.equal(missing!['groupState'], 'Dead')
       assert.equal(missing!['errorCode'], 0)
-      const operations = includeAuthorizedOperations ? 0b1_0100_1000 : -0x8000_0000
+      const operations = includeAuthorizedOperations ? 3_400 : -0x8000_0000
       assert.equal(group!['authorizedOperations'], operations)
     }
   }
