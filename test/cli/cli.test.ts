@@ -210,7 +210,11 @@ describe('samsa --run', () => {
     assert.ok(fs.existsSync(path.join(kept, '.kafka_cleanshutdown')))
     const other = new Samsa(['--run', 'true'], { TMPDIR: temporary })
     assert.deepEqual(await other.exited, [0, null], other.stderr)
-    assert.deepEqual(fs.readdirSync(temporary), [])
+    // Newer Node.js keeps its compiled code there.
+    assert.deepEqual(
+      fs.readdirSync(temporary).filter((name) => name.startsWith('samsa')),
+      [],
+    )
   })
 
   test('a signal that ends the command ends us the same way; one sent to us reaches it', async () => {
