@@ -17,8 +17,6 @@ import type { Address, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { Server } from './server.ts'
 
-/** In the first log directory. Not a name that could be taken for a partition's directory. */
-const STORE_DIRECTORY = 'samsa-metadata'
 /** How long connections may take to receive their last answers when the broker stops. */
 const DRAIN_MS = 1_000
 
@@ -63,7 +61,8 @@ export async function startBroker(
   const logs = await LogManager.open(world, logManagerOptions(config, fail))
   let metadata: Metadata | null = null
   try {
-    const store = await openStore(`${config['log.dirs'][0]}/${STORE_DIRECTORY}`)
+    // Files beside the partitions, and not a directory among them: Apache Kafka would take one for a partition.
+    const store = await openStore(config['log.dirs'][0]!)
     metadata = await Metadata.open(store, world, { config, clusterId: logs.clusterId })
     await logs.load(metadata.clusterId, metadata.brokerEpoch, admission(metadata))
     const assembled = await assemble(world, logs, metadata)

@@ -162,7 +162,6 @@ test('ten thousand connections that say nothing', async () => {
   await using target = await startTarget({
     'max.connections.per.ip': String(COUNT + 100),
     'connections.max.idle.ms': '4000',
-    'socket.listen.backlog.size': '1000',
   })
   await target.survives(async () => {
     const attackers: Attacker[] = []
@@ -175,7 +174,7 @@ test('ten thousand connections that say nothing', async () => {
 })
 
 test('a new producer with every request', async () => {
-  await using target = await startTarget({ 'samsa.max.producer.ids': '1000' })
+  await using target = await startTarget()
   await createTopic(target.port, 'produced')
   await target.survives(async () => {
     await flood(target.port, 20_000, async (connection, i) => {

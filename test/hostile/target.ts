@@ -39,8 +39,6 @@ export async function startTarget(properties: Readonly<Record<string, string>> =
   const server = await startSamsa({
     properties: {
       'queued.max.request.bytes': String(REQUEST_BUDGET_BYTES),
-      'max.connection.creation.rate': '1000000',
-      'samsa.tail.cache.bytes': String(8 * MIB),
       ...properties,
     },
   }).finally(() => delete process.env['NODE_OPTIONS'])

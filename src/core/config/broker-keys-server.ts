@@ -69,7 +69,11 @@ export const listenerKeys = {
 
 export const requestKeys = {
   'socket.request.max.bytes': int(104_857_600, { min: 1 }, 'Bytes of the largest request a client may send.'),
-  'socket.listen.backlog.size': int(50, { min: 1 }, 'Connections that may wait to be accepted.'),
+  'socket.listen.backlog.size': int(
+    50,
+    { min: 1 },
+    'Accepted for compatibility: 1,024 connections may wait to be accepted.',
+  ),
   'queued.max.request.bytes': long(
     268_435_456,
     { min: -1 },
@@ -87,12 +91,6 @@ export const requestKeys = {
     '',
     {},
     'Exceptions to max.connections.per.ip, as address:count.',
-    anyTime,
-  ),
-  'max.connection.creation.rate': int(
-    500,
-    { min: 0 },
-    'New connections the broker accepts in a second.',
     anyTime,
   ),
   'connections.max.idle.ms': long(
@@ -120,11 +118,6 @@ export const requestKeys = {
     2_000,
     { min: 1 },
     'Partitions in the largest answer to DescribeTopicPartitions.',
-  ),
-  'samsa.tail.cache.bytes': long(
-    33_554_432,
-    { min: 0 },
-    'Bytes of recently appended records kept in memory over all partitions for consumers at the end of the log.',
   ),
   'samsa.min.free.bytes': long(
     67_108_864,
@@ -188,11 +181,6 @@ export const groupKeys = {
     { min: 1 },
     'Milliseconds after which the state of a silent idempotent producer is dropped.',
     anyTime,
-  ),
-  'samsa.max.producer.ids': int(
-    100_000,
-    { min: 1 },
-    'Idempotent producers remembered over all partitions; the longest silent go first.',
   ),
 } as const
 

@@ -54,6 +54,7 @@ const PREFIXES: readonly string[] = [
 ]
 
 const KEYS: ReadonlySet<string> = new Set([
+  'max.connection.creation.rate',
   'auto.leader.rebalance.enable',
   'broker.heartbeat.interval.ms',
   'broker.id.generation.enable',
