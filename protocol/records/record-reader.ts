@@ -140,6 +140,11 @@ export class RecordReader {
 
   #varint(): number {
     const body = this.#body
+    const first = this.#at < this.#end ? (body[this.#at] ?? 0x80) : 0x80
+    if (first < 0x80) {
+      this.#at++
+      return (first >>> 1) ^ -(first & 1)
+    }
     let raw = 0
     for (let shift = 0; shift < 35; shift += 7) {
       if (this.#at >= this.#end) break
@@ -154,6 +159,11 @@ export class RecordReader {
   /** Exact up to 2^53; beyond that it fails. */
   #varlong(): number {
     const body = this.#body
+    const first = this.#at < this.#end ? (body[this.#at] ?? 0x80) : 0x80
+    if (first < 0x80) {
+      this.#at++
+      return (first >>> 1) ^ -(first & 1)
+    }
     let low = 0
     let scale = 1
     for (let i = 0; i < 10; i++) {
