@@ -58,6 +58,22 @@ export async function javaClasses(jars: Jars, files: readonly string[]): Promise
   })
 }
 
+/** Builds a command of `test/interop/clients/go`: the path of the program. */
+export async function goProgram(command: string): Promise<string | null> {
+  const module = join(clientSources, 'go')
+  const sources = ['go.mod', 'go.sum', 'scenario/scenario.go', `${command}/main.go`]
+  const name = `go-${command}-${fingerprint(sources.map((path) => readFileSync(join(module, path))))}`
+  const download = mayDownload && (await works('go', ['version']))
+  const directory = await cached(name, download, async (work) => {
+    await runOrThrow('go', ['build', '-o', join(work, command), `./${command}`], {
+      cwd: module,
+      env: { CGO_ENABLED: '0' },
+      timeoutMs: 300_000,
+    })
+  })
+  return directory === null ? null : join(directory, command)
+}
+
 /** A short name for what a directory was made of. */
 function fingerprint(parts: readonly (string | Buffer)[]): string {
   const hash = createHash('sha256')
