@@ -11,7 +11,8 @@ import type { SimRandom } from './sim-random.ts'
  *   or filled with garbage. Later writes may survive where earlier ones do not; the file may have grown over a gap.
  * - An unsynced truncation is kept or undone.
  * - An unsynced create, rename or remove is kept or undone. Only changes of the same name keep their order (a file
- *   system may forget the newest, never just the middle). Stricter than ext4, whose journal orders all of them.
+ *   system may forget the newest, never just the middle): stricter than any journal. With `journalled` names the
+ *   changes of one directory keep their order, as ext4, XFS and NTFS see to it.
  * - A file whose name was lost is gone, however well its bytes were synced.
  * A process kill keeps the cached picture as it is.
  */
@@ -166,9 +167,14 @@ export class SimDiskImage {
   private directories = 1
   private unsyncedNames: NameChange[] = []
   private issuedNames = 0
+  /** Changes with a key in common survive in their order. */
+  readonly #keyOf: (entry: EntryChange) => string | number
 
-  constructor(capacityBytes = UNBOUNDED_BYTES) {
+  constructor(capacityBytes = UNBOUNDED_BYTES, journalledNames = false) {
     this.capacityBytes = capacityBytes
+    this.#keyOf = journalledNames
+      ? (entry) => entry.directory.id
+      : (entry) => `${entry.directory.id}/${entry.name}`
   }
 
   find(path: string): SimNode | null {
@@ -278,11 +284,11 @@ export class SimDiskImage {
   /** Loses what was not durable, as the fault model says. */
   powerLoss(random: SimRandom): void {
     const probability = random.pick([0, 0.5, 0.8, 1])
-    const lost = new Set<string>()
+    const lost = new Set<string | number>()
     for (const change of this.unsyncedNames) {
-      if (random.chance(probability) && !change.entries.some((entry) => lost.has(keyOf(entry))))
+      if (random.chance(probability) && !change.entries.some((entry) => lost.has(this.#keyOf(entry))))
         applyNames(change)
-      else for (const entry of change.entries) lost.add(keyOf(entry))
+      else for (const entry of change.entries) lost.add(this.#keyOf(entry))
     }
     this.unsyncedNames = []
     const forget = (directory: SimDirectoryNode): void => {

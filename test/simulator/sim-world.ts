@@ -26,6 +26,8 @@ export interface SimWorldOptions {
   readonly disk?: Partial<SimDiskOptions>
   readonly network?: Partial<SimNetworkOptions>
   readonly capacityBytes?: number
+  /** Names of one directory survive a power loss in their order; see `sim-disk-image.ts`. */
+  readonly journalledNames?: boolean
   /** Puts something around the disk of every process that is started. */
   readonly wrapDisk?: (disk: Disk, scheduler: SimScheduler) => Disk
 }
@@ -78,7 +80,7 @@ export class SimWorld {
     this.random = new SimRandom(seed)
     this.scheduler = new SimScheduler(this.random.fork())
     this.crashRandom = this.random.fork()
-    this.image = new SimDiskImage(options.capacityBytes)
+    this.image = new SimDiskImage(options.capacityBytes, options.journalledNames)
     this.fabric = new SimFabric(this.scheduler, this.random.fork(), options.network)
   }
 
