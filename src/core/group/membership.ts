@@ -85,8 +85,9 @@ export class Membership {
   #hasRoom(group: Group, request: JoinRequest): boolean {
     const { config, budget } = this.#context
     // A static member that comes back under a new id takes no more room than it has.
-    const memberId = request.memberId || group.staticMembers.get(request.groupInstanceId ?? '')
-    const member = group.members.get(memberId ?? '')
+    const { groupInstanceId } = request
+    const staticId = groupInstanceId === null ? undefined : group.staticMembers.get(groupInstanceId)
+    const member = group.members.get(request.memberId || (staticId ?? NO_MEMBER_ID))
     const growthBytes = protocolBytes(request.protocols) - protocolBytes(member?.protocols ?? [])
     if (growthBytes > 0 && budget.bytes + growthBytes > config.maxStateBytes) {
       this.#warnFull(group.groupId)
