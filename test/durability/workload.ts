@@ -7,7 +7,13 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
-import { BATCH_OVERHEAD, baseOffset, batchSizeBytes, lastOffset, recordCount } from '../../protocol/records/record-batch.ts'
+import {
+  BATCH_OVERHEAD,
+  baseOffset,
+  batchSizeBytes,
+  lastOffset,
+  recordCount,
+} from '../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../protocol/records/record-reader.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import { RawClient } from '../support/raw-client.ts'
