@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { ConfigChange } from '../../src/metadata/config-change.ts'
-import { Metadata } from '../../src/metadata/metadata.ts'
+import type { Metadata } from '../../src/metadata/metadata.ts'
 import type { NewTopic } from '../../src/metadata/topic-plan.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { brokerConfig, newTopic, openMetadata } from './metadata-harness.ts'
