@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Jars } from './apache-kafka.ts'
@@ -72,6 +73,33 @@ export async function goProgram(command: string): Promise<string | null> {
     })
   })
   return directory === null ? null : join(directory, command)
+}
+
+const newerNodeVersion = '24.9.0'
+
+/** A Node.js of at least 22.22: this one, or one from the package registry. The path of the program. */
+export async function newerNode(): Promise<string | null> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  if (major > 24 || (major === 24 && minor >= 6) || (major === 22 && minor >= 22)) return process.execPath
+  const platform = process.platform === 'win32' ? 'win' : process.platform
+  // The package `node` links its program by an install script; the packages it is made of contain it.
+  const name = `node-${platform}-${process.arch}`
+  const packages = await npmPackage(name, newerNodeVersion)
+  return packages === null ? null : join(packages, 'node_modules', name, 'bin', 'node')
+}
+
+/** A directory from which `@platformatic/kafka` can be resolved. */
+export function platformaticPackage(): Promise<string | null> {
+  return npmPackage('@platformatic/kafka', '2.12.1')
+}
+
+/** An npm package with its dependencies, in a directory of its own; no install script runs. */
+function npmPackage(name: string, version: string): Promise<string | null> {
+  return cached(`npm-${name.replace(/\W+/g, '-')}-${version}`, mayDownload, async (work) => {
+    await writeFile(join(work, 'package.json'), '{ "private": true }\n')
+    const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+    await runOrThrow('npm', ['install', ...flags, `${name}@${version}`], { cwd: work, timeoutMs: 300_000 })
+  })
 }
 
 /** A short name for what a directory was made of. */

@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from scenario import IDEMPOTENT_IN_FLIGHT, AlreadyExists, Member, Record, Scenario, equal, say, step
+from scenario import AlreadyExists, Member, Record, Scenario, equal, say, step
 
 FAST = {
     "log_level": 0,
@@ -147,7 +147,6 @@ class Confluent:
         settings = {**self.base, "compression.type": codec, "linger.ms": 5}
         if idempotent:
             settings["enable.idempotence"] = True
-            settings["max.in.flight"] = IDEMPOTENT_IN_FLIGHT
         else:
             settings["acks"] = acks
         return ConfluentProducer(settings)

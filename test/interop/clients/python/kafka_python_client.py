@@ -26,7 +26,7 @@ from kafka.admin import (
 )
 from kafka.errors import SecurityDisabledError, TopicAlreadyExistsError
 
-from scenario import IDEMPOTENT_IN_FLIGHT, AlreadyExists, Member, Record, Scenario, equal, say, step
+from scenario import AlreadyExists, Member, Record, Scenario, equal, say, step
 
 
 def to_record(message):
@@ -121,7 +121,6 @@ class KafkaPython:
                 "acks": acks,
                 "compression_type": codec,
                 "enable_idempotence": idempotent,
-                "max_in_flight_requests_per_connection": IDEMPOTENT_IN_FLIGHT if idempotent else 5,
                 "linger_ms": 5,
             }
         )
