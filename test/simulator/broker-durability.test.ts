@@ -6,7 +6,7 @@ import type { Lie } from './lying-disk.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 
 /** More for a night: `SAMSA_SIM_SEEDS`. */
-const SEEDS = Number(process.env['SAMSA_SIM_SEEDS'] ?? 60)
+const SEEDS = Number(process.env['SAMSA_SIM_SEEDS'] ?? 40)
 const LIVES = 3
 
 for (const mode of ['durable', 'os'] as const) {
@@ -58,7 +58,7 @@ const BUGS: readonly (readonly [Lie, FlushMode])[] = [
 for (const [lie, mode] of BUGS) {
   test(`the checker sees the bug '${lie}' with flush mode ${mode}`, async () => {
     let verdict: unknown = null
-    for (const seed of seedsFromEnvironment(1, 300)) {
+    for (let seed = 1; seed <= 300; seed++) {
       try {
         await new DurabilityRun(seed, { mode, lives: LIVES, lie }).run()
       } catch (error) {

@@ -71,14 +71,13 @@ export class Producer {
     this.#options = options
   }
 
-  begin(_life: number): void {
+  begin(): void {
     this.#stopping = false
-    const client = this.#run.connect()
-    assert(client !== null)
-    this.#done = this.#work(client).catch((error: unknown) => {
-      // The broker went away. Everything else is a bug.
-      if (!client.closed) throw error
-    })
+    this.#done = untilBrokerEnds(
+      this.#run,
+      () => this.#stopping,
+      (client) => this.#work(client),
+    )
   }
 
   /** Sends nothing new and waits for the answers. */
@@ -176,6 +175,24 @@ export class Producer {
   }
 }
 
+/** Works on one connection after the other: a reset is no reason to stop. */
+async function untilBrokerEnds(
+  run: ClientsRun,
+  stopping: () => boolean,
+  work: (client: SimClient) => Promise<void>,
+): Promise<void> {
+  while (!stopping()) {
+    const client = run.connect()
+    if (client === null) return
+    try {
+      await work(client)
+    } catch (error) {
+      // The connection is gone. Everything else is a bug.
+      if (!client.closed) throw error
+    }
+  }
+}
+
 /** Commits offsets that only grow, for a group without members. */
 export class Committer {
   readonly #run: ClientsRun
@@ -190,13 +207,13 @@ export class Committer {
     this.#run = run
   }
 
-  begin(_life: number): void {
+  begin(): void {
     this.#stopping = false
-    const client = this.#run.connect()
-    assert(client !== null)
-    this.#done = this.#work(client).catch((error: unknown) => {
-      if (!client.closed) throw error
-    })
+    this.#done = untilBrokerEnds(
+      this.#run,
+      () => this.#stopping,
+      (client) => this.#work(client),
+    )
   }
 
   async finish(): Promise<void> {

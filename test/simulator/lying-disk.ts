@@ -42,7 +42,9 @@ export class LyingDisk implements Disk {
   }
 
   open(path: string, mode: OpenMode): File {
-    return new LyingFile(this.#disk.open(path, mode), this)
+    const file = this.#disk.open(path, mode)
+    // The metadata store has tests of its own.
+    return path.includes('/samsa-metadata') ? file : new LyingFile(file, this)
   }
 
   list(directory: string): string[] {

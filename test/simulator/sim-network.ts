@@ -20,8 +20,6 @@ import type { SimOwner, SimScheduler } from './sim-scheduler.ts'
 export interface SimNetworkOptions {
   readonly minDelayMs: number
   readonly maxDelayMs: number
-  /** Chance per delivered piece that the connection is reset instead. */
-  readonly resetChance: number
   /** Bytes a kernel holds for a receiver that does not read. */
   readonly windowBytes: number
 }
@@ -29,13 +27,14 @@ export interface SimNetworkOptions {
 const ORDINARY: SimNetworkOptions = {
   minDelayMs: 0.02,
   maxDelayMs: 2,
-  resetChance: 0,
   windowBytes: 64 * 1024,
 }
 const SLAB_BYTES = 64 * 1024
 
 /** All sockets of a world. */
 export class SimFabric {
+  /** Chance per delivered piece that the connection is reset instead. Tests change it as they go. */
+  resetChance = 0
   readonly options: SimNetworkOptions
   readonly scheduler: SimScheduler
   readonly random: SimRandom
@@ -225,7 +224,7 @@ export class SimSocket {
     if (this.closed) return
     assert.equal(crc32(piece), sum, 'bytes changed after they were handed to the network')
     this.fabric.scheduler.trace('bytes', sum)
-    if (this.fabric.random.chance(this.fabric.options.resetChance)) return this.reset()
+    if (this.fabric.random.chance(this.fabric.resetChance)) return this.reset()
     this.arrived.push(piece)
     this.deliver()
   }
