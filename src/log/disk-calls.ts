@@ -46,6 +46,11 @@ export function readAt(file: File, position: number, into: Buffer): Promise<numb
   })
 }
 
+/** A whole small file, at once; null when there is none. */
+export function readSmall(disk: Disk, path: string): Buffer | null {
+  return disk.exists(path) ? disk.readFile(path) : null
+}
+
 /** A whole file of any size; null when there is none. */
 export async function readWhole(disk: Disk, path: string): Promise<Buffer | null> {
   if (!disk.exists(path)) return null

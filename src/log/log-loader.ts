@@ -1,7 +1,7 @@
 import { EpochCache } from '../core/replication/epoch-cache.ts'
 import { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
-import { readWhole, removePath, replaceWhole, syncDirectory, writeWhole } from './disk-calls.ts'
+import { readSmall, removePath, replaceWhole, syncDirectory, writeWhole } from './disk-calls.ts'
 import { prepareDirectory } from './partition-directory.ts'
 import type { DirectoryContent } from './partition-directory.ts'
 import {
@@ -77,7 +77,7 @@ export class LogLoader {
       content.snapshotOffsets,
     )
     this.#segments = content.segmentOffsets.map((offset) => this.#segment(offset))
-    await this.#loadEpochs()
+    this.#loadEpochs()
     if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
     else await this.#loadSegments(content)
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
@@ -135,8 +135,8 @@ export class LogLoader {
     this.#startAt(this.#options.logStartOffset)
   }
 
-  async #loadEpochs(): Promise<void> {
-    const text = await readWhole(this.#world.disk, `${this.#directory}/${EPOCH_CHECKPOINT}`)
+  #loadEpochs(): void {
+    const text = readSmall(this.#world.disk, `${this.#directory}/${EPOCH_CHECKPOINT}`)
     if (text === null) return
     const epochs = EpochCache.decode(text.toString('utf8'))
     if (epochs === null) this.#logger.warn({ file: EPOCH_CHECKPOINT }, 'damaged, rebuilding it from the log')
@@ -162,7 +162,7 @@ export class LogLoader {
       }
     }
     const scanStart = segments[recoverFrom]?.baseOffset ?? this.#logEndOffset
-    await this.#loadTransactionIndexes(content, scanStart)
+    this.#loadTransactionIndexes(content, scanStart)
     await this.#loadProducers(scanStart)
     if (recoverFrom < segments.length) await this.#recover(recoverFrom)
   }
@@ -185,10 +185,10 @@ export class LogLoader {
     }
   }
 
-  async #loadTransactionIndexes(content: DirectoryContent, below: number): Promise<void> {
+  #loadTransactionIndexes(content: DirectoryContent, below: number): void {
     for (const offset of content.transactionIndexOffsets) {
       if (offset >= below) continue
-      const bytes = await readWhole(
+      const bytes = readSmall(
         this.#world.disk,
         segmentFile(this.#directory, offset, TRANSACTION_INDEX_SUFFIX),
       )

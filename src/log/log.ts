@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { ErrorCode } from '../../protocol/errors.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
-import { readControlRecord } from '../../protocol/records/record-reader.ts'
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
-import { ACCEPT, DUPLICATE, nextSequence } from '../core/transaction/producer-state.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, Timer, World } from '../ports.ts'
+import { checkProducer, refused } from './append-check.ts'
 import { diskError, removePath, syncDirectory, syncFile, truncateFile } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import {
@@ -36,7 +35,7 @@ import type { WriteChunk, WriterOwner } from './log-writer.ts'
 import { PositionHints } from './position-hints.ts'
 import { replayProducers } from './producer-recovery.ts'
 import type { ProducerSnapshots } from './producer-recovery.ts'
-import { ABORT_MARKER, COMMIT_MARKER, recordProducer } from './producer-replay.ts'
+import { recordProducer } from './producer-replay.ts'
 import { countDeletable, rollJitterMs } from './retention.ts'
 import { RecentSegments } from './segment-cache.ts'
 import { SegmentReplacement } from './segment-replacement.ts'
@@ -218,7 +217,8 @@ export class Log implements ReadSource, WriterOwner {
     assert(sizeBytes === batch.batchSizeBytes(buffer, 0))
     const producerId = batch.producerId(buffer, 0)
     if (producerId >= 0) {
-      const answer = this.#checkProducer(buffer, producerId)
+      const logAppendTime = this.#config.messageTimestampType === 'LogAppendTime'
+      const answer = checkProducer(buffer, this.producers, logAppendTime)
       if (answer !== null) return answer
     }
     const maxTimestamp = batch.maxTimestamp(buffer, 0)
@@ -478,40 +478,6 @@ export class Log implements ReadSource, WriterOwner {
 
   // ------------------------------------------------------------------------------------------------------- appending
 
-  /** Null when nothing speaks against the batch. */
-  #checkProducer(buffer: Buffer, producerId: number): AppendResult | null {
-    const epoch = batch.producerEpoch(buffer, 0)
-    if (batch.isControl(buffer, 0)) return this.#checkMarker(buffer, producerId, epoch)
-    const first = batch.baseSequence(buffer, 0)
-    const last = nextSequence(first, batch.lastOffsetDelta(buffer, 0))
-    const verdict = this.producers.check(producerId, epoch, first, last, batch.isTransactional(buffer, 0))
-    if (verdict === ACCEPT) return null
-    if (verdict !== DUPLICATE) {
-      return refused(
-        verdict,
-        `producer ${producerId}, epoch ${epoch}, sequence ${first} does not follow what it sent before`,
-      )
-    }
-    const logAppendTime = this.#config.messageTimestampType === 'LogAppendTime'
-    return {
-      errorCode: ErrorCode.NONE,
-      errorMessage: null,
-      baseOffset: this.producers.duplicateBaseOffset,
-      lastOffset: this.producers.duplicateLastOffset,
-      logAppendTimeMs: logAppendTime ? this.producers.duplicateTimestampMs : -1,
-      duplicate: true,
-    }
-  }
-
-  #checkMarker(buffer: Buffer, producerId: number, epoch: number): AppendResult | null {
-    const marker = readControlRecord(buffer, batch.BATCH_OVERHEAD, buffer.length)
-    if (marker === null || (marker.type !== ABORT_MARKER && marker.type !== COMMIT_MARKER)) return null
-    const verdict = this.producers.checkMarker(producerId, epoch, marker.coordinatorEpoch)
-    return verdict === ACCEPT
-      ? null
-      : refused(verdict, `transaction marker of producer ${producerId}, epoch ${epoch}`)
-  }
-
   #shouldRoll(sizeBytes: number, maxTimestamp: number, lastOffset: number): boolean {
     const active = this.#active
     if (active.sizeBytes === 0) return lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET
@@ -628,8 +594,4 @@ export class Log implements ReadSource, WriterOwner {
       return null
     }
   }
-}
-
-function refused(errorCode: number, errorMessage: string): AppendResult {
-  return { errorCode, errorMessage, baseOffset: -1, lastOffset: -1, logAppendTimeMs: -1, duplicate: false }
 }

@@ -2,7 +2,7 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { Disk, Logger } from '../ports.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { BatchScanner } from './batch-scanner.ts'
-import { readWhole, removePath, replaceWhole, syncDirectory } from './disk-calls.ts'
+import { readSmall, removePath, replaceWhole, syncDirectory } from './disk-calls.ts'
 import {
   CLEANED_SUFFIX,
   DELETED_SUFFIX,
@@ -48,7 +48,7 @@ export async function prepareDirectory(
     await finishInterrupted(disk, directory, logger)
   }
   const names = created ? [] : disk.list(directory)
-  const known = names.includes(PARTITION_METADATA) ? await readTopicId(disk, directory, topicId) : null
+  const known = names.includes(PARTITION_METADATA) ? readTopicId(disk, directory, topicId) : null
   if (known === null && topicId !== null) {
     await replaceWhole(
       disk,
@@ -87,9 +87,9 @@ function offsetsWith(names: readonly string[], suffix: string): number[] {
   return offsets.sort((a, b) => a - b)
 }
 
-async function readTopicId(disk: Disk, directory: string, expected: string | null): Promise<string | null> {
+function readTopicId(disk: Disk, directory: string, expected: string | null): string | null {
   const path = `${directory}/${PARTITION_METADATA}`
-  const found = parsePartitionMetadata((await readWhole(disk, path))?.toString('utf8') ?? '')
+  const found = parsePartitionMetadata(readSmall(disk, path)?.toString('utf8') ?? '')
   if (found !== null && expected !== null && found !== expected) {
     throw new SamsaError('SAMSA_LOG_CORRUPT', `${path} belongs to topic id ${found}, not to ${expected}`)
   }

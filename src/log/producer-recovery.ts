@@ -2,7 +2,7 @@ import type { ProducerState } from '../core/transaction/producer-state.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import type { Logger, World } from '../ports.ts'
 import { BatchScanner } from './batch-scanner.ts'
-import { readWhole, removePath, replaceWhole } from './disk-calls.ts'
+import { readSmall, removePath, replaceWhole } from './disk-calls.ts'
 import { segmentFile, SNAPSHOT_SUFFIX } from './log-files.ts'
 import { recordProducer } from './producer-replay.ts'
 import type { Segment } from './segment.ts'
@@ -68,7 +68,7 @@ export class ProducerSnapshots {
    */
   async load(producers: ProducerState, offset: number): Promise<number> {
     for (const candidate of this.#offsets.filter((other) => other <= offset).reverse()) {
-      const bytes = await readWhole(this.#world.disk, this.#path(candidate))
+      const bytes = readSmall(this.#world.disk, this.#path(candidate))
       if (bytes !== null && producers.loadSnapshot(bytes, this.#world.clock.nowMs())) {
         return candidate
       }
