@@ -4,22 +4,12 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { World } from '../ports.ts'
 import { cleanBatch, dropRecords, noteKeys, OffsetMap } from './cleaner-batch.ts'
 import type { Cleaned, CleaningRules } from './cleaner-batch.ts'
+import type { CleanerOptions } from './log-manager-types.ts'
 import type { AbortedTransaction } from './log-types.ts'
 import type { Log } from './log.ts'
 import type { ManagedLog } from './managed-log.ts'
 import type { SegmentReplacement } from './segment-replacement.ts'
 import type { Segment } from './segment.ts'
-
-export interface CleanerOptions {
-  /** `log.cleaner.enable`. */
-  readonly enabled: boolean
-  /** `log.cleaner.backoff.ms`: pause between two rounds. */
-  readonly backoffMs: number
-  /** Memory for the keys of one pass; more keys take more passes. */
-  readonly maxMapBytes?: number
-  /** Bytes read per second, so that compaction leaves the device to the clients. */
-  readonly maxBytesPerSecond?: number
-}
 
 const DEFAULT_MAP_BYTES = 64 * 1024 * 1024
 const DEFAULT_BYTES_PER_SECOND = 64 * 1024 * 1024

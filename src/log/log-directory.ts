@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../protocol/errors.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Lock, World } from '../ports.ts'
 import {
@@ -19,9 +20,19 @@ import {
 } from './checkpoints.ts'
 import type { MetaProperties, PartitionOffset } from './checkpoints.ts'
 import { diskError, removePath, syncDirectory } from './disk-calls.ts'
-import type { ManagedLog } from './managed-log.ts'
+import type { DescribedDirectory, DescribedTopic } from './log-manager-types.ts'
+import type { Log } from './log.ts'
 
 type DirectoryWorld = Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
+
+/** A log as far as the checkpoints of its directory go. */
+export interface CheckpointedLog {
+  readonly topic: string
+  readonly partition: number
+  readonly highWatermark: number
+  readonly cleanedEndOffset: number
+  readonly log: Log
+}
 
 /**
  * One of `log.dirs`: its lock, its small files and the logs in it.
@@ -32,7 +43,7 @@ type DirectoryWorld = Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
 export class LogDirectory {
   readonly path: string
   /** Logs by `topic-partition`. */
-  readonly logs = new Map<string, ManagedLog>()
+  readonly logs = new Map<string, CheckpointedLog>()
   /** Whether the last process stopped cleanly: no log needs a scan. */
   readonly cleanShutdown: boolean
   /** Broker epoch of the clean marker, -1 when there is none. */
@@ -168,6 +179,38 @@ export class LogDirectory {
     return this.#namesQueued
   }
 
+  /** For DescribeLogDirs. `wanted`: partitions by topic, null for all. */
+  describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory {
+    if (this.#failure !== null) {
+      const errorCode = ErrorCode.KAFKA_STORAGE_ERROR
+      return { errorCode, logDir: this.path, topics: [], totalBytes: -1, usableBytes: -1 }
+    }
+    const topics = new Map<string, DescribedTopic>()
+    for (const { topic, partition, log } of this.logs.values()) {
+      if (wanted !== null && wanted.get(topic)?.has(partition) !== true) continue
+      const described = topics.get(topic) ?? { name: topic, partitions: [] }
+      topics.set(topic, described)
+      const partitionSize = log.sizeBytes
+      described.partitions.push({
+        partitionIndex: partition,
+        partitionSize,
+        offsetLag: 0,
+        isFutureKey: false,
+      })
+    }
+    const usableBytes = this.freeBytes() ?? -1
+    return { errorCode: 0, logDir: this.path, topics: [...topics.values()], totalBytes: -1, usableBytes }
+  }
+
+  /** Null when nobody can tell. */
+  freeBytes(): number | null {
+    try {
+      return this.#world.disk.freeBytes(this.path)
+    } catch {
+      return null
+    }
+  }
+
   release(): void {
     this.#lock.release()
   }
@@ -175,7 +218,7 @@ export class LogDirectory {
   async #writeCheckpoints(): Promise<void> {
     if (this.#failure !== null) return
     const logs = [...this.logs.values()]
-    const offsets = (offsetOf: (managed: ManagedLog) => number): PartitionOffset[] =>
+    const offsets = (offsetOf: (managed: CheckpointedLog) => number): PartitionOffset[] =>
       logs
         .map((managed) => ({ topic: managed.topic, partition: managed.partition, offset: offsetOf(managed) }))
         .filter((entry) => entry.offset >= 0)

@@ -1,7 +1,17 @@
 import type { SamsaError } from '../core/samsa-error.ts'
-import type { CleanerOptions } from './cleaner.ts'
 import type { LogConfig } from './log-config.ts'
 import type { SegmentCache } from './log-types.ts'
+
+export interface CleanerOptions {
+  /** `log.cleaner.enable`. */
+  readonly enabled: boolean
+  /** `log.cleaner.backoff.ms`: pause between two rounds. */
+  readonly backoffMs: number
+  /** Memory for the keys of one pass; more keys take more passes. */
+  readonly maxMapBytes?: number
+  /** Bytes read per second, so that compaction leaves the device to the clients. */
+  readonly maxBytesPerSecond?: number
+}
 
 export interface LogManagerOptions {
   /** Absolute paths. */

@@ -1,4 +1,3 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Timer, World } from '../ports.ts'
 import {
@@ -13,7 +12,7 @@ import type { LogConfig } from './log-config.ts'
 import { eachAtOnce } from './each-at-once.ts'
 import { LogDirectory, ownershipProblem, parsePartitionName } from './log-directory.ts'
 import { PARTITION_METADATA, parsePartitionMetadata } from './log-files.ts'
-import type { Admit, DescribedDirectory, DescribedTopic, LogManagerOptions } from './log-manager-types.ts'
+import type { Admit, DescribedDirectory, LogManagerOptions } from './log-manager-types.ts'
 import { Log } from './log.ts'
 import { ManagedLog } from './managed-log.ts'
 import type { LogListener } from './managed-log.ts'
@@ -196,33 +195,7 @@ export class LogManager {
 
   /** DescribeLogDirs. `wanted`: partitions by topic, null for all. */
   describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory[] {
-    return this.#directories.map((directory) => {
-      if (directory.failure !== null) {
-        const errorCode = ErrorCode.KAFKA_STORAGE_ERROR
-        return { errorCode, logDir: directory.path, topics: [], totalBytes: -1, usableBytes: -1 }
-      }
-      const topics = new Map<string, DescribedTopic>()
-      for (const { topic, partition, log } of directory.logs.values()) {
-        if (wanted !== null && wanted.get(topic)?.has(partition) !== true) continue
-        const described = topics.get(topic) ?? { name: topic, partitions: [] }
-        topics.set(topic, described)
-        const partitionSize = log.sizeBytes
-        described.partitions.push({
-          partitionIndex: partition,
-          partitionSize,
-          offsetLag: 0,
-          isFutureKey: false,
-        })
-      }
-      const usableBytes = this.#freeBytes(directory) ?? -1
-      return {
-        errorCode: 0,
-        logDir: directory.path,
-        topics: [...topics.values()],
-        totalBytes: -1,
-        usableBytes,
-      }
-    })
+    return this.#directories.map((directory) => directory.describe(wanted))
   }
 
   /** One round of compaction over all compacted logs, now. */
@@ -262,6 +235,10 @@ export class LogManager {
 
   #online(): LogDirectory[] {
     return this.#directories.filter((directory) => directory.failure === null)
+  }
+
+  #logsOf(directory: LogDirectory): ManagedLog[] {
+    return [...this.#byName.values()].filter((managed) => managed.directory === directory)
   }
 
   /** Partitions by directory, from the names on the disk. */
@@ -515,7 +492,7 @@ export class LogManager {
       { logDir: directory.path, error: error.message },
       'log directory failed and is offline',
     )
-    for (const managed of directory.logs.values()) managed.failed(error)
+    for (const managed of this.#logsOf(directory)) managed.failed(error)
     if (this.#online().length === 0) this.#options.onAllDirectoriesFailed(error)
   }
 
@@ -565,7 +542,7 @@ export class LogManager {
   #checkSpace(): Promise<void> {
     const floor = this.#options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
     for (const directory of this.#online()) {
-      const freeBytes = this.#freeBytes(directory)
+      const freeBytes = directory.freeBytes()
       if (freeBytes === null || freeBytes < floor === directory.lacksSpace) continue
       directory.lacksSpace = !directory.lacksSpace
       const fields = { logDir: directory.path, freeBytes, minFreeBytes: floor }
@@ -575,17 +552,9 @@ export class LogManager {
     return Promise.resolve()
   }
 
-  #freeBytes(directory: LogDirectory): number | null {
-    try {
-      return this.#world.disk.freeBytes(directory.path)
-    } catch {
-      return null
-    }
-  }
-
   async #closeDirectory(directory: LogDirectory, clean: boolean): Promise<void> {
     try {
-      const logs = [...directory.logs.values()]
+      const logs = this.#logsOf(directory)
       await eachAtOnce(logs, CLEAN_OPENS_AT_ONCE, (managed) =>
         managed.close(clean && directory.failure === null),
       )

@@ -57,12 +57,6 @@ export class SimRandom implements Random {
   }
 }
 
-/** The seed to run with: `SAMSA_SEED` replays one, otherwise the given one. */
-export function seedFromEnvironment(fallback: number): number {
-  const text = process.env['SAMSA_SEED']
-  return text === undefined || text === '' ? fallback : Number(text)
-}
-
 /** `count` seeds from `first` on, or the single one that `SAMSA_SEED` names. */
 export function seedsFromEnvironment(first: number, count: number): number[] {
   const text = process.env['SAMSA_SEED']
