@@ -103,7 +103,7 @@ export function runJava(
 /** The main classes behind Apache Kafka's shell scripts. */
 export const kafkaTools = {
   'kafka-topics': 'org.apache.kafka.tools.TopicCommand',
-  'kafka-configs': 'org.apache.kafka.tools.ConfigCommand',
+  'kafka-configs': 'kafka.admin.ConfigCommand',
   'kafka-consumer-groups': 'org.apache.kafka.tools.consumer.group.ConsumerGroupCommand',
   'kafka-console-producer': 'org.apache.kafka.tools.ConsoleProducer',
   'kafka-console-consumer': 'org.apache.kafka.tools.consumer.ConsoleConsumer',

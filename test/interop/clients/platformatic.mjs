@@ -364,7 +364,9 @@ await step('admin: topics and configs', () =>
 await step('admin: groups', () =>
   withAdmin(async (admin) => {
     assert.equal(
-      (await admin.describeGroups({ groups: ['platformatic-two'] })).get('platformatic-two').state,
+      (await admin.describeGroups({ groups: ['platformatic-two'] }))
+        .get('platformatic-two')
+        .state.toUpperCase(),
       'EMPTY',
     )
     await admin.alterConsumerGroupOffsets({
