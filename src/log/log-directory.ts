@@ -217,7 +217,12 @@ export class LogDirectory {
 
   async #writeCheckpoints(): Promise<void> {
     if (this.#failure !== null) return
-    const logs = [...this.logs.values()]
+    // In one order, so that equal content is equal bytes.
+    const logs = [...this.logs.values()].toSorted(
+      (left, right) =>
+        (left.topic < right.topic ? -1 : left.topic > right.topic ? 1 : 0) ||
+        left.partition - right.partition,
+    )
     const offsets = (offsetOf: (managed: CheckpointedLog) => number): PartitionOffset[] =>
       logs
         .map((managed) => ({ topic: managed.topic, partition: managed.partition, offset: offsetOf(managed) }))

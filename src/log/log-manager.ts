@@ -2,6 +2,7 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { Timer, World } from '../ports.ts'
 import {
   CLEANER_CHECKPOINT,
+  HIGH_WATERMARK_CHECKPOINT,
   LOG_START_OFFSET_CHECKPOINT,
   partitionName,
   RECOVERY_POINT_CHECKPOINT,
@@ -288,6 +289,8 @@ export class LogManager {
       const recoveryPoints = directory.readCheckpoint(RECOVERY_POINT_CHECKPOINT)
       const startOffsets = directory.readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
       const cleanedOffsets = directory.readCheckpoint(CLEANER_CHECKPOINT)
+      // Not asked for its content: with one replica the high watermark is the end of the log.
+      directory.readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
       const atOnce = directory.cleanShutdown
         ? CLEAN_OPENS_AT_ONCE
         : this.#options.recoveryThreadsPerDirectory * SCANS_PER_RECOVERY_THREAD

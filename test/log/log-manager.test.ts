@@ -109,11 +109,15 @@ test('who asks for one partition at the same time gets the same log', async () =
 test('the clean marker never comes back once a record was taken', async () => {
   for (const seed of seedsFromEnvironment(1, 100)) {
     await simulate(seed, async (sim) => {
-      await (await startManager(sim.start())).close(true)
+      const first = await startManager(sim.start())
+      const { log: made } = await partitionOf(first)
+      await new Promise((done) => made.flush(done))
+      await first.close(true)
       const process = sim.start()
       const manager = await startManager(process)
       const partition = await partitionOf(manager)
-      assert.equal(await partition.append(batchOf([['k', 'v']], now(sim))), 0)
+      const appended = sim.random.chance(0.5)
+      if (appended) assert.equal(await partition.append(batchOf([['k', 'v']], now(sim))), 0)
       await sim.powerLoss(process)
       const next = sim.start()
       const again = await LogManager.open(next.world, options)
@@ -121,7 +125,7 @@ test('the clean marker never comes back once a record was taken', async () => {
       await again.load(CLUSTER, 9, () => durable)
       const log = again.get('t', 0)
       assert(log !== undefined)
-      assert.deepEqual(await readAll(log), [[0, 'k', 'v']])
+      assert.deepEqual(await readAll(log), appended ? [[0, 'k', 'v']] : [])
     })
   }
 })
@@ -196,6 +200,41 @@ test('a deleted partition is gone at once and after a power loss; its name start
       assert.deepEqual(found, ['new-0', 'new-1', 'new-2', 'new-3', 'new-4', 'new-5'])
     })
   }
+})
+
+test('what a checkpoint says of a partition that went at the start is not believed of a later one', async () => {
+  for (const seed of seedsFromEnvironment(1, 40)) {
+    await simulate(seed, async (sim) => {
+      const first = await startManager(sim.start())
+      const partition = await partitionOf(first)
+      for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `old-${i}`]], now(sim)))
+      partition.log.deleteRecordsBefore(3)
+      await first.close(true)
+      const process = sim.start()
+      const second = await LogManager.open(process.world, options)
+      await second.load(CLUSTER, 2, () => null)
+      const fresh = await partitionOf(second, 't', 0, durable, OTHER_TOPIC_ID)
+      for (let i = 0; i < 6; i++) await fresh.append(batchOf([['k', `new-${i}`]], now(sim)))
+      await sim.powerLoss(process)
+      const log = (await startManager(sim.start())).get('t', 0)
+      assert(log !== undefined)
+      assert.equal(log.logStartOffset, 0)
+      assert.equal((await readAll(log)).length, 6)
+    })
+  }
+})
+
+test('a clean start writes nothing that did not change', async () => {
+  await simulate(12, async (sim) => {
+    const first = await startManager(sim.start())
+    for (const topic of ['b', 'a'])
+      await (await partitionOf(first, topic)).append(batchOf([['k', 'v']], now(sim)))
+    await first.close(true)
+    const process = sim.start()
+    await startManager(process)
+    assert.equal(process.disk.counts['write'] ?? 0, 0)
+    assert.equal(process.disk.counts['sync'] ?? 0, 0)
+  })
 })
 
 test('a partition of another topic id under the name is replaced', async () => {
@@ -285,7 +324,7 @@ test('a directory that fails takes its logs along, the others live, the last one
     sim.faults.add({ operation: 'write', code: 'EIO', path: /^\/data\/one\/t-/, count: 1 })
     assert.equal(await inOne[0]?.append(batchOf([['k', 'v']], now(sim))), -1)
     await sim.sleep(100)
-    assert(inOne.every((partition) => partition.hasFailed))
+    assert(inOne.every((partition) => partition.hasFailed && partition.log.failed))
     assert(inTwo.every((partition) => !partition.hasFailed))
     assert.equal(await inTwo[0]?.append(batchOf([['k', 'v']], now(sim))), 0)
     assert.deepEqual(
