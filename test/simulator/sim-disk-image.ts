@@ -56,7 +56,9 @@ export class SimBytes {
   read(position: number, into: Buffer): number {
     const length = Math.max(0, Math.min(into.length, this.size - position))
     into.fill(0, 0, length)
-    this.data.copy(into, 0, position, Math.min(position + length, this.data.length))
+    // A file that was extended without being written holds fewer bytes than its size.
+    if (position < this.data.length)
+      this.data.copy(into, 0, position, Math.min(position + length, this.data.length))
     return length
   }
 

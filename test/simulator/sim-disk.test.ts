@@ -85,6 +85,15 @@ test('what was written can be read back, from the device and from memory', async
   })
 })
 
+test('a file that was only extended reads as zeros', async () => {
+  await withData(13, async (_sim, disk) => {
+    const file = disk.open('/data/a', 'create')
+    assert.equal(await truncate(file, 5000), null)
+    assert((await read(file, 3000, 100)).equals(Buffer.alloc(100)))
+    assert.equal((await read(file, 4990, 100)).length, 10)
+  })
+})
+
 test('names: missing ones throw, directories rename with what they hold, remove takes everything', async () => {
   await withData(2, async (_sim, disk) => {
     assert.throws(() => disk.open('/data/none', 'update'), { code: 'ENOENT' })
