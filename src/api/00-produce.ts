@@ -2,7 +2,7 @@ import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { ProduceOperation } from '../broker/produce-operation.ts'
-import type { ProducedPartition } from '../broker/produce-operation.ts'
+import type { ProducedPartition } from '../broker/produced-partition.ts'
 import { defineApi } from './handler.ts'
 
 /**

@@ -38,10 +38,7 @@ export const fetch = defineApi({
       respond({ errorCode: session, sessionId: 0, responses: [] })
       return
     }
-    const maxBytes = Math.max(
-      0,
-      Math.min(request.maxBytes, broker.config['fetch.max.bytes'], context.answerBytesAvailable),
-    )
+    const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
     const operation = new FetchOperation(
       broker,
       {
@@ -50,6 +47,7 @@ export const fetch = defineApi({
         minBytes: Math.min(request.minBytes, maxBytes),
         maxWaitMs: request.maxWaitMs,
         readCommitted: request.isolationLevel === READ_COMMITTED,
+        answers: context.answers,
       },
       (results) => {
         broker.topicMetrics.fetched(results)
@@ -63,6 +61,7 @@ export const fetch = defineApi({
         }
       },
     )
+    context.whenAbandoned(() => operation.cancel())
     operation.start()
   },
 })

@@ -1,4 +1,5 @@
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
+import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Address } from '../ports.ts'
 
@@ -14,8 +15,10 @@ export interface RequestContext {
   /** Where clients of this listener find this broker: `advertised.listeners`, else the address they connected to. */
   readonly advertised: Address
   readonly listenerName: string
-  /** What large answers may hold at this moment: little when clients leave much of earlier answers unread. */
-  readonly answerBytesAvailable: number
+  /** What large answers may hold. */
+  readonly answers: AnswerBudget
+  /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
+  whenAbandoned(run: () => void): void
   /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
   refuse(reason: string): void
   /** The handler cannot answer (an unexpected exception): logs why and closes the connection. */

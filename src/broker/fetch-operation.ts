@@ -2,6 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { ReadResult } from '../log/log-types.ts'
 import type { Clock } from '../ports.ts'
+import type { AnswerBudget } from './answer-budget.ts'
 import type { Deadlines, Expirable } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
 import type { Partition } from './partition.ts'
@@ -14,6 +15,7 @@ export interface FetchOptions {
   readonly minBytes: number
   readonly maxWaitMs: number
   readonly readCommitted: boolean
+  readonly answers: AnswerBudget
 }
 
 /** What is told about one partition. */
@@ -56,6 +58,10 @@ export class FetchOperation implements Expirable, FetchWaiter {
   #parkedAt: Partition[] = []
   #missingBytes = 0
   #rereadQueued = false
+  /** Taken from the budget of answers: by the read under way, and for what was read. */
+  #readingBytes = 0
+  #readBytes = 0
+  #cancelled = false
   /** The disk answered inside the call to `read`. */
   #readReturned = false
   #insideRead = false
@@ -69,6 +75,13 @@ export class FetchOperation implements Expirable, FetchWaiter {
   start(): void {
     this.#answerNow = this.#options.maxWaitMs <= 0 || this.#options.targets.length === 0
     this.#readAll()
+  }
+
+  /** Nobody waits for the answer any more. */
+  cancel(): void {
+    this.#cancelled = true
+    this.#unpark()
+    this.#drop()
   }
 
   // ------------------------------------------------------------------------------------------------------ long poll
@@ -91,6 +104,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
     if (this.#rereadQueued) return
     this.#rereadQueued = true
     this.#parts.clock.atEndOfTurn('submit', () => {
+      if (this.#cancelled) return
       this.#unpark()
       this.#answerNow = true
       this.#readAll()
@@ -106,7 +120,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       // It advanced while the disk was read: nobody will tell this waiter again.
       if (partition.highWatermark !== highWatermark) this.#queueReread()
     }
-    this.#results = []
+    this.#drop()
     this.#parts.deadlines.add(this, this.#options.maxWaitMs)
   }
 
@@ -117,6 +131,13 @@ export class FetchOperation implements Expirable, FetchWaiter {
   }
 
   // -------------------------------------------------------------------------------------------------------- reading
+
+  /** From here on what was read belongs to the answer that is written, or to nobody. */
+  #drop(): void {
+    this.#options.answers.give(this.#readBytes)
+    this.#readBytes = 0
+    this.#results = []
+  }
 
   #readAll(): void {
     this.#results = []
@@ -178,17 +199,25 @@ export class FetchOperation implements Expirable, FetchWaiter {
     const { target, partition } = result
     const upperOffset = this.#options.readCommitted ? result.lastStableOffset : result.highWatermark
     const minOneBatch = this.#totalBytes === 0
-    const maxBytes = Math.min(target.partitionMaxBytes, this.#options.maxBytes - this.#totalBytes)
-    if (partition === null || target.fetchOffset >= upperOffset || (maxBytes <= 0 && !minOneBatch))
+    const { answers } = this.#options
+    const left = Math.min(this.#options.maxBytes - this.#totalBytes, answers.availableBytes)
+    const maxBytes = Math.max(0, Math.min(target.partitionMaxBytes, left))
+    if (partition === null || target.fetchOffset >= upperOffset || (maxBytes === 0 && !minOneBatch))
       return true
+    this.#readingBytes = maxBytes
+    answers.take(maxBytes)
     this.#readReturned = false
     this.#insideRead = true
-    partition.log.read(target.fetchOffset, Math.max(0, maxBytes), upperOffset, minOneBatch, this.#onRead)
+    partition.log.read(target.fetchOffset, maxBytes, upperOffset, minOneBatch, this.#onRead)
     this.#insideRead = false
     return this.#readReturned
   }
 
   readonly #onRead = (read: ReadResult): void => {
+    this.#options.answers.give(this.#readingBytes)
+    if (this.#cancelled) return
+    this.#options.answers.take(read.sizeBytes)
+    this.#readBytes += read.sizeBytes
     const result = this.#results.at(-1)!
     result.errorCode = read.errorCode
     result.buffers = read.buffers
@@ -202,7 +231,9 @@ export class FetchOperation implements Expirable, FetchWaiter {
 
   #finish(): void {
     if (this.#answerNow || this.#totalBytes >= Math.min(this.#options.minBytes, this.#options.maxBytes)) {
-      this.#done(this.#results)
+      const results = this.#results
+      this.#drop()
+      this.#done(results)
     } else {
       this.#park()
     }

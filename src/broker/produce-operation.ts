@@ -4,25 +4,8 @@ import { validateProduceBatch } from '../log/validate.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
 import type { Partition } from './partition.ts'
+import type { ProducedPartition, RecordError } from './produced-partition.ts'
 import type { AppendWaiter } from './waits.ts'
-
-/** What Produce answers for one partition, in the shape of the response. */
-export interface ProducedPartition {
-  readonly index: number
-  errorCode: number
-  baseOffset: number
-  logAppendTimeMs: number
-  logStartOffset: number
-  recordErrors: readonly RecordError[]
-  errorMessage: string | null
-  /** Settled: an error, or safe under the partition's promise. */
-  settled: boolean
-}
-
-interface RecordError {
-  readonly batchIndex: number
-  readonly batchIndexErrorMessage: string | null
-}
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 

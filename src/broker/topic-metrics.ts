@@ -2,7 +2,7 @@ import { recordCount } from '../../protocol/records/record-batch.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { Counter, Metrics } from '../ports.ts'
 import type { FetchedPartition } from './fetch-operation.ts'
-import type { ProducedPartition } from './produce-operation.ts'
+import type { ProducedPartition } from './produced-partition.ts'
 
 interface TopicCounters {
   readonly messagesIn: Counter

@@ -1,6 +1,7 @@
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Api } from '../api/handler.ts'
+import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
 import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
@@ -11,11 +12,6 @@ import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
-/**
- * When clients leave this much unread, over all connections, fetches answer one batch at a time (the protocol demands
- * that much): slow readers get less, and others are not made to wait for them.
- */
-const MAX_UNSENT_BYTES_IN_ALL = 256 * 1024 * 1024
 /** A request without records has no reason to be larger (the largest are assignments of large groups). */
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 /** An answer of which the client has not taken a single byte for this long closes the connection. */
@@ -23,6 +19,9 @@ const UNREAD_ANSWER_DEADLINE_MS = 60_000
 const API_KEY_END = SIZE_PREFIX_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
+
+/** Held requests of a connection that is still read from. */
+const READ_AHEAD_BYTES = 16 * 1024
 
 const PAUSED_FOR_BUDGET = 1
 const PAUSED_FOR_ORDER = 2
@@ -41,6 +40,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   readonly advertised: Address
   readonly #shared: ServerShared
   readonly #limits: ConnectionLimits
+  readonly #onClosed: (reason: CloseReason) => void
   readonly #connection: Connection
   readonly #logger: Logger
   readonly #assembler = new FrameAssembler()
@@ -48,11 +48,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   readonly #slots: RequestSlot[] = []
   #unpipelined = 0
   #held: Buffer[] = []
+  #heldBytes = 0
   #pausedFor = 0
   #reservedBytes = 0
   #begunThisTurn = 0
   #parsing = false
   #closed = false
+  /** A frame could not be read: no further one is. */
+  #refused = false
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
@@ -62,23 +65,29 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #unsentSeenBytes = 0
   #unsentSinceMs = 0
 
-  get answerBytesAvailable(): number {
-    return Math.max(0, MAX_UNSENT_BYTES_IN_ALL - this.#shared.unsentBytes)
+  get answers(): AnswerBudget {
+    return this.#shared.answers
   }
 
   get apis(): ReadonlyMap<number, Api> {
     return this.#shared.apis
   }
 
-  constructor(shared: ServerShared, connection: Connection, listenerName: string, advertised: Address) {
+  constructor(
+    shared: ServerShared,
+    connection: Connection,
+    listener: { readonly name: string; readonly advertised: Address },
+    onClosed: (reason: CloseReason) => void,
+  ) {
     this.#shared = shared
     this.#limits = shared.limits
+    this.#onClosed = onClosed
     this.#connection = connection
     this.#logger = shared.logger
     this.broker = shared.broker
-    this.listenerName = listenerName
+    this.listenerName = listener.name
     this.clientAddress = connection.remote
-    this.advertised = advertised
+    this.advertised = listener.advertised
     this.#lastActiveMs = shared.clock.monotonicMs()
   }
 
@@ -100,6 +109,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       })
     } else if (nowMs - this.#unsentSinceMs > UNREAD_ANSWER_DEADLINE_MS) {
       this.abort('client does not read its answers', { unsentBytes })
+    } else if (this.#pausedFor & PAUSED_FOR_ORDER && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
+      this.abort('requests wait behind one that is not answered')
     } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
       this.#logger.debug(this.#who(), 'connection closed: idle')
       this.#connection.end()
@@ -109,7 +120,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   // ------------------------------------------------------------------------------------------------------ receiving
 
   bytes(slab: Buffer, start: number, end: number): void {
-    if (this.#closed) return
+    if (this.#closed || this.#refused) return
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
@@ -122,7 +133,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   drained(): void {
-    this.#shared.unsentBytes -= this.#unsentBytes
+    this.#shared.answers.give(this.#unsentBytes)
     this.#unsentBytes = 0
     this.#continue()
   }
@@ -131,12 +142,15 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     if (this.#closed) return
     this.#closed = true
     this.#held = []
+    this.#heldBytes = 0
+    // Whatever waits for one of these requests holds memory that the budget no longer counts from here on.
+    for (const slot of this.#slots.splice(0)) slot.abandon()
     this.#shared.budget.settle(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
-    this.#shared.unsentBytes -= this.#unsentBytes
+    this.#shared.answers.give(this.#unsentBytes)
     this.#unsentBytes = 0
-    this.#shared.connectionClosed(this, reason)
+    this.#onClosed(reason)
   }
 
   budgetAvailable(): void {
@@ -162,6 +176,25 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#connection.end()
   }
 
+  /** What follows a frame that is not a request makes no sense. Requests before it still get their answers. */
+  #refuseFrame(reason: string, fields: LogFields): void {
+    if (this.#slots.length === 0 && this.#unsentBytes === 0) {
+      this.abort(reason, fields)
+      return
+    }
+    this.#shared.refusals.warn(
+      { ...this.#who(), ...fields },
+      `connection closes after its answers: ${reason}`,
+    )
+    this.#refused = true
+    this.#pause(PAUSED_FOR_ORDER)
+    this.#endWhenAnswered()
+  }
+
+  #endWhenAnswered(): void {
+    if (this.#refused && this.#slots.length === 0) this.#connection.end()
+  }
+
   /**
    * Takes whole frames from [start, end). `owned`: the bytes stay where they are, so requests may be views of them;
    * a slab's bytes are copied, once, for the request that keeps them.
@@ -169,7 +202,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #parse(buffer: Buffer, start: number, end: number, owned: boolean): void {
     this.#parsing = true
     let at = start
-    while (at < end && !this.#closed) {
+    while (at < end && !this.#closed && !this.#refused) {
       if (this.#held.length > 0) {
         this.#hold(buffer, at, end)
         break
@@ -201,8 +234,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     if (this.#mayBegin(frame.readInt16BE(SIZE_PREFIX_BYTES))) {
       this.#begin(frame, 0, frame.length)
     } else {
-      this.#held.push(frame)
-      this.#pause(PAUSED_FOR_ORDER)
+      this.#keep(frame)
     }
   }
 
@@ -229,7 +261,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       return false
     }
     if (apiKey !== null && apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES) {
-      this.abort('request too large for its API', { sizeBytes, api: apiName(apiKey) })
+      this.#refuseFrame('request too large for its API', { sizeBytes, api: apiName(apiKey) })
       return false
     }
     return true
@@ -252,7 +284,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_PREFIX_BYTES, end)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      this.abort(error.message, describeFrame(frame, start))
+      this.#refuseFrame(error.message, describeFrame(frame, start))
       return
     }
     if (this.#begunThisTurn++ === 0) {
@@ -319,13 +351,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       if (head.chunks !== null) this.#write(head.chunks)
     }
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
-    this.#continue()
+    if (this.#refused) this.#endWhenAnswered()
+    else this.#continue()
   }
 
   #write(chunks: readonly Buffer[]): void {
     for (const chunk of chunks) {
       this.#unsentBytes += chunk.length
-      this.#shared.unsentBytes += chunk.length
+      this.#shared.answers.take(chunk.length)
     }
     this.#connection.write(chunks)
   }
@@ -333,8 +366,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   // ------------------------------------------------------------------------------------------------- held back bytes
 
   #hold(buffer: Buffer, start: number, end: number): void {
-    this.#held.push(Buffer.from(buffer.subarray(start, end)))
-    this.#pause(PAUSED_FOR_ORDER)
+    this.#keep(Buffer.from(buffer.subarray(start, end)))
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#held.push(bytes)
+    this.#heldBytes += bytes.length
+    // Who does not read does not see that the client has left either: a few requests ahead do not stop the reading.
+    if (this.#heldBytes > READ_AHEAD_BYTES) this.#pause(PAUSED_FOR_ORDER)
   }
 
   /** Begins as many held requests as may begin now. */
@@ -343,6 +382,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       return
     const held = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held)
     this.#held = []
+    this.#heldBytes = 0
     this.#parse(held, 0, held.length, true)
     if (this.#held.length === 0) this.#resume(PAUSED_FOR_ORDER)
   }

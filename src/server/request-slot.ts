@@ -1,4 +1,5 @@
 import type { Api, RequestContext } from '../api/handler.ts'
+import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Address } from '../ports.ts'
 
@@ -9,7 +10,7 @@ export interface SlotOwner {
   readonly listenerName: string
   readonly clientAddress: Address
   readonly advertised: Address
-  readonly answerBytesAvailable: number
+  readonly answers: AnswerBudget
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
   failed(slot: RequestSlot, error: unknown): void
@@ -26,6 +27,7 @@ export class RequestSlot implements RequestContext {
   readonly startedMs: number
   readonly #owner: SlotOwner
   #answered = false
+  #abandoned: (() => void) | null = null
   /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
   chunks: readonly Buffer[] | null | undefined
 
@@ -60,12 +62,21 @@ export class RequestSlot implements RequestContext {
     return this.#owner.advertised
   }
 
-  get answerBytesAvailable(): number {
-    return this.#owner.answerBytesAvailable
+  get answers(): AnswerBudget {
+    return this.#owner.answers
   }
 
   get listenerName(): string {
     return this.#owner.listenerName
+  }
+
+  whenAbandoned(run: () => void): void {
+    this.#abandoned = run
+  }
+
+  /** The connection closed. */
+  abandon(): void {
+    if (!this.#answered) this.#abandoned?.()
   }
 
   respond(response: unknown): void {

@@ -1,10 +1,10 @@
 import type { Reader } from '../../protocol/reader.ts'
 import type { Writer } from '../../protocol/writer.ts'
 import type { Api } from '../api/handler.ts'
+import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Clock, CloseReason, Logger } from '../ports.ts'
-import type { ClientConnection } from './connection.ts'
+import type { Clock, Logger } from '../ports.ts'
 import type { FrameArena } from './frame-arena.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { RateLimitedLog } from './rate-limited-log.ts'
@@ -47,7 +47,5 @@ export interface ServerShared {
   readonly writer: Writer
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
-  /** Bytes of answers, over all connections, that clients have not taken yet. */
-  unsentBytes: number
-  connectionClosed(connection: ClientConnection, reason: CloseReason): void
+  readonly answers: AnswerBudget
 }

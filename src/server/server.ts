@@ -1,6 +1,7 @@
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { apis } from '../api/table.ts'
+import { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ListenerEndpoint } from '../core/config/listeners.ts'
@@ -16,6 +17,8 @@ import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
 const SWEEP_INTERVAL_MS = 1_000
+/** Answers being put together or left unread, over all connections, before fetches get small. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 /** IPv6 and IPv4 alike where the system has both. */
 const EVERY_INTERFACE = '::'
 const EVERY_IPV4_INTERFACE = '0.0.0.0'
@@ -34,7 +37,7 @@ export class Server implements ServerShared {
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
-  unsentBytes = 0
+  readonly answers = new AnswerBudget(MAX_ANSWER_BYTES)
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<ClientConnection>()
@@ -121,8 +124,8 @@ export class Server implements ServerShared {
     })
   }
 
-  connectionClosed(connection: ClientConnection, reason: CloseReason): void {
-    if (!this.#connections.delete(connection)) return
+  #closed(connection: ClientConnection, reason: CloseReason): void {
+    this.#connections.delete(connection)
     const { host } = connection.clientAddress
     const left = (this.#connectionsPerIp.get(host) ?? 1) - 1
     if (left === 0) this.#connectionsPerIp.delete(host)
@@ -140,11 +143,9 @@ export class Server implements ServerShared {
       return null
     }
     this.#connectionsPerIp.set(host, fromSameIp + 1)
-    const client = new ClientConnection(
-      this,
-      connection,
-      endpoint.name,
-      advertisedAddress(endpoint, connection),
+    const listener = { name: endpoint.name, advertised: advertisedAddress(endpoint, connection) }
+    const client: ClientConnection = new ClientConnection(this, connection, listener, (reason) =>
+      this.#closed(client, reason),
     )
     this.#connections.add(client)
     return client

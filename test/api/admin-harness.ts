@@ -3,6 +3,7 @@ import { Reader } from '../../protocol/reader.ts'
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { Api, RequestContext } from '../../src/api/handler.ts'
+import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { brokerConfig, openMetadata } from '../metadata/metadata-harness.ts'
@@ -47,7 +48,8 @@ export class AdminHarness {
         clientAddress: { host: '10.0.0.9', port: 50_000 },
         advertised: { host: 'reached.example', port: 9092 },
         listenerName: 'PLAINTEXT',
-        answerBytesAvailable: Infinity,
+        answers: new AnswerBudget(Infinity),
+        whenAbandoned: () => {},
         refuse: (reason) => reject(new Error(reason)),
         fail: reject,
       }

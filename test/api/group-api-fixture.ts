@@ -4,6 +4,7 @@ import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { MessageSchema } from '../../protocol/schema.ts'
 import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
+import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import type { Api } from '../../src/api/handler.ts'
 import { GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
@@ -49,8 +50,9 @@ export class GroupApis {
         clientAddress: { host: '10.0.0.1', port: 1 },
         advertised: { host: 'broker.example', port: 9092 },
         listenerName: 'PLAINTEXT',
-        answerBytesAvailable: Infinity,
+        answers: new AnswerBudget(Infinity),
         apis: new Map(),
+        whenAbandoned: () => {},
         refuse: () => assert.fail('refused'),
         fail: (error) => assert.fail(error instanceof Error ? error : String(error)),
       },

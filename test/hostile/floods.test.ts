@@ -135,22 +135,19 @@ test('connections from one address, more than it may have', async () => {
     for (const attacker of attackers.slice(0, 500)) attacker.destroy()
     await within(Promise.all(attackers.map(({ closed }) => closed)))
     // Whoever leaves makes room.
-    const again = await admittedFrom('127.0.0.2', target.port)
-    again.write(requestFrame(apiVersionsRequest, 3, client, 5))
-    assert.equal((await again.answers(1))[0]!.readInt32BE(0), 5)
+    const again = await within(admittedFrom('127.0.0.2', target.port))
     again.destroy()
   })
 })
 
-/** The broker may not have seen the last one leave yet. */
+/** A connection that the broker answers. It may not have seen the last one leave yet, and is asked until it has. */
 async function admittedFrom(address: string, port: number): Promise<Attacker> {
   for (;;) {
     const attacker = await Attacker.connect(port, address)
     attacker.write(requestFrame(apiVersionsRequest, 3, client, 5))
     try {
       await attacker.answers(1)
-      attacker.destroy()
-      return await Attacker.connect(port, address)
+      return attacker
     } catch {
       attacker.destroy()
     }
@@ -255,5 +252,50 @@ test('a new fetch session with every request', async () => {
       )
       assert.equal(errorCode, ErrorCode.NONE)
     })
+  })
+})
+
+/** A fetch of an idle topic that may wait for weeks, with `partitions` entries to remember meanwhile. */
+function patientFetch(topic: string, partitions: number): Buffer {
+  const partition = { partition: 0, fetchOffset: 0, partitionMaxBytes: MIB }
+  return requestFrame(fetchRequest, 12, {
+    maxWaitMs: 0x7fff_ffff,
+    minBytes: 1,
+    topics: [{ topic, partitions: Array.from({ length: partitions }, () => partition) }],
+  })
+}
+
+test('clients that leave while their request waits take it with them', async () => {
+  await using target = await startTarget()
+  await createTopic(target.port, 'idle')
+  const frame = patientFetch('idle', 20_000)
+  await target.survives(async () => {
+    for (let i = 0; i < 200; i++) {
+      const attacker = await Attacker.connect(target.port)
+      await attacker.flush(frame)
+      // Time to arrive and to begin to wait; a frame that did not get there is one attack less.
+      await within(new Promise((resolve) => setTimeout(resolve, 10)))
+      attacker.destroy()
+    }
+  })
+})
+
+test('a connection that ended is noticed, even with requests behind one that waits', async () => {
+  const COUNT = 100
+  await using target = await startTarget({ 'max.connections.per.ip': String(COUNT) })
+  await createTopic(target.port, 'idle')
+  const frame = patientFetch('idle', 1)
+  await target.survives(async () => {
+    const attackers: Attacker[] = []
+    for (let i = 0; i < COUNT; i++) {
+      const attacker = await Attacker.connect(target.port, '127.0.0.2')
+      await attacker.flush(Buffer.concat([frame, frame]))
+      attackers.push(attacker)
+    }
+    for (const attacker of attackers) attacker.destroy()
+    const again = within(
+      Promise.all(Array.from({ length: COUNT }, () => admittedFrom('127.0.0.2', target.port))),
+    )
+    for (const attacker of await again) attacker.destroy()
   })
 })

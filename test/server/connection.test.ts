@@ -9,7 +9,8 @@ import { heartbeatRequest, heartbeatResponse } from '../../protocol/messages/12-
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { defineApi } from '../../src/api/handler.ts'
-import type { Api } from '../../src/api/handler.ts'
+import type { Api, RequestContext } from '../../src/api/handler.ts'
+import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { Connection } from '../../src/ports.ts'
@@ -53,6 +54,7 @@ class FakeConnection implements Connection {
 interface Begun {
   readonly what: string
   readonly respond: () => void
+  readonly context: RequestContext
 }
 
 /** A connection over fakes; its two APIs record what begins and answer when the test says so. */
@@ -73,17 +75,19 @@ class Fixture {
       response: produceResponse,
       versions: [0, 11],
       pipelined: true,
-      handle: (request, _context, respond) => {
+      handle: (request, context, respond) => {
         const what = `produce ${request.topicData[0]?.name}`
-        this.begun.push({ what, respond: () => respond(request.acks === 0 ? null : { responses: [] }) })
+        const answer = request.acks === 0 ? null : { responses: [] }
+        this.begun.push({ what, context, respond: () => respond(answer) })
       },
     })
     const heartbeat = defineApi({
       request: heartbeatRequest,
       response: heartbeatResponse,
       versions: [0, 4],
-      handle: (request, _context, respond) => {
-        this.begun.push({ what: `heartbeat ${request.groupId}`, respond: () => respond({ errorCode: 0 }) })
+      handle: (request, context, respond) => {
+        const what = `heartbeat ${request.groupId}`
+        this.begun.push({ what, context, respond: () => respond({ errorCode: 0 }) })
       },
     })
     const apiVersions = defineApi({
@@ -107,11 +111,15 @@ class Fixture {
       writer: new Writer(),
       requestMetrics: new RequestMetrics(noMetrics),
       limits: connectionLimits(config),
-      unsentBytes: 0,
-      connectionClosed: () => {},
+      answers: new AnswerBudget(1_000),
     }
     this.shared = shared
-    this.client = new ClientConnection(shared, this.connection, 'PLAINTEXT', this.connection.local)
+    this.client = new ClientConnection(
+      shared,
+      this.connection,
+      { name: 'PLAINTEXT', advertised: this.connection.local },
+      () => {},
+    )
   }
 
   receive(bytes: Buffer, pieceBytes = bytes.length): void {
@@ -182,7 +190,7 @@ test('only produce requests overlap; all others wait for the answers before them
   const fixture = new Fixture()
   fixture.receive(Buffer.concat([produce(1, 'a'), heartbeat(2, 'g'), produce(3, 'b'), heartbeat(4, 'h')]))
   assert.deepEqual(fixture.log, ['produce a'])
-  assert.ok(fixture.connection.paused, 'bytes that cannot be worked on are not read')
+  assert.ok(!fixture.connection.paused, 'while little is held, the end of the connection must be seen')
   fixture.begun[0]!.respond()
   assert.deepEqual(fixture.log, ['produce a', 'heartbeat g'])
   fixture.begun[1]!.respond()
@@ -191,6 +199,28 @@ test('only produce requests overlap; all others wait for the answers before them
   assert.deepEqual(fixture.answered, [1, 2, 3, 4])
   assert.ok(!fixture.connection.paused)
   assert.equal(fixture.budget.usedBytes, 0)
+})
+
+test('a client that sends far ahead is not read any more, and not for ever', () => {
+  const fixture = new Fixture()
+  const ahead = Buffer.concat(Array.from({ length: 1_000 }, (_, i) => heartbeat(i + 2, 'g')))
+  fixture.receive(Buffer.concat([heartbeat(1, 'g'), ahead]))
+  assert.ok(fixture.connection.paused, 'bytes that cannot be worked on are not read')
+  fixture.clock.advance(601_000)
+  fixture.client.sweep(fixture.clock.monotonicMs())
+  assert.ok(fixture.connection.destroyed)
+  assert.equal(fixture.budget.usedBytes, 0)
+})
+
+test('a request whose client has left is told so', () => {
+  const fixture = new Fixture()
+  fixture.receive(heartbeat(1, 'g'))
+  let abandoned = 0
+  fixture.begun[0]!.context.whenAbandoned(() => (abandoned += 1))
+  fixture.client.closed('reset')
+  assert.equal(abandoned, 1)
+  fixture.begun[0]!.respond()
+  assert.equal(fixture.connection.written.length, 0)
 })
 
 test('a half frame behind a held one stays behind it', () => {
@@ -292,14 +322,24 @@ test('deadlines: half a request, an idle client, a client that does not read', (
   assert.ok(deaf.connection.destroyed)
 })
 
-test('what clients leave unread makes large answers small', () => {
+test('what a client leaves unread counts against the answers of all', () => {
   const fixture = new Fixture()
+  const { answers } = fixture.shared
   fixture.receive(heartbeat(1, 'g'))
-  assert.equal(fixture.client.answerBytesAvailable, 256 * 1024 * 1024)
   fixture.begun[0]!.respond()
-  assert.equal(fixture.shared.unsentBytes, fixture.connection.written[0]!.length)
+  assert.equal(answers.usedBytes, fixture.connection.written[0]!.length)
   fixture.client.drained()
-  assert.equal(fixture.shared.unsentBytes, 0)
-  fixture.shared.unsentBytes = 300 * 1024 * 1024
-  assert.equal(fixture.client.answerBytesAvailable, 0)
+  assert.equal(answers.usedBytes, 0)
+})
+
+test('requests before a bad frame get their answers', () => {
+  const fixture = new Fixture()
+  const bad = Buffer.from([0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+  fixture.receive(Buffer.concat([produce(1, 'a'), produce(2, 'b'), bad, produce(3, 'c')]))
+  assert.deepEqual(fixture.log, ['produce a', 'produce b'])
+  assert.ok(!fixture.connection.ended && !fixture.connection.destroyed)
+  fixture.begun[1]!.respond()
+  fixture.begun[0]!.respond()
+  assert.deepEqual(fixture.answered, [1, 2])
+  assert.ok(fixture.connection.ended)
 })
