@@ -234,6 +234,8 @@ export interface Metrics {
   counter(name: string, help: string, labels?: Labels): Counter
   /** Read when scraped. */
   gauge(name: string, help: string, read: () => Iterable<GaugeSample>): void
+  /** As `gauge`, for values that only grow: counters that are kept elsewhere, and go when what they count goes. */
+  scrapedCounter(name: string, help: string, read: () => Iterable<GaugeSample>): void
   /** Percentiles over a sliding window, exported with a `quantile` label. */
   summary(name: string, help: string, labels?: Labels): Summary
 }

@@ -16,7 +16,7 @@ export interface SamsaOptions {
   readonly profileDirectory: string | null
 }
 
-const commandLine = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+const commandLine = fileURLToPath(new URL('../../src/cli/samsa.cjs', import.meta.url))
 
 /** Samsa as a user starts it from a shell, with its defaults. */
 export function samsa(options: SamsaOptions): Target {

@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { decompress } from '../../protocol/compression.ts'
 import * as batches from '../../protocol/records/record-batch.ts'
 import { readControlRecord, readOldMessage, RecordReader } from '../../protocol/records/record-reader.ts'
-import type { DumpOptions, Print } from './dump-log.ts'
+import type { DumpOptions, Print } from './dump-options.ts'
 
 const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 /** No batch that a broker takes is larger; a length beyond it is damage. */

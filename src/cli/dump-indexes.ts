@@ -1,6 +1,6 @@
 import { crc32c } from '../../protocol/crc32c.ts'
 import { readInt64 } from '../../protocol/records/record-batch.ts'
-import type { Print } from './dump-log.ts'
+import type { Print } from './dump-options.ts'
 
 const OFFSET_ENTRY_BYTES = 8
 const TIME_ENTRY_BYTES = 12

@@ -4,13 +4,7 @@ import process from 'node:process'
 import { SamsaError } from '../core/samsa-error.ts'
 import { dumpBatches } from './dump-batches.ts'
 import { dumpOffsetIndex, dumpProducerSnapshot, dumpTimeIndex, dumpTransactionIndex } from './dump-indexes.ts'
-
-export interface DumpOptions {
-  readonly deepIteration?: boolean
-  readonly printDataLog?: boolean
-}
-
-export type Print = (line: string) => void
+import type { DumpOptions, Print } from './dump-options.ts'
 
 /** `samsa dump-log`: the files' contents in the manner of kafka-dump-log. Throws when a file cannot be read. */
 export function dumpLog(files: readonly string[], options: DumpOptions): void {

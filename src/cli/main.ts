@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { DumpOptions } from './dump-log.ts'
+import type { DumpOptions } from './dump-options.ts'
 import type { HealthOptions } from './health.ts'
 import { reportFailure } from './failure.ts'
 import type { StartOptions } from './start.ts'

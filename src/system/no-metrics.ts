@@ -4,5 +4,6 @@ import type { Metrics } from '../ports.ts'
 export const noMetrics: Metrics = {
   counter: () => ({ add: () => {} }),
   gauge: () => {},
+  scrapedCounter: () => {},
   summary: () => ({ observe: () => {} }),
 }

@@ -1,19 +1,23 @@
 import prom from 'prom-client'
-import { QUANTILES } from './prom-metrics.ts'
-import type { Family, HeldCounter, HeldSummary, PromMetrics, ScrapedGauge } from './prom-metrics.ts'
+import { QUANTILES } from './prom-families.ts'
+import type { Family, HeldCounter, HeldSummary, PromFigures, Scraped } from './prom-families.ts'
 
 type GaugeValues = ReturnType<prom.Gauge['get']>
 type CounterValues = ReturnType<prom.Counter['get']>
 type SummaryValues = ReturnType<prom.Summary['get']>
 
 /** Writes the figures in Prometheus' text form. */
-export function createScraper(metrics: PromMetrics, withProcess: boolean): () => Promise<string> {
+export function createScraper(metrics: PromFigures, withProcess: boolean): () => Promise<string> {
   const processRegistry = new prom.Registry()
   if (withProcess) prom.collectDefaultMetrics({ register: processRegistry })
   return () => {
     const registry = new prom.Registry()
     for (const family of metrics.counters) registry.registerMetric(new CounterView(family))
-    for (const gauge of metrics.gauges) registry.registerMetric(new GaugeView(gauge))
+    for (const scraped of metrics.scraped) {
+      registry.registerMetric(
+        scraped.type === 'gauge' ? new GaugeView(scraped) : new ScrapedCounterView(scraped),
+      )
+    }
     for (const family of metrics.summaries) registry.registerMetric(new SummaryView(family))
     return prom.Registry.merge([registry, processRegistry]).metrics()
   }
@@ -34,18 +38,33 @@ class CounterView extends prom.Counter {
 }
 
 class GaugeView extends prom.Gauge {
-  readonly #gauge: ScrapedGauge
+  readonly #gauge: Scraped
 
-  constructor(gauge: ScrapedGauge) {
+  constructor(gauge: Scraped) {
     super({ name: gauge.name, help: gauge.help, registers: [] })
     this.#gauge = gauge
   }
 
   override async get(): GaugeValues {
-    const base = await super.get()
-    const values = Array.from(this.#gauge.read(), ({ labels, value }) => ({ labels: labels ?? {}, value }))
-    return { ...base, values }
+    return { ...(await super.get()), values: valuesOf(this.#gauge) }
   }
+}
+
+class ScrapedCounterView extends prom.Counter {
+  readonly #scraped: Scraped
+
+  constructor(scraped: Scraped) {
+    super({ name: scraped.name, help: scraped.help, registers: [] })
+    this.#scraped = scraped
+  }
+
+  override async get(): CounterValues {
+    return { ...(await super.get()), values: valuesOf(this.#scraped) }
+  }
+}
+
+function valuesOf(scraped: Scraped): { labels: Record<string, string>; value: number }[] {
+  return Array.from(scraped.read(), ({ labels, value }) => ({ labels: { ...labels }, value }))
 }
 
 class SummaryView extends prom.Summary {

@@ -27,6 +27,7 @@ class Host {
     const metrics = {
       counter: () => ({ add: () => {} }),
       summary: () => ({ observe: () => {} }),
+      scrapedCounter: () => {},
       gauge: (name: string, _help: string, read: () => Iterable<{ value: number }>) =>
         void this.gauges.set(name, read),
     }

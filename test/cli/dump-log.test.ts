@@ -14,7 +14,7 @@ import {
   dumpTimeIndex,
   dumpTransactionIndex,
 } from '../../src/cli/dump-indexes.ts'
-import type { DumpOptions } from '../../src/cli/dump-log.ts'
+import type { DumpOptions } from '../../src/cli/dump-options.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-dump-'))
 after(() => fs.rmSync(directory, { recursive: true, force: true }))

@@ -16,6 +16,10 @@ export class SimMetrics implements Metrics {
     this.gauges.set(name, read)
   }
 
+  scrapedCounter(name: string, _help: string, read: () => Iterable<GaugeSample>): void {
+    this.gauges.set(name, read)
+  }
+
   summary(name: string, _help: string, labels?: Labels): Summary {
     const key = keyOf(name, labels)
     const values = this.summaries.get(key) ?? []

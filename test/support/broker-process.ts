@@ -139,7 +139,7 @@ function logFile(dataDir: string): string {
 }
 
 async function spawnSamsa(port: number, dataDir: string, options: ServerOptions): Promise<ChildProcess> {
-  const main = process.env['SAMSA_CLI'] ?? join(repositoryRoot, 'dist/src/cli/main.js')
+  const main = process.env['SAMSA_CLI'] ?? join(repositoryRoot, 'dist/src/cli/samsa.cjs')
   const properties: Record<string, string> = {
     ...testProperties,
     ...options.properties,
