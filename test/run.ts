@@ -3,6 +3,7 @@
  *
  *   npm test                     everything
  *   npm test -- kafkajs log/     only files whose path contains one of the words
+ *   npm test -- --fetch          no tests: only fetches what they need from package registries
  *
  * What a machine lacks (kcat, java, a client's package) is skipped with one line that says how to get it;
  * `SAMSA_DOWNLOAD=1` fetches what can be fetched, `SAMSA_REQUIRE_ALL=1` fails instead of skipping.
@@ -30,8 +31,14 @@ function testFiles(words: readonly string[]): string[] {
     .map((path) => relative(process.cwd(), join(compiled, path)))
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const words = process.argv.slice(2)
+  if (words[0] === '--fetch') {
+    process.env['SAMSA_DOWNLOAD'] = '1'
+    const { fetchAll } = await import('./support/install.ts')
+    process.exitCode = (await fetchAll()) ? 0 : 1
+    return
+  }
   const files = testFiles(words)
   if (files.length === 0) {
     console.error(`no test file matches: ${words.join(' ')}`)
@@ -78,4 +85,4 @@ function summary(tap: string): string {
     .join('')
 }
 
-main()
+await main()

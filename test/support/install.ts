@@ -1,15 +1,10 @@
 /**
  * Fills the cache with everything the interop tests bring from package registries, so that the tests themselves
- * download nothing: `node dist/test/support/install.js`. Fails when a part cannot be had.
+ * download nothing.
  */
 import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
 import { goProgram, newerNode, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
-
-if (process.env['SAMSA_REQUIRE_ALL'] !== '1') {
-  console.error('set SAMSA_REQUIRE_ALL=1 (or run the tests with SAMSA_DOWNLOAD=1) to download anything')
-  process.exit(1)
-}
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   "Apache Kafka's broker and tools": () => kafkaJars(),
@@ -22,17 +17,19 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   kcat: async () => ((await works('kcat', ['-V'])) ? 'kcat' : null),
 }
 
-let failed = false
-await Promise.all(
-  Object.entries(parts).map(async ([name, bring]) => {
-    const began = Date.now()
-    let problem = 'missing'
-    const got = await bring().catch((error: unknown) => {
-      problem = String(error)
-      return null
-    })
-    if (got === null) failed = true
-    console.log(got === null ? `${name}: ${problem}` : `${name}: ready after ${Date.now() - began} ms`)
-  }),
-)
-process.exit(failed ? 1 : 0)
+/** Fetches what is not there yet and says so; false when a part cannot be had. */
+export async function fetchAll(): Promise<boolean> {
+  const fetched = await Promise.all(
+    Object.entries(parts).map(async ([name, bring]) => {
+      const began = Date.now()
+      let problem = 'missing'
+      const got = await bring().catch((error: unknown) => {
+        problem = String(error)
+        return null
+      })
+      console.log(got === null ? `${name}: ${problem}` : `${name}: ready after ${Date.now() - began} ms`)
+      return got !== null
+    }),
+  )
+  return fetched.every((each) => each)
+}
