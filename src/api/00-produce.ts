@@ -34,6 +34,8 @@ export const produce = defineApi({
     const refusal = refuse(request, apiVersion)
     const operation = new ProduceOperation(broker, request, apiVersion, refusal, (partitions) => {
       if (request.acks !== 0) {
+        // Acknowledged is written: the log has let go of the batches. After an error or a timeout it may not have.
+        if (partitions.every(succeeded)) context.releaseBytes()
         respond({ responses: toResponses(request, partitions) })
         return
       }
@@ -44,6 +46,10 @@ export const produce = defineApi({
     operation.start()
   },
 })
+
+function succeeded(partition: ProducedPartition): boolean {
+  return partition.errorCode === ErrorCode.NONE
+}
 
 /** The error of the request as a whole, 0 when its partitions are to be looked at. */
 function refuse(request: ProduceRequest, apiVersion: number): ErrorCode {

@@ -19,6 +19,11 @@ export interface RequestContext {
   readonly answers: AnswerBudget
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
+  /**
+   * No part of the broker holds views of the request any more, or will look at them: when the answer leaves, the
+   * memory is used for another request. Not saying so is always safe.
+   */
+  releaseBytes(): void
   /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
   refuse(reason: string): void
   /** The handler cannot answer (an unexpected exception): logs why and closes the connection. */

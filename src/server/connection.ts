@@ -5,6 +5,7 @@ import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
 import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
+import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler, SIZE_PREFIX_BYTES } from './frame-assembler.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
@@ -43,7 +44,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   readonly #onClosed: (reason: CloseReason) => void
   readonly #connection: Connection
   readonly #logger: Logger
-  readonly #assembler = new FrameAssembler()
+  readonly #assembler: FrameAssembler
   /** Requests in work, oldest first. Invariant: answered slots at the head are written and removed at once. */
   readonly #slots: RequestSlot[] = []
   #unpipelined = 0
@@ -83,6 +84,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#limits = shared.limits
     this.#onClosed = onClosed
     this.#connection = connection
+    this.#assembler = new FrameAssembler(shared.arena)
     this.#logger = shared.logger
     this.broker = shared.broker
     this.listenerName = listener.name
@@ -220,7 +222,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
         this.#hold(buffer, at, end)
         break
       }
-      if (owned) this.#begin(buffer, at, frameEnd)
+      if (owned) this.#begin(buffer, at, frameEnd, null)
       else this.#beginCopy(buffer, at, frameEnd, apiKey)
       at = frameEnd
     }
@@ -228,11 +230,12 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   #beginAssembled(): void {
+    const { chunk } = this.#assembler
     const frame = this.#assembler.release()
     this.#partialSinceMs = Infinity
     this.#shared.budget.settle(this)
     if (this.#mayBegin(frame.readInt16BE(SIZE_PREFIX_BYTES))) {
-      this.#begin(frame, 0, frame.length)
+      this.#begin(frame, 0, frame.length, chunk)
     } else {
       this.#keep(frame)
     }
@@ -240,9 +243,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   #beginCopy(slab: Buffer, start: number, end: number, apiKey: number): void {
     const length = end - start
-    const frame = apiKey === ApiKey.Produce ? this.#shared.arena.take(length) : Buffer.allocUnsafe(length)
+    const { arena } = this.#shared
+    const shared = apiKey === ApiKey.Produce
+    const frame = shared ? arena.take(length) : Buffer.allocUnsafe(length)
     slab.copy(frame, 0, start, end)
-    this.#begin(frame, 0, length)
+    this.#begin(frame, 0, length, shared ? arena.taken : null)
   }
 
   #assembledSizeAcceptable(): boolean {
@@ -278,7 +283,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   /** [start, end) is one frame with its size prefix, in memory that belongs to the request from here on. */
-  #begin(frame: Buffer, start: number, end: number): void {
+  #begin(frame: Buffer, start: number, end: number, chunk: ArenaChunk | null): void {
     let request
     try {
       request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_PREFIX_BYTES, end)
@@ -291,6 +296,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       this.#shared.clock.atEndOfTurn('reply', this.#turnEnds)
     }
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
+    slot.chunk = chunk
     this.#slots.push(slot)
     if (!slot.api.pipelined) this.#unpipelined += 1
     if (request.body === UNSUPPORTED_VERSION) {
@@ -333,7 +339,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   failed(slot: RequestSlot, error: unknown): void {
     this.#logger.error(
-      { ...this.#who(), api: slot.api.name, version: slot.apiVersion, clientId: slot.clientId, err: error },
+      {
+        ...this.#who(),
+        api: slot.api.name,
+        version: slot.apiVersion,
+        clientId: slot.clientId,
+        err: error,
+      },
       'request failed unexpectedly, connection closed',
     )
     this.abort('request failed unexpectedly')
@@ -345,6 +357,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       const head = this.#slots[0]!
       if (head.chunks === undefined) break
       this.#slots.shift()
+      if (head.chunk !== null && head.bytesDone) this.#shared.arena.giveBack(head.chunk)
       if (!head.api.pipelined) this.#unpipelined -= 1
       this.#reservedBytes -= head.frameBytes
       this.#shared.budget.release(head.frameBytes)
@@ -399,7 +412,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   #who(): LogFields {
-    return { client: `${this.clientAddress.host}:${this.clientAddress.port}`, listener: this.listenerName }
+    return {
+      client: `${this.clientAddress.host}:${this.clientAddress.port}`,
+      listener: this.listenerName,
+    }
   }
 }
 

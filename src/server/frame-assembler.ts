@@ -1,17 +1,31 @@
+import { ApiKey } from '../../protocol/keys.ts'
+import { type ArenaChunk, type FrameArena, SHARED_FRAME_LIMIT_BYTES } from './frame-arena.ts'
+
 /** A frame is an int32 size and that many bytes. */
 export const SIZE_PREFIX_BYTES = 4
+
+/** Size and API key: what decides where a frame is collected. */
+const PREAMBLE_BYTES = SIZE_PREFIX_BYTES + 2
 
 /** What a frame's buffer starts with; it grows only as bytes arrive, whatever the size prefix claims. */
 const FIRST_CAPACITY_BYTES = 64 * 1024
 
 /**
  * Collects one frame that did not arrive whole. The buffer includes the size prefix; its capacity follows the
- * bytes received (a 100 MiB claim followed by silence costs 64 KiB), and the last growth is to the exact size.
+ * bytes received (a 100 MiB claim followed by silence costs 64 KiB), and the last growth is to the exact size. A
+ * Produce request that fits is collected in the arena, where it stays.
  */
 export class FrameAssembler {
-  #buffer: Buffer = Buffer.alloc(SIZE_PREFIX_BYTES)
+  readonly #arena: FrameArena
+  readonly #preamble: Buffer = Buffer.alloc(PREAMBLE_BYTES)
+  #buffer: Buffer = this.#preamble
   #filled = 0
   #totalBytes = -1
+  #chunk: ArenaChunk | null = null
+
+  constructor(arena: FrameArena) {
+    this.#arena = arena
+  }
 
   get idle(): boolean {
     return this.#filled === 0
@@ -38,9 +52,17 @@ export class FrameAssembler {
       this.#totalBytes = SIZE_PREFIX_BYTES + this.#buffer.readInt32BE(0)
       return at - start
     }
-    const count = Math.min(this.#totalBytes - this.#filled, end - at)
+    // The API key first: it decides where the rest is collected.
+    if (this.#filled < PREAMBLE_BYTES)
+      at += this.#copy(source, at, Math.min(end, at + PREAMBLE_BYTES - this.#filled))
+    if (at < end) at += this.#copy(source, at, end)
+    return at - start
+  }
+
+  #copy(source: Buffer, start: number, end: number): number {
+    const count = Math.min(this.#totalBytes - this.#filled, end - start)
     this.#ensureCapacity(this.#filled + count)
-    source.copy(this.#buffer, this.#filled, at, at + count)
+    source.copy(this.#buffer, this.#filled, start, start + count)
     this.#filled += count
     return count
   }
@@ -54,17 +76,34 @@ export class FrameAssembler {
     return this.#buffer.subarray(0, this.#filled)
   }
 
+  /** Of the arena, when the frame lies in it. */
+  get chunk(): ArenaChunk | null {
+    return this.#chunk
+  }
+
   /** The complete frame, which from here on belongs to the caller. */
   release(): Buffer {
-    const frame = this.#buffer.subarray(0, this.#totalBytes)
-    this.#buffer = Buffer.alloc(SIZE_PREFIX_BYTES)
+    const frame =
+      this.#buffer === this.#preamble
+        ? Buffer.from(this.#preamble.subarray(0, this.#totalBytes))
+        : this.#buffer.subarray(0, this.#totalBytes)
+    this.#buffer = this.#preamble
     this.#filled = 0
     this.#totalBytes = -1
+    this.#chunk = null
     return frame
   }
 
   #ensureCapacity(neededBytes: number): void {
     if (neededBytes <= this.#buffer.length) return
+    if (this.#buffer === this.#preamble && this.#buffer.readInt16BE(SIZE_PREFIX_BYTES) === ApiKey.Produce) {
+      if (this.#totalBytes <= SHARED_FRAME_LIMIT_BYTES) {
+        this.#buffer = this.#arena.take(this.#totalBytes)
+        this.#chunk = this.#arena.taken
+        this.#preamble.copy(this.#buffer)
+        return
+      }
+    }
     const wanted = Math.max(neededBytes, this.#buffer.length * 2, FIRST_CAPACITY_BYTES)
     const grown = Buffer.allocUnsafeSlow(Math.min(wanted, this.#totalBytes))
     this.#buffer.copy(grown, 0, 0, this.#filled)

@@ -2,6 +2,7 @@ import type { Api, RequestContext } from '../api/handler.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Address } from '../ports.ts'
+import type { ArenaChunk } from './frame-arena.ts'
 
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
@@ -27,6 +28,10 @@ export class RequestSlot implements RequestContext {
   readonly startedMs: number
   readonly #owner: SlotOwner
   #answered = false
+  /** Where the request's bytes lie, when that can be used again. */
+  chunk: ArenaChunk | null = null
+  /** The handler said that nobody holds the request's bytes. */
+  bytesDone = false
   #abandoned: (() => void) | null = null
   /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
   chunks: readonly Buffer[] | null | undefined
@@ -77,6 +82,10 @@ export class RequestSlot implements RequestContext {
   /** The connection closed. */
   abandon(): void {
     if (!this.#answered) this.#abandoned?.()
+  }
+
+  releaseBytes(): void {
+    this.bytesDone = true
   }
 
   respond(response: unknown): void {

@@ -6,6 +6,7 @@ import type { Api, RequestContext } from '../../src/api/handler.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { Clock } from '../../src/ports.ts'
 import { brokerConfig, openMetadata } from '../metadata/metadata-harness.ts'
 import type { RecordingListener } from '../metadata/metadata-harness.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
@@ -16,11 +17,12 @@ export class AdminHarness {
   readonly listener: RecordingListener
   readonly #broker: Broker
 
-  constructor(metadata: Metadata, listener: RecordingListener) {
+  constructor(metadata: Metadata, listener: RecordingListener, clock: Clock) {
     this.metadata = metadata
     this.listener = listener
     const broker = {
       metadata,
+      clock,
       get config() {
         return metadata.config
       },
@@ -48,6 +50,7 @@ export class AdminHarness {
         clientAddress: { host: '10.0.0.9', port: 50_000 },
         advertised: { host: 'reached.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        releaseBytes: () => undefined,
         answers: new AnswerBudget(Infinity),
         whenAbandoned: () => {},
         refuse: (reason) => reject(new Error(reason)),
@@ -83,7 +86,8 @@ export async function withAdmin(
 ): Promise<void> {
   const sim = new SimWorld(1)
   await sim.run(async () => {
-    const { metadata, listener } = await openMetadata(sim.start(), brokerConfig(config))
-    await body(new AdminHarness(metadata, listener))
+    const process = sim.start()
+    const { metadata, listener } = await openMetadata(process, brokerConfig(config))
+    await body(new AdminHarness(metadata, listener, process.world.clock))
   })
 }

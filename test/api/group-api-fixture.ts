@@ -28,7 +28,12 @@ export class GroupApis {
     this.groups = new GroupCoordinator(world, this.log, GROUP_SETTINGS)
     const topics = new Map([['topic', { partitions: [{}, {}] }]])
     // What the handlers of groups use of a broker.
-    this.#broker = { groups: this.groups, metadata: { topics }, nodeId: 7 } as unknown as Broker
+    this.#broker = {
+      groups: this.groups,
+      metadata: { topics },
+      nodeId: 7,
+      clock: this.clock,
+    } as unknown as Broker
   }
 
   static async start(): Promise<GroupApis> {
@@ -50,6 +55,7 @@ export class GroupApis {
         clientAddress: { host: '10.0.0.1', port: 1 },
         advertised: { host: 'broker.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        releaseBytes: () => undefined,
         answers: new AnswerBudget(Infinity),
         apis: new Map(),
         whenAbandoned: () => {},

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { FrameArena } from '../../src/server/frame-arena.ts'
 import { FrameAssembler } from '../../src/server/frame-assembler.ts'
 
 function frameOf(bodyBytes: number): Buffer {
@@ -10,7 +11,7 @@ function frameOf(bodyBytes: number): Buffer {
 }
 
 function assemble(frame: Buffer, pieceBytes: number): { frame: Buffer; consumed: number } {
-  const assembler = new FrameAssembler()
+  const assembler = new FrameAssembler(new FrameArena())
   let at = 0
   while (!assembler.complete) {
     const end = Math.min(at + pieceBytes, frame.length)
@@ -36,7 +37,7 @@ test('bytes of the next frame are left alone', () => {
 })
 
 test('a large claim costs memory only as bytes arrive', () => {
-  const assembler = new FrameAssembler()
+  const assembler = new FrameAssembler(new FrameArena())
   const prefix = Buffer.alloc(4)
   prefix.writeInt32BE(100 * 1024 * 1024)
   assembler.take(prefix, 0, 4)
@@ -47,7 +48,7 @@ test('a large claim costs memory only as bytes arrive', () => {
 })
 
 test('it starts anew after a frame', () => {
-  const assembler = new FrameAssembler()
+  const assembler = new FrameAssembler(new FrameArena())
   for (const size of [5, 6]) {
     const frame = frameOf(size)
     let at = 0
@@ -55,5 +56,23 @@ test('it starts anew after a frame', () => {
     assert.ok(assembler.complete)
     assert.deepEqual(assembler.release(), frame)
     assert.ok(assembler.idle)
+  }
+})
+
+test('a Produce request that fits is collected in the arena, others are not', () => {
+  const arena = new FrameArena()
+  for (const [apiKey, bodyBytes, shared] of [
+    [0, 50_000, true],
+    [0, 300_000, false],
+    [1, 50_000, false],
+  ] as const) {
+    const assembler = new FrameAssembler(arena)
+    const frame = frameOf(bodyBytes)
+    frame.writeInt16BE(apiKey, 4)
+    let at = 0
+    while (!assembler.complete) at += assembler.take(frame, at, Math.min(at + 7_000, frame.length))
+    assert.equal(assembler.chunk !== null, shared)
+    assert.deepEqual(assembler.release(), frame)
+    assert.equal(assembler.chunk, null)
   }
 })

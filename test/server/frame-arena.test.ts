@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type ArenaChunk, FrameArena } from '../../src/server/frame-arena.ts'
+
+function take(arena: FrameArena, lengthBytes: number): { frame: Buffer; chunk: ArenaChunk } {
+  const frame = arena.take(lengthBytes)
+  const chunk = arena.taken
+  assert.ok(chunk)
+  return { frame, chunk }
+}
+
+test('memory that was given back is used again', () => {
+  const arena = new FrameArena()
+  const buffers = new Set<ArrayBufferLike>()
+  for (let i = 0; i < 1_000; i++) {
+    const taken = [1, 2, 3, 4, 5].map(() => take(arena, 200_000))
+    for (const { frame, chunk } of taken) {
+      buffers.add(frame.buffer)
+      arena.giveBack(chunk)
+    }
+  }
+  assert.ok(buffers.size <= 3, `${buffers.size} chunks`)
+})
+
+test('frames in use never overlap', () => {
+  const arena = new FrameArena()
+  const inUse: { frame: Buffer; chunk: ArenaChunk; mark: number }[] = []
+  let state = 12_345
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
+    return state % below
+  }
+  for (let mark = 1; mark < 5_000; mark++) {
+    const { frame, chunk } = take(arena, 1 + random(100_000))
+    frame.writeUInt8(mark % 251, 0)
+    frame.writeUInt8(mark % 251, frame.length - 1)
+    inUse.push({ frame, chunk, mark })
+    while (inUse.length > random(60)) {
+      const [done] = inUse.splice(random(inUse.length), 1)
+      assert.ok(done)
+      assert.equal(done.frame[0], done.mark % 251)
+      assert.equal(done.frame.at(-1), done.mark % 251)
+      // One in ten is forgotten, as after an error.
+      if (random(10) > 0) arena.giveBack(done.chunk)
+    }
+  }
+})
+
+test('a large frame has a buffer of its own', () => {
+  const arena = new FrameArena()
+  assert.equal(arena.take(1_000_000).length, 1_000_000)
+  assert.equal(arena.taken, null)
+})
