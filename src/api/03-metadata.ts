@@ -8,6 +8,7 @@ import { topicNameProblem } from '../metadata/topic-names.ts'
 import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS } from './authorized-operations.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
+import { inSlices } from './in-slices.ts'
 import { reachableBrokers } from './reachable-brokers.ts'
 
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
@@ -18,7 +19,7 @@ type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
  * Behavior: null topics (in v0 an empty list) asks for all of them, otherwise one answer per distinct topic asked
  * for, each with its own error. A topic that does not exist is created when both `auto.create.topics.enable` and
  * the request allow it; its leaders are ready when the answer leaves. The broker's address is the one this client
- * reached, or `advertised.listeners`.
+ * reached, or `advertised.listeners`. One request creates 1,000 topics at most, the others are still missing.
  *
  * Version notes: v4 may forbid creation (KIP-204), v7 leader epochs (KIP-320), v8 authorized operations (KIP-430; all
  * that exist, there is no authorizer), v10 topic ids (KIP-516), v12 lookup by id.
@@ -46,13 +47,25 @@ export const metadata = defineApi({
       return respond(
         [...broker.metadata.topics.values()].map((topic) => found(topic, broker.metadata, operations)),
       )
-    const missing = request.allowAutoTopicCreation ? create(asked, context) : []
-    if (missing.length === 0) return respond(lookUp(asked, NOT_CREATED, operations, context))
-    return Promise.all(missing).then((created) =>
-      respond(lookUp(asked, new Map(created), operations, context)),
-    )
+    const distinct = distinctTopics(asked)
+    const creations = request.allowAutoTopicCreation ? create(distinct, context) : []
+    if (creations.length === 0 && distinct.length <= MAX_AT_ONCE)
+      return respond(distinct.map((topic) => lookUp(topic, NOT_CREATED, operations, context)))
+    return Promise.all(creations)
+      .then((created) => {
+        const codes = new Map(created)
+        return inSlices(distinct, context, (some) =>
+          some.map((topic) => lookUp(topic, codes, operations, context)),
+        )
+      })
+      .then(respond)
   }),
 })
+
+/** Topics that are looked up in one turn. */
+const MAX_AT_ONCE = 1_000
+/** Topics that one request creates. Clients ask again for those that are missing, and the next ones get their turn. */
+const MAX_CREATIONS = 1_000
 
 interface TopicAnswer {
   readonly errorCode: number
@@ -67,52 +80,55 @@ type PartitionAnswer = ReturnType<typeof describePartition>
 
 const NOT_CREATED: ReadonlyMap<string, number> = new Map()
 
+/** Each topic once. What names an id is looked up by it. */
+function distinctTopics(asked: readonly AskedTopic[]): AskedTopic[] {
+  const ids = new Set<string>()
+  const names = new Set<string | null>()
+  return asked.filter((topic) => {
+    const seen: Set<string | null> = isById(topic) ? ids : names
+    const key = isById(topic) ? topic.topicId : topic.name
+    const known = seen.size
+    return seen.add(key).size > known
+  })
+}
+
+function isById({ topicId }: AskedTopic): boolean {
+  return topicId !== undefined && topicId !== ZERO_UUID
+}
+
 /** Starts the creation of the topics that are missing. Resolves to names and error codes. */
 function create(asked: readonly AskedTopic[], { broker }: RequestContext): Promise<[string, number]>[] {
   const creations: Promise<[string, number]>[] = []
-  const names = new Set(asked.map(({ name }) => name))
-  for (const name of names) {
+  for (const { name } of asked) {
     if (name === null || broker.metadata.topics.has(name) || topicNameProblem(name) !== null) continue
     const creating = broker.autoCreateTopic(name)
-    if (creating !== null) creations.push(creating.then((errorCode) => [name, errorCode]))
+    if (creating === null) continue
+    creations.push(creating.then((errorCode) => [name, errorCode]))
+    if (creations.length === MAX_CREATIONS) break
   }
   return creations
 }
 
 function lookUp(
-  asked: readonly AskedTopic[],
+  asked: AskedTopic,
   created: ReadonlyMap<string, number>,
   operations: number,
   { broker, apiVersion }: RequestContext,
-): TopicAnswer[] {
+): TopicAnswer {
   const { metadata } = broker
-  const answers = new Map<string, TopicAnswer>()
-  for (const { name, topicId } of asked) {
-    const byId = topicId !== undefined && topicId !== ZERO_UUID
-    const key = byId ? `id ${topicId}` : `name ${name}`
-    if (answers.has(key)) continue
-    if (byId && apiVersion < 12) {
-      answers.set(key, failed(name ?? '', topicId, ErrorCode.INVALID_REQUEST))
-    } else if (byId) {
-      const topic = metadata.topicById(topicId)
-      const response =
-        topic === undefined
-          ? failed(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID)
-          : found(topic, metadata, operations)
-      answers.set(key, response)
-    } else if (name === null) {
-      answers.set(key, failed(apiVersion < 12 ? '' : null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION))
-    } else {
-      const topic = metadata.topics.get(name)
-      answers.set(
-        key,
-        topic === undefined
-          ? failed(name, ZERO_UUID, reasonMissing(name, created.get(name)))
-          : found(topic, metadata, operations),
-      )
-    }
+  const { name, topicId } = asked
+  if (topicId !== undefined && topicId !== ZERO_UUID) {
+    if (apiVersion < 12) return failed(name ?? '', topicId, ErrorCode.INVALID_REQUEST)
+    const topic = metadata.topicById(topicId)
+    return topic === undefined
+      ? failed(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID)
+      : found(topic, metadata, operations)
   }
-  return [...answers.values()]
+  if (name === null) return failed(apiVersion < 12 ? '' : null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION)
+  const topic = metadata.topics.get(name)
+  return topic === undefined
+    ? failed(name, ZERO_UUID, reasonMissing(name, created.get(name)))
+    : found(topic, metadata, operations)
 }
 
 function reasonMissing(name: string, creation: number | undefined): number {

@@ -1,6 +1,10 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
+import type { Outcome } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
+import type { RequestContext } from './handler.ts'
+import { inSlices } from './in-slices.ts'
+import { MAX_ELEMENTS, refuseEach, TOO_MANY_ASKED } from './request-limits.ts'
 
 /** The operations that Kafka knows on a group, as bits: without ACLs all are allowed. */
 const ALL_OPERATIONS = [
@@ -16,7 +20,7 @@ const NOT_ASKED = -0x8000_0000
  * DescribeGroups, versions 0-5.
  *
  * Behavior: a group that does not exist is Dead, without an error. Metadata of members is shown in Stable only.
- * A group that is named twice is described once.
+ * A group that is named twice is described once. Beyond 10,000 groups each answers POLICY_VIOLATION.
  *
  * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345).
  *
@@ -26,16 +30,36 @@ export const describeGroups = defineApi({
   request: describeGroupsRequest,
   response: describeGroupsResponse,
   versions: [0, 5],
-  handle: answer(({ groups, includeAuthorizedOperations }, { broker }) => ({
-    groups: Array.from(new Set(groups), (groupId) => {
-      const described = broker.groups.describe(groupId)
-      const mayTell = includeAuthorizedOperations && described.errorCode === ErrorCode.NONE
-      return {
-        ...described,
-        // As in Kafka: no state at all where the group could not be asked.
-        groupState: described.errorCode === ErrorCode.NONE ? described.groupState : '',
-        authorizedOperations: mayTell ? ALL_OPERATIONS : NOT_ASKED,
-      }
-    }),
-  })),
+  handle: answer(async ({ groups, includeAuthorizedOperations }, context) => {
+    const asked = [...new Set(groups)]
+    const described = await inSlices(asked.slice(0, MAX_ELEMENTS), context, (some) =>
+      some.map((groupId) => describe(groupId, includeAuthorizedOperations, context)),
+    )
+    if (asked.length <= MAX_ELEMENTS) return { groups: described }
+    const excess = await refuseEach(asked.slice(MAX_ELEMENTS), TOO_MANY_ASKED, context, beyondLimit)
+    return { groups: [...described, ...excess] }
+  }),
 })
+
+function describe(groupId: string, includeAuthorizedOperations: boolean, { broker }: RequestContext) {
+  const described = broker.groups.describe(groupId)
+  const mayTell = includeAuthorizedOperations && described.errorCode === ErrorCode.NONE
+  return {
+    ...described,
+    // As in Kafka: no state at all where the group could not be asked.
+    groupState: described.errorCode === ErrorCode.NONE ? described.groupState : '',
+    authorizedOperations: mayTell ? ALL_OPERATIONS : NOT_ASKED,
+  }
+}
+
+function beyondLimit(groupId: string, { errorCode }: Outcome) {
+  return {
+    errorCode,
+    groupId,
+    groupState: '',
+    protocolType: '',
+    protocolData: '',
+    members: [],
+    authorizedOperations: NOT_ASKED,
+  }
+}

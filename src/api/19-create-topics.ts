@@ -1,20 +1,25 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
+import type { CreateTopicsRequest } from '../../protocol/messages/19-create-topics.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { CONFIG_SOURCE_IDS } from '../core/config/config-source.ts'
 import { describeTopicConfig } from '../core/config/describe-config.ts'
-import type { CreateTopicResult } from '../metadata/topic-changes.ts'
+import type { Outcome } from '../metadata/outcome.ts'
+import { refused } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
+import { inSlices } from './in-slices.ts'
+import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_PARTITIONS } from './request-limits.ts'
 
 /**
  * CreateTopics, versions 0-7.
  *
  * Behavior: each topic succeeds or fails for itself; a name that appears twice fails. When the answer leaves, the
- * topics are durable and their leaders are ready.
+ * topics are durable and their leaders are ready. Of a request for more than 10,000 partitions none is created, and
+ * each topic answers POLICY_VIOLATION, as in KRaft (KAFKA-17870).
  *
  * Version notes: v1 validateOnly and error messages, v4 -1 takes the broker's defaults (KIP-464), v5 the resulting
- * configuration comes back (KIP-525), v7 the topic id (KIP-516).
+ * configuration comes back (KIP-525; of the first 2,500 topics of a request), v7 the topic id (KIP-516).
  *
  * Not implemented: `timeoutMs` (the answer waits for the creation, which takes milliseconds); create.topic.policy.
  */
@@ -22,39 +27,63 @@ export const createTopics = defineApi({
   request: createTopicsRequest,
   response: createTopicsResponse,
   versions: [0, 7],
-  handle: answer(async (request, { broker }) => {
-    const byName = new Map(request.topics.map((topic) => [topic.name, topic]))
-    const repeated = new Set<string>()
-    const seen = new Set<string>()
-    for (const { name } of request.topics) (seen.has(name) ? repeated : seen).add(name)
-    const wanted = [...byName.values()].filter(({ name }) => !repeated.has(name))
-    const results = await broker.metadata.createTopics(wanted, request.validateOnly ?? false)
-    const refused = [...repeated].map((name) => ({
-      name,
-      topicId: ZERO_UUID,
-      errorCode: ErrorCode.INVALID_REQUEST,
-      errorMessage: 'The request names this topic more than once.',
-      configs: [],
+  handle: answer(async (request, context) => {
+    const { metadata } = context.broker
+    if (countPartitions(request, metadata.config) > MAX_ELEMENTS)
+      return { topics: await refuseEach(request.topics, TOO_MANY_PARTITIONS, context, failed) }
+    const { once, repeated } = sortOut(request.topics, ({ name }) => name)
+    const results = await inSlices(once, context, (topics) =>
+      metadata.createTopics(topics, request.validateOnly ?? false),
+    )
+    const configsOf = configDescriber(metadata.config)
+    const topics = results.map((result, index) => ({
+      name: result.name,
+      topicId: result.topicId ?? ZERO_UUID,
+      errorCode: result.errorCode,
+      errorMessage: result.errorMessage,
+      numPartitions: result.numPartitions,
+      replicationFactor: result.replicationFactor,
+      ...(index < MAX_CONFIGURATIONS
+        ? { configs: result.config === null ? [] : configsOf(result.config.overrides) }
+        : { configs: [], topicConfigErrorCode: ErrorCode.POLICY_VIOLATION }),
     }))
-    return { topics: [...results.map((result) => describe(result, broker.metadata.config)), ...refused] }
+    return { topics: [...topics, ...repeated.map((topic) => failed(topic, REPEATED))] }
   }),
 })
 
-function describe(result: CreateTopicResult, config: BrokerConfig) {
-  const described = result.config === null ? [] : describeTopicConfig(result.config.overrides, config)
-  return {
-    name: result.name,
-    topicId: result.topicId ?? ZERO_UUID,
-    errorCode: result.errorCode,
-    errorMessage: result.errorMessage,
-    numPartitions: result.numPartitions,
-    replicationFactor: result.replicationFactor,
-    configs: described.map(({ name, value, readOnly, source, sensitive }) => ({
+/** Topics whose configuration comes back. An answer is put together in one go, and others wait meanwhile. */
+const MAX_CONFIGURATIONS = 2_500
+
+const REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.')
+
+function failed({ name }: { readonly name: string }, { errorCode, errorMessage }: Outcome) {
+  return { name, topicId: ZERO_UUID, errorCode, errorMessage, configs: [] }
+}
+
+function countPartitions({ topics }: CreateTopicsRequest, config: BrokerConfig): number {
+  let count = 0
+  for (const { numPartitions, assignments } of topics) {
+    if (assignments.length > 0) count += assignments.length
+    else count += numPartitions === -1 ? config['num.partitions'] : Math.max(1, numPartitions)
+  }
+  return count
+}
+
+/** Most topics of a request share their overrides, or have none: those are described once. */
+function configDescriber(config: BrokerConfig) {
+  const describe = (overrides: ReadonlyMap<string, string>) =>
+    describeTopicConfig(overrides, config).map(({ name, value, readOnly, source, sensitive }) => ({
       name,
       value,
       readOnly,
       configSource: CONFIG_SOURCE_IDS[source],
       isSensitive: sensitive,
-    })),
+    }))
+  const known = new Map<string, ReturnType<typeof describe>>()
+  return (overrides: ReadonlyMap<string, string>) => {
+    const key = overrides.size === 0 ? '' : JSON.stringify([...overrides])
+    const described = known.get(key) ?? describe(overrides)
+    known.set(key, described)
+    return described
   }
 }

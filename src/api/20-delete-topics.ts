@@ -3,12 +3,15 @@ import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messag
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
+import { inSlices } from './in-slices.ts'
+import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES } from './request-limits.ts'
 
 /**
  * DeleteTopics, versions 0-6.
  *
  * Behavior: each topic succeeds or fails for itself; a topic that appears twice fails. When the answer leaves, the
- * deletion is durable and the name is free again. Internal topics are not deleted.
+ * deletion is durable and the name is free again. Internal topics are not deleted. Of more than 10,000 topics none is
+ * deleted, and each answers POLICY_VIOLATION.
  *
  * Version notes: v3 says TOPIC_DELETION_DISABLED where older ones say INVALID_REQUEST, v5 error messages, v6
  * deletion by topic id (KIP-516).
@@ -24,17 +27,20 @@ export const deleteTopics = defineApi({
       context.apiVersion >= 6
         ? (request.topics ?? [])
         : (request.topicNames ?? []).map((name) => ({ name, topicId: ZERO_UUID }))
-    const times = new Map<string, number>()
-    for (const topic of asked) times.set(keyOf(topic), (times.get(keyOf(topic)) ?? 0) + 1)
-    const distinct = [...new Map(asked.map((topic) => [keyOf(topic), topic])).values()]
-    const responses = await Promise.all(
-      distinct.map(async (topic) =>
-        times.get(keyOf(topic)) === 1
-          ? deleteOne(topic, context)
-          : failed(topic, ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.'),
-      ),
+    if (asked.length > MAX_ELEMENTS)
+      return {
+        responses: await refuseEach(asked, TOO_MANY_CHANGES, context, ({ name, topicId }, outcome) => {
+          return { name, topicId, ...outcome }
+        }),
+      }
+    const { once, repeated } = sortOut(asked, keyOf)
+    const deleted = await inSlices(once, context, (topics) =>
+      Promise.all(topics.map((topic) => deleteOne(topic, context))),
     )
-    return { responses }
+    const refused = repeated.map((topic) =>
+      failed(topic, ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.'),
+    )
+    return { responses: [...deleted, ...refused] }
   }),
 })
 

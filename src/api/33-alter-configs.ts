@@ -1,5 +1,5 @@
 import { alterConfigsRequest, alterConfigsResponse } from '../../protocol/messages/33-alter-configs.ts'
-import { alterEach } from './config-resources.ts'
+import { alterResources } from './alter-resources.ts'
 import { answer, defineApi } from './handler.ts'
 
 /**
@@ -7,7 +7,8 @@ import { answer, defineApi } from './handler.ts'
  *
  * Behavior: the values given become the whole configuration of a topic, or the whole set of dynamic values of this
  * broker or (empty name) of all brokers; what is not given falls back to its default. Durable and in force when
- * the answer leaves.
+ * the answer leaves. A resource that appears twice fails; of more than 10,000 none is changed, and each answers
+ * POLICY_VIOLATION.
  *
  * Version notes: v2 flexible. IncrementalAlterConfigs replaces this (KIP-339).
  *
@@ -17,9 +18,9 @@ export const alterConfigs = defineApi({
   request: alterConfigsRequest,
   response: alterConfigsResponse,
   versions: [0, 2],
-  handle: answer(async (request, { broker }) => ({
-    responses: await alterEach(request.resources, (resource, target) =>
-      broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly),
+  handle: answer(async (request, context) => ({
+    responses: await alterResources(request.resources, context, (resource, target) =>
+      context.broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly),
     ),
   })),
 })

@@ -3,13 +3,20 @@ import {
   createPartitionsRequest,
   createPartitionsResponse,
 } from '../../protocol/messages/37-create-partitions.ts'
+import type { CreatePartitionsRequest } from '../../protocol/messages/37-create-partitions.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import { refused } from '../metadata/outcome.ts'
+import type { Outcome } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
+import { inSlices } from './in-slices.ts'
+import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES, TOO_MANY_PARTITIONS } from './request-limits.ts'
 
 /**
  * CreatePartitions, versions 0-3.
  *
  * Behavior: each topic grows to `count` partitions or fails for itself; a name that appears twice fails. When the
- * answer leaves, the new partitions are durable and have their leaders. Internal topics keep their partitions.
+ * answer leaves, the new partitions are durable and have their leaders. Internal topics keep their partitions. Of
+ * more than 10,000 topics or new partitions nothing is made, and each topic answers POLICY_VIOLATION, as in KRaft.
  *
  * Version notes: v2 flexible, v3 as v2 (KIP-599 quotas, of which there are none).
  *
@@ -19,24 +26,37 @@ export const createPartitions = defineApi({
   request: createPartitionsRequest,
   response: createPartitionsResponse,
   versions: [0, 3],
-  handle: answer(async (request, { broker }) => {
-    const times = new Map<string, number>()
-    for (const { name } of request.topics) times.set(name, (times.get(name) ?? 0) + 1)
-    const distinct = new Map(request.topics.map((topic) => [topic.name, topic]))
-    const results = [...distinct.values()].map(async ({ name, count, assignments }) => {
-      if (times.get(name) !== 1) {
-        const errorMessage = 'The request names this topic more than once.'
-        return { name, errorCode: ErrorCode.INVALID_REQUEST, errorMessage }
-      }
+  handle: answer(async (request, context) => {
+    const { metadata } = context.broker
+    const { topics, validateOnly } = request
+    if (topics.length > MAX_ELEMENTS)
+      return { results: await refuseEach(topics, TOO_MANY_CHANGES, context, failed) }
+    const { once, repeated } = sortOut(topics, ({ name }) => name)
+    if (countNew(once, metadata) > MAX_ELEMENTS)
+      return { results: await refuseEach(topics, TOO_MANY_PARTITIONS, context, failed) }
+    const grow = async ({ name, count, assignments }: AskedTopic) => {
       const replicas = assignments?.map(({ brokerIds }) => brokerIds) ?? null
-      const { errorCode, errorMessage } = await broker.metadata.createPartitions(
-        name,
-        count,
-        replicas,
-        request.validateOnly,
-      )
+      const { errorCode, errorMessage } = await metadata.createPartitions(name, count, replicas, validateOnly)
       return { name, errorCode, errorMessage }
-    })
-    return { results: await Promise.all(results) }
+    }
+    const grown = await inSlices(once, context, (some) => Promise.all(some.map(grow)))
+    return { results: [...grown, ...repeated.map((topic) => failed(topic, REPEATED))] }
   }),
 })
+
+type AskedTopic = CreatePartitionsRequest['topics'][number]
+
+const REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.')
+
+function failed({ name }: AskedTopic, { errorCode, errorMessage }: Outcome) {
+  return { name, errorCode, errorMessage }
+}
+
+function countNew(topics: readonly AskedTopic[], metadata: Metadata): number {
+  let added = 0
+  for (const { name, count } of topics) {
+    const before = metadata.topics.get(name)?.partitions.length ?? count
+    added += Math.max(0, count - before)
+  }
+  return added
+}

@@ -5,7 +5,7 @@ import {
 } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { ConfigChange } from '../metadata/config-change.ts'
 import { refused } from '../metadata/outcome.ts'
-import { alterEach } from './config-resources.ts'
+import { alterResources } from './alter-resources.ts'
 import { answer, defineApi } from './handler.ts'
 
 /** By their numbers on the wire. */
@@ -16,7 +16,8 @@ const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'appe
  *
  * Behavior: SET, DELETE (back to the default), APPEND and SUBTRACT (lists only) on the overrides of a topic, or on
  * the dynamic values of this broker or (empty name) of all brokers. All changes of a resource happen or none.
- * Durable and in force when the answer leaves.
+ * Durable and in force when the answer leaves. A resource that appears twice fails; of more than 10,000 none is
+ * changed, and each answers POLICY_VIOLATION.
  *
  * Version notes: v1 flexible (KIP-339).
  *
@@ -26,8 +27,8 @@ export const incrementalAlterConfigs = defineApi({
   request: incrementalAlterConfigsRequest,
   response: incrementalAlterConfigsResponse,
   versions: [0, 1],
-  handle: answer(async (request, { broker }) => ({
-    responses: await alterEach(request.resources, async (resource, target) => {
+  handle: answer(async (request, context) => ({
+    responses: await alterResources(request.resources, context, async (resource, target) => {
       const changes: ConfigChange[] = []
       for (const { name, configOperation, value } of resource.configs) {
         const operation = OPERATIONS[configOperation]
@@ -38,7 +39,7 @@ export const incrementalAlterConfigs = defineApi({
           )
         changes.push({ name, operation, value })
       }
-      return broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
+      return context.broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
     }),
   })),
 })

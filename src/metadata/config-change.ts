@@ -20,6 +20,11 @@ export type ConfigResource =
 
 type Values = ReadonlyMap<string, string>
 
+/** Far more than there are keys. */
+const MAX_CHANGES = 1_000
+/** What a string in an answer can carry, and every value must fit into the answer of DescribeConfigs. */
+const MAX_VALUE_BYTES = 32_767
+
 /** `current` after the changes, or why not. `inherited` is what APPEND and SUBTRACT start from where nothing is set. */
 export function changedValues(
   current: Values,
@@ -27,6 +32,8 @@ export function changedValues(
   definitionOf: (name: string) => ConfigDefinition<unknown> | undefined,
   inherited: (name: string) => string,
 ): Values | Outcome {
+  if (changes.length > MAX_CHANGES)
+    return refused(ErrorCode.INVALID_REQUEST, `More than ${MAX_CHANGES} changes of one resource.`)
   const next = new Map(current)
   const seen = new Set<string>()
   for (const { name, operation, value } of changes) {
@@ -47,15 +54,25 @@ export function changedValues(
         ErrorCode.INVALID_CONFIG,
         `Can't ${operation} to key ${name} because its type is not LIST.`,
       )
-    const elements = splitList(next.get(name) ?? inherited(name))
-    const changed = splitList(value)
-    const result =
-      operation === 'append'
-        ? [...elements, ...changed.filter((element) => !elements.includes(element))]
-        : elements.filter((element) => !changed.includes(element))
-    next.set(name, result.join(','))
+    const list = changedList(splitList(next.get(name) ?? inherited(name)), operation, splitList(value))
+    if (Buffer.byteLength(list) > MAX_VALUE_BYTES)
+      return refused(ErrorCode.INVALID_CONFIG, `${name} would be longer than ${MAX_VALUE_BYTES} bytes.`)
+    next.set(name, list)
   }
   return next
+}
+
+function changedList(
+  elements: readonly string[],
+  operation: 'append' | 'subtract',
+  changed: readonly string[],
+): string {
+  const known = new Set(operation === 'append' ? elements : changed)
+  const kept =
+    operation === 'append'
+      ? [...elements, ...changed.filter((element) => !known.has(element))]
+      : elements.filter((element) => !known.has(element))
+  return kept.join(',')
 }
 
 /** Null when the values may be a topic's overrides. */

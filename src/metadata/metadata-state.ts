@@ -10,7 +10,7 @@ import type { PartitionImage, TopicImage } from './metadata-image.ts'
  * about has its leaders. A rejection undoes a creation.
  */
 export interface MetadataListener {
-  /** The topic is not visible yet. */
+  /** The topic is not visible yet. Of very many partitions it holds the first; `onPartitionsAdded` brings the others. */
   onTopicCreated(topic: TopicImage): Promise<void>
   /** The partitions are not visible yet; `topic` holds them. */
   onPartitionsAdded(topic: TopicImage, added: readonly PartitionImage[]): Promise<void>

@@ -14,6 +14,7 @@ import type { Outcome } from './outcome.ts'
 import { ProducerIds } from './producer-ids.ts'
 import { TopicChanges } from './topic-changes.ts'
 import type { CreateTopicResult, DiscoveredTopic } from './topic-changes.ts'
+import { isInternalTopic } from './topic-names.ts'
 import type { NewTopic } from './topic-plan.ts'
 import { CLUSTER_DEFAULTS, decodeConfig, paths } from './znodes.ts'
 
@@ -162,6 +163,7 @@ export class Metadata {
   /** Resolves to an error code: 0 when the topic exists now and has its leader. */
   async autoCreateTopic(name: string): Promise<ErrorCode> {
     if (this.topics.has(name)) return ErrorCode.NONE
+    if (this.#topics.crowded && !isInternalTopic(name)) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     const { errorCode } = await this.#topics.createWithDefaults(name)
     return errorCode === ErrorCode.TOPIC_ALREADY_EXISTS && this.topics.has(name) ? ErrorCode.NONE : errorCode
   }

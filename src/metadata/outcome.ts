@@ -9,8 +9,16 @@ export interface Outcome {
 
 export const DONE: Outcome = { errorCode: ErrorCode.NONE, errorMessage: null }
 
+/** Messages quote what the client sent, and answers carry strings of 32,767 bytes at most. */
+const MAX_MESSAGE_LENGTH = 1_000
+
+export function shortened(message: string | null): string | null {
+  if (message === null || message.length <= MAX_MESSAGE_LENGTH) return message
+  return `${message.slice(0, MAX_MESSAGE_LENGTH)}...`
+}
+
 export function refused(errorCode: ErrorCode, errorMessage: string): Outcome {
-  return { errorCode, errorMessage }
+  return { errorCode, errorMessage: shortened(errorMessage) }
 }
 
 export function hasStoreCode(error: unknown, code: MetadataStoreError['code']): boolean {

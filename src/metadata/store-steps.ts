@@ -1,5 +1,6 @@
 /** Small steps on the metadata store that several parts take. */
 import type { MetadataStore } from '../ports.ts'
+import { inPortions, PORTION } from './in-portions.ts'
 import { hasStoreCode } from './outcome.ts'
 import { encodeConfig, encodePartitionState, encodeTopic, paths } from './znodes.ts'
 import type { PartitionState } from './znodes.ts'
@@ -57,18 +58,24 @@ export async function createPartitionNodes(
   states: ReadonlyMap<number, PartitionState>,
   controllerEpoch: number,
 ): Promise<void> {
-  const steps: Promise<unknown>[] = [createIfMissing(store, paths.partitions(topic))]
-  for (const [index, state] of states) {
-    steps.push(createIfMissing(store, paths.partition(topic, index)))
-    const data = encodePartitionState(state, controllerEpoch)
-    steps.push(createIfMissing(store, paths.partitionState(topic, index), data))
-  }
-  await Promise.all(steps)
+  const parent = createIfMissing(store, paths.partitions(topic))
+  const nodes = inPortions([...states], (portion) =>
+    Promise.all(
+      portion.flatMap(([index, state]) => {
+        const data = encodePartitionState(state, controllerEpoch)
+        return [
+          createIfMissing(store, paths.partition(topic, index)),
+          createIfMissing(store, paths.partitionState(topic, index), data),
+        ]
+      }),
+    ),
+  )
+  await Promise.all([parent, nodes])
 }
 
 /**
  * A new topic. The topic's own node is the one that counts: before it is there nothing is visible, after it a
- * broker that loads completes the rest. All of it leaves in one go.
+ * broker that loads completes the rest. All of it leaves in one go, but for the later partitions of very many.
  */
 export async function createTopicNodes(
   store: MetadataStore,
@@ -90,12 +97,18 @@ export async function createTopicNodes(
 /** Removes a topic's nodes, its own last but one and its configuration last. Does nothing about those that are gone. */
 export async function deleteTopicNodes(store: MetadataStore, name: string): Promise<void> {
   const partitions = (await store.children(paths.partitions(name))) ?? []
-  const steps = partitions.flatMap((partition) => [
-    deleteIfThere(store, paths.partitionState(name, Number(partition))),
-    deleteIfThere(store, paths.partition(name, Number(partition))),
-  ])
+  const removed = inPortions(partitions, (portion) =>
+    Promise.all(
+      portion.flatMap((partition) => [
+        deleteIfThere(store, paths.partitionState(name, Number(partition))),
+        deleteIfThere(store, paths.partition(name, Number(partition))),
+      ]),
+    ),
+  )
+  // The parents leave together with the last partitions where those are few, and after them otherwise.
+  if (partitions.length > PORTION) await removed
   await Promise.all([
-    ...steps,
+    removed,
     deleteIfThere(store, paths.partitions(name)),
     deleteIfThere(store, paths.topic(name)),
     deleteIfThere(store, paths.topicConfig(name)),

@@ -2,6 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { resolveTopicConfig } from '../core/config/topic-config.ts'
 import type { TopicConfig } from '../core/config/topic-config.ts'
 import { firstState, partitionImage } from './load-metadata.ts'
+import { inPortions, PORTION } from './in-portions.ts'
 import type { TopicImage } from './metadata-image.ts'
 import type { MetadataState } from './metadata-state.ts'
 import { DONE, failureOutcome, refused } from './outcome.ts'
@@ -16,6 +17,7 @@ import {
 import { collisionKey, isInternalTopic, OFFSETS_TOPIC, topicNameProblem } from './topic-names.ts'
 import { isOutcome, planAutomatic, planConfigs, planGrowth, planTopic } from './topic-plan.ts'
 import type { Assignment, NewTopic, PlanRules } from './topic-plan.ts'
+import { Turnstile } from './turnstile.ts'
 import { randomUuid } from './uuid.ts'
 import { encodeTopic, paths } from './znodes.ts'
 
@@ -47,17 +49,27 @@ interface TopicDraft {
   readonly leaderEpochs?: ReadonlyMap<number, number>
 }
 
+/** Topics that may wait for their creation. Clients that name still more are told to ask again. */
+const MAX_CREATING = 10_000
+
 /** Creating, growing and deleting topics: checked against the image, written to the store, told to the listener. */
 export class TopicChanges {
   readonly #state: MetadataState
   /** Topics between their check and their publication, by the key names collide under. */
   readonly #creating = new Map<string, string>()
   #creatingPartitions = 0
+  /** Making and removing partitions is work in the file system: a little at a time, or others wait for all of it. */
+  readonly #atOnce = new Turnstile(PORTION)
   /** Topics that are still being removed; their names are taken until they are gone. */
   readonly #deleting = new Set<string>()
 
   constructor(state: MetadataState) {
     this.#state = state
+  }
+
+  /** So many topics are being created that no more should be begun unasked. */
+  get crowded(): boolean {
+    return this.#creating.size >= MAX_CREATING
   }
 
   /** For clients: internal topics are not theirs to create. */
@@ -117,7 +129,7 @@ export class TopicChanges {
       const added = planGrowth(current, count, assignments, this.#rules())
       if (isOutcome(added)) return added
       if (validateOnly) return DONE
-      return this.#addPartitions(topic, added)
+      return this.#atOnce.run(added.length, () => this.#addPartitions(topic, added))
     })
   }
 
@@ -130,7 +142,7 @@ export class TopicChanges {
       try {
         await createIfMissing(this.#state.store, paths.deleteTopic(name))
         this.#state.image.remove(name)
-        await this.finishDeletion(topic)
+        await this.#atOnce.run(topic.partitions.length, () => this.finishDeletion(topic))
         return DONE
       } catch (error) {
         return this.#failure(error, `deletion of topic ${name}`)
@@ -225,7 +237,7 @@ export class TopicChanges {
     this.#creating.set(key, name)
     this.#creatingPartitions += assignment.length
     try {
-      const topic = await this.#write(draft)
+      const topic = await this.#atOnce.run(assignment.length, () => this.#write(draft))
       return this.#succeeded(name, topic.topicId, assignment, overrides)
     } catch (error) {
       return failedCreation(name, this.#failure(error, `creation of topic ${name}`))
@@ -255,7 +267,8 @@ export class TopicChanges {
       config: resolveTopicConfig(overrides, config),
     }
     try {
-      await listener.onTopicCreated(topic)
+      await listener.onTopicCreated({ ...topic, partitions: topic.partitions.slice(0, PORTION) })
+      await inPortions(topic.partitions.slice(PORTION), (some) => listener.onPartitionsAdded(topic, some))
     } catch (error) {
       await this.#undo(topic)
       throw error
@@ -295,7 +308,7 @@ export class TopicChanges {
         partitionImage(topic.name, first + offset, replicas, states.get(first + offset)!, 0),
       )
       const grown = { ...topic, partitions: [...topic.partitions, ...images] }
-      await listener.onPartitionsAdded(grown, images)
+      await inPortions(images, (some) => listener.onPartitionsAdded(grown, some))
       await this.#state.publish(grown, config)
       return DONE
     } catch (error) {

@@ -1,6 +1,6 @@
 /** What a request to create a topic or partitions comes to, before anything is written. */
 import { ErrorCode } from '../../protocol/errors.ts'
-import { topicConfigProblem } from '../core/config/topic-config.ts'
+import { topicConfigProblem, topicDefinition } from '../core/config/topic-config.ts'
 import { refused } from './outcome.ts'
 import type { Outcome } from './outcome.ts'
 
@@ -41,6 +41,9 @@ export function planConfigs(topic: NewTopic): ReadonlyMap<string, string> | Outc
   for (const { name, value } of topic.configs) {
     if (value === null)
       return refused(ErrorCode.INVALID_CONFIG, `Null value not supported for topic configs: ${name}`)
+    // The first unknown key is enough: the others could be any number.
+    if (topicDefinition(name) === undefined)
+      return refused(ErrorCode.INVALID_CONFIG, `Unknown topic config name: ${name}`)
     overrides.set(name, value)
   }
   const problem = topicConfigProblem(overrides)

@@ -47,16 +47,32 @@ function brokerChain(keys: readonly string[], broker: BrokerConfig): DescribedSy
   })
 }
 
+/** What topics without overrides are described as, for each broker configuration that is in use. */
+const withoutOverrides = new WeakMap<BrokerConfig, readonly DescribedConfig[]>()
+const NO_OVERRIDES: ReadonlyMap<string, string> = new Map()
+
+/** The same objects every time, but for the keys that are overridden: what is made of them can be kept. */
 export function describeTopicConfig(
   overrides: ReadonlyMap<string, string>,
   broker: BrokerConfig,
-): DescribedConfig[] {
+): readonly DescribedConfig[] {
+  const defaults = withoutOverrides.get(broker) ?? describeTopicDefaults(broker)
+  withoutOverrides.set(broker, defaults)
+  if (overrides.size === 0) return defaults
+  return defaults.map((config) => {
+    const { name, synonyms } = config
+    const value = overrides.get(name)
+    if (value === undefined) return config
+    const source = 'DYNAMIC_TOPIC_CONFIG' as const
+    return { ...config, value, source, synonyms: [{ name, value, source }, ...synonyms] }
+  })
+}
+
+function describeTopicDefaults(broker: BrokerConfig): DescribedConfig[] {
   return Object.keys(topicTable).map((name) => {
     const definition = topicDefinition(name)!
-    const setting = topicSetting(name, overrides, broker)
-    const override = overrides.get(name)
+    const setting = topicSetting(name, NO_OVERRIDES, broker)
     const chain = brokerChain(brokerSynonyms(name), broker)
-    const fallback = chain.length > 0 ? chain : [defaultSynonym(name, definition.defaultText)]
     return {
       name,
       value: setting?.effectiveText ?? definition.defaultText,
@@ -65,10 +81,7 @@ export function describeTopicConfig(
       sensitive: false,
       type: definition.type,
       documentation: definition.doc,
-      synonyms:
-        override === undefined
-          ? fallback
-          : [{ name, value: override, source: 'DYNAMIC_TOPIC_CONFIG' }, ...fallback],
+      synonyms: chain.length > 0 ? chain : [defaultSynonym(name, definition.defaultText)],
     }
   })
 }
