@@ -76,6 +76,8 @@ export class TopicHost implements MetadataListener {
     await Promise.all(
       partitions.map(async ({ index, leaderEpoch }) => {
         const log = await this.#logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
+        // On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961).
+        log.epochs.assign(leaderEpoch, log.logEndOffset)
         const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
         this.#logs.listen(log, partition)
         this.#partitions.add(partition)

@@ -144,7 +144,8 @@ export class LogDirectory {
     if (!disk.exists(path)) return new Map()
     try {
       const content = disk.readFile(path)
-      const entries = decodeOffsetCheckpoint(content, path)
+      // Apache Kafka makes its cleaner's checkpoint empty.
+      const entries = content.length === 0 ? [] : decodeOffsetCheckpoint(content, path)
       this.#checkpointed.set(name, content)
       return new Map(entries.map(({ topic, partition, offset }) => [partitionName(topic, partition), offset]))
     } catch (error) {

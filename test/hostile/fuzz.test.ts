@@ -102,7 +102,6 @@ function due(frame: Buffer): Due {
   try {
     readRequestHeader(reader)
     const body: Record<string, unknown> = decoderFor(schema, apiVersion)(reader)
-    reader.expectEnd()
     return apiKey === ApiKey.Produce && body['acks'] === 0 ? 'either' : 'answer'
   } catch (error) {
     assert.ok(error instanceof ProtocolError, String(error))

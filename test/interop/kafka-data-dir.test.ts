@@ -113,9 +113,11 @@ async function readTopic(tools: ToolRunner, bootstrap: string, count: number): P
 }
 
 async function checkTopic(tools: ToolRunner, bootstrap: string, expected: Records): Promise<void> {
+  // Reading comes first and waits for all of them: the console producer's shutdown hook, which closes its producer,
+  // does not run in the JVM that the tools share, so it may still be sending when it has returned.
+  const served = await readTopic(tools, bootstrap, expected.size)
   const ends = await tools.output('kafka-get-offsets', ['--bootstrap-server', bootstrap, '--topic', 'moved'])
   assert.equal(ends.trim(), `moved:0:${expected.size}`)
-  const served = await readTopic(tools, bootstrap, expected.size)
   assert.equal(served.size, expected.size)
   for (const [place, value] of expected) {
     assert.equal(served.get(place), value, `record ${place}`)

@@ -343,3 +343,12 @@ test('requests before a bad frame get their answers', () => {
   assert.deepEqual(fixture.answered, [1, 2])
   assert.ok(fixture.connection.ended)
 })
+
+test('bytes behind the body are ignored, as librdkafka needs it', () => {
+  const fixture = new Fixture()
+  const longer = Buffer.concat([heartbeat(1, 'g'), Buffer.from([0, 0, 0])])
+  longer.writeInt32BE(longer.length - 4, 0)
+  fixture.receive(Buffer.concat([longer, heartbeat(2, 'h')]))
+  for (let i = 0; i < 2; i++) fixture.begun[i]!.respond()
+  assert.deepEqual(fixture.answered, [1, 2])
+})
