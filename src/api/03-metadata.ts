@@ -8,7 +8,7 @@ import { topicNameProblem } from '../metadata/topic-names.ts'
 import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS } from './authorized-operations.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
-import { inSlices } from './in-slices.ts'
+import { inSlices, nextTurn } from './in-slices.ts'
 import { reachableBrokers } from './reachable-brokers.ts'
 
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
@@ -48,17 +48,19 @@ export const metadata = defineApi({
         [...broker.metadata.topics.values()].map((topic) => found(topic, broker.metadata, operations)),
       )
     const distinct = distinctTopics(asked)
-    const creations = request.allowAutoTopicCreation ? create(distinct, context) : []
-    if (creations.length === 0 && distinct.length <= MAX_AT_ONCE)
-      return respond(distinct.map((topic) => lookUp(topic, NOT_CREATED, operations, context)))
-    return Promise.all(creations)
-      .then((created) => {
-        const codes = new Map(created)
-        return inSlices(distinct, context, (some) =>
-          some.map((topic) => lookUp(topic, codes, operations, context)),
+    if (distinct.length > MAX_AT_ONCE)
+      return nextTurn(context)
+        .then(() => create(distinct, request, context))
+        .then((created) =>
+          inSlices(distinct, context, (some) =>
+            some.map((topic) => lookUp(topic, created, operations, context)),
+          ),
         )
-      })
-      .then(respond)
+        .then(respond)
+    const lookUpAll = (created: ReadonlyMap<string, number>) =>
+      respond(distinct.map((topic) => lookUp(topic, created, operations, context)))
+    const created = create(distinct, request, context)
+    return created === NOT_CREATED ? lookUpAll(NOT_CREATED) : Promise.resolve(created).then(lookUpAll)
   }),
 })
 
@@ -96,17 +98,21 @@ function isById({ topicId }: AskedTopic): boolean {
   return topicId !== undefined && topicId !== ZERO_UUID
 }
 
-/** Starts the creation of the topics that are missing. Resolves to names and error codes. */
-function create(asked: readonly AskedTopic[], { broker }: RequestContext): Promise<[string, number]>[] {
+/** Creates the topics that are missing. Names and error codes; NOT_CREATED at once when there is nothing to do. */
+function create(
+  asked: readonly AskedTopic[],
+  { allowAutoTopicCreation }: MetadataRequest,
+  { broker }: RequestContext,
+): ReadonlyMap<string, number> | Promise<ReadonlyMap<string, number>> {
   const creations: Promise<[string, number]>[] = []
-  for (const { name } of asked) {
+  for (const { name } of allowAutoTopicCreation ? asked : []) {
     if (name === null || broker.metadata.topics.has(name) || topicNameProblem(name) !== null) continue
     const creating = broker.autoCreateTopic(name)
     if (creating === null) continue
     creations.push(creating.then((errorCode) => [name, errorCode]))
     if (creations.length === MAX_CREATIONS) break
   }
-  return creations
+  return creations.length === 0 ? NOT_CREATED : Promise.all(creations).then((created) => new Map(created))
 }
 
 function lookUp(

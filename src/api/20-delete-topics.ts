@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
+import type { Outcome } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
@@ -28,11 +29,7 @@ export const deleteTopics = defineApi({
         ? (request.topics ?? [])
         : (request.topicNames ?? []).map((name) => ({ name, topicId: ZERO_UUID }))
     if (asked.length > MAX_ELEMENTS)
-      return {
-        responses: await refuseEach(asked, TOO_MANY_CHANGES, context, ({ name, topicId }, outcome) => {
-          return { name, topicId, ...outcome }
-        }),
-      }
+      return { responses: await refuseEach(asked, TOO_MANY_CHANGES, context, answerOf) }
     const { once, repeated } = sortOut(asked, keyOf)
     const deleted = await inSlices(once, context, (topics) =>
       Promise.all(topics.map((topic) => deleteOne(topic, context))),
@@ -51,6 +48,10 @@ interface AskedTopic {
 
 function keyOf({ name, topicId }: AskedTopic): string {
   return `${topicId} ${name ?? ''}`
+}
+
+function answerOf({ name, topicId }: AskedTopic, { errorCode, errorMessage }: Outcome) {
+  return { name, topicId, errorCode, errorMessage }
 }
 
 function failed({ name, topicId }: AskedTopic, errorCode: ErrorCode, errorMessage: string) {

@@ -47,21 +47,14 @@ export const describeConfigs = defineApi({
       some.map(({ resource, keys }) => {
         const { resourceType, resourceName } = resource
         const described = room <= 0 ? TOO_LARGE : describeResource(resource, context.broker)
-        if ('errorCode' in described) return { ...described, resourceType, resourceName, configs: [] }
+        if ('errorCode' in described) return failed({ resource }, described)
         const { configs, sizeBytes } = encode(described, keys)
         room -= sizeBytes
         return { errorCode: ErrorCode.NONE, errorMessage: null, resourceType, resourceName, configs }
       }),
     )
     if (asked.length <= MAX_ELEMENTS) return { results }
-    const excess = await refuseEach(
-      asked.slice(MAX_ELEMENTS),
-      TOO_MANY_ASKED,
-      context,
-      ({ resource: { resourceType, resourceName } }, outcome) => {
-        return { ...outcome, resourceType, resourceName, configs: [] }
-      },
-    )
+    const excess = await refuseEach(asked.slice(MAX_ELEMENTS), TOO_MANY_ASKED, context, failed)
     return { results: results.concat(excess) }
   }),
 })
@@ -79,6 +72,11 @@ interface AskedResource {
   readonly resource: Resource
   /** Null: all keys. */
   keys: Set<string> | null
+}
+
+function failed({ resource }: Pick<AskedResource, 'resource'>, { errorCode, errorMessage }: Outcome) {
+  const { resourceType, resourceName } = resource
+  return { errorCode, errorMessage, resourceType, resourceName, configs: [] }
 }
 
 /** Each resource once, with the keys of all its mentions. */

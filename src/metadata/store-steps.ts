@@ -1,11 +1,13 @@
 /** Small steps on the metadata store that several parts take. */
 import type { MetadataStore } from '../ports.ts'
-import { inPortions, PORTION } from './in-portions.ts'
+import { inPortions } from './in-portions.ts'
 import { hasStoreCode } from './outcome.ts'
 import { encodeConfig, encodePartitionState, encodeTopic, paths } from './znodes.ts'
 import type { PartitionState } from './znodes.ts'
 
 const NOTHING = Buffer.alloc(0)
+/** Partitions of a topic that are written together: enough for one write to the device, few for one turn. */
+const PORTION = 256
 
 /** False when the node was there already. */
 export async function createIfMissing(
@@ -59,7 +61,7 @@ export async function createPartitionNodes(
   controllerEpoch: number,
 ): Promise<void> {
   const parent = createIfMissing(store, paths.partitions(topic))
-  const nodes = inPortions([...states], (portion) =>
+  const nodes = inPortions([...states], PORTION, (portion) =>
     Promise.all(
       portion.flatMap(([index, state]) => {
         const data = encodePartitionState(state, controllerEpoch)
@@ -97,7 +99,7 @@ export async function createTopicNodes(
 /** Removes a topic's nodes, its own last but one and its configuration last. Does nothing about those that are gone. */
 export async function deleteTopicNodes(store: MetadataStore, name: string): Promise<void> {
   const partitions = (await store.children(paths.partitions(name))) ?? []
-  const removed = inPortions(partitions, (portion) =>
+  const removed = inPortions(partitions, PORTION, (portion) =>
     Promise.all(
       portion.flatMap((partition) => [
         deleteIfThere(store, paths.partitionState(name, Number(partition))),
