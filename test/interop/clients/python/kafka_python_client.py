@@ -66,6 +66,9 @@ class GroupMember(Member, ConsumerRebalanceListener):
         super().__init__()
         self.topic = topic
         self.consumer = KafkaConsumer(**settings)
+        # A member that learns of the partitions only after it joined joins again at once, and on a busy machine this
+        # library (3.0.12) then sometimes stops in the middle: the broker has answered everything, it asks no more.
+        self.consumer.partitions_for_topic(topic)
         self.consumer.subscribe([topic], listener=self)
         self.to_commit = None
         self.thread = threading.Thread(target=self.poll)
