@@ -1,4 +1,5 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { eachAtOnce } from '../log/each-at-once.ts'
 import type { LogManager } from '../log/log-manager.ts'
 import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts'
 import type { MetadataListener } from '../metadata/metadata-state.ts'
@@ -9,6 +10,9 @@ import type { GroupCoordinator } from './group-coordinator.ts'
 import { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
+
+/** Renames of directories hold the loop: a large topic goes a few partitions at a time. */
+const DELETIONS_AT_ONCE = 32
 
 export interface TopicHostParts {
   readonly config: BrokerConfig
@@ -57,7 +61,7 @@ export class TopicHost implements MetadataListener {
     this.#topicMetrics.removeTopic(topic.name)
     if (topic.name === OFFSETS_TOPIC) this.#groups?.offsetsTopicDeleted()
     else this.#groups?.topicDeleted(topic.name)
-    await Promise.all(topic.partitions.map(({ index }) => this.#logs.delete(topic.name, index)))
+    await eachAtOnce(topic.partitions, DELETIONS_AT_ONCE, ({ index }) => this.#logs.delete(topic.name, index))
   }
 
   onTopicConfigChanged(topic: TopicImage): void {
