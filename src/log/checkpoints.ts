@@ -1,6 +1,6 @@
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Disk, Random } from '../ports.ts'
-import { syncDirectory, syncFile, truncateFile, writeAt } from './disk-calls.ts'
+import { replaceWhole, syncDirectory } from './disk-calls.ts'
 
 /**
  * The small files of a log directory, as Apache Kafka writes and reads them.
@@ -138,17 +138,7 @@ export function decodeCleanShutdownMarker(bytes: Buffer): number {
  * old content stays then. Two calls for one path must not overlap.
  */
 export async function writeFileDurably(disk: Disk, path: string, content: Buffer): Promise<void> {
-  const temporary = `${path}.tmp`
-  const file = disk.open(temporary, 'create')
-  try {
-    // A crash may have left an earlier attempt, and a longer one.
-    if (file.sizeBytes > 0) await truncateFile(file, 0)
-    await writeAt(file, 0, [content], false)
-    await syncFile(file)
-  } finally {
-    file.close()
-  }
-  disk.rename(temporary, path)
+  await replaceWhole(disk, path, content, true)
   await syncDirectory(disk, directoryOf(path))
 }
 

@@ -69,8 +69,9 @@ export async function writeWhole(disk: Disk, path: string, bytes: Buffer, durabl
   const file = disk.open(path, 'create')
   try {
     if (file.sizeBytes > bytes.length) await truncateFile(file, bytes.length)
-    if (bytes.length > 0) await writeAt(file, 0, [bytes], durable)
-    else if (durable) await syncFile(file)
+    if (bytes.length > 0) await writeAt(file, 0, [bytes], false)
+    // Not a durable write: the truncation of a longer file has to be on the device too.
+    if (durable) await syncFile(file)
   } finally {
     file.close()
   }

@@ -1,3 +1,4 @@
+import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Api } from '../api/handler.ts'
@@ -6,7 +7,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
 import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
-import { FrameAssembler, SIZE_PREFIX_BYTES } from './frame-assembler.ts'
+import { FrameAssembler } from './frame-assembler.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
@@ -17,7 +18,7 @@ const MAX_BEGUN_PER_TURN = 256
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 /** An answer of which the client has not taken a single byte for this long closes the connection. */
 const UNREAD_ANSWER_DEADLINE_MS = 60_000
-const API_KEY_END = SIZE_PREFIX_BYTES + 2
+const API_KEY_END = SIZE_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
 
@@ -209,15 +210,15 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
         this.#hold(buffer, at, end)
         break
       }
-      const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_PREFIX_BYTES + buffer.readInt32BE(at)
+      const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_BYTES + buffer.readInt32BE(at)
       if (!this.#assembler.idle || frameEnd > end) {
         if (this.#assembler.idle) this.#partialSinceMs = this.#shared.clock.monotonicMs()
         at += this.#assembler.take(buffer, at, end)
         if (this.#assembledSizeAcceptable() && this.#assembler.complete) this.#beginAssembled()
         continue
       }
-      const apiKey = buffer.readInt16BE(at + SIZE_PREFIX_BYTES)
-      if (!this.#sizeAcceptable(frameEnd - at - SIZE_PREFIX_BYTES, apiKey)) break
+      const apiKey = buffer.readInt16BE(at + SIZE_BYTES)
+      if (!this.#sizeAcceptable(frameEnd - at - SIZE_BYTES, apiKey)) break
       if (!this.#mayBegin(apiKey)) {
         this.#hold(buffer, at, end)
         break
@@ -234,7 +235,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     const frame = this.#assembler.release()
     this.#partialSinceMs = Infinity
     this.#shared.budget.settle(this)
-    if (this.#mayBegin(frame.readInt16BE(SIZE_PREFIX_BYTES))) {
+    if (this.#mayBegin(frame.readInt16BE(SIZE_BYTES))) {
       this.#begin(frame, 0, frame.length, chunk)
     } else {
       this.#keep(frame)
@@ -253,8 +254,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #assembledSizeAcceptable(): boolean {
     const { totalBytes, receivedBytes } = this.#assembler
     if (totalBytes < 0) return true
-    const apiKey = receivedBytes >= API_KEY_END ? this.#assembler.peek().readInt16BE(SIZE_PREFIX_BYTES) : null
-    return this.#sizeAcceptable(totalBytes - SIZE_PREFIX_BYTES, apiKey)
+    const apiKey = receivedBytes >= API_KEY_END ? this.#assembler.peek().readInt16BE(SIZE_BYTES) : null
+    return this.#sizeAcceptable(totalBytes - SIZE_BYTES, apiKey)
   }
 
   #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {
@@ -286,7 +287,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #begin(frame: Buffer, start: number, end: number, chunk: ArenaChunk | null): void {
     let request
     try {
-      request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_PREFIX_BYTES, end)
+      request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_BYTES, end)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#refuseFrame(error.message, describeFrame(frame, start))
@@ -420,9 +421,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 }
 
 function describeFrame(frame: Buffer, start: number): LogFields {
-  if (frame.length < start + SIZE_PREFIX_BYTES + 4) return {}
+  if (frame.length < start + SIZE_BYTES + 4) return {}
   return {
-    api: apiName(frame.readInt16BE(start + SIZE_PREFIX_BYTES)),
-    version: frame.readInt16BE(start + SIZE_PREFIX_BYTES + 2),
+    api: apiName(frame.readInt16BE(start + SIZE_BYTES)),
+    version: frame.readInt16BE(start + SIZE_BYTES + 2),
   }
 }

@@ -1,11 +1,9 @@
+import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
 import { type ArenaChunk, type FrameArena, SHARED_FRAME_LIMIT_BYTES } from './frame-arena.ts'
 
-/** A frame is an int32 size and that many bytes. */
-export const SIZE_PREFIX_BYTES = 4
-
 /** Size and API key: what decides where a frame is collected. */
-const PREAMBLE_BYTES = SIZE_PREFIX_BYTES + 2
+const PREAMBLE_BYTES = SIZE_BYTES + 2
 
 /** What a frame's buffer starts with; it grows only as bytes arrive, whatever the size prefix claims. */
 const FIRST_CAPACITY_BYTES = 64 * 1024
@@ -43,13 +41,13 @@ export class FrameAssembler {
   /** Takes what belongs to this frame and returns how many bytes that was. */
   take(source: Buffer, start: number, end: number): number {
     let at = start
-    if (this.#filled < SIZE_PREFIX_BYTES) {
-      const count = Math.min(SIZE_PREFIX_BYTES - this.#filled, end - at)
+    if (this.#filled < SIZE_BYTES) {
+      const count = Math.min(SIZE_BYTES - this.#filled, end - at)
       source.copy(this.#buffer, this.#filled, at, at + count)
       this.#filled += count
       at += count
-      if (this.#filled < SIZE_PREFIX_BYTES) return at - start
-      this.#totalBytes = SIZE_PREFIX_BYTES + this.#buffer.readInt32BE(0)
+      if (this.#filled < SIZE_BYTES) return at - start
+      this.#totalBytes = SIZE_BYTES + this.#buffer.readInt32BE(0)
       return at - start
     }
     // The API key first: it decides where the rest is collected.
@@ -96,7 +94,7 @@ export class FrameAssembler {
 
   #ensureCapacity(neededBytes: number): void {
     if (neededBytes <= this.#buffer.length) return
-    if (this.#buffer === this.#preamble && this.#buffer.readInt16BE(SIZE_PREFIX_BYTES) === ApiKey.Produce) {
+    if (this.#buffer === this.#preamble && this.#buffer.readInt16BE(SIZE_BYTES) === ApiKey.Produce) {
       if (this.#totalBytes <= SHARED_FRAME_LIMIT_BYTES) {
         this.#buffer = this.#arena.take(this.#totalBytes)
         this.#chunk = this.#arena.taken
