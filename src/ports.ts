@@ -85,14 +85,19 @@ export interface Disk {
   syncDirectory(path: string, done: Done): void
   /** A whole small file (checkpoints, properties). Throws ENOENT. */
   readFile(path: string): Buffer
+  /** Of the volume that holds the directory: what is left, and its size. */
   freeBytes(directory: string): number
+  totalBytes(directory: string): number
   /** Bars other processes from the directory until released or the process ends. Throws EBUSY when it is held. */
   lock(directory: string): Lock
 }
 
 export interface File {
   readonly path: string
-  /** Bytes in the file: its size when it was opened, then the end of the furthest completed write or truncation. */
+  /**
+   * Bytes in the file: its size when it was opened, then the end of the furthest completed write, reservation or
+   * truncation. A durable write may leave zeros behind its end, up to the end of the device's block.
+   */
   readonly sizeBytes: number
   /**
    * Queued until the end of the turn; all writes of a turn leave in one submission. The buffers belong to the disk
@@ -106,10 +111,33 @@ export interface File {
   read(position: number, into: Buffer, done: DoneRead): void
   /** As `read`, at once, when the bytes are in memory and the device need not be asked; otherwise -1. */
   readCached(position: number, into: Buffer): number
+  /**
+   * The bytes for `Connection.write`, when they are in memory and the system can send them without this process
+   * seeing them; otherwise null. The file stays open until the slice is released.
+   */
+  slice(position: number, length: number): FileSlice | null
   truncate(sizeBytes: number, done: Done): void
+  /**
+   * Makes the file at least `sizeBytes` long: what is added is zero, written and on the device, so that a durable
+   * write inside of it changes no metadata. In the background, at a capped rate; writes may go on meanwhile, below
+   * the end the file had when this was called as well as beyond, and win over the zeros. `done` with an error: less
+   * was reserved, nothing is lost. One reservation of a file at a time.
+   */
+  reserve(sizeBytes: number, done: Done): void
   /** Operations under way finish first. */
   close(): void
 }
+
+/** A stretch of a file on its way to a connection. */
+export interface FileSlice {
+  /** Bytes. */
+  readonly length: number
+  /** To be called once when it will not be given to a connection after all. `Connection.write` does it itself. */
+  release(): void
+}
+
+/** What a connection can send. */
+export type Piece = Buffer | FileSlice
 
 export interface Lock {
   release(): void
@@ -138,8 +166,8 @@ export interface Connection {
   readonly local: Address
   /** Bytes handed over and not yet taken by the kernel. */
   readonly unsentBytes: number
-  /** Queued until the `reply` stage of the turn; one write per connection and turn. Buffers belong to the network from here on. */
-  write(buffers: readonly Buffer[]): void
+  /** Queued until the `reply` stage of the turn; one write per connection and turn. The pieces belong to the network from here on. */
+  write(pieces: readonly Piece[]): void
   /** Stops and restarts the delivery of bytes. Up to one slab may still arrive after `pause`. */
   pause(): void
   resume(): void

@@ -105,6 +105,13 @@ export class DiskThreads implements Disk {
     })
   }
 
+  totalBytes(directory: string): number {
+    return call(() => {
+      const stats = fs.statfsSync(directory)
+      return stats.blocks * stats.bsize
+    })
+  }
+
   lock(directory: string): Lock {
     return call(() => DirectoryLock.acquire(directory))
   }

@@ -1,11 +1,13 @@
 import fs from 'node:fs'
-import type { Done, DoneRead, File } from '../ports.ts'
+import type { Done, DoneRead, File, FileSlice } from '../ports.ts'
 import { DiskFailure, toDiskFailure } from './disk-failure.ts'
 import { RecentWrites } from './recent-writes.ts'
 import type { WriteClock } from './recent-writes.ts'
 
 /** What one `writev` takes (IOV_MAX on Linux and macOS). */
 const MAX_VECTORS = 1024
+/** What one step of a reservation writes. */
+const ZEROS = Buffer.alloc(1 << 18)
 /** Reads on the loop's own thread stay short. */
 const MAX_CACHED_READ_BYTES = 1 << 20
 
@@ -119,6 +121,33 @@ export class ThreadFile implements File {
       durable: false,
       done,
     })
+  }
+
+  slice(_position: number, _length: number): FileSlice | null {
+    return null
+  }
+
+  reserve(sizeBytes: number, done: Done): void {
+    this.#begin()
+    const finish = (error: NodeJS.ErrnoException | null): void => {
+      this.#end()
+      done(error === null ? null : toDiskFailure(error))
+    }
+    const next = (): void => {
+      const left = sizeBytes - this.#sizeBytes
+      if (left <= 0) {
+        fs.fdatasync(this.#fd, finish)
+        return
+      }
+      const start = this.#sizeBytes
+      // What is written from here on lies beyond: nothing of it can be covered by these zeros.
+      this.#sizeBytes = start + Math.min(left, ZEROS.length)
+      fs.write(this.#fd, ZEROS, 0, this.#sizeBytes - start, start, (error) => {
+        if (error === null) next()
+        else finish(error)
+      })
+    }
+    next()
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type { Disk, DiskError, Done, DoneRead, File, Lock, OpenMode } from '../../src/ports.ts'
+import type { Disk, DiskError, Done, DoneRead, File, FileSlice, Lock, OpenMode } from '../../src/ports.ts'
 import type { SimScheduler } from './sim-scheduler.ts'
 
 /**
@@ -81,6 +81,10 @@ export class LyingDisk implements Disk {
     return this.#disk.freeBytes(directory)
   }
 
+  totalBytes(directory: string): number {
+    return this.#disk.totalBytes(directory)
+  }
+
   lock(directory: string): Lock {
     return this.#disk.lock(directory)
   }
@@ -154,6 +158,14 @@ class LyingFile implements File {
 
   readCached(position: number, into: Buffer): number {
     return this.#file.readCached(position, into)
+  }
+
+  slice(position: number, length: number): FileSlice | null {
+    return this.#file.slice(position, length)
+  }
+
+  reserve(sizeBytes: number, done: Done): void {
+    this.#file.reserve(sizeBytes, done)
   }
 
   truncate(sizeBytes: number, done: Done): void {

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
-import type { Disk, DiskError, Done, DoneRead, File, Lock, OpenMode } from '../../src/ports.ts'
+import type { Disk, DiskError, Done, DoneRead, File, FileSlice, Lock, OpenMode } from '../../src/ports.ts'
 import { SimDiskError, UNBOUNDED_BYTES } from './sim-disk-image.ts'
 import type { SimDiskImage, SimDirectoryNode, SimFileNode } from './sim-disk-image.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -187,6 +187,10 @@ export class SimDisk implements Disk {
     return Math.max(0, this.image.capacityBytes - this.image.usedBytes())
   }
 
+  totalBytes(_directory: string): number {
+    return this.image.capacityBytes
+  }
+
   lock(directory: string): Lock {
     this.image.directory(directory, 'lock')
     if (this.locks.get(directory)?.alive === true) throw new SimDiskError('EBUSY', 'lock', directory)
@@ -364,6 +368,25 @@ class SimFile implements File {
       },
       abandon: (random) => {
         if (random.chance(0.5)) this.node.truncate(sizeBytes)
+      },
+    })
+  }
+
+  slice(_position: number, _length: number): FileSlice | null {
+    return null
+  }
+
+  reserve(sizeBytes: number, done: Done): void {
+    this.mustBeOpen('reserve')
+    const start = this.sizeBytes
+    this.sizeBytes = Math.max(start, sizeBytes)
+    this.disk.enqueue({
+      label: 'reserve',
+      path: this.path,
+      complete: () => {
+        const error = this.disk.hit('write', this.path)
+        if (error === null && sizeBytes > start) this.node.write(start, Buffer.alloc(sizeBytes - start), true)
+        done(error)
       },
     })
   }
