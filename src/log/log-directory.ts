@@ -22,6 +22,7 @@ import type { MetaProperties, PartitionOffset } from './checkpoints.ts'
 import { diskError, removePath, syncDirectory } from './disk-calls.ts'
 import type { DescribedDirectory, DescribedTopic } from './log-manager-types.ts'
 import type { Log } from './log.ts'
+import { SpareBudget } from './spare-budget.ts'
 
 type DirectoryWorld = Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
 
@@ -44,6 +45,7 @@ export class LogDirectory {
   readonly path: string
   /** Logs by `topic-partition`. */
   readonly logs = new Map<string, CheckpointedLog>()
+  readonly spares = new SpareBudget()
   /** Whether the last process stopped cleanly: no log needs a scan. */
   readonly cleanShutdown: boolean
   /** Broker epoch of the clean marker, -1 when there is none. */

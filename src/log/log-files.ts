@@ -16,6 +16,12 @@ export const SEGMENT_SUFFIXES = [
 export const DELETED_SUFFIX = '.deleted'
 export const CLEANED_SUFFIX = '.cleaned'
 export const SWAP_SUFFIX = '.swap'
+/**
+ * A log file that retention deleted, kept to be written over: `<offset>.spare`. All batches in it lie below the
+ * offset in its name, so it may become a segment that starts there or later, and of what is found in that segment
+ * after a crash the offset alone tells what is stale. Not Kafka's: gone after a clean stop, worth nothing at a start.
+ */
+export const SPARE_SUFFIX = '.spare'
 
 export const PARTITION_METADATA = 'partition.metadata'
 export const EPOCH_CHECKPOINT = 'leader-epoch-checkpoint'

@@ -384,6 +384,7 @@ export class LogManager {
       cleanShutdown: directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       onFailed: (error) => this.#directoryFailed(directory, error),
+      spares: directory.spares,
       ...(this.#options.segmentCache === undefined ? {} : { segmentCache: this.#options.segmentCache }),
     })
     managed.opened(log)

@@ -1,5 +1,6 @@
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { LogConfig } from './log-config.ts'
+import type { SpareBudget } from './spare-budget.ts'
 
 export interface LogOptions {
   /** Absolute, Kafka's `<log.dir>/<topic>-<partition>`. Created when missing. */
@@ -21,6 +22,8 @@ export interface LogOptions {
   readonly onFailed: (error: SamsaError) => void
   /** Bounds open files and loaded indexes of closed segments; share one among all logs of a broker. */
   readonly segmentCache?: SegmentCache
+  /** Bounds what the logs of one directory keep of deleted segments for their next ones. Without it nothing is kept. */
+  readonly spares?: SpareBudget
 }
 
 /** What a closed segment registers when it holds an open file or a loaded index. */
