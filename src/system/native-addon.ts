@@ -1,0 +1,140 @@
+/**
+ * What Node.js lacks and the kernel has: io_uring, sendfile, CRC-32C at memory speed, a look into the page cache.
+ * Written in C (`src/system/native`), Linux only, and optional everywhere: without it the broker does the same with
+ * Node's own calls. Operating errors are negative errno numbers, as the kernel gives them; only a wrong argument throws.
+ */
+import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { useCrc32c } from '../../protocol/crc32c.ts'
+
+export interface NativeAddon {
+  /** CRC-32C; `seed` is the checksum of what came before, 0 at the beginning. */
+  crc32c(data: Uint8Array, seed: number): number
+  /** Bytes that a socket took from a file, or -EAGAIN when it takes none now. Blocks on what is not in memory. */
+  sendfile(socketFd: number, fileFd: number, position: number, length: number): number
+  /** How many of these bytes are in the page cache; -ENOSYS before Linux 6.5. */
+  cachedBytes(fd: number, position: number, length: number): number
+  /** As read(2) from the page cache: fewer bytes when only the first are there, -EAGAIN when none is. 0 is the end. */
+  readNow(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number
+  /** `flags`: see syncRange. Waits for the device when they say so. */
+  syncFileRange(fd: number, position: number, length: number, flags: number): number
+  /** `mode`: see allocate. */
+  fallocate(fd: number, mode: number, position: number, length: number): number
+  /**
+   * Of a regular file that exists. Null when it cannot be had with O_DIRECT. Before Linux 6.1 the kernel does not
+   * tell, and 4 KiB is the answer: only a write shows whether it holds.
+   */
+  directAlignment(path: string): DirectAlignment | null
+  /** Zeroed memory of its own that begins at a 4 KiB boundary. */
+  alignedBuffer(bytes: number): Buffer
+  readonly Ring: RingConstructor
+}
+
+export interface DirectAlignment {
+  /** What addresses of memory must be a multiple of. */
+  readonly memoryBytes: number
+  /** What positions and lengths must be a multiple of. */
+  readonly offsetBytes: number
+}
+
+/** Throws an Error with the system's `code` where there is no io_uring (ENOSYS, EPERM under seccomp, ENOMEM ...). */
+export type RingConstructor = new (entries: number, onCompletions: (count: number) => void) => Ring
+
+/**
+ * An io_uring. At most `entries` operations (rounded up to a power of two) are queued or under way at once; one more
+ * gets -EBUSY. What is queued starts with `submit`. `id` is any 32-bit integer and comes back with the result, which
+ * is that of the system call: bytes, 0, or a negative errno. Buffers are held until their completion; they must
+ * neither be detached nor transferred before. A length or a position is not checked against the file.
+ */
+export interface Ring {
+  /** Pairs of id and result, `count` of them, valid during `onCompletions`. */
+  readonly completions: Int32Array
+  /** `dsync`: the result says that the bytes are on the device (RWF_DSYNC; not needed on an O_DSYNC descriptor). */
+  write(
+    id: number,
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    dsync: boolean,
+  ): number
+  read(id: number, fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number
+  fdatasync(id: number, fd: number): number
+  /** `length` below 4 GiB; 0 is up to the end. */
+  syncFileRange(id: number, fd: number, position: number, length: number, flags: number): number
+  /** `advice`: see advise. */
+  fadvise(id: number, fd: number, position: number, length: number, advice: number): number
+  /**
+   * Starts what is queued. Operations started, or a negative errno; what the kernel did not take stays queued, and
+   * the ring hands it over with the next completions by itself.
+   */
+  submit(): number
+  /** Whether operations under way keep the event loop alive. They do at first. */
+  ref(): void
+  unref(): void
+  /**
+   * Nothing more is accepted (-EBADF), queued operations end with -ECANCELED. What is under way is still reported;
+   * the ring is gone after the last of it.
+   */
+  close(): void
+}
+
+/** Flags of sync_file_range. */
+export const syncRange = { waitBefore: 1, write: 2, waitAfter: 4 } as const
+/** Modes of fallocate. */
+export const allocate = { keepSize: 0x01, punchHole: 0x02, zeroRange: 0x10, writeZeroes: 0x80 } as const
+/** Advice of posix_fadvise. */
+export const advise = { normal: 0, random: 1, sequential: 2, willNeed: 3, dontNeed: 4 } as const
+
+export interface LoadedAddon {
+  readonly addon: NativeAddon | null
+  /** Why there is none; null when there is one. */
+  readonly reason: string | null
+}
+
+let loaded: LoadedAddon | null = null
+
+/**
+ * Loads the addon, once. With it, checksums are computed by it from then on. `SAMSA_NATIVE=off` turns it off.
+ */
+export function loadNativeAddon(): LoadedAddon {
+  loaded ??= load()
+  if (loaded.addon !== null) useCrc32c(loaded.addon.crc32c)
+  return loaded
+}
+
+function load(): LoadedAddon {
+  if (process.env['SAMSA_NATIVE'] === 'off') return missing('it is turned off by SAMSA_NATIVE=off')
+  if (process.platform !== 'linux') return missing(`there is none for ${process.platform}`)
+  const name = `linux-${process.arch}-${isMusl() ? 'musl' : 'glibc'}.node`
+  // The same path from dist/src/system and from the bundle in dist/lib/esm.
+  const file = fileURLToPath(new URL(`../../native/${name}`, import.meta.url))
+  if (!existsSync(file)) return missing(`${name} is not in this installation (npm run build:native makes it)`)
+  try {
+    const addon: NativeAddon = createRequire(import.meta.url)(file)
+    return { addon, reason: null }
+  } catch (error) {
+    return missing(`${name} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function missing(reason: string): LoadedAddon {
+  return { addon: null, reason }
+}
+
+/** Whether this Node.js runs on musl. A report of the process would tell as well, but takes tens of milliseconds. */
+function isMusl(): boolean {
+  const loader = /^ld-musl-/
+  return existsSync('/lib') && readdirSync('/lib').some((name) => loader.test(name)) && !hasGlibc()
+}
+
+/** Both can be installed side by side; a Node.js on glibc says so. */
+function hasGlibc(): boolean {
+  const report: unknown = process.report?.getReport()
+  if (typeof report !== 'object' || report === null || !('header' in report)) return true
+  const { header } = report
+  return typeof header === 'object' && header !== null && 'glibcVersionRuntime' in header
+}
