@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Command, InvalidArgumentError, Option } from 'commander'
@@ -102,9 +101,9 @@ function version(): string {
   return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown'
 }
 
-try {
-  await createProgram().parseAsync(process.argv)
-} catch (error) {
-  reportFailure(error)
-  process.exit(1)
-}
+createProgram()
+  .parseAsync(process.argv)
+  .catch((error: unknown) => {
+    reportFailure(error)
+    process.exit(1)
+  })
