@@ -66,7 +66,7 @@ export class KafkaClient {
     writer.beginFrame()
     writeRequestHeader(writer, { apiKey, apiVersion, correlationId, clientId: 'samsa' })
     encoderFor(exchange.request, apiVersion)(writer, body)
-    for (const buffer of writer.finish()) this.#socket.write(buffer)
+    this.#socket.write(writer.finishBuffer())
     const reader = new Reader(await this.#nextFrame())
     const answered = readResponseHeader(reader, apiKey, apiVersion)
     if (answered !== correlationId) throw new Error(`answer ${answered} to request ${correlationId}`)

@@ -6,12 +6,17 @@
  * It runs the command line as one file, and gives V8 what V8 made of that file when the package was built: compiling
  * takes a third of the time in which a broker starts. V8 refuses the cache of another version, then it compiles.
  */
+import type NodeFs from 'node:fs'
+import type NodeModule from 'node:module'
+import type NodePath from 'node:path'
+import type NodeVm from 'node:vm'
+
 process.env['UV_THREADPOOL_SIZE'] ??= '16'
 
-const fs: typeof import('node:fs') = require('node:fs')
-const nodeModule: typeof import('node:module') = require('node:module')
-const path: typeof import('node:path') = require('node:path')
-const vm: typeof import('node:vm') = require('node:vm')
+const fs: typeof NodeFs = require('node:fs')
+const nodeModule: typeof NodeModule = require('node:module')
+const path: typeof NodePath = require('node:path')
+const vm: typeof NodeVm = require('node:vm')
 
 const bundlePath = path.join(__dirname, '../../lib/cli/main.cjs')
 const cachePath = `${bundlePath}.cache`
