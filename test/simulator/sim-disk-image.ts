@@ -9,6 +9,8 @@ import type { SimRandom } from './sim-random.ts'
  * Fault model of a power loss, per seed and independently for every file and every name:
  * - An unsynced write is kept, lost, cut short, or torn: each 512-byte sector of it is kept, left as it was, zeroed
  *   or filled with garbage. Later writes may survive where earlier ones do not; the file may have grown over a gap.
+ *   One that went to the device directly is torn between whole sectors only: each is the old one or the new one, for
+ *   the device writes a sector or does not. Bytes acknowledged before that lie in the same sector are in both.
  * - An unsynced truncation is kept or undone.
  * - An unsynced create, rename or remove is kept or undone. Only changes of the same name keep their order (a file
  *   system may forget the newest, never just the middle): stricter than any journal. With `journalled` names the
@@ -76,8 +78,14 @@ export class SimBytes {
   }
 }
 
+/** How bytes got to the file. `direct`: past the page cache, so that whole sectors are written or not. */
+export interface SimWriteWay {
+  durable: boolean
+  readonly direct: boolean
+}
+
 type Change =
-  | { readonly kind: 'write'; readonly position: number; readonly bytes: Buffer; readonly durable: boolean }
+  | { readonly kind: 'write'; readonly position: number; readonly bytes: Buffer; readonly way: SimWriteWay }
   | { readonly kind: 'truncate'; readonly size: number }
 
 export class SimFileNode {
@@ -88,11 +96,27 @@ export class SimFileNode {
   unsynced: Change[] = []
   /** Changes that ever left `unsynced`, so that a sync can name those it covers. */
   settled = 0
+  /** It was a segment before, and holds its bytes. */
+  recycled = false
 
-  write(position: number, bytes: Buffer, durable: boolean): void {
+  write(position: number, bytes: Buffer, durable: boolean, direct = false): void {
+    this.writeBy(position, bytes, { durable, direct })
+  }
+
+  /** Several writes of one `way` become durable together, when it says so and `settleDurable` is called. */
+  writeBy(position: number, bytes: Buffer, way: SimWriteWay): void {
     this.cached.write(position, bytes)
-    this.unsynced.push({ kind: 'write', position, bytes, durable })
-    if (durable && this.unsynced.length === 1) this.harden(this.settled + 1)
+    this.unsynced.push({ kind: 'write', position, bytes, way })
+    if (way.durable) this.settleDurable()
+  }
+
+  /** Takes durable writes out of the unsynced ones, as far as nothing unsynced comes before them. */
+  settleDurable(): void {
+    for (;;) {
+      const first = this.unsynced[0]
+      if (first?.kind !== 'write' || !first.way.durable) return
+      this.harden(this.settled + 1)
+    }
   }
 
   truncate(size: number): void {
@@ -117,7 +141,7 @@ export class SimFileNode {
   forget(changes: number): void {
     while (this.settled < changes && this.unsynced.length > 0) {
       const change = this.unsynced.shift() as Change
-      if (change.kind === 'write' && change.durable) apply(this.durable, change)
+      if (change.kind === 'write' && change.way.durable) apply(this.durable, change)
       this.settled += 1
     }
   }
@@ -126,7 +150,7 @@ export class SimFileNode {
     const style = random.pick(['lost', 'kept', 'each', 'each', 'prefix'] as const)
     let prefix = style === 'prefix' ? random.below(this.unsynced.length + 1) : this.unsynced.length
     for (const change of this.unsynced) {
-      const hardened = change.kind === 'write' && change.durable
+      const hardened = change.kind === 'write' && change.way.durable
       if (hardened || style === 'kept' || (style === 'prefix' && prefix > 0)) apply(this.durable, change)
       else if (style === 'each' || (style === 'prefix' && prefix === 0)) survive(this.durable, change, random)
       prefix -= 1
@@ -164,7 +188,8 @@ interface NameChange {
 }
 
 export class SimDiskImage {
-  readonly capacityBytes: number
+  /** May change: somebody else's files come and go. */
+  capacityBytes: number
   private readonly root = new SimDirectoryNode(0)
   private directories = 1
   private unsyncedNames: NameChange[] = []
@@ -313,6 +338,14 @@ export class SimDiskImage {
     }
   }
 
+  /** Paths and files below a directory. */
+  *walk(path: string): Generator<[path: string, file: SimFileNode]> {
+    for (const [name, node] of this.directory(path, 'walk').cached) {
+      if (node.kind === 'file') yield [`${path}/${name}`, node]
+      else yield* this.walk(`${path}/${name}`)
+    }
+  }
+
   private *files(directory: SimDirectoryNode = this.root): Generator<SimFileNode> {
     for (const node of directory.cached.values()) {
       if (node.kind === 'file') yield node
@@ -362,17 +395,27 @@ function survive(bytes: SimBytes, change: Change, random: SimRandom): void {
   const fate = random.pick(['kept', 'lost', 'short', 'torn'] as const)
   if (fate === 'lost') return
   if (fate === 'kept' || change.kind === 'truncate') return apply(bytes, change)
-  if (fate === 'short')
+  const { direct } = change.way
+  if (fate === 'short' && !direct)
     return bytes.write(change.position, change.bytes.subarray(0, random.below(change.bytes.length + 1)))
-  tear(bytes, change.position, change.bytes, random)
+  tear(bytes, change.position, change.bytes, random, direct ? WHOLE_SECTORS : ANY_SECTORS)
 }
 
-function tear(bytes: SimBytes, position: number, written: Buffer, random: SimRandom): void {
+const WHOLE_SECTORS = ['kept', 'old'] as const
+const ANY_SECTORS = ['kept', 'kept', 'old', 'zero', 'garbage'] as const
+
+function tear(
+  bytes: SimBytes,
+  position: number,
+  written: Buffer,
+  random: SimRandom,
+  fates: readonly ('kept' | 'old' | 'zero' | 'garbage')[],
+): void {
   const end = position + written.length
   for (let start = position; start < end;) {
     const next = Math.min(end, start - (start % SECTOR_BYTES) + SECTOR_BYTES)
     const sector = written.subarray(start - position, next - position)
-    const fate = random.pick(['kept', 'kept', 'old', 'zero', 'garbage'] as const)
+    const fate = random.pick(fates)
     if (fate === 'kept') bytes.write(start, sector)
     else if (fate === 'zero') bytes.write(start, Buffer.alloc(sector.length))
     else if (fate === 'garbage') bytes.write(start, random.bytes(sector.length))

@@ -1,8 +1,9 @@
-import { strict as assert } from 'node:assert'
-import { crc32 } from 'node:zlib'
-import type { Disk, DiskError, Done, DoneRead, File, FileSlice, Lock, OpenMode } from '../../src/ports.ts'
+import type { Disk, DiskError, Done, File, Lock, OpenMode } from '../../src/ports.ts'
+import type { FaultyOperation, SimDiskFaults } from './sim-disk-faults.ts'
 import { SimDiskError, UNBOUNDED_BYTES } from './sim-disk-image.ts'
 import type { SimDiskImage, SimDirectoryNode, SimFileNode } from './sim-disk-image.ts'
+import { BLOCK_BYTES, SimFile } from './sim-file.ts'
+import type { SimFileSlice } from './sim-file.ts'
 import type { SimRandom } from './sim-random.ts'
 import type { SimEvent, SimOwner, SimScheduler } from './sim-scheduler.ts'
 
@@ -18,66 +19,35 @@ import type { SimEvent, SimOwner, SimScheduler } from './sim-scheduler.ts'
  * runs full at its capacity. When the process dies, a write under way is applied in full, in part or not at all, a
  * removal gets part of the way, and no completion is delivered.
  *
+ * Durable writes go through the page cache and an fsync (`buffered`), or past it in whole blocks (`direct`): then zeros
+ * follow them up to the end of the block, and a power loss in the middle leaves each sector old or new.
+ *
  * It also holds the broker to the contract of `ports.ts`: two writes of one file never overlap in time, buffers of
  * a write do not change until it is done, nothing is asked of a closed file. A breach fails the test.
  */
-
-export type FaultyOperation =
-  | 'open'
-  | 'read'
-  | 'write'
-  | 'sync'
-  | 'truncate'
-  | 'remove'
-  | 'syncDirectory'
-  | 'rename'
-
-export interface DiskFault {
-  readonly operation: FaultyOperation
-  readonly code: string
-  /** Which paths; all when absent. */
-  readonly path?: RegExp
-  /** Matching operations that still succeed before it begins. */
-  readonly after?: number
-  /** How many fail then; all when absent. */
-  readonly count?: number
-}
-
-/** Rules for failing operations. Shared by the processes that use one image, one after the other. */
-export class SimDiskFaults {
-  private rules: { fault: DiskFault; seen: number; failed: number }[] = []
-
-  add(fault: DiskFault): void {
-    this.rules.push({ fault, seen: 0, failed: 0 })
-  }
-
-  clear(): void {
-    this.rules = []
-  }
-
-  check(operation: FaultyOperation, path: string): SimDiskError | null {
-    for (const rule of this.rules) {
-      if (rule.fault.operation !== operation || rule.fault.path?.test(path) === false) continue
-      if (rule.seen++ < (rule.fault.after ?? 0) || rule.failed >= (rule.fault.count ?? Infinity)) continue
-      rule.failed += 1
-      return new SimDiskError(rule.fault.code, operation, path)
-    }
-    return null
-  }
-}
 
 export interface SimDiskOptions {
   /** Shortest and longest time of an ordinary operation. */
   readonly minDelayMs: number
   readonly maxDelayMs: number
-  /** Now and then one takes up to `slowMs`. */
+  /** Now and then one takes up to `slowMs`, and a sync up to `slowSyncMs`. */
   readonly slowChance: number
   readonly slowMs: number
+  readonly slowSyncMs: number
+  /** `either`: each process finds the one or the other. */
+  readonly durableWrites: 'buffered' | 'direct' | 'either'
 }
 
-const ORDINARY: SimDiskOptions = { minDelayMs: 0.02, maxDelayMs: 3, slowChance: 0.01, slowMs: 100 }
+const ORDINARY: SimDiskOptions = {
+  minDelayMs: 0.02,
+  maxDelayMs: 3,
+  slowChance: 0.01,
+  slowMs: 100,
+  slowSyncMs: 100,
+  durableWrites: 'buffered',
+}
 
-interface Operation {
+export interface SimOperation {
   readonly label: string
   readonly path: string
   /** Called when it leaves for the device. */
@@ -96,10 +66,14 @@ export class SimDisk implements Disk {
   private readonly random: SimRandom
   private readonly options: SimDiskOptions
   private readonly locks: Map<string, SimOwner>
-  private queued: Operation[] = []
-  private readonly underWay = new Map<Operation, SimEvent>()
+  private queued: SimOperation[] = []
+  private readonly underWay = new Map<SimOperation, SimEvent>()
   /** Operations submitted so far, for tests that count flushes. */
   readonly counts: Record<string, number> = {}
+  /** Given out and neither sent nor released. */
+  readonly slices = new Set<SimFileSlice>()
+  /** Whether durable writes go past the page cache. */
+  readonly direct: boolean
 
   constructor(parts: {
     image: SimDiskImage
@@ -117,6 +91,8 @@ export class SimDisk implements Disk {
     this.owner = parts.owner
     this.random = parts.random
     this.options = { ...ORDINARY, ...parts.options }
+    const { durableWrites } = this.options
+    this.direct = durableWrites === 'either' ? this.random.chance(0.5) : durableWrites === 'direct'
   }
 
   open(path: string, mode: OpenMode): File {
@@ -145,7 +121,12 @@ export class SimDisk implements Disk {
     if (!this.owner.alive) return
     this.throwFault('rename', from)
     this.scheduler.trace(`rename ${from} ${to}`, 0)
+    const node = this.image.find(from)
     this.image.rename(from, to)
+    if (node?.kind === 'file' && from.endsWith('.spare') && to.endsWith('.log')) {
+      node.recycled = true
+      this.counts['recycle'] = (this.counts['recycle'] ?? 0) + 1
+    }
   }
 
   remove(path: string, done: Done): void {
@@ -210,9 +191,11 @@ export class SimDisk implements Disk {
     this.underWay.clear()
     this.queued = []
     for (const operation of submitted) operation.abandon?.(random)
+    for (const slice of this.slices) slice.forget()
+    this.slices.clear()
   }
 
-  enqueue(operation: Operation): void {
+  enqueue(operation: SimOperation): void {
     if (!this.owner.alive) return
     if (this.queued.push(operation) > 1) return
     this.scheduler.atEndOfTurn('submit', this.owner, () => this.submit())
@@ -237,6 +220,16 @@ export class SimDisk implements Disk {
     return this.random.below(length + 1)
   }
 
+  /** Where a write to `path` lands that the device misdirects: a block of some log; null when it does as it is told. */
+  misdirected(path: string): { node: SimFileNode; position: number } | null {
+    if (this.faults.check('misdirect', path) === null) return null
+    const logs = [...this.image.walk('/')].filter(
+      ([name, { cached }]) => name.endsWith('.log') && cached.size > 0,
+    )
+    const [, node] = this.random.pick(logs)
+    return { node, position: BLOCK_BYTES * this.random.below(Math.ceil(node.cached.size / BLOCK_BYTES)) }
+  }
+
   note(label: string, value: number): void {
     this.scheduler.trace(label, value)
   }
@@ -253,7 +246,7 @@ export class SimDisk implements Disk {
       operation.submitted?.()
       this.counts[operation.label] = (this.counts[operation.label] ?? 0) + 1
       const event = this.scheduler.schedule(
-        this.delayMs(),
+        this.delayMs(operation.label),
         `disk ${operation.label} ${operation.path}`,
         this.owner,
         () => {
@@ -265,159 +258,15 @@ export class SimDisk implements Disk {
     }
   }
 
-  private delayMs(): number {
-    const { minDelayMs, maxDelayMs, slowChance, slowMs } = this.options
-    const worstMs = this.random.chance(slowChance) ? slowMs : maxDelayMs
+  private delayMs(label: string): number {
+    const { minDelayMs, maxDelayMs, slowChance, slowMs, slowSyncMs } = this.options
+    const slowestMs = label === 'sync' ? slowSyncMs : slowMs
+    const worstMs = this.random.chance(slowChance) ? slowestMs : maxDelayMs
     return minDelayMs + this.random.fraction() * (worstMs - minDelayMs)
   }
 
   private throwFault(operation: FaultyOperation, path: string): void {
     const error = this.faults.check(operation, path)
     if (error !== null) throw error
-  }
-}
-
-class SimFile implements File {
-  readonly path: string
-  sizeBytes: number
-  private readonly disk: SimDisk
-  private readonly node: SimFileNode
-  private readonly writable: boolean
-  private closed = false
-  private changing = false
-
-  constructor(disk: SimDisk, node: SimFileNode, path: string, writable: boolean) {
-    this.disk = disk
-    this.node = node
-    this.path = path
-    this.writable = writable
-    this.sizeBytes = node.cached.size
-  }
-
-  write(position: number, buffers: readonly Buffer[], durable: boolean, done: Done): void {
-    this.mayChange('write')
-    assert(position >= 0 && Number.isSafeInteger(position), `write at ${position} of ${this.path}`)
-    const lent = [...buffers]
-    const bytes = Buffer.concat(lent)
-    this.disk.enqueue({
-      label: 'write',
-      path: this.path,
-      complete: () => {
-        this.changing = false
-        assert(
-          Buffer.concat(lent).equals(bytes),
-          `${this.path}: buffers changed while they belonged to the disk`,
-        )
-        done(this.applyWrite(position, bytes, durable))
-      },
-      abandon: (random) => {
-        const part = random.pick([0, bytes.length, random.below(bytes.length + 1)])
-        if (part > 0) this.node.write(position, bytes.subarray(0, part), false)
-      },
-    })
-  }
-
-  sync(done: Done): void {
-    this.mustBeOpen('sync')
-    let covered = 0
-    this.disk.enqueue({
-      label: 'sync',
-      path: this.path,
-      submitted: () => (covered = this.node.changes),
-      complete: () => {
-        const error = this.disk.hit('sync', this.path)
-        if (error === null) this.node.harden(covered)
-        else this.node.forget(covered)
-        done(error)
-      },
-    })
-  }
-
-  read(position: number, into: Buffer, done: DoneRead): void {
-    this.mustBeOpen('read')
-    assert(position >= 0, `read at ${position} of ${this.path}`)
-    this.disk.enqueue({
-      label: 'read',
-      path: this.path,
-      complete: () => {
-        const error = this.disk.hit('read', this.path)
-        if (error === null) done(null, this.node.cached.read(position, into))
-        else done(error, 0)
-      },
-    })
-  }
-
-  readCached(position: number, into: Buffer): number {
-    this.mustBeOpen('readCached')
-    return this.disk.cacheHit() ? this.node.cached.read(position, into) : -1
-  }
-
-  truncate(sizeBytes: number, done: Done): void {
-    this.mayChange('truncate')
-    this.disk.enqueue({
-      label: 'truncate',
-      path: this.path,
-      complete: () => {
-        this.changing = false
-        const error = this.disk.hit('truncate', this.path)
-        if (error === null) {
-          this.node.truncate(sizeBytes)
-          this.sizeBytes = sizeBytes
-        }
-        done(error)
-      },
-      abandon: (random) => {
-        if (random.chance(0.5)) this.node.truncate(sizeBytes)
-      },
-    })
-  }
-
-  slice(_position: number, _length: number): FileSlice | null {
-    return null
-  }
-
-  reserve(sizeBytes: number, done: Done): void {
-    this.mustBeOpen('reserve')
-    const start = this.sizeBytes
-    this.sizeBytes = Math.max(start, sizeBytes)
-    this.disk.enqueue({
-      label: 'reserve',
-      path: this.path,
-      complete: () => {
-        const error = this.disk.hit('write', this.path)
-        if (error === null && sizeBytes > start) this.node.write(start, Buffer.alloc(sizeBytes - start), true)
-        done(error)
-      },
-    })
-  }
-
-  close(): void {
-    this.closed = true
-  }
-
-  private applyWrite(position: number, bytes: Buffer, durable: boolean): DiskError | null {
-    const growth = Math.max(0, position + bytes.length - this.node.cached.size)
-    const full = growth > this.disk.roomFor(growth) ? new SimDiskError('ENOSPC', 'write', this.path) : null
-    const error = this.disk.hit('write', this.path) ?? full
-    if (error !== null) {
-      const part = this.disk.partOf(full === null ? bytes.length : bytes.length - growth)
-      if (part > 0) this.node.write(position, bytes.subarray(0, part), false)
-      return error
-    }
-    this.disk.note(this.path, crc32(bytes))
-    if (bytes.length > 0) this.node.write(position, Buffer.from(bytes), durable)
-    this.sizeBytes = Math.max(this.sizeBytes, position + bytes.length)
-    return null
-  }
-
-  private mayChange(operation: string): void {
-    this.mustBeOpen(operation)
-    assert(this.writable, `${operation} of ${this.path}, which was opened for reading`)
-    assert(!this.changing, `${operation} of ${this.path} while another write of it is under way`)
-    this.changing = true
-  }
-
-  private mustBeOpen(operation: string): void {
-    assert(!this.closed, `${operation} of ${this.path} after close`)
   }
 }

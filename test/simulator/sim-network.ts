@@ -1,7 +1,8 @@
 import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
-import type { Address, CloseReason, Connection, Listener, Network, Receiver } from '../../src/ports.ts'
+import type { Address, CloseReason, Connection, Listener, Network, Piece, Receiver } from '../../src/ports.ts'
 import { SimDiskError } from './sim-disk-image.ts'
+import { SimFileSlice } from './sim-file.ts'
 import type { SimRandom } from './sim-random.ts'
 import type { SimOwner, SimScheduler } from './sim-scheduler.ts'
 
@@ -12,6 +13,8 @@ import type { SimOwner, SimScheduler } from './sim-scheduler.ts'
  *
  * A process that dies resets its connections. What its kernel had already taken may still arrive; what waited for
  * the reply stage of the turn was never sent.
+ *
+ * A stretch of a file is read when the kernel takes it, piece by piece, and released when it has it all.
  *
  * The slab that `Receiver.bytes` gets is overwritten after the call: what a broker kept without copying turns to
  * garbage at once.
@@ -105,7 +108,7 @@ export class SimSocket {
   onDrained: () => void = () => {}
   onClosed: (reason: CloseReason) => void = () => {}
   private readonly fabric: SimFabric
-  private unsent: Buffer[] = []
+  private unsent: Outgoing[] = []
   private unsentLength = 0
   /** Taken by the kernel, not yet given to the receiver at the other end. */
   private inFlight = 0
@@ -137,10 +140,11 @@ export class SimSocket {
     this.lastArrivalMs = timeMs
   }
 
-  send(bytes: Buffer): void {
-    if (this.closed || this.ending || bytes.length === 0) return
-    this.unsent.push(bytes)
-    this.unsentLength += bytes.length
+  send(piece: Piece): void {
+    if (this.closed || this.ending || piece.length === 0) return dropPiece(piece)
+    assert(Buffer.isBuffer(piece) || piece instanceof SimFileSlice)
+    this.unsent.push({ piece, sent: 0 })
+    this.unsentLength += piece.length
     this.pump()
   }
 
@@ -172,7 +176,7 @@ export class SimSocket {
 
   /** The owner died. What the kernel had taken may still arrive before the reset. */
   orphan(): void {
-    this.unsent = []
+    this.dropUnsent()
     this.closed = true
     this.fabric.forget(this)
     const peer = this.peer
@@ -190,14 +194,18 @@ export class SimSocket {
     if (this.closed || peer === null) return
     const hadUnsent = this.unsentLength > 0
     while (this.unsent.length > 0 && this.inFlight < options.windowBytes) {
-      const head = this.unsent[0] as Buffer
-      const most = Math.min(head.length, options.windowBytes - this.inFlight, SLAB_BYTES)
+      const head = this.unsent[0] as Outgoing
+      const most = Math.min(head.piece.length - head.sent, options.windowBytes - this.inFlight, SLAB_BYTES)
       const length = random.chance(0.7) ? most : 1 + random.below(most)
       // The sender gave the buffer away: it must stay as it is until it arrives, which is checked there.
-      const piece = head.subarray(0, length)
+      const piece = takeBytes(head, length)
+      // The file is shorter than what was promised to the receiver: nothing sensible can follow.
+      if (piece.length < length) return this.reset()
       const sum = crc32(piece)
-      if (length === head.length) this.unsent.shift()
-      else this.unsent[0] = head.subarray(length)
+      if (head.sent === head.piece.length) {
+        this.unsent.shift()
+        dropPiece(head.piece)
+      }
       this.unsentLength -= length
       this.inFlight += length
       this.travel('net bytes', () => peer.arrive(piece, sum))
@@ -260,15 +268,37 @@ export class SimSocket {
     else this.fabric.scheduler.schedule(1, 'net closing', this.owner, () => this.deliver())
   }
 
+  private dropUnsent(): void {
+    // The descriptors of a process that is gone are gone too.
+    if (this.owner.alive) for (const { piece } of this.unsent) dropPiece(piece)
+    this.unsent = []
+    this.unsentLength = 0
+  }
+
   private close(reason: CloseReason): void {
     if (this.closed) return
     this.closed = true
-    this.unsent = []
-    this.unsentLength = 0
+    this.dropUnsent()
     this.arrived = []
     this.fabric.forget(this)
     this.fabric.scheduler.schedule(0, 'net closed', this.owner, () => this.onClosed(reason))
   }
+}
+
+interface Outgoing {
+  readonly piece: Buffer | SimFileSlice
+  sent: number
+}
+
+function takeBytes(from: Outgoing, length: number): Buffer {
+  const { piece, sent } = from
+  from.sent += length
+  return Buffer.isBuffer(piece) ? piece.subarray(sent, sent + length) : piece.take(sent, length)
+}
+
+/** It is sent, or will never be. */
+function dropPiece(piece: Piece): void {
+  if (!Buffer.isBuffer(piece)) piece.release()
 }
 
 /** The network port of one process. */
@@ -317,7 +347,7 @@ class SimConnection implements Connection {
   readonly local: Address
   private readonly fabric: SimFabric
   private readonly socket: SimSocket
-  private queued: Buffer[] = []
+  private queued: Piece[] = []
   private queuedBytes = 0
   private endAfter = false
 
@@ -332,13 +362,13 @@ class SimConnection implements Connection {
     return this.queuedBytes + this.socket.unsentBytes
   }
 
-  write(buffers: readonly Buffer[]): void {
+  write(pieces: readonly Piece[]): void {
     assert(!this.endAfter, 'write after end')
     if (this.queued.length === 0)
       this.fabric.scheduler.atEndOfTurn('reply', this.socket.owner, () => this.flush())
-    for (const buffer of buffers) {
-      this.queued.push(buffer)
-      this.queuedBytes += buffer.length
+    for (const piece of pieces) {
+      this.queued.push(piece)
+      this.queuedBytes += piece.length
     }
   }
 
@@ -356,16 +386,17 @@ class SimConnection implements Connection {
   }
 
   destroy(): void {
+    for (const piece of this.queued) dropPiece(piece)
     this.queued = []
     this.queuedBytes = 0
     this.socket.destroy()
   }
 
   private flush(): void {
-    const bytes = this.queued
+    const pieces = this.queued
     this.queued = []
     this.queuedBytes = 0
-    for (const buffer of bytes) this.socket.send(buffer)
+    for (const piece of pieces) this.socket.send(piece)
     if (this.endAfter) this.socket.end()
   }
 }

@@ -1,6 +1,7 @@
 import type { Disk, Logger, World } from '../../src/ports.ts'
 import { SimClock } from './sim-clock.ts'
-import { SimDisk, SimDiskFaults } from './sim-disk.ts'
+import { SimDisk } from './sim-disk.ts'
+import { SimDiskFaults } from './sim-disk-faults.ts'
 import type { SimDiskOptions } from './sim-disk.ts'
 import { SimDiskImage } from './sim-disk-image.ts'
 import { SimLogger } from './sim-logger.ts'
