@@ -99,6 +99,8 @@ export interface File {
    * truncation. A durable write may leave zeros behind its end, up to the end of the device's block.
    */
   readonly sizeBytes: number
+  /** Something is under way in the file, or a slice of it not released. After `close` too, until the last is done. */
+  readonly busy: boolean
   /**
    * Queued until the end of the turn; all writes of a turn leave in one submission. The buffers belong to the disk
    * until `done`. With `durable`, `done(null)` means the bytes are on the device. Either every byte is written or

@@ -58,6 +58,10 @@ export class ThreadFile implements File {
     return this.#sizeBytes
   }
 
+  get busy(): boolean {
+    return this.#pending > 0
+  }
+
   /** Nothing changes the file at this moment, so a write may run at once. */
   get idle(): boolean {
     return !this.#changing && this.#waiting.length === 0

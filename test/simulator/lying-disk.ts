@@ -118,6 +118,10 @@ class LyingFile implements File {
     this.#sizeBytes = file.sizeBytes
   }
 
+  get busy(): boolean {
+    return this.#file.busy
+  }
+
   get sizeBytes(): number {
     return Math.max(this.#sizeBytes, this.#file.sizeBytes)
   }

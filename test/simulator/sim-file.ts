@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
 import type { DiskError, Done, DoneRead, File, FileSlice } from '../../src/ports.ts'
-import type { SimDisk } from './sim-disk.ts'
+import type { SimDisk, SimOperation } from './sim-disk.ts'
 import { SimDiskError } from './sim-disk-image.ts'
 import type { SimFileNode, SimWriteWay } from './sim-disk-image.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -21,6 +21,7 @@ export class SimFile implements File {
   private readonly writable: boolean
   private closed = false
   private changing = false
+  private underWay = 0
   /** While a reservation is under way: where was written since it began. */
   private reserved: [start: number, end: number][] | null = null
 
@@ -32,6 +33,10 @@ export class SimFile implements File {
     this.sizeBytes = node.cached.size
   }
 
+  get busy(): boolean {
+    return this.underWay > 0
+  }
+
   write(position: number, buffers: readonly Buffer[], durable: boolean, done: Done): void {
     this.mayChange('write')
     assert(position >= 0 && Number.isSafeInteger(position), `write at ${position} of ${this.path}`)
@@ -39,7 +44,7 @@ export class SimFile implements File {
     const bytes = Buffer.concat(lent)
     const direct = durable && this.disk.direct
     this.reserved?.push([position, direct ? blockEnd(position + bytes.length) : position + bytes.length])
-    this.disk.enqueue({
+    this.enqueue({
       label: 'write',
       path: this.path,
       complete: () => {
@@ -63,7 +68,7 @@ export class SimFile implements File {
   sync(done: Done): void {
     this.mustBeOpen('sync')
     let covered = 0
-    this.disk.enqueue({
+    this.enqueue({
       label: 'sync',
       path: this.path,
       submitted: () => (covered = this.node.changes),
@@ -79,7 +84,7 @@ export class SimFile implements File {
   read(position: number, into: Buffer, done: DoneRead): void {
     this.mustBeOpen('read')
     assert(position >= 0, `read at ${position} of ${this.path}`)
-    this.disk.enqueue({
+    this.enqueue({
       label: 'read',
       path: this.path,
       complete: () => {
@@ -104,7 +109,7 @@ export class SimFile implements File {
 
   truncate(sizeBytes: number, done: Done): void {
     this.mayChange('truncate')
-    this.disk.enqueue({
+    this.enqueue({
       label: 'truncate',
       path: this.path,
       complete: () => {
@@ -134,10 +139,21 @@ export class SimFile implements File {
     this.closed = true
   }
 
+  private enqueue(operation: SimOperation): void {
+    this.underWay += 1
+    this.disk.enqueue({
+      ...operation,
+      complete: () => {
+        this.underWay -= 1
+        operation.complete()
+      },
+    })
+  }
+
   /** Writes zeros in steps. They count as durable once all of them are written. */
   private reserveFrom(start: number, sizeBytes: number, way: SimWriteWay, done: Done): void {
     const end = Math.min(sizeBytes, start + RESERVE_STEP_BYTES)
-    this.disk.enqueue({
+    this.enqueue({
       label: 'reserve',
       path: this.path,
       complete: () => {
