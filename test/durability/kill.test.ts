@@ -2,57 +2,53 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { startSamsa } from '../support/broker-process.ts'
+import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
-import { check, createTopic, Producer, readPartition } from './workload.ts'
+import { cells, engines, flushProperties, share } from './cells.ts'
+import { briskProperties, Ledger } from './ledger.ts'
 
-/** Rounds of produce and kill -9 in total, over all cases. */
-const ROUNDS = Number(process.env['SAMSA_KILL_ROUNDS'] ?? 50)
-const PARTITIONS = 4
+/** Rounds of produce and kill -9 in total, over all engines and flush modes. */
+const ROUNDS = Number(process.env['SAMSA_KILL_ROUNDS'] ?? 48)
+const BYTES_PER_ROUND = 8 << 20
 
-const cases = [
-  { acks: 1, idempotent: false, flush: 'os' },
-  { acks: -1, idempotent: true, flush: 'os' },
-  { acks: -1, idempotent: true, flush: 'durable' },
-]
-
-for (const [number, { acks, idempotent, flush }] of cases.entries()) {
-  const rounds = Math.floor(ROUNDS / cases.length) + (number < ROUNDS % cases.length ? 1 : 0)
-  const name = `kill -9 under load, ${rounds} rounds: acks=${acks}, idempotent=${idempotent}, ${flush}`
-  test(name, { timeout: 180_000 }, async (t) => {
-    const random = new Seeded()
-    t.diagnostic(`SAMSA_SEED=${random.seed}`)
-    await using server = await startSamsa({
-      properties: {
-        // Small segments, so that kills also hit rolls.
-        'log.segment.bytes': '200000',
-        ...(flush === 'durable' ? { 'log.flush.interval.messages': '1' } : {}),
-      },
+test(`kill -9 under load, ${ROUNDS} rounds`, { timeout: 120_000 + ROUNDS * 10_000 }, async (t) => {
+  const random = new Seeded()
+  t.diagnostic(`SAMSA_SEED=${random.seed}`)
+  const { usable, missing } = await engines()
+  if (missing !== null) await t.test('io_uring', (u) => skipMissing(u, missing))
+  const all = cells(usable)
+  for (const [number, { mode, engine }] of all.entries()) {
+    const rounds = share(ROUNDS, all.length, number)
+    const seed = random.uint32()
+    await t.test(`${rounds} rounds: ${mode}, io ${engine ?? 'auto'}`, async (u) => {
+      const acked = await killRounds(rounds, seed, { ...flushProperties(mode, 100), ...ioProperties(engine) })
+      u.diagnostic(`${acked} records acked`)
+      assert.ok(acked > rounds, 'the load was real')
     })
-    await createTopic(server.port, 'kill', PARTITIONS)
-    const producers = Array.from({ length: PARTITIONS }, (_, p) => new Producer('kill', p, acks, idempotent))
-    for (let round = 0; round < rounds; round++) {
-      const running = producers.map((producer) => producer.run(server.port, () => false))
-      await sleep(random.between(20, 150))
-      await server.kill()
-      await Promise.all(running)
-      await server.start()
-      for (const [partition, producer] of producers.entries()) {
-        check(producer.acked, await readPartition(server.port, 'kill', partition), idempotent)
-      }
-    }
-    const acked = producers.reduce((sum, producer) => sum + producer.acked.size, 0)
-    t.diagnostic(`${acked} records acked`)
-    assert.ok(acked > rounds, 'the load was real')
-    if (idempotent) await settle(server.port, producers)
-  })
+  }
+})
+
+function ioProperties(engine: string | undefined): Record<string, string> {
+  return engine === undefined ? {} : { 'samsa.io': engine }
 }
 
-/** Whatever was unanswered is sent once more; then everything is there exactly once. */
-async function settle(port: number, producers: readonly Producer[]): Promise<void> {
-  await Promise.all(producers.map((producer) => producer.run(port, () => true)))
-  for (const [partition, producer] of producers.entries()) {
-    const found = await readPartition(port, 'kill', partition)
-    check(producer.acked, found, true)
-    assert.equal(found.length, producer.acked.size, 'nothing but what was acked')
+/** Whatever the flush mode: what was acknowledged outlives the process. */
+async function killRounds(rounds: number, seed: number, properties: Record<string, string>): Promise<number> {
+  const random = new Seeded(seed)
+  await using server = await startSamsa({ properties: { ...briskProperties, ...properties } })
+  const ledger = new Ledger({ random })
+  await ledger.createTopics(server.port)
+  let acked = 0
+  for (let round = 0; round < rounds; round++) {
+    const running = ledger.run(server.port)
+    const until = performance.now() + random.between(20, 200)
+    const enough = ledger.sentBytes + BYTES_PER_ROUND
+    while (performance.now() < until && ledger.sentBytes < enough) await sleep(2)
+    await server.kill()
+    await Promise.all(running)
+    await server.start()
+    acked += (await ledger.check(server.port, { acked: 'all' })).acked
   }
+  await ledger.settle(server.port)
+  return acked
 }

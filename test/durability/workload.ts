@@ -1,15 +1,16 @@
-/**
- * Producers that remember what the broker promised, and a check of what is there: every acked record at its
- * offset, offsets without gaps, and with idempotence every record once.
- */
+/** Producers that remember what the broker promised, and readers that look at every byte. */
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
+import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
+import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import {
   BATCH_OVERHEAD,
   baseOffset,
+  batchProblem,
   batchSizeBytes,
   lastOffset,
   recordCount,
@@ -17,57 +18,131 @@ import {
 import { RecordReader } from '../../protocol/records/record-reader.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import { RawClient } from '../support/raw-client.ts'
+import type { Seeded } from '../support/seed.ts'
+import type { Contents } from './contents.ts'
 
 const produceCall = { request: produceRequest, response: produceResponse, version: 7 }
 const fetchCall = { request: fetchRequest, response: fetchResponse, version: 11 }
+const listOffsetsCall = { request: listOffsetsRequest, response: listOffsetsResponse, version: 1 }
 const createTopicsCall = { request: createTopicsRequest, response: createTopicsResponse, version: 4 }
 const initProducerIdCall = { request: initProducerIdRequest, response: initProducerIdResponse, version: 1 }
 
 const IN_FLIGHT = 5
+const EARLIEST = -2
+const READ_BYTES = 1 << 20
+/** A broker that serves may still need a moment until every partition has its leader. */
+const LEADER_TIMEOUT_MS = 30_000
+
+const noLeaderYet: ReadonlySet<number> = new Set([
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.LEADER_NOT_AVAILABLE,
+  ErrorCode.NOT_LEADER_OR_FOLLOWER,
+])
+
+export async function createTopic(
+  port: number,
+  name: string,
+  numPartitions: number,
+  configs: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const client = await RawClient.connect(port)
+  try {
+    const { topics } = await client.send(createTopicsCall, {
+      topics: [
+        {
+          name,
+          numPartitions,
+          replicationFactor: 1,
+          assignments: [],
+          configs: Object.entries(configs).map(([key, value]) => ({ name: key, value })),
+        },
+      ],
+      timeoutMs: 30_000,
+    })
+    assert.equal(topics[0]?.errorCode, 0, topics[0]?.errorMessage ?? name)
+  } finally {
+    client.close()
+  }
+}
+
+export interface ProducerOptions {
+  readonly topic: string
+  readonly partition: number
+  /** Whose values these are; one producer per stream. */
+  readonly stream: number
+  readonly contents: Contents
+  readonly random: Seeded
+  readonly acks: 1 | -1
+  readonly idempotent: boolean
+  /** Batches have between these, roughly. Default 1 KiB to 64 KiB. */
+  readonly batchBytes?: readonly [number, number]
+  /** Default: as fast as it goes. */
+  readonly bytesPerSecond?: number
+}
+
+/** A batch that was acknowledged: `count` records from `baseOffset` with the counters from `first`. */
+export interface AckedBatch {
+  readonly baseOffset: number
+  readonly first: number
+  readonly count: number
+  /** Monotonic milliseconds at which the answer was here. */
+  readonly atMs: number
+}
 
 interface Batch {
-  readonly values: readonly string[]
+  readonly first: number
+  readonly values: readonly Buffer[]
   readonly sequence: number
 }
 
-export async function createTopic(port: number, name: string, numPartitions: number): Promise<void> {
-  const client = await RawClient.connect(port)
-  const { topics } = await client.send(createTopicsCall, {
-    topics: [{ name, numPartitions, replicationFactor: 1, assignments: [], configs: [] }],
-    timeoutMs: 10_000,
-  })
-  assert.equal(topics[0]?.errorCode, 0)
-  client.close()
-}
-
-/** One producer for one partition. It lives on while brokers die: unanswered batches are sent again, in order. */
+/** One producer for one partition. It lives on while brokers die: an idempotent one sends again what is unanswered. */
 export class Producer {
-  readonly acked = new Map<number, string>()
-  readonly #topic: string
-  readonly #partition: number
-  readonly #acks: number
-  readonly #idempotent: boolean
+  readonly options: ProducerOptions
+  /** Since `forget`, in the order of the answers. */
+  acked: AckedBatch[] = []
+  /** Counters below were sent. */
+  nextCounter = 0
+  sentBytes = 0
+  /** Error codes that answers carried. After one of them a run sends nothing new. */
+  errors: number[] = []
   #producerId = -1
   #sequence = 0
-  #counter = 0
   #unanswered: Batch[] = []
-  #client: RawClient | null = null
 
-  constructor(topic: string, partition: number, acks: number, idempotent: boolean) {
-    this.#topic = topic
-    this.#partition = partition
-    this.#acks = acks
-    this.#idempotent = idempotent
+  constructor(options: ProducerOptions) {
+    this.options = options
   }
 
-  /** Produces until the connection dies or `stop` says so; never more than five requests are unanswered. */
+  get producerId(): number {
+    return this.#producerId
+  }
+
+  /** No later run sends a counter below. */
+  get resendFrom(): number {
+    return (this.options.idempotent ? this.#unanswered[0]?.first : undefined) ?? this.nextCounter
+  }
+
+  /** What was acknowledged is checked and done with. */
+  forget(): void {
+    this.acked = []
+    this.errors = []
+  }
+
+  /** Under a new producer id: after a broker that may have forgotten what it answered. */
+  renew(): void {
+    this.#producerId = -1
+    this.#sequence = 0
+    this.#unanswered = []
+  }
+
+  /** Produces until the connection dies, an error is answered or `stop` says so; at most five requests are unanswered. */
   async run(port: number, stop: () => boolean): Promise<void> {
+    const client = await connect(port)
+    if (client === null) return
     try {
-      const client = await RawClient.connect(port)
-      this.#client = client
-      if (this.#idempotent && this.#producerId === -1) await this.#initialise(client)
+      if (this.options.idempotent && this.#producerId === -1 && !(await this.#initialise(client))) return
       // What is unanswered may be written or not: only a producer with sequences may send it again.
-      const again = this.#idempotent ? this.#unanswered : []
+      const again = this.options.idempotent ? this.#unanswered : []
       this.#unanswered = [...again]
       const underWay = new Set<Promise<void>>()
       const launch = (batch: Batch): void => {
@@ -75,109 +150,213 @@ export class Producer {
         underWay.add(sending)
       }
       for (const batch of again) launch(batch)
-      while (!stop() && !client.closed) {
-        if (underWay.size < IN_FLIGHT) {
-          const batch = this.#next()
-          this.#unanswered.push(batch)
-          launch(batch)
-        } else {
-          await Promise.race(underWay)
-        }
+      const startedMs = performance.now()
+      const startedBytes = this.sentBytes
+      while (!stop() && !client.closed && this.errors.length === 0) {
+        if (underWay.size >= IN_FLIGHT) await Promise.race(underWay)
+        else if (this.#isAhead(startedMs, startedBytes)) await sleep(2)
+        else launch(this.#next())
       }
       await Promise.all(underWay)
+    } finally {
       client.close()
-    } catch (error) {
-      if (!(error instanceof Error) || error.message !== 'connection closed') {
-        if (!isConnectError(error)) throw error
-      }
     }
   }
 
-  disconnect(): void {
-    this.#client?.close()
+  #isAhead(startedMs: number, startedBytes: number): boolean {
+    const { bytesPerSecond } = this.options
+    if (bytesPerSecond === undefined) return false
+    return this.sentBytes - startedBytes > ((performance.now() - startedMs) / 1_000) * bytesPerSecond
   }
 
-  async #initialise(client: RawClient): Promise<void> {
-    const answer = await client.send(initProducerIdCall, { transactionalId: null, transactionTimeoutMs: 0 })
-    assert.equal(answer.errorCode, 0)
-    this.#producerId = answer.producerId
+  async #initialise(client: RawClient): Promise<boolean> {
+    const until = performance.now() + LEADER_TIMEOUT_MS
+    while (performance.now() < until) {
+      const asked = client.send(initProducerIdCall, { transactionalId: null, transactionTimeoutMs: 0 })
+      const answer = await unlessClosed(client, asked)
+      if (answer === null) return false
+      if (answer.errorCode === 0) {
+        this.#producerId = answer.producerId
+        return true
+      }
+      await sleep(20)
+    }
+    throw new Error('no producer id was given')
   }
 
   #next(): Batch {
-    const count = 1 + (this.#counter % 7)
-    const values = Array.from({ length: count }, () => `${this.#partition}/${this.#counter++}`)
-    const batch = { values, sequence: this.#sequence }
-    this.#sequence += count
+    const { stream, contents, random } = this.options
+    const [least, most] = this.options.batchBytes ?? [1 << 10, 1 << 16]
+    // Small and large batches as often: what is drawn is the power of two.
+    const wanted = least * 2 ** (Math.log2(most / least) * (random.uint32() / 2 ** 32))
+    const first = this.nextCounter
+    const values: Buffer[] = []
+    for (let bytes = 0; bytes < wanted;) {
+      const value = contents.value(stream, this.nextCounter++)
+      values.push(value)
+      bytes += value.length
+    }
+    const batch = { first, values, sequence: this.#sequence }
+    this.#sequence += values.length
+    this.#unanswered.push(batch)
     return batch
   }
 
   async #send(client: RawClient, batch: Batch): Promise<void> {
-    const identity = this.#idempotent
+    const identity = this.options.idempotent
       ? { producerId: this.#producerId, producerEpoch: 0, baseSequence: batch.sequence }
       : {}
+    const timestampMs = Date.now()
     const records = buildBatch(
-      batch.values.map((value) => ({ key: null, value: Buffer.from(value), timestampMs: Date.now() })),
+      batch.values.map((value) => ({ key: null, value, timestampMs })),
       identity,
     )
-    const answer = await client.send(produceCall, {
+    this.sentBytes += records.length
+    const { topic, partition, acks } = this.options
+    const asked = client.send(produceCall, {
       transactionalId: null,
-      acks: this.#acks,
-      timeoutMs: 10_000,
-      topicData: [{ name: this.#topic, partitionData: [{ index: this.#partition, records }] }],
+      acks,
+      timeoutMs: 30_000,
+      topicData: [{ name: topic, partitionData: [{ index: partition, records }] }],
     })
+    const answer = await unlessClosed(client, asked)
+    if (answer === null) return
     const result = answer.responses[0]!.partitionResponses[0]!
-    assert.equal(result.errorCode, 0, `produce failed with ${result.errorCode}`)
-    batch.values.forEach((value, i) => this.acked.set(result.baseOffset + i, value))
+    if (result.errorCode !== 0) {
+      this.errors.push(result.errorCode)
+      return
+    }
+    const { first } = batch
+    this.acked.push({
+      baseOffset: result.baseOffset,
+      first,
+      count: batch.values.length,
+      atMs: performance.now(),
+    })
     this.#unanswered = this.#unanswered.filter((other) => other !== batch)
   }
 }
 
-function isConnectError(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    'code' in error &&
-    (error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET')
-  )
-}
-
-/** Every record of a partition by offset; asserts that offsets have no gaps. */
-export async function readPartition(port: number, topic: string, partition: number): Promise<string[]> {
-  const client = await RawClient.connect(port)
-  const values: string[] = []
-  for (;;) {
-    const answer = await client.send(fetchCall, {
-      replicaId: -1,
-      maxWaitMs: 0,
-      minBytes: 1,
-      maxBytes: 10_000_000,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        { topic, partitions: [{ partition, fetchOffset: values.length, partitionMaxBytes: 10_000_000 }] },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    })
-    const { errorCode, records, highWatermark } = answer.responses[0]!.partitions[0]!
-    assert.equal(errorCode, 0)
-    if (records === null || records.length === 0) {
-      assert.equal(values.length, highWatermark, 'everything below the high watermark can be read')
-      client.close()
-      return values
-    }
-    for (let at = 0; at < records.length; at += batchSizeBytes(records, at)) {
-      assert.equal(baseOffset(records, at), values.length, 'offsets are dense')
-      const end = at + batchSizeBytes(records, at)
-      const reader = new RecordReader(records, recordCount(records, at), at + BATCH_OVERHEAD, end)
-      while (reader.next()) values.push(reader.value()!.toString())
-      assert.equal(lastOffset(records, at), values.length - 1)
-    }
+/** Null when nobody listens (any more). */
+async function connect(port: number): Promise<RawClient | null> {
+  try {
+    return await RawClient.connect(port)
+  } catch (error) {
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      ['ECONNREFUSED', 'ECONNRESET'].includes(String(error.code))
+    )
+      return null
+    throw error
   }
 }
 
-export function check(acked: ReadonlyMap<number, string>, found: readonly string[], unique: boolean): void {
-  for (const [offset, value] of acked)
-    assert.equal(found[offset], value, `the acked record at offset ${offset}`)
-  if (unique) assert.equal(new Set(found).size, found.length, 'no record is there twice')
+/** Null when the connection closed before the answer came. */
+async function unlessClosed<T>(client: RawClient, answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer
+  } catch (error) {
+    if (client.closed) return null
+    throw error
+  }
+}
+
+/** What a partition holds: the counter of each record, from `startOffset` on. */
+export interface FoundLog {
+  readonly startOffset: number
+  readonly counters: readonly number[]
+  /** Of all batches. */
+  readonly sizeBytes: number
+}
+
+export function endOffset(found: FoundLog): number {
+  return found.startOffset + found.counters.length
+}
+
+/**
+ * Reads a whole partition. Throws when an offset is missing, a checksum or a byte of a value is wrong, or less can
+ * be read than the high watermark says. The log may lose its first segments meanwhile.
+ */
+export async function readPartition(
+  port: number,
+  of: Pick<ProducerOptions, 'topic' | 'partition' | 'stream' | 'contents'>,
+): Promise<FoundLog> {
+  const client = await RawClient.connect(port)
+  try {
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const found = await readFrom(client, of, await startOffsetOf(client, of.topic, of.partition))
+      if (found !== null) return found
+    }
+    throw new Error(`${of.topic}-${of.partition}: the log start moves faster than it can be read`)
+  } finally {
+    client.close()
+  }
+}
+
+async function startOffsetOf(client: RawClient, topic: string, partitionIndex: number): Promise<number> {
+  const until = performance.now() + LEADER_TIMEOUT_MS
+  for (;;) {
+    const answer = await client.send(listOffsetsCall, {
+      replicaId: -1,
+      topics: [{ name: topic, partitions: [{ partitionIndex, timestamp: EARLIEST }] }],
+    })
+    const { errorCode, offset } = answer.topics[0]!.partitions[0]!
+    if (errorCode === 0) return offset
+    if (!noLeaderYet.has(errorCode) || performance.now() > until)
+      throw new Error(`ListOffsets of ${topic}-${partitionIndex} answered ${errorName(errorCode)}`)
+    await sleep(20)
+  }
+}
+
+/** Null when the log begins later by now. */
+async function readFrom(
+  client: RawClient,
+  of: Pick<ProducerOptions, 'topic' | 'partition' | 'stream' | 'contents'>,
+  startOffset: number,
+): Promise<FoundLog | null> {
+  const counters: number[] = []
+  const name = `${of.topic}-${of.partition}`
+  let sizeBytes = 0
+  for (;;) {
+    const answer = await fetch(client, of.topic, of.partition, startOffset + counters.length)
+    if (answer.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) return null
+    if (answer.errorCode !== 0) throw new Error(`Fetch of ${name} answered ${errorName(answer.errorCode)}`)
+    const { records, highWatermark } = answer
+    if (records === null || records.length === 0) {
+      const read = startOffset + counters.length
+      assert.equal(read, highWatermark, `${name}: everything below the high watermark can be read`)
+      return { startOffset, counters, sizeBytes }
+    }
+    for (let at = 0; at < records.length; at += batchSizeBytes(records, at)) {
+      const end = at + batchSizeBytes(records, at)
+      const next = startOffset + counters.length
+      assert.equal(batchProblem(records, at, records.length), null, `${name}: the batch at offset ${next}`)
+      assert.equal(baseOffset(records, at), next, `${name}: offsets are dense`)
+      const reader = new RecordReader(records, recordCount(records, at), at + BATCH_OVERHEAD, end)
+      while (reader.next()) {
+        const counter = of.contents.counterOf(of.stream, reader.value() ?? Buffer.alloc(0))
+        assert.ok(counter >= 0, `${name}: nobody sent the record at offset ${startOffset + counters.length}`)
+        counters.push(counter)
+      }
+      assert.equal(lastOffset(records, at), startOffset + counters.length - 1, `${name}: records of a batch`)
+    }
+    sizeBytes += records.length
+  }
+}
+
+async function fetch(client: RawClient, topic: string, partition: number, fetchOffset: number) {
+  const answer = await client.send(fetchCall, {
+    replicaId: -1,
+    maxWaitMs: 0,
+    minBytes: 1,
+    maxBytes: READ_BYTES,
+    isolationLevel: 0,
+    sessionId: 0,
+    sessionEpoch: -1,
+    topics: [{ topic, partitions: [{ partition, fetchOffset, partitionMaxBytes: READ_BYTES }] }],
+    forgottenTopicsData: [],
+    rackId: '',
+  })
+  return answer.responses[0]!.partitions[0]!
 }

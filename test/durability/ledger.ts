@@ -1,0 +1,143 @@
+import { errorName } from '../../protocol/errors.ts'
+import { Seeded } from '../support/seed.ts'
+import { Contents } from './contents.ts'
+import { PartitionHistory, type Promised } from './history.ts'
+import { createTopic, Producer, readPartition } from './workload.ts'
+
+/** Every kind of producer, in a topic that keeps everything and in one whose segments come and go. */
+const KINDS = [
+  { topic: 'kept', partition: 0, acks: 1, idempotent: false },
+  { topic: 'kept', partition: 1, acks: -1, idempotent: true },
+  { topic: 'kept', partition: 2, acks: 1, idempotent: true },
+  { topic: 'kept', partition: 3, acks: -1, idempotent: false },
+  { topic: 'rolling', partition: 0, acks: -1, idempotent: true },
+  { topic: 'rolling', partition: 1, acks: 1, idempotent: false },
+  { topic: 'rolling', partition: 2, acks: -1, idempotent: true },
+] as const
+
+const RETENTION_BYTES = 1 << 20
+/** Batches under way may be lost although retention counted on them. */
+const KEPT_BYTES = RETENTION_BYTES - 5 * (90 << 10)
+
+/** Makes retention and the deletion of files happen while a test looks. */
+export const briskProperties: Readonly<Record<string, string>> = {
+  'log.retention.check.interval.ms': '100',
+  'log.segment.delete.delay.ms': '50',
+  'log.flush.offset.checkpoint.interval.ms': '200',
+}
+
+export interface LedgerOptions {
+  readonly random: Seeded
+  /** Of each producer. Default: as fast as it goes. */
+  readonly bytesPerSecond?: number
+  /** Of the topic whose segments come and go. */
+  readonly segmentBytes?: number
+  /** Gets each broken promise. Default: throws. */
+  readonly report?: (problems: readonly string[]) => void
+}
+
+export interface Sum {
+  readonly acked: number
+  readonly lost: number
+  readonly oldestLostMs: number
+}
+
+/** Producers of every kind, and what the broker owes them. */
+export class Ledger {
+  readonly producers: readonly Producer[]
+  readonly #options: LedgerOptions
+  readonly #histories = new Map<Producer, PartitionHistory>()
+  readonly #producerIds = new Map<number, Producer>()
+
+  constructor(options: LedgerOptions) {
+    this.#options = options
+    const { random, bytesPerSecond } = options
+    const contents = new Contents(random.uint32())
+    this.producers = KINDS.map(
+      (kind, stream) =>
+        new Producer({
+          ...kind,
+          stream,
+          contents,
+          random: new Seeded(random.uint32()),
+          ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+        }),
+    )
+    for (const producer of this.producers) this.#histories.set(producer, new PartitionHistory(producer))
+  }
+
+  get sentBytes(): number {
+    return this.producers.reduce((sum, { sentBytes }) => sum + sentBytes, 0)
+  }
+
+  async createTopics(port: number): Promise<void> {
+    const partitions = (topic: string): number => KINDS.filter((kind) => kind.topic === topic).length
+    await createTopic(port, 'kept', partitions('kept'))
+    await createTopic(port, 'rolling', partitions('rolling'), {
+      'segment.bytes': String(this.#options.segmentBytes ?? 200_000),
+      'retention.bytes': String(RETENTION_BYTES),
+    })
+    await this.check(port, { acked: 'all' })
+  }
+
+  /** Starts all producers; each of the promises ends with its connection, or after `stop`. */
+  run(port: number, stop = (): boolean => false): Promise<void>[] {
+    return this.producers.map((producer) => producer.run(port, stop))
+  }
+
+  /** Reads everything and holds the broker to its promises for what was acknowledged since the last check. */
+  async check(port: number, promised: Promised): Promise<Sum> {
+    this.#checkProducerIds()
+    let acked = 0
+    let lost = 0
+    let oldestLostMs = Infinity
+    for (const [producer, history] of this.#histories) {
+      const { options } = producer
+      const kept = options.topic === 'rolling' ? { keptBytes: KEPT_BYTES } : {}
+      const verdict = history.check(await readPartition(port, options), { ...promised, ...kept })
+      this.#report(verdict.problems)
+      this.#report(producer.errors.map((code) => `Produce answered ${errorName(code)}`))
+      producer.forget()
+      acked += verdict.acked
+      lost += verdict.lost
+      oldestLostMs = Math.min(oldestLostMs, verdict.oldestLostMs)
+    }
+    return { acked, lost, oldestLostMs }
+  }
+
+  /** Whatever was unanswered is sent once more; then everything of an idempotent producer is there exactly once. */
+  async settle(port: number): Promise<void> {
+    await Promise.all(this.run(port, () => true))
+    await this.check(port, { acked: 'all' })
+    for (const { options, nextCounter } of this.producers) {
+      if (!options.idempotent) continue
+      const { counters } = await readPartition(port, options)
+      const first = nextCounter - counters.length
+      const wrong = counters.findIndex((counter, i) => counter !== first + i)
+      if (wrong >= 0)
+        this.#report([`${options.topic}-${options.partition}: record ${first + wrong} is missing or twice`])
+    }
+  }
+
+  /** A broker that lost what it acknowledged cannot know the producers' sequences any more. */
+  renewProducers(): void {
+    for (const producer of this.producers) producer.renew()
+  }
+
+  #checkProducerIds(): void {
+    for (const producer of this.producers) {
+      const { producerId } = producer
+      if (producerId < 0) continue
+      const other = this.#producerIds.get(producerId)
+      if (other !== undefined && other !== producer)
+        this.#report([`producer id ${producerId} was given twice`])
+      this.#producerIds.set(producerId, producer)
+    }
+  }
+
+  #report(problems: readonly string[]): void {
+    if (problems.length === 0) return
+    if (this.#options.report === undefined) throw new Error(problems.join('\n'))
+    this.#options.report(problems)
+  }
+}
