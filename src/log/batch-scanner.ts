@@ -3,9 +3,13 @@ import type { File } from '../ports.ts'
 import { readAt } from './disk-calls.ts'
 
 const CHUNK_BYTES = 1 << 20
+/** Room before a chunk for what the chunk before it ended with: most batches fit, so chunks are seldom copied. */
+const FIRST_HEADROOM_BYTES = 64 << 10
+const MAX_HEADROOM_BYTES = 4 << 20
+const NOTHING = Buffer.alloc(0)
 
 /**
- * Steps over the batches of a file in order, reading a chunk at a time:
+ * Steps over the batches of a file in order, reading a chunk at a time, the next one while this one is looked at:
  *
  *     while (await scanner.fill()) while (scanner.step()) use(scanner.buffer, scanner.at)
  *     scanner.problem, scanner.position
@@ -23,39 +27,38 @@ export class BatchScanner {
   problem: string | null = null
   readonly #file: File
   readonly #end: number
+  readonly #chunkBytes: number
   #filled = 0
   #stepped = false
+  #headroom = FIRST_HEADROOM_BYTES
+  /** Where the next chunk starts in the file. */
+  #readPosition: number
+  readonly #whole: boolean
+  #ahead: Chunk | null = null
+  /** The buffer for the chunk after that. */
+  #free: Buffer | null = null
 
   constructor(file: File, start: number, end: number, chunkBytes = CHUNK_BYTES) {
     this.#file = file
     this.position = start
+    this.#readPosition = start
     this.#end = end
-    this.buffer = Buffer.allocUnsafe(Math.max(batch.BATCH_OVERHEAD, Math.min(chunkBytes, end - start)))
+    this.#chunkBytes = Math.max(batch.BATCH_OVERHEAD, chunkBytes)
+    this.#whole = end - start <= this.#chunkBytes
+    this.buffer = NOTHING
+    this.#readAhead()
   }
 
   /** False when the scan is over. */
   async fill(): Promise<boolean> {
     if (this.#stepped) this.#leave()
-    if (this.problem !== null || this.position >= this.#end) return false
-    const kept = this.#filled - this.at
-    const wanted = kept >= batch.MAGIC_END ? batch.batchSizeBytes(this.buffer, this.at) : 0
-    if (wanted > this.buffer.length) {
-      const larger = Buffer.allocUnsafe(wanted)
-      this.buffer.copy(larger, 0, this.at, this.#filled)
-      this.buffer = larger
-    } else if (this.at > 0) {
-      this.buffer.copyWithin(0, this.at, this.#filled)
-    }
-    this.at = 0
-    this.#filled = kept
-    const length = Math.min(this.buffer.length - kept, this.#end - this.position - kept)
-    const bytesRead = await readAt(
-      this.#file,
-      this.position + kept,
-      this.buffer.subarray(kept, kept + length),
-    )
-    this.#filled += bytesRead
-    if (bytesRead < length) this.problem = 'the file ends early'
+    const ahead = this.#ahead
+    if (this.problem !== null || ahead === null) return false
+    this.#ahead = null
+    const bytesRead = await ahead.bytesRead
+    if (bytesRead < ahead.length) this.problem = 'the file ends early'
+    this.#join(ahead, bytesRead)
+    if (this.problem === null) this.#readAhead()
     return bytesRead > 0
   }
 
@@ -92,53 +95,55 @@ export class BatchScanner {
     this.position += this.sizeBytes
     this.#stepped = false
   }
-}
 
-/**
- * Position of the first good batch at or after `start` with an offset of at least `minOffset`; -1 when there is
- * none. Tells a torn tail from damage in the middle.
- */
-export async function findGoodBatch(
-  file: File,
-  start: number,
-  end: number,
-  minOffset: number,
-): Promise<number> {
-  const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(0, end - start)))
-  let position = start
-  while (end - position >= batch.BATCH_OVERHEAD) {
-    const length = await readAt(file, position, chunk.subarray(0, Math.min(chunk.length, end - position)))
-    if (length < batch.BATCH_OVERHEAD) return -1
-    const last = length - batch.BATCH_OVERHEAD
-    for (
-      let magicAt = chunk.indexOf(2, 16);
-      magicAt >= 0 && magicAt - 16 <= last;
-      magicAt = chunk.indexOf(2, magicAt + 1)
-    ) {
-      const at = magicAt - 16
-      if (!looksGood(chunk, at, end - position - at, minOffset)) continue
-      const whole = Buffer.allocUnsafe(batch.batchSizeBytes(chunk, at))
-      const bytesRead = await readAt(file, position + at, whole)
-      if (bytesRead === whole.length && batch.batchProblem(whole, 0, whole.length) === null)
-        return position + at
+  /** Puts a chunk behind what the one before ended with. */
+  #join(ahead: Chunk, bytesRead: number): void {
+    const kept = this.#filled - this.at
+    const end = ahead.headroom + bytesRead
+    if (kept <= ahead.headroom) {
+      this.buffer.copy(ahead.buffer, ahead.headroom - kept, this.at, this.#filled)
+      this.#free = this.buffer
+      this.buffer = ahead.buffer
+      this.at = ahead.headroom - kept
+      this.#filled = end
+      return
     }
-    position += last + 1
+    this.#headroom = Math.max(this.#headroom, Math.min(kept, MAX_HEADROOM_BYTES))
+    this.#free = ahead.buffer
+    if (this.#filled + bytesRead > this.buffer.length) {
+      // A batch of many chunks: room for all of it, so that it is copied once.
+      const wanted = kept >= batch.MAGIC_END ? batch.batchSizeBytes(this.buffer, this.at) : 0
+      const larger = Buffer.allocUnsafe(Math.max(wanted + this.#chunkBytes, kept + bytesRead))
+      this.buffer.copy(larger, 0, this.at, this.#filled)
+      this.buffer = larger
+      this.at = 0
+      this.#filled = kept
+    }
+    ahead.buffer.copy(this.buffer, this.#filled, ahead.headroom, end)
+    this.#filled += bytesRead
   }
-  return -1
+
+  #readAhead(): void {
+    const left = this.#end - this.#readPosition
+    if (left <= 0) return
+    const length = Math.min(this.#chunkBytes, left)
+    // A range of one chunk has nothing before it and nothing behind it.
+    const headroom = this.#whole ? 0 : this.#headroom
+    let buffer = this.#free
+    this.#free = null
+    if (buffer === null || buffer.length < headroom + length) buffer = Buffer.allocUnsafe(headroom + length)
+    const bytesRead = readAt(this.#file, this.#readPosition, buffer.subarray(headroom, headroom + length))
+    // Nobody waits for it when the scan ends before.
+    bytesRead.catch(() => {})
+    this.#readPosition += length
+    this.#ahead = { buffer, headroom, length, bytesRead }
+  }
 }
 
-function looksGood(buffer: Buffer, at: number, left: number, minOffset: number): boolean {
-  const base = batch.baseOffset(buffer, at)
-  const size = batch.batchSizeBytes(buffer, at)
-  const delta = batch.lastOffsetDelta(buffer, at)
-  const count = batch.recordCount(buffer, at)
-  return (
-    base >= minOffset &&
-    base - minOffset <= 0x7fff_ffff &&
-    size >= batch.BATCH_OVERHEAD &&
-    size <= left &&
-    delta >= 0 &&
-    count >= 0 &&
-    count <= delta + 1
-  )
+/** On its way into `buffer`, behind `headroom` bytes. */
+interface Chunk {
+  readonly buffer: Buffer
+  readonly headroom: number
+  readonly length: number
+  readonly bytesRead: Promise<number>
 }

@@ -12,16 +12,12 @@ import {
   segmentFile,
   TRANSACTION_INDEX_SUFFIX,
 } from './log-files.ts'
+import { holdsGoodBatch, inspectTail } from './log-tail.ts'
+import type { TailKind } from './log-tail.ts'
 import type { LogOptions, RecoveryReport, SegmentCache } from './log-types.ts'
 import { ProducerSnapshots, replayProducers } from './producer-recovery.ts'
 import { Segment } from './segment.ts'
-import {
-  goodBatchFollows,
-  keepCutBytes,
-  ScanProgress,
-  scanSegment,
-  settleRecovered,
-} from './segment-recovery.ts'
+import { keepCutBytes, scanSegment, settleRecovered } from './segment-recovery.ts'
 import type { RecoveryTargets, ScanResult } from './segment-recovery.ts'
 import { TransactionIndex } from './transaction-index.ts'
 
@@ -54,8 +50,19 @@ export class LogLoader {
   readonly #producers = new ProducerState()
   readonly #transactions = new TransactionIndex()
   #logEndOffset = 0
-  #recovery: RecoveryReport | null = null
   #namesDirty = false
+  #scanned = false
+  #scannedBytes = 0
+  #truncatedBytes = 0
+  #unusedBytes = 0
+  #removedSegments = 0
+  #midLogCorruption = false
+  readonly #problems: string[] = []
+  /** `changeCount` of the epochs as the file has them. */
+  #epochsOnDisk = 0
+  #transactionIndexOffsets: ReadonlySet<number> = new Set()
+  /** Recovery made, renamed or removed files. */
+  #namesChanged = false
 
   constructor(world: LogWorld, options: LogOptions, cache: SegmentCache, logger: Logger) {
     this.#world = world
@@ -81,6 +88,7 @@ export class LogLoader {
     if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
     else await this.#loadSegments(content)
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
+    this.#checkPromises()
     const logStartOffset = Math.max(this.#options.logStartOffset, this.#segments[0]?.baseOffset ?? 0)
     this.#epochs.truncateFromEnd(this.#logEndOffset)
     this.#epochs.truncateFromStart(logStartOffset)
@@ -94,9 +102,38 @@ export class LogLoader {
       logStartOffset,
       logEndOffset: this.#logEndOffset,
       snapshots: this.#snapshots,
-      recovery: this.#recovery,
+      recovery: this.#report(),
       namesDirty: this.#namesDirty,
     }
+  }
+
+  /** Null when nothing was scanned and nothing is missing. */
+  #report(): RecoveryReport | null {
+    if (!this.#scanned && this.#problems.length === 0) return null
+    return {
+      scannedBytes: this.#scannedBytes,
+      truncatedBytes: this.#truncatedBytes,
+      unusedBytes: this.#unusedBytes,
+      removedSegments: this.#removedSegments,
+      midLogCorruption: this.#midLogCorruption,
+      unclean: this.#problems.length > 0,
+      problems: this.#problems,
+    }
+  }
+
+  /** What an earlier life of this log wrote down as safe, or showed to clients, has to be there still. */
+  #checkPromises(): void {
+    const { recoveryPoint, highWatermark = 0 } = this.#options
+    const promised = Math.max(recoveryPoint, highWatermark)
+    if (this.#logEndOffset >= promised) return
+    const what = recoveryPoint >= promised ? 'recovery point' : 'high watermark'
+    this.#problems.push(`the log ends at ${this.#logEndOffset}, below its ${what} ${promised}`)
+    this.#logger.error(
+      { logEndOffset: this.#logEndOffset, recoveryPoint, highWatermark },
+      recoveryPoint > this.#logEndOffset
+        ? 'RECORDS ARE MISSING: the log ends below its recovery point; what lay below that was on the device'
+        : 'RECORDS ARE MISSING: the log ends below the high watermark that clients saw',
+    )
   }
 
   #segment(baseOffset: number): Segment {
@@ -139,8 +176,13 @@ export class LogLoader {
     const text = readSmall(this.#world.disk, `${this.#directory}/${EPOCH_CHECKPOINT}`)
     if (text === null) return
     const epochs = EpochCache.decode(text.toString('utf8'))
-    if (epochs === null) this.#logger.warn({ file: EPOCH_CHECKPOINT }, 'damaged, rebuilding it from the log')
-    else this.#epochs = epochs
+    if (epochs === null) {
+      this.#logger.warn({ file: EPOCH_CHECKPOINT }, 'damaged, rebuilding it from the log')
+      this.#epochsOnDisk = -1
+    } else {
+      this.#epochs = epochs
+      this.#epochsOnDisk = epochs.changeCount
+    }
   }
 
   async #loadSegments(content: DirectoryContent): Promise<void> {
@@ -164,7 +206,10 @@ export class LogLoader {
     const scanStart = segments[recoverFrom]?.baseOffset ?? this.#logEndOffset
     this.#loadTransactionIndexes(content, scanStart)
     await this.#loadProducers(scanStart)
-    if (recoverFrom < segments.length) await this.#recover(recoverFrom)
+    if (recoverFrom === segments.length) return
+    this.#scanned = true
+    this.#transactionIndexOffsets = new Set(content.transactionIndexOffsets)
+    await this.#recover(recoverFrom)
   }
 
   /** Index of the segment that contains `offset`. */
@@ -213,50 +258,101 @@ export class LogLoader {
   }
 
   async #recover(from: number): Promise<void> {
-    const { disk, clock } = this.#world
+    const { clock } = this.#world
+    const { progress } = this.#options
     const targets: RecoveryTargets = {
       epochs: this.#epochs,
       producers: this.#producers,
       transactions: this.#transactions,
-      progress: new ScanProgress(clock, this.#logger),
       nowMs: clock.nowMs(),
+      progress: progress ?? null,
+      scannedBytes: 0,
+      firstMissingOffset: -1,
     }
+    if (progress !== undefined)
+      for (const segment of this.#segments.slice(from)) progress.found(segment.file.sizeBytes)
     let next = this.#segments[from]?.baseOffset ?? 0
-    let cut: { midLog: boolean; truncatedBytes: number; removedSegments: number } | null = null
     for (let i = from; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!
       if (i > from && this.#tailLost(segment, next)) {
         const before = this.#segments[i - 1]!
         const problem = `the next segment starts at ${segment.baseOffset} where ${next} is due`
-        cut = await this.#cut(i - 1, { nextOffset: next, validBytes: before.sizeBytes, problem })
+        await this.#cut(i - 1, { nextOffset: next, validBytes: before.sizeBytes, problem }, 'unused')
         // It is the active segment again.
         await before.reopenUpTo(Infinity)
         break
       }
-      if (i > from) await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
+      if (i > from) {
+        await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
+        this.#namesChanged = true
+      }
       const scan = await scanSegment(segment, Math.max(next, segment.baseOffset), targets)
       next = scan.nextOffset
-      if (scan.problem !== null) cut = await this.#cut(i, scan)
-      await settleRecovered(segment, scan.validBytes)
-      if (i < this.#segments.length - 1) await segment.writeIndexes(true, true)
-      await this.#writeTransactionIndex(segment, next)
+      const loose = scan.problem === null ? false : await this.#endsBefore(i, scan)
+      await this.#settle(i, scan, loose)
     }
     this.#logEndOffset = Math.max(next, this.#activeBase())
-    await replaceWhole(
-      disk,
-      `${this.#directory}/${EPOCH_CHECKPOINT}`,
-      Buffer.from(this.#epochs.encode()),
-      true,
+    this.#scannedBytes = targets.scannedBytes
+    if (targets.firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact)
+      this.#missing(targets.firstMissingOffset)
+    await this.#persistNames(next)
+  }
+
+  /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
+  async #endsBefore(i: number, scan: ScanResult): Promise<boolean> {
+    const segment = this.#segments[i]!
+    const { sizeBytes } = segment.file
+    const tail = await inspectTail(
+      segment.file,
+      scan.validBytes,
+      sizeBytes,
+      scan.nextOffset,
+      segment.baseOffset,
     )
-    await syncDirectory(disk, this.#directory)
-    // The name of the directory itself may be no older than the crash.
-    await syncDirectory(disk, parentOf(this.#directory))
-    this.#recovery = {
-      scannedBytes: targets.progress.scannedBytes,
-      truncatedBytes: cut?.truncatedBytes ?? 0,
-      removedSegments: cut?.removedSegments ?? 0,
-      midLogCorruption: cut?.midLog ?? false,
+    const following = this.#segments[i + 1]
+    // A segment that was not cut to its end yet when the next one took over.
+    const goesOn = following === undefined ? tail === 'unused' : following.baseOffset === scan.nextOffset
+    if (tail === 'damaged' || !goesOn) {
+      await this.#cut(i, scan, tail)
+      return false
     }
+    if (tail === 'unused') this.#unusedBytes += sizeBytes - scan.validBytes
+    else this.#noteCut(segment, scan, { truncatedBytes: sizeBytes - scan.validBytes, removedSegments: 0 })
+    return tail === 'unused'
+  }
+
+  /**
+   * What the recovery point covers is on the device with all names, so that a log at rest costs no flush. A file whose
+   * unused end comes back after a power loss is none the worse, as long as it is scanned again: the last one.
+   */
+  async #settle(i: number, scan: ScanResult, loose: boolean): Promise<void> {
+    const segment = this.#segments[i]!
+    const last = i === this.#segments.length - 1
+    const cut = segment.file.sizeBytes > scan.validBytes
+    const known = scan.nextOffset <= this.#options.recoveryPoint
+    await settleRecovered(segment, scan.validBytes, !known || (cut && !(loose && last)))
+    if (!last) await segment.writeIndexes(true, true)
+    await this.#writeTransactionIndex(segment, scan.nextOffset)
+  }
+
+  /** Names that this recovery made, and those that the crash found made and not durable. */
+  async #persistNames(endOffset: number): Promise<void> {
+    const { disk } = this.#world
+    this.#epochs.truncateFromEnd(this.#logEndOffset)
+    if (this.#epochs.changeCount !== this.#epochsOnDisk) {
+      const path = `${this.#directory}/${EPOCH_CHECKPOINT}`
+      await replaceWhole(disk, path, Buffer.from(this.#epochs.encode()), true)
+      this.#namesChanged = true
+    }
+    if (!this.#namesChanged && endOffset <= this.#options.recoveryPoint) return
+    await syncDirectory(disk, this.#directory)
+    if (this.#options.callerSyncsParent !== true) await syncDirectory(disk, parentOf(this.#directory))
+  }
+
+  /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
+  #missing(offset: number): void {
+    this.#problems.push(`offset ${offset} is missing, and the log is not compacted`)
+    this.#logger.error({ offset }, 'RECORDS ARE MISSING: offsets do not follow one another')
   }
 
   /**
@@ -269,14 +365,11 @@ export class LogLoader {
   }
 
   /** Segment `i` is bad from `scan.validBytes` on: what comes later goes, or is kept aside when some of it is good. */
-  async #cut(
-    i: number,
-    scan: ScanResult,
-  ): Promise<{ midLog: boolean; truncatedBytes: number; removedSegments: number }> {
+  async #cut(i: number, scan: ScanResult, tail: TailKind): Promise<void> {
     const segment = this.#segments[i]!
     const later = this.#segments.splice(i + 1)
-    let midLog = await goodBatchFollows(segment, scan.validBytes, scan.nextOffset)
-    for (const other of later) midLog ||= await goodBatchFollows(other, -1, scan.nextOffset)
+    let midLog = tail === 'damaged'
+    for (const other of later) midLog ||= await holdsGoodBatch(other.file, other.baseOffset)
     let truncatedBytes = segment.file.sizeBytes - scan.validBytes
     const kept: string[] = []
     if (midLog && truncatedBytes > 0)
@@ -291,30 +384,43 @@ export class LogLoader {
       }
       for (const suffix of SEGMENT_SUFFIXES) await this.#remove(other.baseOffset, suffix)
     }
-    const report = { midLog, truncatedBytes, removedSegments: later.length }
-    const fields = {
-      segment: segment.path,
-      position: scan.validBytes,
-      problem: scan.problem,
-      ...report,
-      kept,
-    }
-    if (midLog) {
-      this.#logger.error(
-        fields,
-        'CORRUPTION in the middle of the log: a bad batch is followed by good ones; cut bytes are kept',
-      )
-    } else {
+    this.#namesChanged ||= kept.length > 0 || later.length > 0
+    this.#noteCut(segment, scan, { truncatedBytes, removedSegments: later.length }, midLog ? kept : null)
+  }
+
+  /** `kept`: where the cut bytes are, of which some are good; null when none is. */
+  #noteCut(
+    segment: Segment,
+    scan: ScanResult,
+    cut: { truncatedBytes: number; removedSegments: number },
+    kept: readonly string[] | null = null,
+  ): void {
+    this.#truncatedBytes += cut.truncatedBytes
+    this.#removedSegments += cut.removedSegments
+    const fields = { segment: segment.path, position: scan.validBytes, problem: scan.problem, ...cut }
+    if (kept === null) {
       this.#logger.warn(fields, 'cut a torn tail')
+      return
     }
-    return report
+    this.#midLogCorruption = true
+    this.#problems.push(
+      `${segment.path} is damaged at ${scan.validBytes}, before good batches: ${scan.problem}`,
+    )
+    this.#logger.error(
+      { ...fields, kept },
+      'CORRUPTION in the middle of the log: a bad batch is followed by good ones, and all from there on is cut off ' +
+        'and kept aside. Records that were acknowledged may be missing (a write of several batches that a power ' +
+        'loss interrupted looks the same, and was not acknowledged)',
+    )
   }
 
   async #writeTransactionIndex(segment: Segment, endOffset: number): Promise<void> {
     const bytes = this.#transactions.encode(segment.baseOffset, endOffset)
     const path = segmentFile(this.#directory, segment.baseOffset, TRANSACTION_INDEX_SUFFIX)
     if (bytes !== null) await writeWhole(this.#world.disk, path, bytes, true)
-    else await removePath(this.#world.disk, path)
+    else if (this.#transactionIndexOffsets.has(segment.baseOffset)) await removePath(this.#world.disk, path)
+    else return
+    this.#namesChanged = true
   }
 
   #remove(offset: number, suffix: string): Promise<void> {

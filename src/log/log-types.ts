@@ -14,8 +14,13 @@ export interface LogOptions {
   readonly recoveryPoint: number
   /** From `log-start-offset-checkpoint`; 0 when unknown. */
   readonly logStartOffset: number
+  /** From `replication-offset-checkpoint`: clients saw what lies below. A log that ends before it is unclean. */
+  readonly highWatermark?: number
   /** True when the directory carries a clean marker: nothing is scanned. */
   readonly cleanShutdown: boolean
+  readonly progress?: RecoveryProgress
+  /** The caller makes the name of `directory` durable before anybody uses a log that was recovered. */
+  readonly callerSyncsParent?: boolean
   /** Bytes below `endOffset` can be read from now on (and are on the device, with `flush.messages=1`). Once per write. */
   readonly onWritten: (endOffset: number) => void
   /** Called at most once. From here on every append and read answers KAFKA_STORAGE_ERROR. */
@@ -80,8 +85,21 @@ export interface AbortedTransaction {
 /** What opening had to repair. */
 export interface RecoveryReport {
   readonly scannedBytes: number
+  /** Bytes behind the last good batch that were written to this log. */
   readonly truncatedBytes: number
+  /** Bytes behind the last good batch that never were: reserved, or left of an earlier life of the file. */
+  readonly unusedBytes: number
   readonly removedSegments: number
   /** A bad batch was followed by a valid one: not a torn tail. The cut bytes are kept beside the log. */
   readonly midLogCorruption: boolean
+  /** Acknowledged records may be missing, and the log cannot say which: `problems` tells why. */
+  readonly unclean: boolean
+  readonly problems: readonly string[]
+}
+
+/** Who watches the recovery of many logs. */
+export interface RecoveryProgress {
+  /** A log with so many bytes to check was opened. */
+  found(bytes: number): void
+  advanced(bytes: number): void
 }

@@ -14,6 +14,7 @@ import {
   PARTITION_METADATA,
   SEGMENT_SUFFIXES,
   SNAPSHOT_SUFFIX,
+  SPARE_SUFFIX,
   SWAP_SUFFIX,
   TIME_INDEX_SUFFIX,
   TRANSACTION_INDEX_SUFFIX,
@@ -41,13 +42,14 @@ export async function prepareDirectory(
   logger: Logger,
 ): Promise<DirectoryContent> {
   let created = false
+  let names: readonly string[] = []
   if (!disk.exists(directory)) {
     disk.makeDirectory(directory)
     created = true
   } else {
-    await finishInterrupted(disk, directory, logger)
+    names = disk.list(directory)
+    if (await finishInterrupted(disk, directory, names, logger)) names = disk.list(directory)
   }
-  const names = created ? [] : disk.list(directory)
   const known = names.includes(PARTITION_METADATA) ? readTopicId(disk, directory, topicId) : null
   if (known === null && topicId !== null) {
     await replaceWhole(
@@ -99,10 +101,15 @@ function readTopicId(disk: Disk, directory: string, expected: string | null): st
 /**
  * Kafka's protocol for replacing segments: new files are made as `.cleaned`, become `.swap` once they are complete,
  * the old ones become `.deleted`, then `.swap` is taken off. So `.cleaned` is worth nothing, and `.swap` is complete
- * unless a `.cleaned` at or below its offset says that the renaming itself was interrupted.
+ * unless a `.cleaned` at or below its offset says that the renaming itself was interrupted. Resolves to whether
+ * names changed that count.
  */
-async function finishInterrupted(disk: Disk, directory: string, logger: Logger): Promise<void> {
-  const names = disk.list(directory)
+async function finishInterrupted(
+  disk: Disk,
+  directory: string,
+  names: readonly string[],
+  logger: Logger,
+): Promise<boolean> {
   let changed = false
   const drop = async (name: string, why: string): Promise<void> => {
     logger.info({ file: name }, why)
@@ -111,7 +118,9 @@ async function finishInterrupted(disk: Disk, directory: string, logger: Logger):
   }
   let firstCleaned = Infinity
   for (const name of names) {
-    if (name.endsWith(DELETED_SUFFIX)) await drop(name, 'finishing an interrupted deletion')
+    // Kept for the next segment of a process that is gone: should its name come back, it goes again.
+    if (name.endsWith(SPARE_SUFFIX)) await removePath(disk, `${directory}/${name}`)
+    else if (name.endsWith(DELETED_SUFFIX)) await drop(name, 'finishing an interrupted deletion')
     else if (name.endsWith('.tmp')) await drop(name, 'removing an unfinished file')
     else if (name.endsWith(CLEANED_SUFFIX)) {
       firstCleaned = Math.min(firstCleaned, Math.max(0, offsetOf(name)))
@@ -129,6 +138,7 @@ async function finishInterrupted(disk: Disk, directory: string, logger: Logger):
     changed = true
   }
   if (changed) await syncDirectory(disk, directory)
+  return changed
 }
 
 async function finishSwap(

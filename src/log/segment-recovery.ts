@@ -1,45 +1,27 @@
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
-import type { Clock, Disk, Logger } from '../ports.ts'
-import { BatchScanner, findGoodBatch } from './batch-scanner.ts'
+import type { Disk } from '../ports.ts'
+import { BatchScanner } from './batch-scanner.ts'
 import { readAt, syncFile, truncateFile, writeAt } from './disk-calls.ts'
+import type { RecoveryProgress } from './log-types.ts'
 import { recordProducer } from './producer-replay.ts'
 import type { Segment } from './segment.ts'
 import type { TransactionIndex } from './transaction-index.ts'
 
-const PROGRESS_MS = 5000
 const COPY_BYTES = 1 << 20
 const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 
-/** Logs now and then how far a long scan is. */
-export class ScanProgress {
-  scannedBytes = 0
-  readonly #clock: Clock
-  readonly #logger: Logger
-  #lastMs: number
-
-  constructor(clock: Clock, logger: Logger) {
-    this.#clock = clock
-    this.#logger = logger
-    this.#lastMs = clock.monotonicMs()
-  }
-
-  advanced(bytes: number, segment: Segment): void {
-    this.scannedBytes += bytes
-    const now = this.#clock.monotonicMs()
-    if (now - this.#lastMs < PROGRESS_MS) return
-    this.#lastMs = now
-    this.#logger.info({ scannedBytes: this.scannedBytes, segment: segment.baseOffset }, 'recovering the log')
-  }
-}
-
+/** What a scan fills and counts. */
 export interface RecoveryTargets {
   readonly epochs: EpochCache
   readonly producers: ProducerState
   readonly transactions: TransactionIndex
-  readonly progress: ScanProgress
   readonly nowMs: number
+  readonly progress: RecoveryProgress | null
+  scannedBytes: number
+  /** The first offset that is not there although a later one is; -1 when none is missing. */
+  firstMissingOffset: number
 }
 
 export interface ScanResult {
@@ -74,14 +56,19 @@ export async function scanSegment(
         break
       }
       const lastOffset = batch.lastOffset(buffer, at)
-      const epoch = batch.magic(buffer, at) >= 2 ? batch.partitionLeaderEpoch(buffer, at) : -1
-      if (epoch > targets.epochs.latestEpoch) targets.epochs.assign(epoch, batch.baseOffset(buffer, at))
+      if (batch.magic(buffer, at) >= 2) {
+        const base = batch.baseOffset(buffer, at)
+        const epoch = batch.partitionLeaderEpoch(buffer, at)
+        if (epoch > targets.epochs.latestEpoch) targets.epochs.assign(epoch, base)
+        if (base > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
+      }
       const maxTimestamp = batch.maxTimestamp(buffer, at)
       recordProducer(buffer, at, targets.producers, targets.transactions, targets.nowMs)
       segment.appended(lastOffset, maxTimestamp, scanner.sizeBytes)
       next = lastOffset + 1
     }
-    targets.progress.advanced(scanner.position - before, segment)
+    targets.scannedBytes += scanner.position - before
+    targets.progress?.advanced(scanner.position - before)
     if (scanner.problem !== null) break
   }
   segment.writtenBytes = segment.sizeBytes
@@ -104,12 +91,6 @@ function batchProblem(
   return null
 }
 
-/** Does anything good come after the bad batch at `position`? */
-export function goodBatchFollows(segment: Segment, position: number, nextOffset: number): Promise<boolean> {
-  const { file } = segment
-  return findGoodBatch(file, position + 1, file.sizeBytes, nextOffset).then((found) => found >= 0)
-}
-
 /** Copies what is about to be cut to `<file>.corrupt-<position>`, durably. Resolves to that path. */
 export async function keepCutBytes(disk: Disk, segment: Segment, position: number): Promise<string> {
   const path = `${segment.path}.corrupt-${position}`
@@ -130,8 +111,11 @@ export async function keepCutBytes(disk: Disk, segment: Segment, position: numbe
   return path
 }
 
-/** Cuts the file behind its last good batch and makes what is left durable: nothing recovered may be served before. */
-export async function settleRecovered(segment: Segment, validBytes: number): Promise<void> {
+/**
+ * Cuts the file behind its last good batch. With `durable` all that is left is on the device when it resolves:
+ * nothing that was only in the page cache may be served, or it could be gone after it was seen.
+ */
+export async function settleRecovered(segment: Segment, validBytes: number, durable: boolean): Promise<void> {
   if (segment.file.sizeBytes > validBytes) await truncateFile(segment.file, validBytes)
-  await syncFile(segment.file)
+  if (durable) await syncFile(segment.file)
 }

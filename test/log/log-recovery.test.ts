@@ -73,11 +73,16 @@ test('the last segment cut at every byte: always a valid prefix', async () => {
         whole += batch.batchSizeBytes(bytes, whole)
       }
       assert.equal(test.log.logEndOffset, expected)
+      // The upper bytes of an offset look like room that was reserved.
+      const zeros = bytes.subarray(whole, cut).every((byte) => byte === 0)
       assert.deepEqual(test.log.recovery, {
         scannedBytes: whole,
-        truncatedBytes: cut - whole,
+        truncatedBytes: zeros ? 0 : cut - whole,
+        unusedBytes: zeros ? cut - whole : 0,
         removedSegments: 0,
         midLogCorruption: false,
+        unclean: false,
+        problems: [],
       })
       assert.deepEqual(await test.readAll(), batches.slice(0, expected / 2))
       assert.equal(test.log.producers.describe()[0]?.lastSequence, expected - 1)
