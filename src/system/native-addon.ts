@@ -3,15 +3,18 @@
  * Written in C (`src/system/native`), Linux only, and optional everywhere: without it the broker does the same with
  * Node's own calls. Operating errors are negative errno numbers, as the kernel gives them; only a wrong argument throws.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { useCrc32c } from '../../protocol/crc32c.ts'
+import { addonFile } from './native/addon-file.ts'
 
 export interface NativeAddon {
   /** CRC-32C; `seed` is the checksum of what came before, 0 at the beginning. */
-  crc32c(data: Uint8Array, seed: number): number
+  readonly crc32c: (data: Uint8Array, seed: number) => number
+  /** How it is computed: `vpclmulqdq`, `sse4.2`, `armv8` or `table`. */
+  readonly crc32cMethod: string
   /** Bytes that a socket took from a file, or -EAGAIN when it takes none now. Blocks on what is not in memory. */
   sendfile(socketFd: number, fileFd: number, position: number, length: number): number
   /** How many of these bytes are in the page cache; -ENOSYS before Linux 6.5. */
@@ -109,7 +112,7 @@ export function loadNativeAddon(): LoadedAddon {
 function load(): LoadedAddon {
   if (process.env['SAMSA_NATIVE'] === 'off') return missing('it is turned off by SAMSA_NATIVE=off')
   if (process.platform !== 'linux') return missing(`there is none for ${process.platform}`)
-  const name = `linux-${process.arch}-${isMusl() ? 'musl' : 'glibc'}.node`
+  const name = addonFile()
   // The same path from dist/src/system and from the bundle in dist/lib/esm.
   const file = fileURLToPath(new URL(`../../native/${name}`, import.meta.url))
   if (!existsSync(file)) return missing(`${name} is not in this installation (npm run build:native makes it)`)
@@ -123,18 +126,4 @@ function load(): LoadedAddon {
 
 function missing(reason: string): LoadedAddon {
   return { addon: null, reason }
-}
-
-/** Whether this Node.js runs on musl. A report of the process would tell as well, but takes tens of milliseconds. */
-function isMusl(): boolean {
-  const loader = /^ld-musl-/
-  return existsSync('/lib') && readdirSync('/lib').some((name) => loader.test(name)) && !hasGlibc()
-}
-
-/** Both can be installed side by side; a Node.js on glibc says so. */
-function hasGlibc(): boolean {
-  const report: unknown = process.report?.getReport()
-  if (typeof report !== 'object' || report === null || !('header' in report)) return true
-  const { header } = report
-  return typeof header === 'object' && header !== null && 'glibcVersionRuntime' in header
 }

@@ -1,0 +1,162 @@
+/**
+ * Builds the native addon into `dist/native`; part of `npm run build`.
+ *
+ *   node dist/src/system/native/build.js          for this machine, with `cc` (or $CC)
+ *   node dist/src/system/native/build.js --all    for all that the npm package carries, with zig from PyPI
+ *
+ * The broker runs without the addon, so without a compiler this says so in one line and succeeds, and a compiler's
+ * complaint is a warning. With `SAMSA_REQUIRE_ALL=1`, as in CI, both fail.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { addonFile } from './addon-file.ts'
+
+// From dist/src/system/native.
+const root = fileURLToPath(new URL('../../../../', import.meta.url))
+const sources = path.join(root, 'src/system/native')
+const output = path.join(root, 'dist/native')
+
+const flags = [
+  ...['-std=c11', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra'],
+  ...['-fPIC', '-shared', '-fvisibility=hidden', '-pthread', '-s'],
+]
+
+/** What the npm package carries: libc versions old enough for every Node.js that Samsa runs on. */
+const targets = [
+  { file: 'linux-x64-glibc.node', triple: 'x86_64-linux-gnu.2.28' },
+  { file: 'linux-arm64-glibc.node', triple: 'aarch64-linux-gnu.2.28' },
+  { file: 'linux-x64-musl.node', triple: 'x86_64-linux-musl' },
+  { file: 'linux-arm64-musl.node', triple: 'aarch64-linux-musl' },
+]
+
+const zigVersion = '0.14.1'
+
+interface Compiler {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/** A file is up to date when the line beside it names its sources. `portable` ones suit this machine as well. */
+type Made = 'here' | 'portable'
+
+function stampOf(file: string): string {
+  return path.join(output, `${file}.stamp`)
+}
+
+function isUpToDate(file: string, hash: string, made: Made): boolean {
+  if (!existsSync(path.join(output, file)) || !existsSync(stampOf(file))) return false
+  const stamp = readFileSync(stampOf(file), 'utf8')
+  return stamp === `${hash} portable` || (made === 'here' && stamp === `${hash} here`)
+}
+
+function sourceFiles(): string[] {
+  return readdirSync(sources)
+    .filter((name) => /\.[ch]$/.test(name))
+    .toSorted()
+}
+
+function hashOfSources(): string {
+  const hash = createHash('sha256').update(flags.join(' '))
+  for (const name of sourceFiles()) hash.update(name).update(readFileSync(path.join(sources, name)))
+  return hash.digest('hex')
+}
+
+/** The folder with node_api.h; null where only what runs is installed. */
+function headers(): string | null {
+  try {
+    const resolved = createRequire(import.meta.url).resolve('node-api-headers/package.json')
+    return path.join(path.dirname(resolved), 'include')
+  } catch {
+    return null
+  }
+}
+
+/** Null when it is built; else what went wrong, and the compiler's words are on the terminal already. */
+function compile(file: string, hash: string, made: Made, compiler: Compiler): string | null {
+  const include = headers()
+  if (include === null) return 'the npm package node-api-headers is not installed'
+  mkdirSync(output, { recursive: true })
+  const work = path.join(output, `.${process.pid}-${file}`)
+  const inputs = sourceFiles().filter((name) => name.endsWith('.c'))
+  const { error, status, signal } = spawnSync(
+    compiler.command,
+    [...compiler.args, ...flags, '-I', include, '-o', work, ...inputs],
+    { cwd: sources, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...compiler.env } },
+  )
+  if (error !== undefined || status !== 0) {
+    rmSync(work, { force: true })
+    return error?.message ?? `${compiler.command} failed (${signal ?? `exit code ${status}`})`
+  }
+  renameSync(work, path.join(output, file))
+  writeFileSync(stampOf(file), `${hash} ${made}`)
+  return null
+}
+
+function exists(command: string): boolean {
+  return spawnSync(command, ['--version'], { stdio: 'ignore' }).error === undefined
+}
+
+function buildHere(): string | null {
+  const hash = hashOfSources()
+  const file = addonFile()
+  if (isUpToDate(file, hash, 'here')) return null
+  const command = process.env['CC'] ?? ['cc', 'gcc', 'clang'].find(exists)
+  const failure =
+    command === undefined ? 'there is no C compiler (cc)' : compile(file, hash, 'here', { command, args: [] })
+  // One of other sources must not stay.
+  if (failure !== null) rmSync(path.join(output, file), { force: true })
+  return failure
+}
+
+/** The cross compiler, from a folder of the cache that pip fills. */
+function zig(): Compiler | string {
+  const cache = process.env['SAMSA_CACHE'] ?? path.join(homedir(), '.cache/samsa')
+  const directory = path.join(cache, `ziglang-${zigVersion}`)
+  if (!existsSync(directory)) {
+    const work = `${directory}.${process.pid}`
+    const { status } = spawnSync(
+      'python3',
+      ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', work, `ziglang==${zigVersion}`],
+      { stdio: 'inherit' },
+    )
+    if (status !== 0)
+      return 'the cross compiler (ziglang of PyPI) cannot be installed: python3 with pip is needed'
+    renameSync(work, directory)
+  }
+  return { command: path.join(directory, 'ziglang/zig'), args: ['cc'] }
+}
+
+function buildAll(): string | null {
+  const hash = hashOfSources()
+  for (const { file, triple } of targets) {
+    if (isUpToDate(file, hash, 'portable')) continue
+    const compiler = zig()
+    if (typeof compiler === 'string') return compiler
+    console.log(`native addon: ${file}`)
+    const args = [...compiler.args, '-target', triple]
+    const failure = compile(file, hash, 'portable', { ...compiler, args })
+    if (failure !== null) return failure
+  }
+  return null
+}
+
+function main(): void {
+  const all = process.argv.includes('--all')
+  if (!all && process.platform !== 'linux') return
+  const failure = all ? buildAll() : buildHere()
+  if (failure === null) return
+  const optional = !all && process.env['SAMSA_REQUIRE_ALL'] !== '1'
+  console.error(
+    `native addon: not built, ${failure}${optional ? '; Samsa runs without it, with slower disk operations' : ''}`,
+  )
+  if (!optional) process.exitCode = 1
+}
+
+main()
