@@ -1,3 +1,5 @@
+import type { External } from './writer.ts'
+
 /**
  * The language the messages are written in.
  *
@@ -168,12 +170,12 @@ export function bytes<const O extends Options<Buffer> = NoOptions>(options?: O):
 }
 
 /**
- * Record batches. Decodes to a view of the frame. The encoder takes one buffer or several and does not copy them:
- * they become chunks of the frame.
+ * Record batches. Decodes to a view of the frame. The encoder takes one buffer, or several pieces of any kind, and
+ * does not copy them: they become chunks of the frame.
  */
 export function records<const O extends Options<Buffer> = NoOptions>(
   options?: O,
-): FieldOf<Buffer, Buffer | readonly Buffer[], O> {
+): FieldOf<Buffer, Buffer | readonly External[], O> {
   return field('records', options)
 }
 

@@ -5,6 +5,11 @@ const MAX_SLAB_BYTES = 0x10_0000
 const MAX_STRING_BYTES = 0x7fff
 const TWO_POW_32 = 0x1_0000_0000
 
+/** Bytes that become a chunk of a frame unseen: a buffer, or a stretch of a file. All that is asked of them is their length. */
+export interface External {
+  readonly length: number
+}
+
 /**
  * Writes Kafka's primitive types into a list of chunks. Small things are written into slabs that grow as needed;
  * record batches are put into the list as they are, without a copy.
@@ -19,7 +24,7 @@ export class Writer {
   #slab: Buffer
   #start = 0
   #position = 0
-  #chunks: Buffer[] = []
+  #chunks: External[] = []
   /** Bytes of `#chunks`. */
   #chunkBytes = 0
   /** Where the size of the frame goes, in the slab of that time. */
@@ -45,9 +50,10 @@ export class Writer {
 
   /**
    * The chunks written so far, in order. They belong to the caller: the writer goes on in what is left of its slab
-   * and can be used for the next frame at once.
+   * and can be used for the next frame at once. What went in by `external` or as records comes out as it was given,
+   * everything else as buffers.
    */
-  finish(): Buffer[] {
+  finish(): External[] {
     this.#closeChunk()
     this.#sizeSlab?.writeInt32BE(this.#chunkBytes - 4, this.#sizeAt)
     const chunks = this.#chunks
@@ -57,9 +63,9 @@ export class Writer {
     return chunks
   }
 
-  /** As `finish`, in one buffer. */
+  /** As `finish`, in one buffer, when nothing but buffers went in. */
   finishBuffer(): Buffer {
-    const chunks = this.finish()
+    const chunks = this.finish().map(asBuffer)
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
 
@@ -94,7 +100,7 @@ export class Writer {
     this.#start = this.#position
   }
 
-  #push(chunk: Buffer): void {
+  #push(chunk: External): void {
     this.#chunks.push(chunk)
     this.#chunkBytes += chunk.length
   }
@@ -219,22 +225,22 @@ export class Writer {
     else this.compactBytes(value)
   }
 
-  records(value: Buffer | readonly Buffer[]): void {
+  records(value: Buffer | readonly External[]): void {
     this.int32(totalBytes(value))
     this.external(value)
   }
 
-  nullableRecords(value: Buffer | readonly Buffer[] | null): void {
+  nullableRecords(value: Buffer | readonly External[] | null): void {
     if (value === null) this.int32(-1)
     else this.records(value)
   }
 
-  compactRecords(value: Buffer | readonly Buffer[]): void {
+  compactRecords(value: Buffer | readonly External[]): void {
     this.uvarint(totalBytes(value) + 1)
     this.external(value)
   }
 
-  compactNullableRecords(value: Buffer | readonly Buffer[] | null): void {
+  compactNullableRecords(value: Buffer | readonly External[] | null): void {
     if (value === null) this.uvarint(0)
     else this.compactRecords(value)
   }
@@ -252,7 +258,7 @@ export class Writer {
   taggedField(tag: number, content: Writer): void {
     this.uvarint(tag)
     this.uvarint(content.byteLength)
-    for (const chunk of content.finish()) this.external(chunk)
+    this.external(content.finish())
   }
 
   /** Bytes without a length before them, copied. */
@@ -262,7 +268,7 @@ export class Writer {
   }
 
   /** Bytes without a length before them, not copied: they must not change until the frame is sent. */
-  external(value: Buffer | readonly Buffer[]): void {
+  external(value: Buffer | readonly External[]): void {
     this.#closeChunk()
     if (Buffer.isBuffer(value)) {
       if (value.length > 0) this.#push(value)
@@ -284,7 +290,12 @@ function textBytes(value: string): number {
   return length
 }
 
-function totalBytes(value: Buffer | readonly Buffer[]): number {
+function asBuffer(chunk: External): Buffer {
+  if (!Buffer.isBuffer(chunk)) throw new Error('a chunk of this frame is no buffer')
+  return chunk
+}
+
+function totalBytes(value: Buffer | readonly External[]): number {
   if (Buffer.isBuffer(value)) return value.length
   let total = 0
   for (const chunk of value) total += chunk.length

@@ -50,6 +50,7 @@ export const fetch = defineApi({
         answers: context.answers,
       },
       (results) => {
+        for (const { pieces } of results) context.attach(pieces)
         broker.topicMetrics.fetched(results)
         if (request.isolationLevel === READ_COMMITTED && results.some(mayHoldAborted)) {
           withAborted(results).then(
@@ -127,7 +128,7 @@ function toPartition(
     lastStableOffset: result.lastStableOffset,
     logStartOffset: result.logStartOffset,
     abortedTransactions,
-    records: result.buffers,
+    records: result.pieces,
     ...(result.divergingEpoch === null ? {} : { divergingEpoch: result.divergingEpoch }),
   }
 }

@@ -1,6 +1,7 @@
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
+import type { ReadPiece } from '../log/read-buffers.ts'
 import type { Address } from '../ports.ts'
 
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */
@@ -19,6 +20,8 @@ export interface RequestContext {
   readonly answers: AnswerBudget
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
+  /** These pieces will be in the answer. When it is never sent, they are released. */
+  attach(pieces: readonly ReadPiece[]): void
   /**
    * No part of the broker holds views of the request any more, or will look at them: when the answer leaves, the
    * memory is used for another request. Not saying so is always safe.

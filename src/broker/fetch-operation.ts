@@ -1,7 +1,11 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
-import type { ReadResult } from '../log/log-types.ts'
+import { readToSend } from '../log/log-reader.ts'
+import type { SendableRead } from '../log/log-types.ts'
+import { releasePieces } from '../log/read-buffers.ts'
+import type { ReadPiece } from '../log/read-buffers.ts'
 import type { Clock } from '../ports.ts'
+import { heldBytesOf } from './answer-budget.ts'
 import type { AnswerBudget } from './answer-budget.ts'
 import type { Deadlines, Expirable } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
@@ -29,7 +33,8 @@ export interface FetchedPartition {
   logStartOffset: number
   /** Set when the client's last fetched epoch ended elsewhere (KIP-595): the client must truncate first. */
   divergingEpoch: { readonly epoch: number; readonly endOffset: number } | null
-  buffers: readonly Buffer[]
+  /** Belong to whoever is told: to be sent or released. */
+  pieces: readonly ReadPiece[]
   sizeBytes: number
   /** The offset after the last record returned. */
   nextOffset: number
@@ -41,7 +46,7 @@ export interface FetchParts {
   readonly clock: Clock
 }
 
-const NO_BUFFERS: readonly Buffer[] = []
+const NO_PIECES: readonly ReadPiece[] = []
 
 /**
  * One Fetch: reads its partitions in order, and when that gives less than `minBytes`, parks until enough was
@@ -60,7 +65,9 @@ export class FetchOperation implements Expirable, FetchWaiter {
   #rereadQueued = false
   /** Taken from the budget of answers: by the read under way, and for what was read. */
   #readingBytes = 0
-  #readBytes = 0
+  /** Where the read under way ends at the latest. */
+  #upperOffset = 0
+  #heldBytes = 0
   #cancelled = false
   /** The disk answered inside the call to `read`. */
   #readReturned = false
@@ -81,7 +88,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
   cancel(): void {
     this.#cancelled = true
     this.#unpark()
-    this.#drop()
+    this.#release()
   }
 
   // ------------------------------------------------------------------------------------------------------ long poll
@@ -120,7 +127,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       // It advanced while the disk was read: nobody will tell this waiter again.
       if (partition.highWatermark !== highWatermark) this.#queueReread()
     }
-    this.#drop()
+    this.#release()
     this.#parts.deadlines.add(this, this.#options.maxWaitMs)
   }
 
@@ -132,11 +139,18 @@ export class FetchOperation implements Expirable, FetchWaiter {
 
   // -------------------------------------------------------------------------------------------------------- reading
 
-  /** From here on what was read belongs to the answer that is written, or to nobody. */
-  #drop(): void {
-    this.#options.answers.give(this.#readBytes)
-    this.#readBytes = 0
+  /** What was read will not be told. */
+  #release(): void {
+    for (const { pieces } of this.#handOver()) releasePieces(pieces)
+  }
+
+  /** From here on what was read belongs to the caller. */
+  #handOver(): FetchedPartition[] {
+    const results = this.#results
+    this.#options.answers.give(this.#heldBytes)
+    this.#heldBytes = 0
     this.#results = []
+    return results
   }
 
   #readAll(): void {
@@ -188,7 +202,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       lastStableOffset: partition.lastStableOffset,
       logStartOffset: log.logStartOffset,
       divergingEpoch,
-      buffers: NO_BUFFERS,
+      pieces: NO_PIECES,
       sizeBytes: 0,
       nextOffset: target.fetchOffset,
     }
@@ -208,32 +222,45 @@ export class FetchOperation implements Expirable, FetchWaiter {
     answers.take(maxBytes)
     this.#readReturned = false
     this.#insideRead = true
-    partition.log.read(target.fetchOffset, maxBytes, upperOffset, minOneBatch, this.#onRead)
+    this.#upperOffset = upperOffset
+    readToSend(
+      partition.log,
+      target.fetchOffset,
+      maxBytes,
+      upperOffset,
+      minOneBatch,
+      answers.buffers,
+      this.#onRead,
+    )
     this.#insideRead = false
     return this.#readReturned
   }
 
-  readonly #onRead = (read: ReadResult): void => {
+  readonly #onRead = (read: SendableRead): void => {
     this.#options.answers.give(this.#readingBytes)
-    if (this.#cancelled) return
-    this.#options.answers.take(read.sizeBytes)
-    this.#readBytes += read.sizeBytes
+    if (this.#cancelled) {
+      releasePieces(read.pieces)
+      return
+    }
+    const heldBytes = heldBytesOf(read.pieces)
+    this.#options.answers.take(heldBytes)
+    this.#heldBytes += heldBytes
     const result = this.#results.at(-1)!
     result.errorCode = read.errorCode
-    result.buffers = read.buffers
+    result.pieces = read.pieces
     result.sizeBytes = read.sizeBytes
     result.nextOffset = read.nextOffset
     this.#totalBytes += read.sizeBytes
-    if (read.errorCode !== ErrorCode.NONE) this.#answerNow = true
+    // More is there than one answer may hold or one segment has: waiting would not add to it.
+    const more = read.sizeBytes > 0 && read.nextOffset < this.#upperOffset
+    if (more || read.errorCode !== ErrorCode.NONE) this.#answerNow = true
     this.#readReturned = true
     if (!this.#insideRead) this.#readOn()
   }
 
   #finish(): void {
     if (this.#answerNow || this.#totalBytes >= Math.min(this.#options.minBytes, this.#options.maxBytes)) {
-      const results = this.#results
-      this.#drop()
-      this.#done(results)
+      this.#done(this.#handOver())
     } else {
       this.#park()
     }
@@ -249,7 +276,7 @@ function refused(target: FetchTarget, partition: Partition | null, errorCode: nu
     lastStableOffset: -1,
     logStartOffset: -1,
     divergingEpoch: null,
-    buffers: NO_BUFFERS,
+    pieces: NO_PIECES,
     sizeBytes: 0,
     nextOffset: target.fetchOffset,
   }

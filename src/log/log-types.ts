@@ -1,5 +1,6 @@
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { LogConfig } from './log-config.ts'
+import type { ReadPiece } from './read-buffers.ts'
 import type { SpareBudget } from './spare-budget.ts'
 
 export interface LogOptions {
@@ -69,6 +70,16 @@ export interface ReadResult {
 }
 
 export type ReadDone = (result: ReadResult) => void
+
+/** As `ReadResult`, for a connection: the pieces go to one, or are released, once. */
+export interface SendableRead {
+  readonly errorCode: number
+  readonly pieces: readonly ReadPiece[]
+  readonly sizeBytes: number
+  readonly nextOffset: number
+}
+
+export type SendableDone = (result: SendableRead) => void
 
 export interface OffsetAndTimestamp {
   readonly offset: number

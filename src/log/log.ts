@@ -19,7 +19,7 @@ import {
 import { LogFlusher } from './log-flusher.ts'
 import { LogLoader } from './log-loader.ts'
 import type { LoadedLog } from './log-loader.ts'
-import { floorSegment, LogRead } from './log-reader.ts'
+import { floorSegment, readLog } from './log-reader.ts'
 import type { ReadSource } from './log-reader.ts'
 import type {
   AbortedTransaction,
@@ -253,16 +253,10 @@ export class Log implements ReadSource, WriterOwner {
 
   /**
    * Reads whole batches from the one that contains `offset` on, below `maxOffset`, out of one segment. At least one
-   * batch, if there is one, with `minOneBatch`. `done` may run before `read` returns.
+   * batch, if there is one, with `minOneBatch`. `done` may run before `read` returns. See also `readToSend`.
    */
   read(offset: number, maxBytes: number, maxOffset: number, minOneBatch: boolean, done: ReadDone): void {
-    if (this.#failure !== null) {
-      done({ errorCode: ErrorCode.KAFKA_STORAGE_ERROR, buffers: [], sizeBytes: 0, nextOffset: offset })
-    } else if (offset < this.#logStartOffset || offset > this.#logEndOffset) {
-      done({ errorCode: ErrorCode.OFFSET_OUT_OF_RANGE, buffers: [], sizeBytes: 0, nextOffset: offset })
-    } else {
-      new LogRead(this, offset, maxBytes, maxOffset, minOneBatch, done).start()
-    }
+    readLog(this, offset, maxBytes, maxOffset, minOneBatch, done)
   }
 
   /** Earliest record with a timestamp >= `timestampMs`; null when there is none below `maxOffset`. */

@@ -40,6 +40,21 @@ export class OffsetIndex {
     return i < 0 ? 0 : (this.#data[i * 2 + 1] ?? 0)
   }
 
+  /**
+   * Where the last indexed batch starts at or before `position` that ends below `offset`: what lies before it are
+   * whole batches, all of them below `offset`. 0 when there is none.
+   */
+  boundaryBefore(position: number, offset: number): number {
+    let low = 0
+    let high = Math.min(this.#count - 1, this.#floor(offset - 1 - this.#baseOffset))
+    while (low <= high) {
+      const middle = (low + high) >>> 1
+      if ((this.#data[middle * 2 + 1] ?? 0) <= position) low = middle + 1
+      else high = middle - 1
+    }
+    return high < 0 ? 0 : (this.#data[high * 2 + 1] ?? 0)
+  }
+
   /** Of the last entry; 0 when there is none. */
   get lastPosition(): number {
     return this.#count === 0 ? 0 : (this.#data[this.#count * 2 - 1] ?? 0)

@@ -44,6 +44,11 @@ export class Segment implements CachedSegment {
   timeIndex: TimeIndex | null = null
   /** No longer part of the log; files may be gone. */
   retired = false
+  /**
+   * Slices of it were given to connections. The kernel may hold its pages in the queue of a socket for as long as the
+   * client does not read, so its bytes must never be written over: it may be removed, but not used again.
+   */
+  sliced = false
   /** Index files on disk are complete: what is in memory can be dropped. */
   persisted = false
   readonly #disk: Disk

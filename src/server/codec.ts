@@ -5,8 +5,9 @@ import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Reader } from '../../protocol/reader.ts'
-import type { Writer } from '../../protocol/writer.ts'
+import type { External, Writer } from '../../protocol/writer.ts'
 import type { Api } from '../api/handler.ts'
+import type { ReadPiece } from '../log/read-buffers.ts'
 
 /** In place of a body: an ApiVersions request of a version that is not known, which is answered in v0 (KIP-511). */
 export const UNSUPPORTED_VERSION = Symbol('unsupported version')
@@ -58,14 +59,15 @@ export function encodeResponse(
   writer: Writer,
   request: { readonly api: Api; readonly apiVersion: number; readonly correlationId: number },
   response: unknown,
-): readonly Buffer[] {
+): readonly ReadPiece[] {
   const { api, apiVersion, correlationId } = request
   writer.discard()
   writer.beginFrame()
   writeResponseHeader(writer, api.key, apiVersion, correlationId)
   // `defineApi` ties the handler to this schema, so what it answered is what the schema encodes.
   encoderFor(api.response, apiVersion)(writer, response as never)
-  return writer.finish()
+  // The writer takes anything with a length; what handlers put into records are pieces.
+  return writer.finish() as readonly External[] as readonly ReadPiece[]
 }
 
 /** KIP-511: any client can read v0, and learns from it which versions of ApiVersions there are. */
@@ -73,11 +75,11 @@ export function encodeUnsupportedApiVersions(
   writer: Writer,
   api: Api,
   correlationId: number,
-): readonly Buffer[] {
+): readonly ReadPiece[] {
   const range = { apiKey: api.key, minVersion: api.minVersion, maxVersion: api.maxVersion }
   writer.discard()
   writer.beginFrame()
   writeResponseHeader(writer, api.key, 0, correlationId)
   encoderFor(apiVersionsResponse, 0)(writer, { errorCode: ErrorCode.UNSUPPORTED_VERSION, apiKeys: [range] })
-  return writer.finish()
+  return [writer.finishBuffer()]
 }

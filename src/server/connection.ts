@@ -2,9 +2,12 @@ import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Api } from '../api/handler.ts'
+import { heldBytes } from '../broker/answer-budget.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
-import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
+import { PooledBuffer } from '../log/read-buffers.ts'
+import type { ReadPiece } from '../log/read-buffers.ts'
+import type { Address, CloseReason, Connection, LogFields, Logger, Piece, Receiver } from '../ports.ts'
 import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
@@ -61,7 +64,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
-  /** Bytes written since the client had taken everything: this connection's part of the shared sum. */
+  /** Buffers of the pool that the network was given since then. */
+  readonly #lent: PooledBuffer[] = []
+  /** Memory of what was written since the client had taken everything: this connection's part of the shared sum. */
   #unsentBytes = 0
   /** What the last sweep saw waiting for the client to read, and since when that has not changed. */
   #unsentSeenBytes = 0
@@ -138,6 +143,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   drained(): void {
     this.#shared.answers.give(this.#unsentBytes)
     this.#unsentBytes = 0
+    for (const buffer of this.#lent) buffer.release()
+    this.#lent.length = 0
     this.#continue()
   }
 
@@ -153,6 +160,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#reservedBytes = 0
     this.#shared.answers.give(this.#unsentBytes)
     this.#unsentBytes = 0
+    // What was not written may still be looked at by the system: these buffers are not used again.
+    this.#lent.length = 0
     this.#onClosed(reason)
   }
 
@@ -352,7 +361,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.abort('request failed unexpectedly')
   }
 
-  #finish(slot: RequestSlot, chunks: readonly Buffer[] | null): void {
+  #finish(slot: RequestSlot, chunks: readonly ReadPiece[] | null): void {
     slot.chunks = chunks
     while (this.#slots.length > 0) {
       const head = this.#slots[0]!
@@ -362,19 +371,29 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       if (!head.api.pipelined) this.#unpipelined -= 1
       this.#reservedBytes -= head.frameBytes
       this.#shared.budget.release(head.frameBytes)
-      if (head.chunks !== null) this.#write(head.chunks)
+      if (head.chunks !== null) {
+        this.#write(head.chunks)
+        head.sent()
+      }
     }
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     if (this.#refused) this.#endWhenAnswered()
     else this.#continue()
   }
 
-  #write(chunks: readonly Buffer[]): void {
+  #write(chunks: readonly ReadPiece[]): void {
     for (const chunk of chunks) {
-      this.#unsentBytes += chunk.length
-      this.#shared.answers.take(chunk.length)
+      const bytes = heldBytes(chunk)
+      this.#unsentBytes += bytes
+      this.#shared.answers.take(bytes)
     }
-    this.#connection.write(chunks)
+    this.#connection.write(somePooled(chunks) ? chunks.map((chunk) => this.#lend(chunk)) : chunks)
+  }
+
+  #lend(chunk: ReadPiece): Piece {
+    if (!(chunk instanceof PooledBuffer)) return chunk
+    this.#lent.push(chunk)
+    return chunk.buffer
   }
 
   // ------------------------------------------------------------------------------------------------- held back bytes
@@ -418,6 +437,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       listener: this.listenerName,
     }
   }
+}
+
+function somePooled(chunks: readonly ReadPiece[]): boolean {
+  for (const chunk of chunks) if (chunk instanceof PooledBuffer) return true
+  return false
 }
 
 function describeFrame(frame: Buffer, start: number): LogFields {

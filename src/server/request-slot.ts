@@ -1,8 +1,12 @@
 import type { Api, RequestContext } from '../api/handler.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
+import { releasePieces } from '../log/read-buffers.ts'
+import type { ReadPiece } from '../log/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import type { ArenaChunk } from './frame-arena.ts'
+
+const NO_PIECES: readonly ReadPiece[] = []
 
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
@@ -28,13 +32,16 @@ export class RequestSlot implements RequestContext {
   readonly startedMs: number
   readonly #owner: SlotOwner
   #answered = false
+  #gone = false
   /** Where the request's bytes lie, when that can be used again. */
   chunk: ArenaChunk | null = null
   /** The handler said that nobody holds the request's bytes. */
   bytesDone = false
   #abandoned: (() => void) | null = null
   /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
-  chunks: readonly Buffer[] | null | undefined
+  chunks: readonly ReadPiece[] | null | undefined
+  /** What the handler attached, until it is in the answer that is written. */
+  #pieces: readonly ReadPiece[] = NO_PIECES
 
   constructor(
     owner: SlotOwner,
@@ -81,7 +88,21 @@ export class RequestSlot implements RequestContext {
 
   /** The connection closed. */
   abandon(): void {
+    this.#gone = true
     if (!this.#answered) this.#abandoned?.()
+    const pieces = this.#pieces
+    this.#pieces = NO_PIECES
+    releasePieces(pieces)
+  }
+
+  attach(pieces: readonly ReadPiece[]): void {
+    if (this.#gone) releasePieces(pieces)
+    else this.#pieces = this.#pieces.length === 0 ? pieces : [...this.#pieces, ...pieces]
+  }
+
+  /** The answer is written: its pieces belong to the connection. */
+  sent(): void {
+    this.#pieces = NO_PIECES
   }
 
   releaseBytes(): void {

@@ -1,22 +1,15 @@
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
-import type { Address, CloseReason, Connection, Listener, Network, Receiver } from '../ports.ts'
+import type { Address, Connection, Listener, Network, Receiver } from '../ports.ts'
 import { DiskFailure, toDiskFailure } from './disk-failure.ts'
+import { SocketConnection } from './socket-connection.ts'
+import type { AdoptedSocket, HandleOwner, ReceiveHook } from './socket-connection.ts'
 import type { Turn } from './turn.ts'
 
 /** One receive buffer for all sockets: the kernel fills it for one socket at a time, and `bytes` parses it in place. */
 const SLAB_BYTES = 1 << 20
-/** Below this many bytes one copy costs less than the bookkeeping of a vectored write. */
-const JOIN_BYTES = 2048
 const BACKLOG = 1024
 const KEEP_ALIVE_DELAY_MS = 60_000
-/** How long an ended connection waits for the peer to close its side. */
-const END_GRACE_MS = 1000
-
-/** The part of Node's socket that its types leave out: the handle, which another Socket object can adopt. */
-interface HandleOwner {
-  _handle?: object | null
-}
 
 interface AdoptOptions {
   readonly handle: object
@@ -105,17 +98,6 @@ export class NetSockets implements Network {
   }
 }
 
-/** Set once the receiver is known. */
-interface ReceiveHook {
-  bytes: ((length: number) => boolean) | null
-}
-
-interface AdoptedSocket {
-  readonly socket: net.Socket
-  /** Null: this socket delivers by 'data' events. */
-  readonly receive: ReceiveHook | null
-}
-
 class SocketListener implements Listener {
   readonly address: Address
   readonly #server: net.Server
@@ -131,171 +113,4 @@ class SocketListener implements Listener {
       this.#server.close(() => resolve())
     })
   }
-}
-
-class SocketConnection implements Connection {
-  readonly remote: Address
-  readonly local: Address
-  readonly #socket: net.Socket
-  readonly #receive: ReceiveHook | null
-  readonly #queue: (connection: SocketConnection) => void
-  #receiver: Receiver | null = null
-  #unwritten: Buffer[] = []
-  #unwrittenBytes = 0
-  #queued = false
-  #reading = true
-  /** No byte leaves any more: `end` was flushed, the peer is gone, or the socket was destroyed. */
-  #finished = false
-  #ending = false
-  #awaitsDrain = false
-  #reason: CloseReason = 'ended'
-
-  constructor(adopted: AdoptedSocket, queue: (connection: SocketConnection) => void) {
-    const socket = adopted.socket
-    this.#socket = socket
-    this.#receive = adopted.receive
-    this.#queue = queue
-    this.remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 }
-    this.local = { host: plainHost(socket.localAddress), port: socket.localPort ?? 0 }
-    socket.on('error', () => {
-      if (this.#reason !== 'destroyed') this.#reason = 'reset'
-      this.#finished = true
-    })
-    socket.on('end', () => {
-      this.#finished = true
-      this.#dropUnwritten()
-    })
-    socket.on('drain', () => this.#drained())
-    socket.on('close', () => this.#closed())
-  }
-
-  get unsentBytes(): number {
-    return this.#unwrittenBytes + (this.#finished ? 0 : this.#socket.writableLength)
-  }
-
-  start(receiver: Receiver, slab: Buffer): void {
-    this.#receiver = receiver
-    if (this.#receive !== null) {
-      this.#receive.bytes = (length) => {
-        if (!this.#finished) receiver.bytes(slab, 0, length)
-        return this.#reading
-      }
-    } else {
-      this.#socket.on('data', (chunk: Buffer) => {
-        if (!this.#finished) receiver.bytes(chunk, 0, chunk.length)
-      })
-    }
-    if (this.#reading) this.#socket.resume()
-  }
-
-  /** For a connection nobody wants: gone, and nobody is told. */
-  refuse(): void {
-    this.#finished = true
-    this.#socket.destroy()
-  }
-
-  write(buffers: readonly Buffer[]): void {
-    if (this.#finished || this.#ending) return
-    for (const buffer of buffers) {
-      if (buffer.length === 0) continue
-      this.#unwritten.push(buffer)
-      this.#unwrittenBytes += buffer.length
-    }
-    if (this.#unwrittenBytes > 0) this.#wantFlush()
-  }
-
-  pause(): void {
-    if (!this.#reading) return
-    this.#reading = false
-    this.#socket.pause()
-  }
-
-  resume(): void {
-    if (this.#reading) return
-    this.#reading = true
-    if (!this.#finished && this.#receiver !== null) this.#socket.resume()
-  }
-
-  end(): void {
-    if (this.#finished || this.#ending) return
-    this.#ending = true
-    this.#wantFlush()
-  }
-
-  destroy(): void {
-    if (this.#socket.destroyed) return
-    this.#reason = 'destroyed'
-    this.#finished = true
-    this.#dropUnwritten()
-    this.#socket.destroy()
-  }
-
-  /** The one write of this turn. */
-  flush(): void {
-    this.#queued = false
-    if (this.#finished) return
-    const buffers = this.#unwritten
-    const first = buffers[0]
-    if (first !== undefined) {
-      const bytes = this.#unwrittenBytes
-      this.#unwrittenBytes = 0
-      if (buffers.length === 1) this.#socket.write(first)
-      else if (bytes <= JOIN_BYTES) this.#socket.write(Buffer.concat(buffers, bytes))
-      else this.#writeVectored(buffers)
-      buffers.length = 0
-      if (!this.#ending) this.#taken()
-    }
-    if (this.#ending) {
-      this.#finished = true
-      const socket = this.#socket
-      // Closing over unread bytes would reset the connection and could cost the peer our last answer, so they are
-      // read and dropped until the peer closes too. It does not get for ever to do so.
-      socket.end(() => setTimeout(() => socket.destroy(), END_GRACE_MS).unref())
-      this.#reading = true
-      socket.resume()
-    }
-  }
-
-  /** After a write: whatever the kernel took at once needs no 'drain' event. */
-  #taken(): void {
-    if (this.#socket.writableLength > 0) this.#awaitsDrain = true
-    else this.#receiver?.drained()
-  }
-
-  #writeVectored(buffers: readonly Buffer[]): void {
-    this.#socket.cork()
-    for (const buffer of buffers) this.#socket.write(buffer)
-    this.#socket.uncork()
-  }
-
-  #wantFlush(): void {
-    if (this.#queued) return
-    this.#queued = true
-    this.#queue(this)
-  }
-
-  #dropUnwritten(): void {
-    this.#unwritten = []
-    this.#unwrittenBytes = 0
-  }
-
-  #drained(): void {
-    if (!this.#awaitsDrain || this.#finished) return
-    this.#awaitsDrain = false
-    if (this.unsentBytes === 0) this.#receiver?.drained()
-  }
-
-  #closed(): void {
-    this.#finished = true
-    this.#dropUnwritten()
-    const receiver = this.#receiver
-    this.#receiver = null
-    receiver?.closed(this.#reason)
-  }
-}
-
-/** An IPv4 peer of a dual-stack socket shows as `::ffff:a.b.c.d`; clients are told plain addresses. */
-function plainHost(host: string | undefined): string {
-  if (host === undefined) return ''
-  return host.startsWith('::ffff:') ? host.slice(7) : host
 }

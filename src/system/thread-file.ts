@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { Done, DoneRead, File, FileSlice } from '../ports.ts'
 import { DiskFailure, toDiskFailure } from './disk-failure.ts'
+import { sliceOf } from './file-slice.ts'
 import { RecentWrites } from './recent-writes.ts'
 import type { WriteClock } from './recent-writes.ts'
 
@@ -39,6 +40,7 @@ export class ThreadFile implements File {
   /** Everything that still needs the descriptor, queued writes included. */
   #pending = 0
   #closing = false
+  readonly #sliceReleased = (): void => this.#end()
 
   constructor(
     path: string,
@@ -127,8 +129,12 @@ export class ThreadFile implements File {
     })
   }
 
-  slice(_position: number, _length: number): FileSlice | null {
-    return null
+  slice(position: number, length: number): FileSlice | null {
+    if (this.#closing) throw this.#closed()
+    const surelyCached = (): boolean => this.#recent.covers(position, length)
+    const slice = sliceOf(this.#fd, position, length, surelyCached, this.#sliceReleased)
+    if (slice !== null) this.#pending++
+    return slice
   }
 
   reserve(sizeBytes: number, done: Done): void {

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { decoderFor, encoderFor } from '../../protocol/compile.ts'
 import { Reader } from '../../protocol/reader.ts'
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
@@ -50,6 +51,7 @@ export class AdminHarness {
         clientAddress: { host: '10.0.0.9', port: 50_000 },
         advertised: { host: 'reached.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
         answers: new AnswerBudget(Infinity),
         whenAbandoned: () => {},
@@ -69,7 +71,7 @@ function roundTrip<Schema extends MessageSchema>(
 ): Decoded<Schema> {
   const writer = new Writer()
   encoderFor(schema, version)(writer, value)
-  const reader = new Reader(Buffer.concat(writer.finish()))
+  const reader = new Reader(writer.finishBuffer())
   const decoded = decoderFor(schema, version)(reader)
   reader.expectEnd()
   return decoded

@@ -55,6 +55,7 @@ export class GroupApis {
         clientAddress: { host: '10.0.0.1', port: 1 },
         advertised: { host: 'broker.example', port: 9092 },
         listenerName: 'PLAINTEXT',
+        attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
         answers: new AnswerBudget(Infinity),
         apis: new Map(),

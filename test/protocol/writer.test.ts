@@ -14,7 +14,7 @@ test('a frame begins with the size of what follows', () => {
   writer.records([Buffer.from('abc'), Buffer.from('de')])
   writer.int16(7)
   assert.equal(writer.byteLength, 4 + 14 + 4 + 5 + 2)
-  const frame = Buffer.concat(writer.finish())
+  const frame = writer.finishBuffer()
   assert.equal(frame.length, 29)
   assert.equal(frame.readInt32BE(0), 25)
   assert.equal(frame.subarray(22, 27).toString(), 'abcde')
@@ -34,6 +34,24 @@ test('records are chunks of the frame, not copies', () => {
   )
 })
 
+test('pieces that are no buffers are counted and come out in their place', () => {
+  const writer = new Writer()
+  const slice = { length: 1_000_000 }
+  const empty = { length: 0 }
+  writer.beginFrame()
+  writer.records([slice, Buffer.from('tail'), empty])
+  writer.int8(7)
+  assert.equal(writer.byteLength, 4 + 4 + 1_000_004 + 1)
+  const [start, ...rest] = writer.finish()
+  assert.ok(Buffer.isBuffer(start))
+  assert.equal(start.readInt32BE(0), 4 + 1_000_004 + 1)
+  assert.equal(start.readInt32BE(4), 1_000_004)
+  assert.equal(rest[0], slice)
+  assert.deepEqual(rest.slice(1), [Buffer.from('tail'), Buffer.from([7])])
+  writer.compactRecords([slice])
+  assert.throws(() => writer.finishBuffer(), /no buffer/)
+})
+
 test('finished frames stay as they are while the writer goes on in the same slab', () => {
   const writer = new Writer(64)
   const frames: Buffer[] = []
@@ -41,7 +59,7 @@ test('finished frames stay as they are while the writer goes on in the same slab
     writer.beginFrame()
     writer.int32(i)
     writer.string('x'.repeat(i))
-    frames.push(Buffer.concat(writer.finish().map((chunk) => chunk)))
+    frames.push(writer.finishBuffer())
   }
   for (const [i, frame] of frames.entries()) {
     const reader = new Reader(frame)
