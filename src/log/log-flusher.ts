@@ -1,13 +1,7 @@
-import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { Clock, Disk } from '../ports.ts'
-import { replaceWhole, removePath, syncDirectory, syncFile, writeWhole } from './disk-calls.ts'
-import {
-  EPOCH_CHECKPOINT,
-  parentOf,
-  PARTITION_METADATA,
-  segmentFile,
-  TRANSACTION_INDEX_SUFFIX,
-} from './log-files.ts'
+import { removePath, syncFile, writeWhole } from './disk-calls.ts'
+import { segmentFile, TRANSACTION_INDEX_SUFFIX } from './log-files.ts'
+import type { LogNames } from './log-names.ts'
 import type { WriteChunk } from './log-writer.ts'
 import type { ProducerSnapshots } from './producer-recovery.ts'
 import type { Segment } from './segment.ts'
@@ -26,7 +20,7 @@ export interface FlusherOptions {
   readonly clock: Clock
   readonly disk: Disk
   readonly directory: string
-  readonly epochs: EpochCache
+  readonly names: LogNames
   readonly snapshots: ProducerSnapshots
   readonly transactions: TransactionIndex
   /** What a failure of the disk is reported to. */
@@ -36,39 +30,33 @@ export interface FlusherOptions {
 /**
  * Makes one log durable: its bytes, its side files and its names. Everything here runs one after the other, so a
  * task sees no half-done work of another.
- *
- * Names (the directory, new files in it, the epoch checkpoint) become durable with the first flush, roll or clean
- * close, and before the first acknowledged write when every write is durable: without a promise there is nothing to
- * pay for, which is what makes a thousand new partitions cheap.
  */
 export class LogFlusher {
   /** Everything below is on the device. */
   durableEndOffset: number
   /** Everything below has been taken by the file, on the device or not. */
   endOffset: number
-  /** Monotonic milliseconds, -1 when all is durable. */
+  /** Monotonic milliseconds since when the oldest byte waits that is not durable; -1 when all is. */
   dirtySinceMs = -1
+  /** The same, of what came after the flush under way began. */
+  #dirtyAgainMs = -1
+  /** The latest durable writes that follow on each other: all of it is durable once what lies below is. */
+  #runStartOffset: number
+  #runEndOffset: number
   readonly #options: FlusherOptions
   #active: Segment
   #closing: ClosingSegment[] = []
-  /** Grows with every new name; names are durable up to `#persistedNames`. */
-  #names = 0
-  #persistedNames: number
-  #directoryDirty: boolean
-  #persistedEpochs: number
   #tail: Promise<void> = Promise.resolve()
   #nextFlush: Promise<boolean> | null = null
-  #persisting: Promise<void> | null = null
   #stopped = false
 
-  constructor(options: FlusherOptions, active: Segment, endOffset: number, namesDirty: boolean) {
+  constructor(options: FlusherOptions, active: Segment, endOffset: number) {
     this.#options = options
     this.#active = active
     this.endOffset = endOffset
     this.durableEndOffset = endOffset
-    this.#persistedNames = namesDirty ? -1 : 0
-    this.#directoryDirty = namesDirty
-    this.#persistedEpochs = options.epochs.changeCount
+    this.#runStartOffset = endOffset
+    this.#runEndOffset = endOffset
   }
 
   /** Below this, log files, index files and snapshots are durable: recovery need not look there. */
@@ -79,13 +67,9 @@ export class LogFlusher {
       : Math.min(this.durableEndOffset, closing.segment.baseOffset)
   }
 
-  get namesDurable(): boolean {
-    return this.#persistedNames === this.#names && this.#persistedEpochs === this.#options.epochs.changeCount
-  }
-
   /** `active` takes over from `closed`, which ends at `endOffset` and whose bytes may still be on their way. */
   rolled(closed: Segment, endOffset: number, snapshot: Buffer, active: Segment): void {
-    this.#names++
+    this.#options.names.changed()
     this.#active = active
     this.#closing.push({ segment: closed, endOffset, snapshot, queued: false })
     this.#queueClosing()
@@ -93,8 +77,12 @@ export class LogFlusher {
 
   written(chunk: WriteChunk, durable: boolean): void {
     this.endOffset = chunk.endOffset
+    if (durable) {
+      if (this.#runEndOffset < chunk.startOffset) this.#runStartOffset = chunk.startOffset
+      this.#runEndOffset = chunk.endOffset
+    }
     if (durable && this.durableEndOffset >= chunk.startOffset) this.durableEndOffset = chunk.endOffset
-    else if (this.dirtySinceMs < 0) this.dirtySinceMs = this.#options.clock.monotonicMs()
+    else this.#dirty()
     if (this.#closing.length > 0) this.#queueClosing()
   }
 
@@ -104,7 +92,10 @@ export class LogFlusher {
     this.#closing = []
     this.endOffset = endOffset
     this.durableEndOffset = Math.min(this.durableEndOffset, endOffset)
-    this.#names++
+    this.#runStartOffset = endOffset
+    this.#runEndOffset = endOffset
+    if (this.durableEndOffset >= endOffset) this.dirtySinceMs = -1
+    this.#options.names.changed()
   }
 
   /** Makes everything written so far durable. Resolves to false when the log has failed. */
@@ -114,6 +105,14 @@ export class LogFlusher {
       return this.#flush()
     })
     return this.#nextFlush
+  }
+
+  /** As `flush`, before the log is closed for good. */
+  close(): Promise<boolean> {
+    return this.run(async () => {
+      await this.#options.names.persistClosing(this.endOffset)
+      if (this.durableEndOffset < this.endOffset) await this.#flush()
+    })
   }
 
   /** Runs `task` after everything queued before. Resolves to false, and the log fails, when it throws. */
@@ -130,14 +129,6 @@ export class LogFlusher {
     })
     this.#tail = result.then(() => undefined)
     return result
-  }
-
-  /** Resolves once names and epochs are durable. */
-  persistNames(): Promise<void> {
-    this.#persisting ??= this.#persistNames().finally(() => {
-      this.#persisting = null
-    })
-    return this.#persisting
   }
 
   stop(): void {
@@ -164,56 +155,42 @@ export class LogFlusher {
   async #finish(closing: ClosingSegment): Promise<void> {
     const { segment, endOffset } = closing
     if (!this.#closing.includes(closing)) return
+    await segment.cutToSize()
     await syncFile(segment.file)
     await this.writeTransactionIndex(segment, endOffset)
     await segment.writeIndexes(true, true)
     // Last: recovery takes a snapshot where a segment starts as proof that the one before is complete.
     await this.#options.snapshots.write(endOffset, closing.snapshot)
-    await this.persistNames()
+    await this.#options.names.persist()
     this.#closing = this.#closing.filter((other) => other !== closing)
     if (this.durableEndOffset < endOffset) this.#durable(endOffset)
   }
 
   async #flush(): Promise<void> {
     const { endOffset } = this
+    if (this.durableEndOffset >= endOffset && this.#options.names.durable) return
+    this.#dirtyAgainMs = -1
     for (const closing of this.#closing) await syncFile(closing.segment.file)
     await syncFile(this.#active.file)
-    await this.persistNames()
+    await this.#options.names.persist()
     this.#durable(endOffset)
   }
 
+  #dirty(): void {
+    if (this.dirtySinceMs >= 0 && this.#dirtyAgainMs >= 0) return
+    const nowMs = this.#options.clock.monotonicMs()
+    if (this.dirtySinceMs < 0) this.dirtySinceMs = nowMs
+    if (this.#dirtyAgainMs < 0) this.#dirtyAgainMs = nowMs
+  }
+
   #durable(endOffset: number): void {
-    this.durableEndOffset = Math.max(this.durableEndOffset, endOffset)
-    this.dirtySinceMs = this.durableEndOffset < this.endOffset ? this.#options.clock.monotonicMs() : -1
-  }
-
-  async #persistNames(): Promise<void> {
-    const { disk, directory, epochs } = this.#options
-    while (!this.namesDurable) {
-      const changeCount = epochs.changeCount
-      const names = this.#names
-      if (changeCount !== this.#persistedEpochs) {
-        await replaceWhole(disk, `${directory}/${EPOCH_CHECKPOINT}`, Buffer.from(epochs.encode()), true)
-      }
-      if (this.#directoryDirty) {
-        await this.#syncMetadata()
-        await syncDirectory(disk, parentOf(directory))
-      }
-      await syncDirectory(disk, directory)
-      this.#directoryDirty = false
-      this.#persistedEpochs = changeCount
-      this.#persistedNames = names
-    }
-  }
-
-  async #syncMetadata(): Promise<void> {
-    const path = `${this.#options.directory}/${PARTITION_METADATA}`
-    if (!this.#options.disk.exists(path)) return
-    const file = this.#options.disk.open(path, 'update')
-    try {
-      await syncFile(file)
-    } finally {
-      file.close()
+    const reached = endOffset >= this.#runStartOffset ? Math.max(endOffset, this.#runEndOffset) : endOffset
+    this.durableEndOffset = Math.max(this.durableEndOffset, reached)
+    if (this.durableEndOffset >= this.endOffset) {
+      this.dirtySinceMs = -1
+      this.#dirtyAgainMs = -1
+    } else if (this.#dirtyAgainMs >= 0) {
+      this.dirtySinceMs = this.#dirtyAgainMs
     }
   }
 }

@@ -32,6 +32,8 @@ export class LogWriter {
   #writingDurably = false
   #scheduled = false
   #stopped = false
+  #held = false
+  #still: (() => void)[] = []
   #drained: (() => void)[] = []
   readonly #pumpBound = (): void => this.#pump()
   readonly #doneBound = (error: DiskError | null): void => this.#done(error)
@@ -65,6 +67,18 @@ export class LogWriter {
     return new Promise((resolve) => this.#drained.push(resolve))
   }
 
+  /** Resolves when no write is under way, and none begins until `release`. What is added meanwhile waits. */
+  hold(): Promise<void> {
+    this.#held = true
+    if (this.#writing === null) return Promise.resolve()
+    return new Promise((resolve) => this.#still.push(resolve))
+  }
+
+  release(): void {
+    this.#held = false
+    if (this.#waiting.length > 0) this.#schedule()
+  }
+
   /** Nothing is written any more. */
   stop(): void {
     this.#stopped = true
@@ -73,7 +87,7 @@ export class LogWriter {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#writing !== null || this.#stopped) return
+    if (this.#scheduled || this.#writing !== null || this.#stopped || this.#held) return
     this.#scheduled = true
     this.#clock.atEndOfTurn('append', this.#pumpBound)
   }
@@ -81,14 +95,18 @@ export class LogWriter {
   #pump(): void {
     this.#scheduled = false
     const chunk = this.#waiting[0]
-    if (chunk === undefined || this.#writing !== null || this.#stopped) return
+    if (chunk === undefined || this.#writing !== null || this.#stopped || this.#held) return
+    const { segment } = chunk
     const durable = this.#owner.durable()
-    if (durable && !this.#owner.namesReady(this.#pumpBound)) return
+    // What a recycled file held before goes with the first write: its old name must not come back with new content.
+    if ((durable || segment.recycled) && !this.#owner.namesReady(this.#pumpBound)) return
+    // On the device the file may end with its block.
+    if (durable) segment.loose = true
     this.#waiting.shift()
     this.#writing = chunk
     this.#writingDurably = durable
     try {
-      chunk.segment.file.write(chunk.position, chunk.buffers, durable, this.#doneBound)
+      segment.file.write(chunk.position, chunk.buffers, durable, this.#doneBound)
     } catch (error) {
       this.#failed(error)
     }
@@ -104,6 +122,7 @@ export class LogWriter {
     this.#writing = null
     chunk.segment.writtenBytes = chunk.position + chunk.sizeBytes
     this.#owner.written(chunk, this.#writingDurably)
+    if (this.#still.length > 0) this.#wakeStill()
     if (this.#waiting.length > 0) this.#schedule()
     else if (this.#drained.length > 0) this.#wakeDrained()
   }
@@ -111,7 +130,14 @@ export class LogWriter {
   #failed(error: unknown): void {
     this.#writing = null
     this.stop()
+    this.#wakeStill()
     this.#owner.writeFailed(error)
+  }
+
+  #wakeStill(): void {
+    const still = this.#still
+    this.#still = []
+    for (const resolve of still) resolve()
   }
 
   #wakeDrained(): void {

@@ -4,23 +4,18 @@ import * as batch from '../../protocol/records/record-batch.ts'
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
-import type { Logger, Timer, World } from '../ports.ts'
+import type { Logger, World } from '../ports.ts'
 import { checkProducer, refused } from './append-check.ts'
-import { diskError, removePath, syncDirectory, syncFile, truncateFile } from './disk-calls.ts'
+import { diskError, syncDirectory, syncFile } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
-import {
-  CLEANED_SUFFIX,
-  DELETED_SUFFIX,
-  LOG_SUFFIX,
-  SEGMENT_SUFFIXES,
-  segmentFile,
-  SWAP_SUFFIX,
-} from './log-files.ts'
+import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from './log-files.ts'
 import { LogFlusher } from './log-flusher.ts'
 import { LogLoader } from './log-loader.ts'
 import type { LoadedLog } from './log-loader.ts'
+import { LogNames } from './log-names.ts'
 import { floorSegment, readLog } from './log-reader.ts'
 import type { ReadSource } from './log-reader.ts'
+import { LogSpace } from './log-space.ts'
 import type {
   AbortedTransaction,
   AppendResult,
@@ -36,7 +31,8 @@ import { PositionHints } from './position-hints.ts'
 import { replayProducers } from './producer-recovery.ts'
 import type { ProducerSnapshots } from './producer-recovery.ts'
 import { recordProducer } from './producer-replay.ts'
-import { countDeletable, rollJitterMs } from './retention.ts'
+import { countDeletable, mustRoll, rollJitterMs } from './retention.ts'
+import { SegmentBin } from './segment-bin.ts'
 import { RecentSegments } from './segment-cache.ts'
 import { SegmentReplacement } from './segment-replacement.ts'
 import { Segment } from './segment.ts'
@@ -46,7 +42,6 @@ import type { TransactionIndex } from './transaction-index.ts'
 /** Without a shared cache a log keeps this many closed segments open, and this many bytes of their indexes. */
 const OWN_CACHE_SEGMENTS = 8
 const OWN_CACHE_BYTES = 8 << 20
-const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
 
@@ -85,8 +80,11 @@ export class Log implements ReadSource, WriterOwner {
   readonly #snapshots: ProducerSnapshots
   readonly #writer: LogWriter
   readonly #flusher: LogFlusher
-  /** Segments out of the log whose files wait for `file.delete.delay.ms`. */
-  readonly #deleted = new Map<Segment, Timer>()
+  readonly #names: LogNames
+  readonly #space: LogSpace
+  readonly #bin: SegmentBin
+  /** What lies beside the log file on the device does not belong to the log as it is now. */
+  #sideFilesStale: boolean
 
   private constructor(
     world: LogWorld,
@@ -115,16 +113,28 @@ export class Log implements ReadSource, WriterOwner {
     this.#writtenEndOffset = loaded.logEndOffset
     this.#countBytes()
     this.#writer = new LogWriter(world.clock, this)
+    this.#sideFilesStale = loaded.recovery !== null
     const { clock, disk } = world
-    const { epochs, directory } = this
+    const { directory } = this
     const failed = (error: unknown): void => this.fail(diskError(`log ${directory}`, error))
-    const parts = { snapshots: loaded.snapshots, transactions: loaded.transactions, failed }
+    const names = new LogNames(disk, directory, this.epochs, loaded.namesDirty)
+    this.#names = names
+    const { snapshots, transactions } = loaded
     this.#flusher = new LogFlusher(
-      { clock, disk, directory, epochs, ...parts },
+      { clock, disk, directory, names, snapshots, transactions, failed },
       this.#active,
       this.#logEndOffset,
-      loaded.namesDirty,
     )
+    this.#space = new LogSpace({ clock, logger, names, failed })
+    this.#bin = new SegmentBin({
+      clock,
+      disk,
+      directory,
+      spares: options.spares ?? null,
+      delayMs: () => this.#config.fileDeleteDelayMs,
+      maxSpareBytes: () => (this.#recycles() ? this.#config.segmentBytes : 0),
+      run: (task) => void this.#flusher.run(task),
+    })
     this.#drawJitter()
   }
 
@@ -224,7 +234,9 @@ export class Log implements ReadSource, WriterOwner {
     const maxTimestamp = batch.maxTimestamp(buffer, 0)
     const baseOffset = this.#logEndOffset
     const lastOffset = baseOffset + batch.lastOffsetDelta(buffer, 0)
-    if (this.#shouldRoll(sizeBytes, maxTimestamp, lastOffset)) {
+    const jitterMs = this.#rollJitterMs
+    const { clock } = this.#world
+    if (mustRoll(this.#active, this.#config, jitterMs, clock, sizeBytes, maxTimestamp, lastOffset)) {
       this.roll()
       if (this.failed) return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
     }
@@ -232,10 +244,11 @@ export class Log implements ReadSource, WriterOwner {
     batch.setPartitionLeaderEpoch(buffer, 0, leaderEpoch)
     if (leaderEpoch > this.epochs.latestEpoch) this.epochs.assign(leaderEpoch, baseOffset)
     if (producerId >= 0) {
-      recordProducer(buffer, 0, this.producers, this.#transactions, this.#world.clock.nowMs())
+      recordProducer(buffer, 0, this.producers, this.#transactions, clock.nowMs())
     }
     const active = this.#active
     const position = active.sizeBytes
+    this.#sideFilesStale = true
     this.#writer.add(active, position, buffer, baseOffset, lastOffset + 1)
     this.tailHints.add(baseOffset, active, position)
     active.appended(lastOffset, maxTimestamp, sizeBytes)
@@ -261,9 +274,7 @@ export class Log implements ReadSource, WriterOwner {
 
   /** Earliest record with a timestamp >= `timestampMs`; null when there is none below `maxOffset`. */
   async offsetForTimestamp(timestampMs: number, maxOffset: number): Promise<OffsetAndTimestamp | null> {
-    const found = await this.#guarded(() =>
-      findByTimestamp(this.#segments, timestampMs, this.#logStartOffset),
-    )
+    const found = await findByTimestamp(this, timestampMs)
     const limit = Math.min(maxOffset, this.#writtenEndOffset)
     return found !== null && found.offset < limit ? found : null
   }
@@ -304,7 +315,9 @@ export class Log implements ReadSource, WriterOwner {
       this.#logStartOffset = Math.max(this.#logStartOffset, this.#segments[0]?.baseOffset ?? 0)
       this.epochs.truncateFromStart(this.#logStartOffset)
       this.#transactions.truncateFromStart(this.#logStartOffset)
-      for (const segment of segments) await this.#retire(segment)
+      for (const [i, segment] of segments.entries()) {
+        await this.#retire(segment, (segments[i + 1] ?? this.#segments[0])?.baseOffset ?? -1)
+      }
       this.#countBytes()
       this.logger.info({ segments: count, logStartOffset: this.#logStartOffset }, 'deleted old segments')
     })
@@ -325,7 +338,7 @@ export class Log implements ReadSource, WriterOwner {
     await this.#flusher.run(async () => {
       const old = this.#segments
       this.#segments = []
-      for (const segment of old) await this.#removeNow(segment)
+      for (const segment of old) await this.#bin.remove(segment)
       await this.#snapshots.removeAbove(-1)
       this.producers.clear()
       this.epochs.clear()
@@ -342,7 +355,8 @@ export class Log implements ReadSource, WriterOwner {
     const old = this.#active
     if (old.sizeBytes === 0 || this.#failure !== null) return
     try {
-      const active = this.#addSegment(this.#logEndOffset)
+      this.#sideFilesStale = true
+      const active = this.#addSegment(this.#logEndOffset, this.#recycles())
       this.#flusher.rolled(old, this.#logEndOffset, this.producers.encodeSnapshot(), active)
       this.#drawJitter()
     } catch (error) {
@@ -355,9 +369,18 @@ export class Log implements ReadSource, WriterOwner {
     void this.#flusher.flush().then(done)
   }
 
+  /** Gives back room that was reserved for a log that went idle. `nowMs` is monotonic. */
+  async trimReserved(nowMs: number): Promise<void> {
+    if (this.#closing || this.failed || !this.#space.hasSurplus(this.#active, nowMs)) return
+    await this.#flusher.run(async () => {
+      if (!this.#closing) await this.#space.trim(this.#active, nowMs, this.#writer)
+    })
+  }
+
   updateConfig(config: LogConfig): void {
     this.#config = config
     this.#drawJitter()
+    void this.#flusher.run(() => this.#bin.review())
   }
 
   /**
@@ -369,17 +392,8 @@ export class Log implements ReadSource, WriterOwner {
     this.#closing = true
     await this.#writer.drained()
     this.#writer.stop()
-    if (clean) {
-      await this.#flusher.run(async () => {
-        await this.#active.writeIndexes(true, false)
-        await this.#flusher.writeTransactionIndex(this.#active, this.#logEndOffset)
-        await this.#snapshots.write(this.#logEndOffset, this.producers.encodeSnapshot())
-      })
-      await this.#flusher.flush()
-    }
-    await this.#flusher.run(async () => {
-      for (const segment of this.#deleted.keys()) await this.#removeDeleted(segment)
-    })
+    if (clean) await this.#settle()
+    await this.#flusher.run(() => this.#bin.empty())
     this.#flusher.stop()
     for (const segment of this.#segments) segment.close()
   }
@@ -390,7 +404,7 @@ export class Log implements ReadSource, WriterOwner {
     this.#failure = error
     this.#writer.stop()
     this.#flusher.stop()
-    for (const timer of this.#deleted.values()) timer.cancel()
+    this.#bin.stop()
     this.logger.error({ error }, 'log failed')
     this.#options.onFailed(error)
   }
@@ -420,7 +434,7 @@ export class Log implements ReadSource, WriterOwner {
       await by.complete(this.#transactions.encode(by.baseOffset, endOffset))
       segment.rename(SWAP_SUFFIX)
       await syncDirectory(this.#world.disk, this.directory)
-      for (const old of replaced) await this.#retire(old, old.baseOffset === by.baseOffset)
+      for (const old of replaced) await this.#retire(old, -1, old.baseOffset === by.baseOffset)
       segment.rename('')
       segment.persisted = true
       this.#segments.splice(at, replaced.length, segment)
@@ -437,8 +451,8 @@ export class Log implements ReadSource, WriterOwner {
   }
 
   namesReady(ready: () => void): boolean {
-    if (this.#flusher.namesDurable) return true
-    this.#flusher.persistNames().then(ready, (error: unknown) => this.writeFailed(error))
+    if (this.#names.durable) return true
+    this.#names.persist().then(ready, (error: unknown) => this.writeFailed(error))
     return false
   }
 
@@ -448,12 +462,14 @@ export class Log implements ReadSource, WriterOwner {
     const unflushed = chunk.endOffset - this.#flusher.durableEndOffset
     if (unflushed < flushMessages) {
       this.#publish(chunk.endOffset)
-      return
+    } else {
+      // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
+      void this.#flusher.flush().then((ok) => {
+        if (ok) this.#publish(Math.max(chunk.endOffset, this.#flusher.durableEndOffset))
+      })
     }
-    // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
-    void this.#flusher.flush().then((ok) => {
-      if (ok) this.#publish(chunk.endOffset)
-    })
+    if (durable && chunk.segment === this.#active && !this.#closing && !this.failed)
+      this.#space.wrote(chunk.segment, chunk.sizeBytes, this.#config.segmentBytes)
   }
 
   writeFailed(error: unknown): void {
@@ -472,21 +488,6 @@ export class Log implements ReadSource, WriterOwner {
 
   // ------------------------------------------------------------------------------------------------------- appending
 
-  #shouldRoll(sizeBytes: number, maxTimestamp: number, lastOffset: number): boolean {
-    const active = this.#active
-    if (active.sizeBytes === 0) return lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET
-    const { segmentBytes, segmentMs, segmentIndexBytes } = this.#config
-    if (active.sizeBytes + sizeBytes > segmentBytes) return true
-    if (lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET) return true
-    if ((active.offsetIndex?.count ?? 0) >= Math.floor(segmentIndexBytes / 8)) return true
-    if ((active.timeIndex?.count ?? 0) >= Math.floor(segmentIndexBytes / 12) - 1) return true
-    const waitedMs =
-      active.firstTimestampMs >= 0
-        ? maxTimestamp - active.firstTimestampMs
-        : this.#world.clock.nowMs() - active.createdMs
-    return waitedMs > segmentMs - this.#rollJitterMs
-  }
-
   #drawJitter(): void {
     this.#rollJitterMs = rollJitterMs(this.#config, this.directory, this.#active.baseOffset)
   }
@@ -503,54 +504,63 @@ export class Log implements ReadSource, WriterOwner {
     })
   }
 
+  /** Whether files of deleted segments are written over. */
+  #recycles(): boolean {
+    return this.durable() && !this.#config.cleanupPolicy.compact
+  }
+
   /** A new, empty active segment. Throws what the disk throws. */
-  #addSegment(baseOffset: number): Segment {
+  #addSegment(baseOffset: number, mayRecycle = false): Segment {
     const segment = this.#newSegment(baseOffset)
+    assert(!this.#world.disk.exists(segment.path), `${segment.path} is in the way`)
+    segment.recycled = mayRecycle && this.#bin.use(segment)
+    segment.loose = segment.recycled
     segment.startIndexes()
-    assert(segment.file.sizeBytes === 0, `${segment.path} is in the way`)
+    // Makes the file.
+    void segment.file
     this.#segments.push(segment)
     return segment
   }
 
-  // ------------------------------------------------------------------------------------------- deleting, truncating
+  // ------------------------------------------------------------------------------- closing, deleting, truncating
 
-  /** Takes a segment out: its files become `.deleted` and go after `file.delete.delay.ms`. */
-  async #retire(segment: Segment, keepSnapshot = false): Promise<void> {
-    segment.retired = true
-    this.#cache.forget(segment)
-    segment.rename(DELETED_SUFFIX)
-    if (!keepSnapshot) await this.#snapshots.remove(segment.baseOffset)
-    const timer = this.#world.clock.after(this.#config.fileDeleteDelayMs, () => {
-      void this.#flusher.run(() => this.#removeDeleted(segment))
+  /** Makes files and side files what a clean start takes them for. */
+  async #settle(): Promise<void> {
+    await this.#flusher.run(async () => {
+      const active = this.#active
+      if (active.loose) {
+        if (active.recycled) await this.#names.persist()
+        await active.cutToSize()
+        await syncFile(active.file)
+      }
+      if (this.#sideFilesStale) {
+        await active.writeIndexes(true, false)
+        await this.#flusher.writeTransactionIndex(active, this.#logEndOffset)
+        await this.#snapshots.write(this.#logEndOffset, this.producers.encodeSnapshot())
+        this.#names.changed()
+      } else if (active.sizeBytes === 0) {
+        await active.makeIndexFiles()
+      }
     })
-    this.#deleted.set(segment, timer)
+    // Of a partition that nobody ever wrote to, a power loss may take the name.
+    if (this.#sideFilesStale || this.#logEndOffset > 0) await this.#flusher.close()
   }
 
-  async #removeDeleted(segment: Segment): Promise<void> {
-    this.#deleted.get(segment)?.cancel()
-    if (!this.#deleted.delete(segment)) return
-    segment.close()
-    for (const suffix of SEGMENT_SUFFIXES) {
-      const path = segmentFile(this.directory, segment.baseOffset, suffix + DELETED_SUFFIX)
-      await removePath(this.#world.disk, path)
-    }
-  }
-
-  async #removeNow(segment: Segment): Promise<void> {
-    segment.retired = true
-    segment.close()
-    for (const suffix of SEGMENT_SUFFIXES) {
-      await removePath(this.#world.disk, segmentFile(this.directory, segment.baseOffset, suffix))
-    }
+  /** Takes a segment out. All its offsets are below `endOffset`; -1: its file must not be used again. */
+  async #retire(segment: Segment, endOffset: number, keepSnapshot = false): Promise<void> {
+    this.#cache.forget(segment)
+    this.#bin.retire(segment, endOffset)
+    if (!keepSnapshot) await this.#snapshots.remove(segment.baseOffset)
   }
 
   async #truncate(offset: number): Promise<void> {
     const keep = floorSegment(this.#segments, offset)
-    for (const segment of this.#segments.splice(keep + 1)) await this.#removeNow(segment)
+    for (const segment of this.#segments.splice(keep + 1)) await this.#bin.remove(segment)
     const active = this.#active
     active.evict()
-    const position = await active.reopenUpTo(offset)
-    await truncateFile(active.file, position)
+    await active.reopenUpTo(offset)
+    active.loose = true
+    await active.cutToSize()
     await syncFile(active.file)
     this.epochs.truncateFromEnd(offset)
     this.#transactions.truncateFromEnd(offset)
@@ -565,6 +575,7 @@ export class Log implements ReadSource, WriterOwner {
   }
 
   #restartAt(endOffset: number): void {
+    this.#sideFilesStale = true
     this.#logEndOffset = endOffset
     this.#writtenEndOffset = endOffset
     this.#logStartOffset = Math.min(this.#logStartOffset, endOffset)
@@ -577,15 +588,5 @@ export class Log implements ReadSource, WriterOwner {
 
   #countBytes(): void {
     this.#sizeBytes = this.#segments.reduce((sum, segment) => sum + segment.sizeBytes, 0)
-  }
-
-  async #guarded<T>(run: () => Promise<T | null>): Promise<T | null> {
-    if (this.#failure !== null) return null
-    try {
-      return await run()
-    } catch (error) {
-      this.readFailed(error)
-      return null
-    }
   }
 }

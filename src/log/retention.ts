@@ -1,3 +1,4 @@
+import type { Clock } from '../ports.ts'
 import type { LogConfig } from './log-config.ts'
 import type { Segment } from './segment.ts'
 
@@ -61,6 +62,28 @@ function countWhile(
     if (emptyActive || endOffset > highWatermark || !deletable(segment, endOffset)) return count
     count++
   }
+}
+
+const MAX_RELATIVE_OFFSET = 0x7fff_ffff
+
+/** Whether a batch of `sizeBytes` that ends at `lastOffset` must go to a segment of its own. */
+export function mustRoll(
+  active: Segment,
+  config: LogConfig,
+  jitterMs: number,
+  clock: Clock,
+  sizeBytes: number,
+  maxTimestamp: number,
+  lastOffset: number,
+): boolean {
+  if (active.sizeBytes === 0) return lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET
+  if (active.sizeBytes + sizeBytes > config.segmentBytes) return true
+  if (lastOffset - active.baseOffset > MAX_RELATIVE_OFFSET) return true
+  if ((active.offsetIndex?.count ?? 0) >= Math.floor(config.segmentIndexBytes / 8)) return true
+  if ((active.timeIndex?.count ?? 0) >= Math.floor(config.segmentIndexBytes / 12) - 1) return true
+  const waitedMs =
+    active.firstTimestampMs >= 0 ? maxTimestamp - active.firstTimestampMs : clock.nowMs() - active.createdMs
+  return waitedMs > config.segmentMs - jitterMs
 }
 
 /** FNV-1a over the name of a segment: the jitter of rolling by time must differ between partitions and repeat in a replay. */

@@ -1,7 +1,7 @@
-import type { Disk, File } from '../ports.ts'
+import type { Disk, Done, File } from '../ports.ts'
 import { BatchScanner } from './batch-scanner.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
-import { readAt, readWhole, writeWhole } from './disk-calls.ts'
+import { readAt, readWhole, truncateFile, writeWhole } from './disk-calls.ts'
 import { INDEX_SUFFIX, LOG_SUFFIX, segmentFile, TIME_INDEX_SUFFIX } from './log-files.ts'
 import type { CachedSegment, SegmentCache } from './log-types.ts'
 import { OffsetIndex } from './offset-index.ts'
@@ -51,6 +51,10 @@ export class Segment implements CachedSegment {
   sliced = false
   /** Index files on disk are complete: what is in memory can be dropped. */
   persisted = false
+  /** The file may be longer than the log in it: room was reserved, or is left of an earlier life of the file. */
+  loose = false
+  /** The file was another segment's before. */
+  recycled = false
   readonly #disk: Disk
   readonly #cache: SegmentCache
   readonly #indexIntervalBytes: number
@@ -58,6 +62,9 @@ export class Segment implements CachedSegment {
   #file: File | null = null
   #bytesSinceIndexEntry = 0
   #loading: Promise<void> | null = null
+  #reserving: Promise<void> | null = null
+  /** Files given back while something was still under way in them. */
+  #leaving: File[] = []
 
   constructor(options: SegmentOptions) {
     this.baseOffset = options.baseOffset
@@ -81,6 +88,15 @@ export class Segment implements CachedSegment {
     return this.#file
   }
 
+  /** What is under way in its files, read or sent, may still need the bytes as they are. */
+  get inUse(): boolean {
+    return this.sliced || this.#file?.busy === true || this.#leaving.some((file) => file.busy)
+  }
+
+  get reserving(): boolean {
+    return this.#reserving !== null
+  }
+
   get indexed(): boolean {
     return this.offsetIndex !== null
   }
@@ -91,8 +107,7 @@ export class Segment implements CachedSegment {
 
   evict(): void {
     if (!this.persisted) return
-    this.#file?.close()
-    this.#file = null
+    this.#closeFile()
     this.offsetIndex = null
     this.timeIndex = null
   }
@@ -100,8 +115,29 @@ export class Segment implements CachedSegment {
   /** Closes the file; the segment must not be used any more. */
   close(): void {
     this.#cache.forget(this)
-    this.#file?.close()
-    this.#file = null
+    this.#closeFile()
+  }
+
+  /** Makes the file of the active segment at least `sizeBytes` long. One reservation at a time. */
+  reserve(sizeBytes: number, done: Done): void {
+    this.loose = true
+    let settled = (): void => {}
+    this.#reserving = new Promise((resolve) => {
+      settled = resolve
+    })
+    this.file.reserve(sizeBytes, (error) => {
+      this.#reserving = null
+      settled()
+      done(error)
+    })
+  }
+
+  /** Cuts the file to what the log has in it. Nothing may be written meanwhile. */
+  async cutToSize(): Promise<void> {
+    if (!this.loose) return
+    await this.#reserving
+    await truncateFile(this.file, this.writtenBytes)
+    this.loose = false
   }
 
   /** Empty indexes for a segment that is about to be filled or scanned. */
@@ -142,6 +178,13 @@ export class Segment implements CachedSegment {
     if (!final) return
     this.persisted = true
     if (!this.retired) this.#cache.touch(this)
+  }
+
+  /** Empty index files, where there are none: Kafka wants them beside a log file that it trusts. */
+  async makeIndexFiles(): Promise<void> {
+    for (const kind of [INDEX_SUFFIX, TIME_INDEX_SUFFIX]) {
+      await writeWhole(this.#disk, this.#sibling(kind), Buffer.alloc(0), false)
+    }
   }
 
   /**
@@ -242,10 +285,12 @@ export class Segment implements CachedSegment {
    */
   async reopenUpTo(offset: number): Promise<number> {
     this.#cache.forget(this)
+    await this.#reserving
+    // Behind them a recycled file holds batches that look as good, with offsets below.
+    const endBytes = Math.min(this.writtenBytes, this.file.sizeBytes)
     this.startIndexes()
-    this.#file?.close()
-    this.#file = null
-    const scanner = new BatchScanner(this.file, 0, this.file.sizeBytes)
+    this.#closeFile()
+    const scanner = new BatchScanner(this.file, 0, endBytes)
     let cut = false
     while (!cut && (await scanner.fill())) {
       while (scanner.step()) {
@@ -275,6 +320,15 @@ export class Segment implements CachedSegment {
       }
     }
     this.#suffix = suffix
+  }
+
+  #closeFile(): void {
+    const file = this.#file
+    if (file === null) return
+    this.#file = null
+    file.close()
+    this.#leaving = this.#leaving.filter((other) => other.busy)
+    if (file.busy) this.#leaving.push(file)
   }
 
   #sibling(kind: string): string {

@@ -11,8 +11,32 @@ const MAX_BATCH_BYTES = 64 << 20
 /** Near an index entry the first batches decide; a long scan then reads on in these steps. */
 const CHUNK_BYTES = 64 * 1024
 
-/** The earliest record at or above `fromOffset` whose timestamp is at least `timestampMs`; null when there is none. */
+export interface LookupSource {
+  readonly segments: readonly Segment[]
+  readonly logStartOffset: number
+  readonly failed: boolean
+  /** The disk failed while reading. */
+  readFailed(error: unknown): void
+}
+
+/** The earliest record whose timestamp is at least `timestampMs`; null when there is none, or the log failed. */
 export async function findByTimestamp(
+  source: LookupSource,
+  timestampMs: number,
+): Promise<OffsetAndTimestamp | null> {
+  while (!source.failed) {
+    const segments = [...source.segments]
+    try {
+      return await findIn(segments, timestampMs, source.logStartOffset)
+    } catch (error) {
+      // Retention and compaction may take segments away while they are searched.
+      if (!segments.some((segment) => segment.retired)) source.readFailed(error)
+    }
+  }
+  return null
+}
+
+async function findIn(
   segments: readonly Segment[],
   timestampMs: number,
   fromOffset: number,
