@@ -32,6 +32,18 @@ export interface NativeAddon {
   directAlignment(path: string): DirectAlignment | null
   /** Zeroed memory of its own that begins at a 4 KiB boundary. */
   alignedBuffer(bytes: number): Buffer
+  /**
+   * Writes to many files into the page cache, as one job of the thread pool. File `fds[i]` gets the next `counts[i]`
+   * of the buffers at `positions[i]`; `done` gets for each the bytes written (all of them) or a negative errno. The
+   * buffers belong to the addon until then, and so does their list.
+   */
+  writeAll(
+    fds: Int32Array,
+    positions: Float64Array,
+    counts: Int32Array,
+    buffers: readonly Uint8Array[],
+    done: (results: readonly number[]) => void,
+  ): void
   readonly Ring: RingConstructor
 }
 

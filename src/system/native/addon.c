@@ -3,6 +3,7 @@
 #include "files.h"
 #include "napi-values.h"
 #include "ring.h"
+#include "writer.h"
 
 #include <pthread.h>
 
@@ -31,6 +32,7 @@ NAPI_MODULE_INIT() {
   napi_property_descriptor own[] = {
       {"crc32c", NULL, checksum, NULL, NULL, NULL, napi_enumerable, NULL},
       {"crc32cMethod", NULL, NULL, NULL, NULL, method, napi_enumerable, NULL},
+      {"writeAll", NULL, write_all, NULL, NULL, NULL, napi_enumerable, NULL},
       {"Ring", NULL, NULL, NULL, NULL, ring, napi_enumerable, NULL},
   };
   if (napi_define_properties(env, exports, FILES_EXPORTS, files_exports) != napi_ok ||
