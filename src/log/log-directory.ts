@@ -20,6 +20,7 @@ import {
 } from './checkpoints.ts'
 import type { MetaProperties, PartitionOffset } from './checkpoints.ts'
 import { diskError, removePath, syncDirectory } from './disk-calls.ts'
+import { FlushSchedule } from './flush-schedule.ts'
 import type { DescribedDirectory, DescribedTopic } from './log-manager-types.ts'
 import type { Log } from './log.ts'
 import { SpareBudget } from './spare-budget.ts'
@@ -46,6 +47,7 @@ export class LogDirectory {
   /** Logs by `topic-partition`. */
   readonly logs = new Map<string, CheckpointedLog>()
   readonly spares = new SpareBudget()
+  readonly flushes: FlushSchedule
   /** Whether the last process stopped cleanly: no log needs a scan. */
   readonly cleanShutdown: boolean
   /** Broker epoch of the clean marker, -1 when there is none. */
@@ -68,6 +70,7 @@ export class LogDirectory {
   private constructor(world: DirectoryWorld, path: string, lock: Lock) {
     const { disk } = world
     this.#world = world
+    this.flushes = new FlushSchedule(world.clock)
     this.path = path
     this.#lock = lock
     const metaPath = `${path}/${META_PROPERTIES}`

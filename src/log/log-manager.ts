@@ -15,7 +15,7 @@ import { LogDirectory, ownershipProblem, parsePartitionName } from './log-direct
 import { PARTITION_METADATA, parsePartitionMetadata } from './log-files.ts'
 import type { Admit, DescribedDirectory, LogManagerOptions } from './log-manager-types.ts'
 import { Log } from './log.ts'
-import { ManagedLog } from './managed-log.ts'
+import { ManagedLog, trimReserved } from './managed-log.ts'
 import type { LogListener } from './managed-log.ts'
 
 const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -299,7 +299,7 @@ export class LogManager {
         const name = partitionName(topic, partition)
         const topicId = this.#topicIdOf(`${directory.path}/${name}`)
         const config = admit(topic, partition, topicId)
-        if (config === null) stale.push(new ManagedLog(clock, directory, topic, partition))
+        if (config === null) stale.push(new ManagedLog(directory, topic, partition))
         else
           await this.#openFound(directory, topic, partition, config, {
             recoveryPoint: recoveryPoints.get(name) ?? 0,
@@ -372,7 +372,7 @@ export class LogManager {
     config: LogConfig,
     known: { recoveryPoint: number; logStartOffset: number; cleanedEndOffset: number },
   ): Promise<Log> {
-    const managed = new ManagedLog(this.#world.clock, directory, topic, partition)
+    const managed = new ManagedLog(directory, topic, partition)
     const log = await Log.open(this.#world, {
       directory: `${directory.path}/${managed.name}`,
       topic,
@@ -523,7 +523,10 @@ export class LogManager {
 
   #keepHouse(): void {
     this.#every('retention', this.#options.retentionCheckIntervalMs, () => this.applyRetention())
-    this.#every('checkpoint', this.#options.checkpointIntervalMs, () => this.checkpointLogStartOffsets())
+    this.#every('checkpoint', this.#options.checkpointIntervalMs, async () => {
+      await this.checkpointLogStartOffsets()
+      await trimReserved([...this.#byName.values()], this.#world.clock)
+    })
     this.#every('space', SPACE_CHECK_INTERVAL_MS, () => this.#checkSpace())
     if (this.#options.cleaner.enabled)
       this.#every('clean', this.#options.cleaner.backoffMs, () => this.clean())

@@ -377,6 +377,11 @@ export class Log implements ReadSource, WriterOwner {
     })
   }
 
+  /** Removes the file kept for the next segment: the volume is running full. */
+  dropSpare(): void {
+    void this.#flusher.run(() => this.#bin.dropSpare())
+  }
+
   updateConfig(config: LogConfig): void {
     this.#config = config
     this.#drawJitter()

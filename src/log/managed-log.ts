@@ -1,9 +1,13 @@
 import type { SamsaError } from '../core/samsa-error.ts'
-import type { Clock, Timer } from '../ports.ts'
+import type { Clock } from '../ports.ts'
 import { partitionName } from './checkpoints.ts'
+import { eachAtOnce } from './each-at-once.ts'
+import type { DueFlush } from './flush-schedule.ts'
 import type { LogConfig } from './log-config.ts'
 import type { LogDirectory } from './log-directory.ts'
 import type { Log } from './log.ts'
+
+const TRIMS_AT_ONCE = 4
 
 /** What a partition wants to hear from its log. */
 export interface LogListener {
@@ -15,7 +19,7 @@ export interface LogListener {
   readonly highWatermark: number
 }
 
-/** A log in its directory, with what the manager keeps for it: listener, flush timer, one maintenance job at a time. */
+/** A log in its directory, with what the manager keeps for it: listener, next flush, one maintenance job at a time. */
 export class ManagedLog {
   readonly topic: string
   readonly partition: number
@@ -26,14 +30,13 @@ export class ManagedLog {
   cleanedEndOffset = -1
   /** The log is being closed or deleted: maintenance stops where it is. */
   leaving = false
-  readonly #clock: Clock
   #log: Log | null = null
-  #flushTimer: Timer | null = null
+  #nextFlush: DueFlush | null = null
+  #flushing = false
   #closed: Promise<void> | null = null
   #maintenance: Promise<void> = Promise.resolve()
 
-  constructor(clock: Clock, directory: LogDirectory, topic: string, partition: number) {
-    this.#clock = clock
+  constructor(directory: LogDirectory, topic: string, partition: number) {
     this.directory = directory
     this.topic = topic
     this.partition = partition
@@ -51,7 +54,7 @@ export class ManagedLog {
 
   opened(log: Log): void {
     this.#log = log
-    this.#armFlush()
+    this.#scheduleFlush()
   }
 
   get highWatermark(): number {
@@ -60,12 +63,12 @@ export class ManagedLog {
 
   written(endOffset: number): void {
     this.listener?.written(endOffset)
-    if (this.#flushTimer === null) this.#armFlush()
+    if (this.#nextFlush === null) this.#scheduleFlush()
   }
 
   failed(error: SamsaError): void {
     this.leaving = true
-    this.cancelFlush()
+    this.#cancelFlush()
     this.#log?.fail(error)
     this.listener?.failed()
   }
@@ -73,15 +76,15 @@ export class ManagedLog {
   /** Ends the log, once. */
   close(clean: boolean): Promise<void> {
     this.leaving = true
-    this.cancelFlush()
+    this.#cancelFlush()
     this.#closed ??= this.exclusively(async () => this.#log?.close(clean))
     return this.#closed
   }
 
   updateConfig(config: LogConfig): void {
     this.log.updateConfig(config)
-    this.cancelFlush()
-    this.#armFlush()
+    this.#cancelFlush()
+    this.#scheduleFlush()
   }
 
   /** Runs after the maintenance already asked for: retention, compaction and deletion never overlap. */
@@ -91,22 +94,40 @@ export class ManagedLog {
     return turn
   }
 
-  cancelFlush(): void {
-    this.#flushTimer?.cancel()
-    this.#flushTimer = null
+  #cancelFlush(): void {
+    if (this.#nextFlush !== null) this.#nextFlush.cancelled = true
+    this.#nextFlush = null
   }
 
   /** `flush.ms`, counted from the oldest byte that is not durable. */
-  #armFlush(): void {
+  #scheduleFlush(): void {
     const log = this.#log
-    if (log === null || this.leaving || log.config.flushMs >= Number.MAX_SAFE_INTEGER) return
-    if (log.dirtySinceMs < 0) return
-    const delayMs = Math.max(0, log.dirtySinceMs + log.config.flushMs - this.#clock.monotonicMs())
-    this.#flushTimer = this.#clock.after(delayMs, () => {
-      log.flush((ok) => {
-        this.#flushTimer = null
-        if (ok) this.#armFlush()
-      })
-    })
+    if (log === null || this.leaving || this.#flushing) return
+    if (log.dirtySinceMs < 0 || log.config.flushMs >= Number.MAX_SAFE_INTEGER) return
+    const dueMs = log.dirtySinceMs + log.config.flushMs
+    this.#nextFlush = { dueMs, cancelled: false, run: (done) => this.#flush(log, dueMs, done) }
+    this.directory.flushes.add(this.#nextFlush)
   }
+
+  #flush(log: Log, dueMs: number, done: () => void): boolean {
+    this.#nextFlush = null
+    if (this.leaving || log.dirtySinceMs < 0 || log.dirtySinceMs + log.config.flushMs > dueMs) {
+      // Something else flushed it since.
+      this.#scheduleFlush()
+      return false
+    }
+    this.#flushing = true
+    log.flush(() => {
+      this.#flushing = false
+      this.#scheduleFlush()
+      done()
+    })
+    return true
+  }
+}
+
+/** Room that logs reserved before they went idle goes back to the volume. */
+export function trimReserved(logs: readonly ManagedLog[], clock: Clock): Promise<void> {
+  const nowMs = clock.monotonicMs()
+  return eachAtOnce(logs, TRIMS_AT_ONCE, ({ log }) => log.trimReserved(nowMs))
 }

@@ -76,13 +76,21 @@ export class SegmentBin {
   async review(): Promise<void> {
     const spare = this.#spare
     if (spare === null || spare.sizeBytes <= this.#options.maxSpareBytes()) return
-    await this.#dropSpare()
+    await this.dropSpare()
+  }
+
+  async dropSpare(): Promise<void> {
+    const spare = this.#spare
+    if (spare === null) return
+    this.#spare = null
+    await removePath(this.#options.disk, spare.path)
+    this.#options.spares?.give(spare.sizeBytes)
   }
 
   /** Everything goes, now. */
   async empty(): Promise<void> {
     for (const deleted of this.#deleted.values()) await this.#removeDeleted(deleted)
-    await this.#dropSpare()
+    await this.dropSpare()
   }
 
   /** Nothing is touched any more; the next start removes what is left. */
@@ -119,14 +127,6 @@ export class SegmentBin {
     this.#deleted.delete(segment)
     segment.close()
     await this.#removeFiles(segment, DELETED_SUFFIX)
-  }
-
-  async #dropSpare(): Promise<void> {
-    const spare = this.#spare
-    if (spare === null) return
-    this.#spare = null
-    await removePath(this.#options.disk, spare.path)
-    this.#options.spares?.give(spare.sizeBytes)
   }
 
   async #removeFiles(segment: Segment, suffix: string): Promise<void> {
