@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { deviceUnder } from './device.ts'
 import { applyLoad } from './load/apply-load.ts'
 import { Client } from './load/client.ts'
 import type { LoadResult } from './load/spec.ts'
@@ -31,7 +32,7 @@ export class Contender {
     return {
       endpoint: this.#broker.endpoint,
       brokerPid: this.#broker.pid,
-      blockStatPath: blockStatPath(this.#broker.dataDirectory),
+      blockStatPath: deviceUnder(this.#broker.dataDirectory)?.statPath ?? '',
     }
   }
 
@@ -137,17 +138,5 @@ export class Contender {
     } finally {
       client.close()
     }
-  }
-}
-
-/** Linux's figures of the block device that holds a directory; empty where there is none. */
-export function blockStatPath(directory: string): string {
-  const { dev } = statSync(directory)
-  const path = `/sys/dev/block/${(dev >> 8) & 0xfff}:${dev & 0xff}/stat`
-  try {
-    readFileSync(path)
-    return path
-  } catch {
-    return ''
   }
 }

@@ -17,6 +17,7 @@ export interface DriveOptions {
   readonly pace: ClosedLoop | OpenLoop
   readonly warmupMs: number
   readonly measureMs: number
+  readonly stopAfterBytes?: number
   /**
    * For an open loop on a thread of its own: sleep on that thread until the next slot. Sends are more punctual than
    * with a ticker, but answers are looked at only once per slot.
@@ -28,6 +29,7 @@ export interface DriveOptions {
 
 const RECEIVE_BYTES = 1 << 20
 const DRAIN_MS = 10_000
+const LOOK_EVERY_MS = 50
 
 /** One buffer for everything that this process receives; what is in it is used up before the next read. */
 export function receiveBuffer(): Buffer {
@@ -98,7 +100,7 @@ export class Drive implements LaneOwner {
       const startUs = nowUs()
       this.#measuring = true
       this.#options.onWindow?.(true)
-      await sleep(this.#options.measureMs)
+      await this.#measured()
       this.#measuring = false
       this.#options.onWindow?.(false)
       const elapsedMs = (nowUs() - startUs) / 1_000
@@ -150,6 +152,16 @@ export class Drive implements LaneOwner {
 
   failed(error: Error): void {
     this.#fail(error)
+  }
+
+  /** The measured time, or as long as it takes to move as many bytes as are allowed. */
+  async #measured(): Promise<void> {
+    const { measureMs, stopAfterBytes = Infinity } = this.#options
+    const until = nowUs() + measureMs * 1_000
+    for (let left = measureMs; left > 0 && this.#payloadBytes < stopAfterBytes;) {
+      await sleep(stopAfterBytes === Infinity ? left : Math.min(left, LOOK_EVERY_MS))
+      left = (until - nowUs()) / 1_000
+    }
   }
 
   #nextPartition(): number {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Histogram, build, encodeIntoCompressedBase64 } from 'hdr-histogram-js'
+import { parseBlockStat } from '../device.ts'
 import type { BlockIo, CpuTime, LatencySummary } from './spec.ts'
 
 const HIGHEST_US = 60_000_000
@@ -50,12 +51,7 @@ export function processCpu(pid: number): CpuTime | null {
 export function blockIo(statPath: string): BlockIo | null {
   if (statPath === '') return null
   try {
-    const fields = readFileSync(statPath, 'latin1').trim().split(/\s+/)
-    return {
-      writes: Number(fields[4]),
-      flushes: Number(fields[15] ?? 0),
-      writtenBytes: Number(fields[6]) * 512,
-    }
+    return parseBlockStat(readFileSync(statPath, 'latin1'))
   } catch {
     return null
   }

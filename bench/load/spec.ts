@@ -42,6 +42,8 @@ export interface ProduceLoad extends LoadBase {
   readonly pace: ClosedLoop | OpenLoop
   readonly warmupMs: number
   readonly measureMs: number
+  /** Ends the measured time early: a fast broker must not fill the disk. */
+  readonly stopAfterBytes?: number
 }
 
 export interface FetchLoad extends LoadBase {

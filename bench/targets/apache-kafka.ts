@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Jars,
@@ -10,17 +10,22 @@ import {
 } from '../../test/support/apache-kafka.ts'
 import { freePort } from '../../test/support/processes.ts'
 import { nowUs } from '../load/clock.ts'
+import { removeScratch, removeScratchAtExit, scratchDirectory } from '../scratch.ts'
 import { firstProduce } from './first-produce.ts'
-import { MEASURING_SETTINGS, type RunningBroker, type Target } from './target.ts'
+import { MEASURING_SETTINGS, type RunningBroker, type Target, describeSettings } from './target.ts'
 
 /** Apache Kafka in KRaft mode, broker and controller in one process, with the settings and the heap it ships with. */
-export async function apacheKafka(directory: string): Promise<Target> {
+export async function apacheKafka(
+  directory: string,
+  name = 'kafka',
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Target> {
   const jars = await kafkaJars({ download: true })
   if (jars === null) throw new Error('Apache Kafka needs java, and mvn to be fetched once')
-  const fresh = (): Promise<Formatted> => formatted(jars, directory)
+  const fresh = (): Promise<Formatted> => formatted(jars, directory, settings)
   return {
-    name: 'kafka',
-    description: `Apache Kafka ${kafkaVersion}, KRaft combined, shipped settings, ${kafkaServerJvm.join(' ')}`,
+    name,
+    description: `Apache Kafka ${kafkaVersion}, KRaft combined, ${describeSettings(settings)}, ${kafkaServerJvm.join(' ')}`,
     start: async () => start(jars, await fresh()),
     measureStart: async () => {
       const place = await fresh()
@@ -50,9 +55,12 @@ interface Formatted {
 }
 
 /** Kafka wants its directory formatted by a tool beforehand; that is not part of its start. */
-async function formatted(jars: Jars, directory: string): Promise<Formatted> {
-  await mkdir(directory, { recursive: true })
-  const base = await mkdtemp(join(directory, 'bench-kafka-'))
+async function formatted(
+  jars: Jars,
+  directory: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<Formatted> {
+  const base = await scratchDirectory(directory, 'bench-kafka-')
   const port = await freePort()
   const controllerPort = await freePort()
   const properties = {
@@ -64,6 +72,7 @@ async function formatted(jars: Jars, directory: string): Promise<Formatted> {
     'controller.quorum.bootstrap.servers': `127.0.0.1:${controllerPort}`,
     'log.dirs': join(base, 'data'),
     ...MEASURING_SETTINGS,
+    ...settings,
   }
   const file = join(base, 'format.properties')
   await writeFile(
@@ -74,6 +83,7 @@ async function formatted(jars: Jars, directory: string): Promise<Formatted> {
   )
   const format = ['format', '--standalone', '--cluster-id', 'c2Ftc2EtYmVuY2gtcGVlcg', '--config', file]
   const result = await runKafkaTool(jars, 'kafka-storage', format)
+  removeScratchAtExit()
   if (result.code !== 0) throw new Error(`kafka-storage format failed:\n${result.stdout}\n${result.stderr}`)
   return { base, dataDir: join(base, 'data'), port, properties }
 }
@@ -88,9 +98,10 @@ async function start(jars: Jars, place: Formatted): Promise<RunningBroker> {
     endpoint: { host: '127.0.0.1', port: broker.port },
     pid: broker.pid,
     dataDirectory: place.dataDir,
+    printed: () => readFile(`${place.dataDir}.log`, 'utf8'),
     stop: async () => {
       await broker.stop()
-      await rm(place.base, { recursive: true, force: true })
+      await removeScratch(place.base)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -7,11 +7,16 @@ import { adopt, end, freePort } from '../../test/support/processes.ts'
 import { Client } from '../load/client.ts'
 import { nowUs } from '../load/clock.ts'
 import type { Endpoint } from '../load/spec.ts'
+import { removeScratch, removeScratchAtExit, scratchDirectory } from '../scratch.ts'
 import { firstProduce } from './first-produce.ts'
-import { MEASURING_SETTINGS, type RunningBroker, type Target } from './target.ts'
+import { MEASURING_SETTINGS, type RunningBroker, type Target, describeSettings } from './target.ts'
 
 export interface SamsaOptions {
   readonly directory: string
+  /** Beside others of its kind it needs a name of its own. */
+  readonly name?: string
+  readonly settings?: Readonly<Record<string, string>>
+  readonly environment?: Readonly<Record<string, string>>
   /** Where `--cpu-prof` leaves its profiles, or null. */
   readonly profileDirectory: string | null
 }
@@ -21,8 +26,8 @@ const commandLine = fileURLToPath(new URL('../../src/cli/samsa.cjs', import.meta
 /** Samsa as a user starts it from a shell, with its defaults. */
 export function samsa(options: SamsaOptions): Target {
   return {
-    name: 'samsa',
-    description: `samsa start, defaults, Node.js ${process.version}`,
+    name: options.name ?? 'samsa',
+    description: `samsa start, ${describeSettings(options.settings)}, Node.js ${process.version}`,
     start: async () => {
       const broker = await spawnBroker(options)
       await serving(broker.endpoint, broker.alive)
@@ -46,8 +51,7 @@ interface SpawnedBroker extends RunningBroker {
 }
 
 async function spawnBroker(options: SamsaOptions): Promise<SpawnedBroker> {
-  await mkdir(options.directory, { recursive: true })
-  const base = await mkdtemp(join(options.directory, 'bench-samsa-'))
+  const base = await scratchDirectory(options.directory, 'bench-samsa-')
   const port = await freePort()
   const dataDirectory = join(base, 'data')
   const logFile = join(base, 'samsa.log')
@@ -57,27 +61,31 @@ async function spawnBroker(options: SamsaOptions): Promise<SpawnedBroker> {
   const settings = [
     `listeners=PLAINTEXT://127.0.0.1:${port}`,
     `log.dirs=${dataDirectory}`,
-    ...Object.entries(MEASURING_SETTINGS).map(([key, value]) => `${key}=${value}`),
+    ...Object.entries({ ...MEASURING_SETTINGS, ...options.settings }).map(
+      ([key, value]) => `${key}=${value}`,
+    ),
   ]
   const child = adopt(
     spawn(
       process.execPath,
       [...profiling, commandLine, 'start', ...settings.flatMap((setting) => ['--set', setting])],
-      { stdio: ['ignore', log.fd, log.fd], cwd: base },
+      { stdio: ['ignore', log.fd, log.fd], cwd: base, env: { ...process.env, ...options.environment } },
     ),
   )
+  removeScratchAtExit()
   await log.close()
   return {
     endpoint: { host: '127.0.0.1', port },
     pid: child.pid ?? 0,
     dataDirectory,
+    printed: () => readFile(logFile, 'utf8'),
     alive: async () => {
       if (child.exitCode === null && child.signalCode === null) return
       throw new Error(`samsa ended:\n${(await readFile(logFile, 'utf8')).slice(-4_000)}`)
     },
     stop: async () => {
       await end(child, 'SIGTERM', 60_000)
-      await rm(base, { recursive: true, force: true })
+      await removeScratch(base)
     },
   }
 }

@@ -17,8 +17,15 @@ export interface RunningBroker {
   readonly endpoint: Endpoint
   readonly pid: number
   readonly dataDirectory: string
+  /** What it has printed so far. */
+  printed(): Promise<string>
   stop(): Promise<void>
 }
 
 /** Brokers keep a deleted topic's files for a minute; while measuring, their space and their removal must not reach into the next row. */
 export const MEASURING_SETTINGS: Readonly<Record<string, string>> = { 'log.segment.delete.delay.ms': '1000' }
+
+export function describeSettings(settings: Readonly<Record<string, string>> = {}): string {
+  const entries = Object.entries(settings)
+  return entries.length === 0 ? 'defaults' : entries.map(([key, value]) => `${key}=${value}`).join(' ')
+}
