@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util'
 import type { DiskError } from '../ports.ts'
 
 /** What the system answered to a file operation, with its code. */
@@ -18,4 +19,22 @@ export function toDiskFailure(error: unknown): DiskFailure {
     return new DiskFailure(typeof code === 'string' ? code : 'EIO', error.message, error)
   }
   return new DiskFailure('EIO', String(error), error)
+}
+
+/** `result` is a negative errno, as the kernel gives it. */
+export function fromErrno(result: number, what: string, path: string): DiskFailure {
+  const code = errnoName(result)
+  return new DiskFailure(code, `${code}: ${what} '${path}'`)
+}
+
+export function errnoName(result: number): string {
+  try {
+    return getSystemErrorName(result)
+  } catch {
+    return 'EIO'
+  }
+}
+
+export function nothingWritten(path: string): DiskFailure {
+  return new DiskFailure('EIO', `EIO: the device took no byte of a write to '${path}'`)
 }

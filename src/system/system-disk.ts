@@ -4,14 +4,22 @@ import process from 'node:process'
 import type { Disk, Done, File, Lock, OpenMode } from '../ports.ts'
 import { DirectoryLock } from './directory-lock.ts'
 import { toDiskFailure } from './disk-failure.ts'
-import { ThreadFile } from './thread-file.ts'
-import type { FileChange } from './thread-file.ts'
-import type { Turn } from './turn.ts'
+import type { NativeAddon } from './native-addon.ts'
 import { WriteClock } from './recent-writes.ts'
+import type { RingEngine } from './ring-engine.ts'
+import { StallGuard } from './stall-guard.ts'
+import { SystemFile } from './system-file.ts'
+import type { FileChange, FileHost } from './system-file.ts'
+import type { Turn } from './turn.ts'
+import { ZeroFiller } from './zero-filler.ts'
 
 const MIB = 1 << 20
 
-export interface DiskThreadsOptions {
+export interface SystemDiskOptions {
+  /** For looks into the page cache. */
+  readonly addon?: NativeAddon | null
+  /** For all that waits for the device. Without it the thread pool does that. */
+  readonly ring?: RingEngine | null
   /** Page-cache writes done on the loop's own thread per turn, before the rest goes to the thread pool. 0: none. */
   readonly syncBytesPerTurn?: number
   /** A page-cache write that took longer than this means that the device pushes back. */
@@ -21,33 +29,39 @@ export interface DiskThreadsOptions {
 }
 
 /**
- * The disk by Node.js's own file calls.
+ * The disk of this machine.
  *
  * A write into the page cache costs about 10 us when called directly and 50 us by way of the thread pool, so such
  * writes run on the loop's thread, at the end of the turn, as long as the kernel takes them without a pause. It
  * stops doing so when too many pages are dirty; the stall guard then sends writes to the pool for a while. What
- * has to wait for the device (durable writes, sync, reads of cold bytes) always goes to the pool.
+ * has to wait for the device (durable writes, reservations, reads of cold bytes) goes to the ring where there is
+ * one, otherwise to the pool.
  */
-export class DiskThreads implements Disk {
+export class SystemDisk implements Disk {
   readonly #turn: Turn
   readonly #guard: StallGuard
-  readonly #writes: WriteClock
+  readonly #host: FileHost
   #queued: FileChange[] = []
   #spare: FileChange[] = []
   readonly #submitBound = (): void => this.#submit()
 
-  constructor(turn: Turn, options: DiskThreadsOptions = {}) {
+  constructor(turn: Turn, options: SystemDiskOptions = {}) {
     this.#turn = turn
     this.#guard = new StallGuard(options.syncBytesPerTurn ?? 16 * MIB, options.slowWriteMs ?? 10)
-    this.#writes = new WriteClock(options.cachedBytes ?? defaultCachedBytes())
+    this.#host = {
+      clock: new WriteClock(options.cachedBytes ?? defaultCachedBytes()),
+      filler: new ZeroFiller(),
+      addon: options.addon ?? options.ring?.addon ?? null,
+      ring: options.ring ?? null,
+      queue: (change) => this.#queue(change),
+    }
   }
 
   open(path: string, mode: OpenMode): File {
     return call(() => {
       const fd = fs.openSync(path, openFlags(mode), 0o644)
       try {
-        const sizeBytes = fs.fstatSync(fd).size
-        return new ThreadFile(path, fd, sizeBytes, this.#writes, (write) => this.#queue(write))
+        return new SystemFile(path, fd, mode, fs.fstatSync(fd), this.#host)
       } catch (error) {
         fs.closeSync(fd)
         throw error
@@ -116,92 +130,42 @@ export class DiskThreads implements Disk {
     return call(() => DirectoryLock.acquire(directory))
   }
 
-  #queue(write: FileChange): void {
+  #queue(change: FileChange): void {
     if (this.#queued.length === 0) this.#turn.at('submit', this.#submitBound)
-    this.#queued.push(write)
+    this.#queued.push(change)
   }
 
   #submit(): void {
-    const writes = this.#queued
+    const changes = this.#queued
     this.#queued = this.#spare
     let next = 0
     try {
-      while (next < writes.length) {
-        const write = writes[next++]
-        if (write !== undefined) this.#start(write)
+      while (next < changes.length) {
+        const change = changes[next++]
+        if (change !== undefined) this.#start(change)
       }
     } finally {
-      if (next === writes.length) {
-        writes.length = 0
-        this.#spare = writes
+      if (next === changes.length) {
+        changes.length = 0
+        this.#spare = changes
       } else {
-        // A callback threw. The writes behind it keep their turn.
+        // A callback threw. The changes behind it keep their turn.
         this.#spare = []
-        for (const write of writes.slice(next)) this.#queue(write)
+        for (const change of changes.slice(next)) this.#queue(change)
       }
     }
   }
 
-  #start(write: FileChange): void {
-    if (
-      write.durable ||
-      write.truncateTo >= 0 ||
-      !write.file.idle ||
-      !this.#guard.allows(this.#turn.number, write.lengthBytes)
-    ) {
-      write.file.startOnPool(write)
+  #start(change: FileChange): void {
+    const { file, lengthBytes } = change
+    if (!file.mayWriteNow(change) || !this.#guard.allows(file.stalls, this.#turn.number, lengthBytes)) {
+      file.start(change)
       return
     }
     const startMs = performance.now()
-    const error = write.file.writeNow(write)
-    this.#guard.took(performance.now() - startMs, write.lengthBytes)
-    write.done(error)
-  }
-}
-
-const FIRST_PENALTY_MS = 50
-const LONGEST_PENALTY_MS = 2000
-
-/** Decides whether a page-cache write may run on the loop's thread. */
-export class StallGuard {
-  readonly #bytesPerTurn: number
-  readonly #slowMs: number
-  #turnNumber = -1
-  #turnBytes = 0
-  #turnMs = 0
-  #penaltyUntilMs = 0
-  #penaltyMs = FIRST_PENALTY_MS
-
-  constructor(bytesPerTurn: number, slowMs: number) {
-    this.#bytesPerTurn = bytesPerTurn
-    this.#slowMs = slowMs
-  }
-
-  allows(turnNumber: number, lengthBytes: number): boolean {
-    if (turnNumber !== this.#turnNumber) {
-      this.#turnNumber = turnNumber
-      this.#turnBytes = 0
-      this.#turnMs = 0
-    }
-    if (this.#turnBytes + lengthBytes > this.#bytesPerTurn || this.#turnMs > this.#slowMs) return false
-    return this.#penaltyUntilMs === 0 || this.#penaltyOver()
-  }
-
-  took(durationMs: number, lengthBytes: number): void {
-    this.#turnBytes += lengthBytes
-    this.#turnMs += durationMs
-    if (durationMs <= this.#slowMs) return
-    const nowMs = performance.now()
-    // Slow again soon after the last penalty: the device is still behind, stay away for longer.
-    const again = this.#penaltyUntilMs > 0 && nowMs - this.#penaltyUntilMs < 1000
-    this.#penaltyMs = again ? Math.min(LONGEST_PENALTY_MS, this.#penaltyMs * 2) : FIRST_PENALTY_MS
-    this.#penaltyUntilMs = nowMs + this.#penaltyMs
-  }
-
-  #penaltyOver(): boolean {
-    const overMs = performance.now() - this.#penaltyUntilMs
-    if (overMs >= 1000) this.#penaltyUntilMs = 0
-    return overMs >= 0
+    const failure = file.writeNow(change)
+    this.#guard.took(file.stalls, performance.now() - startMs, lengthBytes)
+    change.done(failure)
   }
 }
 

@@ -1,20 +1,39 @@
 import fs from 'node:fs'
-import type { Done, DoneRead, File, FileSlice } from '../ports.ts'
+import process from 'node:process'
+import type { Done, DoneRead, File, FileSlice, OpenMode } from '../ports.ts'
+import { writeNow, writeOnPool } from './buffered-write.ts'
+import type { DirectFile } from './direct-file.ts'
 import { DiskFailure, toDiskFailure } from './disk-failure.ts'
+import { FileWriteback } from './early-writeback.ts'
 import { sliceOf } from './file-slice.ts'
+import type { NativeAddon } from './native-addon.ts'
 import { RecentWrites } from './recent-writes.ts'
 import type { WriteClock } from './recent-writes.ts'
+import { Reservation } from './reservation.ts'
+import type { ReservationOwner } from './reservation.ts'
+import type { RingEngine } from './ring-engine.ts'
+import { ReadAhead } from './ring-reader.ts'
+import { newStallState } from './stall-guard.ts'
+import type { StallState } from './stall-guard.ts'
+import { PoolZeroWriter } from './zero-filler.ts'
+import type { ZeroFiller } from './zero-filler.ts'
 
-/** What one `writev` takes (IOV_MAX on Linux and macOS). */
-const MAX_VECTORS = 1024
-/** What one step of a reservation writes. */
-const ZEROS = Buffer.alloc(1 << 18)
 /** Reads on the loop's own thread stay short. */
 const MAX_CACHED_READ_BYTES = 1 << 20
 
+/** What the files of one disk share. */
+export interface FileHost {
+  readonly clock: WriteClock
+  readonly filler: ZeroFiller
+  readonly addon: NativeAddon | null
+  /** Null: everything that waits for the device does so on the thread pool. */
+  readonly ring: RingEngine | null
+  queue(change: FileChange): void
+}
+
 /** A write, or a truncation: both leave in the order they were asked for. */
 export interface FileChange {
-  readonly file: ThreadFile
+  readonly file: SystemFile
   /** -1 for a write. */
   readonly truncateTo: number
   readonly position: number
@@ -26,34 +45,48 @@ export interface FileChange {
 
 /**
  * One open file. What changes the file (writes, truncations) runs one at a time, in the order it was asked for;
- * reads and syncs run beside it.
+ * reads, syncs and a reservation run beside it.
  */
-export class ThreadFile implements File {
+export class SystemFile implements File, ReservationOwner {
   readonly path: string
+  readonly stalls: StallState
   readonly #fd: number
+  readonly #mode: OpenMode
+  readonly #host: FileHost
   #sizeBytes: number
   readonly #recent: RecentWrites
-  readonly #queue: (write: FileChange) => void
-  /** A write or truncation is on the pool. */
-  #changing = false
-  readonly #waiting: (() => void)[] = []
+  #direct: DirectFile | null = null
+  #writeback: FileWriteback | null = null
+  readonly #readAhead = new ReadAhead()
+  /** A write or truncation is under way. */
+  #changing: FileChange | null = null
+  /** The change under way dirties the page cache. */
+  #dirtying = false
+  readonly #waiting: FileChange[] = []
+  /** The end of the file once all that was asked for is done. */
+  #askedEnd = 0
+  /** Truncations asked for and not done. */
+  #truncations = 0
+  #reservation: Reservation | null = null
+  #reservationDone: Done | null = null
+  #reservedBytes = 0
+  /** The reservation under way goes past the page cache. */
+  #reservesDirectly = false
   /** Everything that still needs the descriptor, queued writes included. */
   #pending = 0
   #closing = false
-  readonly #sliceReleased = (): void => this.#end()
+  readonly #endBound = (): void => this.#end()
+  readonly #changedBound = (failure: DiskFailure | null): void => this.#finish(failure)
 
-  constructor(
-    path: string,
-    fd: number,
-    sizeBytes: number,
-    clock: WriteClock,
-    queue: (write: FileChange) => void,
-  ) {
+  constructor(path: string, fd: number, mode: OpenMode, stats: fs.Stats, host: FileHost) {
     this.path = path
     this.#fd = fd
-    this.#sizeBytes = sizeBytes
-    this.#recent = new RecentWrites(clock)
-    this.#queue = queue
+    this.#mode = mode
+    this.#sizeBytes = stats.size
+    this.#askedEnd = stats.size
+    this.stalls = newStallState(stats.dev)
+    this.#host = host
+    this.#recent = new RecentWrites(host.clock)
   }
 
   get sizeBytes(): number {
@@ -64,16 +97,135 @@ export class ThreadFile implements File {
     return this.#pending > 0
   }
 
-  /** Nothing changes the file at this moment, so a write may run at once. */
-  get idle(): boolean {
-    return !this.#changing && this.#waiting.length === 0
-  }
+  // ------------------------------------------------------------------------------------------------------- changes
 
   write(position: number, buffers: readonly Buffer[], durable: boolean, done: Done): void {
     this.#begin()
     let lengthBytes = 0
     for (const buffer of buffers) lengthBytes += buffer.length
-    this.#queue({ file: this, truncateTo: -1, position, buffers, lengthBytes, durable, done })
+    const end = position + lengthBytes
+    if (end > this.#askedEnd) this.#askedEnd = end
+    this.#reservation?.raise(end)
+    this.#host.queue({ file: this, truncateTo: -1, position, buffers, lengthBytes, durable, done })
+  }
+
+  truncate(sizeBytes: number, done: Done): void {
+    this.#begin()
+    this.#truncations++
+    this.#askedEnd = sizeBytes
+    this.#reservation?.cancel()
+    this.#host.queue({
+      file: this,
+      truncateTo: sizeBytes,
+      position: 0,
+      buffers: [],
+      lengthBytes: 0,
+      durable: false,
+      done,
+    })
+  }
+
+  /** Nothing stands in the way of running this write at once, on the caller's thread. */
+  mayWriteNow(change: FileChange): boolean {
+    return (
+      !change.durable &&
+      change.truncateTo < 0 &&
+      this.#changing === null &&
+      this.#waiting.length === 0 &&
+      !this.#meetsZeros(change)
+    )
+  }
+
+  /** Runs a write for which `mayWriteNow` holds. Returns what `done` is to be told. */
+  writeNow(change: FileChange): DiskFailure | null {
+    const failure = writeNow(this.#fd, this.path, change.buffers, change.position, change.lengthBytes)
+    this.#bufferedWriteEnded(change, failure)
+    this.#end()
+    return failure
+  }
+
+  /** Runs a change as soon as those before it are done, without the loop's thread waiting for it. */
+  start(change: FileChange): void {
+    this.#waiting.push(change)
+    this.#resume()
+  }
+
+  #resume(): void {
+    while (this.#changing === null) {
+      const next = this.#waiting[0]
+      if (next === undefined || this.#meetsZeros(next)) return
+      this.#waiting.shift()
+      this.#run(next)
+    }
+  }
+
+  #run(change: FileChange): void {
+    this.#changing = change
+    const { position, buffers, lengthBytes, durable, truncateTo } = change
+    if (truncateTo >= 0) {
+      fs.ftruncate(this.#fd, truncateTo, (error) =>
+        this.#finish(error === null ? null : toDiskFailure(error)),
+      )
+      return
+    }
+    // A write of nothing has nothing to bring to the device but what is there already.
+    const direct = durable && lengthBytes > 0 ? this.#openDirect() : null
+    if (direct === null) {
+      this.#dirtying = true
+      writeOnPool(this.#fd, this.path, buffers, position, lengthBytes, durable, this.#changedBound)
+    } else this.#host.ring!.writer.write(direct, position, buffers, lengthBytes, this.#changedBound)
+  }
+
+  /** The change under way has ended. */
+  #finish(failure: DiskFailure | null): void {
+    const change = this.#changing!
+    if (change.truncateTo >= 0) this.#truncated(change.truncateTo, failure)
+    else if (this.#dirtying) this.#bufferedWriteEnded(change, failure)
+    else this.#directWriteEnded(change, failure)
+    this.#changing = null
+    this.#dirtying = false
+    this.#resume()
+    this.#reservation?.proceed()
+    this.#end()
+    change.done(failure)
+  }
+
+  #truncated(sizeBytes: number, failure: DiskFailure | null): void {
+    this.#truncations--
+    if (failure !== null) return
+    this.#sizeBytes = sizeBytes
+    this.#recent.truncated(sizeBytes)
+    // A segment is cut when the last was written to it; what comes later may open it again.
+    this.#direct?.changed(sizeBytes)
+    this.#direct?.close()
+  }
+
+  #directWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {
+    // The page cache has given up what it held of these blocks, and what lies behind may be zeros now.
+    this.#recent.truncated(position - (position % (this.#direct?.blockBytes ?? 1)))
+    if (failure === null) this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
+  }
+
+  #bufferedWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {
+    this.#direct?.changed(position)
+    if (failure !== null) return
+    this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
+    this.#recent.wrote(position, lengthBytes)
+    const { ring } = this.#host
+    if (ring === null || lengthBytes === 0) return
+    this.#writeback ??= new FileWriteback(ring.writeback, this.#fd, this.#endBound)
+    if (this.#writeback.wrote(position, lengthBytes)) this.#pending++
+  }
+
+  /** Null: durable writes go through the page cache. */
+  #openDirect(): DirectFile | null {
+    const { ring } = this.#host
+    if (ring === null || this.#mode === 'read') return null
+    if (this.#reservation !== null && !this.#reservesDirectly) return null
+    if (this.#direct !== null && this.#direct.fd >= 0) return this.#direct
+    const direct = ring.openDirect(this.path, this.#fd, this.stalls.device, this.#direct)
+    this.#direct ??= direct
+    return direct
   }
 
   sync(done: Done): void {
@@ -84,8 +236,76 @@ export class ThreadFile implements File {
     })
   }
 
+  // -------------------------------------------------------------------------------------------------- reservations
+
+  reserve(sizeBytes: number, done: Done): void {
+    if (this.#reservation !== null) throw new Error(`a second reservation of ${this.path}`)
+    this.#begin()
+    const end = Math.max(this.#sizeBytes, this.#askedEnd)
+    if (end >= sizeBytes) {
+      process.nextTick(() => {
+        this.#end()
+        done(null)
+      })
+      return
+    }
+    const direct = this.#openDirect()
+    this.#reservesDirectly = direct !== null
+    const writer =
+      direct === null ? new PoolZeroWriter(this.#fd, this.path) : this.#host.ring!.zeroWriter(direct)
+    this.#reservation = new Reservation(this, this.#host.filler, writer, end, sizeBytes)
+    this.#reservationDone = done
+    this.#reservedBytes = sizeBytes
+    this.#reservation.start()
+  }
+
+  mayFill(): boolean {
+    // The kernel cannot keep the page cache and the device in step when both are written at once.
+    return this.#truncations === 0 && !(this.#reservesDirectly && this.#dirtying)
+  }
+
+  chunkEnded(): void {
+    this.#resume()
+  }
+
+  reservationEnded(failure: DiskFailure | null): void {
+    const done = this.#reservationDone
+    this.#reservation = null
+    this.#reservationDone = null
+    if (failure === null && this.#reservedBytes > this.#sizeBytes) this.#sizeBytes = this.#reservedBytes
+    this.#resume()
+    this.#end()
+    done?.(failure)
+  }
+
+  /** The change has to wait until zeros are written. */
+  #meetsZeros({ position, lengthBytes, truncateTo, durable }: FileChange): boolean {
+    const reservation = this.#reservation
+    if (reservation === null || !reservation.underWay) return false
+    if (truncateTo >= 0 || (!durable && this.#reservesDirectly)) return true
+    return reservation.meets(position, lengthBytes)
+  }
+
+  // --------------------------------------------------------------------------------------------------------- reads
+
   read(position: number, into: Buffer, done: DoneRead): void {
     this.#begin()
+    const { ring } = this.#host
+    if (ring === null) {
+      this.#readOnPool(position, into, done)
+      return
+    }
+    ring.reader.read(this.#fd, this.path, position, into, (error, bytesRead) => {
+      this.#end()
+      done(error, bytesRead)
+    })
+    const ahead = this.#readAhead.next(position, into.length, this.#sizeBytes)
+    if (ahead === 0) return
+    this.#pending++
+    ring.reader.advise(this.#fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
+  }
+
+  #readOnPool(position: number, into: Buffer, done: DoneRead): void {
     let bytesRead = 0
     const next = (): void => {
       fs.read(this.#fd, into, bytesRead, into.length - bytesRead, position + bytesRead, (error, count) => {
@@ -105,146 +325,29 @@ export class ThreadFile implements File {
     if (this.#closing) throw this.#closed()
     const length = Math.min(into.length, this.#sizeBytes - position)
     if (length <= 0) return 0
-    if (length > MAX_CACHED_READ_BYTES || !this.#recent.covers(position, length)) return -1
-    let bytesRead = 0
-    while (bytesRead < length) {
-      const count = readNow(this.#fd, into, bytesRead, length - bytesRead, position + bytesRead)
-      // Errors, and a file that somebody cut from outside, are for the asynchronous read to report.
-      if (count <= 0) return -1
-      bytesRead += count
-    }
-    return bytesRead
-  }
-
-  truncate(sizeBytes: number, done: Done): void {
-    this.#begin()
-    this.#queue({
-      file: this,
-      truncateTo: sizeBytes,
-      position: 0,
-      buffers: [],
-      lengthBytes: 0,
-      durable: false,
-      done,
-    })
+    if (length > MAX_CACHED_READ_BYTES) return -1
+    if (this.#direct?.tail.copy(position, into, length) === true) return length
+    const { addon } = this.#host
+    if (addon !== null) return addon.readNow(this.#fd, into, 0, length, position) === length ? length : -1
+    if (!this.#recent.covers(position, length)) return -1
+    return readWhole(this.#fd, position, into, length) ? length : -1
   }
 
   slice(position: number, length: number): FileSlice | null {
     if (this.#closing) throw this.#closed()
     const surelyCached = (): boolean => this.#recent.covers(position, length)
-    const slice = sliceOf(this.#fd, position, length, surelyCached, this.#sliceReleased)
+    const slice = sliceOf(this.#fd, position, length, surelyCached, this.#endBound)
     if (slice !== null) this.#pending++
     return slice
   }
 
-  reserve(sizeBytes: number, done: Done): void {
-    this.#begin()
-    const finish = (error: NodeJS.ErrnoException | null): void => {
-      this.#end()
-      done(error === null ? null : toDiskFailure(error))
-    }
-    const next = (): void => {
-      const left = sizeBytes - this.#sizeBytes
-      if (left <= 0) {
-        fs.fdatasync(this.#fd, finish)
-        return
-      }
-      const start = this.#sizeBytes
-      // What is written from here on lies beyond: nothing of it can be covered by these zeros.
-      this.#sizeBytes = start + Math.min(left, ZEROS.length)
-      fs.write(this.#fd, ZEROS, 0, this.#sizeBytes - start, start, (error) => {
-        if (error === null) next()
-        else finish(error)
-      })
-    }
-    next()
-  }
+  // --------------------------------------------------------------------------------------------------------- close
 
   close(): void {
     if (this.#closing) return
     this.#closing = true
+    this.#reservation?.cancel()
     if (this.#pending === 0) this.#closeNow()
-  }
-
-  /** Runs a write on the caller's thread. The file must be `idle`. Returns what `done` is to be told. */
-  writeNow(write: FileChange): DiskFailure | null {
-    const failure = writeFully(this.#fd, write.buffers, write.position, write.lengthBytes)
-    if (failure === null) this.#wrote(write)
-    this.#end()
-    return failure
-  }
-
-  /** Runs a truncation, or a write and the flush of a durable one, on the thread pool. */
-  startOnPool(change: FileChange): void {
-    this.#change(() => {
-      if (change.truncateTo < 0) this.#writeOnPool(change, change.buffers, 0)
-      else this.#truncateOnPool(change)
-    })
-  }
-
-  #truncateOnPool({ truncateTo, done }: FileChange): void {
-    fs.ftruncate(this.#fd, truncateTo, (error) => {
-      if (error === null) {
-        this.#sizeBytes = truncateTo
-        this.#recent.truncated(truncateTo)
-      }
-      this.#changed()
-      this.#end()
-      done(error === null ? null : toDiskFailure(error))
-    })
-  }
-
-  #writeOnPool(write: FileChange, buffers: readonly Buffer[], written: number): void {
-    if (written === write.lengthBytes) {
-      this.#writtenOnPool(write)
-      return
-    }
-    const vectors = buffers.slice(0, MAX_VECTORS)
-    fs.writev(this.#fd, vectors, write.position + written, (error, count) => {
-      if (error !== null) this.#finish(write, toDiskFailure(error))
-      else if (count === 0) this.#finish(write, nothingWritten())
-      else this.#writeOnPool(write, rest(buffers, count), written + count)
-    })
-  }
-
-  #writtenOnPool(write: FileChange): void {
-    if (!write.durable) {
-      this.#finish(write, null)
-      return
-    }
-    // Size is data that fdatasync flushes, so it is enough for a file that grew.
-    fs.fdatasync(this.#fd, (error) => {
-      if (error === null) this.#finish(write, null)
-      else this.#finish(write, toDiskFailure(error))
-    })
-  }
-
-  #finish(write: FileChange, failure: DiskFailure | null): void {
-    if (failure === null) this.#wrote(write)
-    this.#changed()
-    this.#end()
-    write.done(failure)
-  }
-
-  #wrote(write: FileChange): void {
-    const end = write.position + write.lengthBytes
-    if (end > this.#sizeBytes) this.#sizeBytes = end
-    this.#recent.wrote(write.position, write.lengthBytes)
-  }
-
-  #change(start: () => void): void {
-    if (this.#changing) {
-      this.#waiting.push(start)
-      return
-    }
-    this.#changing = true
-    start()
-  }
-
-  #changed(): void {
-    const next = this.#waiting.shift()
-    if (next === undefined) this.#changing = false
-    else next()
   }
 
   #begin(): void {
@@ -258,6 +361,7 @@ export class ThreadFile implements File {
   }
 
   #closeNow(): void {
+    this.#direct?.close()
     try {
       fs.closeSync(this.#fd)
     } catch {
@@ -270,54 +374,17 @@ export class ThreadFile implements File {
   }
 }
 
-function readNow(fd: number, into: Buffer, offset: number, length: number, position: number): number {
+/** Errors, and a file that somebody cut from outside, are for the asynchronous read to report. */
+function readWhole(fd: number, position: number, into: Buffer, length: number): boolean {
+  let bytesRead = 0
   try {
-    return fs.readSync(fd, into, offset, length, position)
-  } catch {
-    return -1
-  }
-}
-
-function writeFully(
-  fd: number,
-  buffers: readonly Buffer[],
-  position: number,
-  lengthBytes: number,
-): DiskFailure | null {
-  let left = buffers
-  let written = 0
-  try {
-    while (written < lengthBytes) {
-      const only = left.length === 1 ? left[0] : undefined
-      const count =
-        only === undefined
-          ? fs.writevSync(fd, left.slice(0, MAX_VECTORS), position + written)
-          : fs.writeSync(fd, only, 0, only.length, position + written)
-      if (count === 0) return nothingWritten()
-      written += count
-      if (written < lengthBytes) left = rest(left, count)
+    while (bytesRead < length) {
+      const count = fs.readSync(fd, into, bytesRead, length - bytesRead, position + bytesRead)
+      if (count <= 0) return false
+      bytesRead += count
     }
-    return null
-  } catch (error) {
-    return toDiskFailure(error)
+    return true
+  } catch {
+    return false
   }
-}
-
-/** What is left of `buffers` after their first `count` bytes. */
-function rest(buffers: readonly Buffer[], count: number): readonly Buffer[] {
-  let skip = count
-  let index = 0
-  for (; index < buffers.length; index++) {
-    const length = buffers[index]?.length ?? 0
-    if (length > skip) break
-    skip -= length
-  }
-  const left = buffers.slice(index)
-  const first = left[0]
-  if (skip > 0 && first !== undefined) left[0] = first.subarray(skip)
-  return left
-}
-
-function nothingWritten(): DiskFailure {
-  return new DiskFailure('EIO', 'EIO: the device took no byte of a write')
 }

@@ -1,10 +1,10 @@
 import type { Logger, Metrics, World } from '../ports.ts'
-import { DiskThreads } from './disk-threads.ts'
 import { NetSockets } from './net-sockets.ts'
 import { createLogger } from './pino-logger.ts'
 import type { LogLevel } from './pino-logger.ts'
 import { PromMetrics } from './prom-metrics.ts'
 import { SystemClock } from './system-clock.ts'
+import { SystemDisk } from './system-disk.ts'
 import { SystemRandom } from './system-random.ts'
 import { Turn } from './turn.ts'
 
@@ -24,7 +24,7 @@ export function createSystemWorld(options: SystemWorldOptions = {}): World {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn),
-    disk: new DiskThreads(turn),
+    disk: new SystemDisk(turn),
     logger: options.logger ?? createLogger({ level: options.logLevel ?? 'silent' }),
     metrics: options.metrics ?? new PromMetrics(),
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 
 import type { Logger, MetadataStore, World } from '../../src/ports.ts'
-import { DiskThreads } from '../../src/system/disk-threads.ts'
+import { SystemDisk } from '../../src/system/system-disk.ts'
 import { EmbeddedStore } from '../../src/system/embedded-store.ts'
 import { SystemClock } from '../../src/system/system-clock.ts'
 import { Turn } from '../../src/system/turn.ts'
@@ -24,7 +24,7 @@ const quiet: Logger = {
 
 function realWorld(): Pick<World, 'clock' | 'disk' | 'logger'> {
   const turn = new Turn()
-  return { clock: new SystemClock(turn), disk: new DiskThreads(turn), logger: quiet }
+  return { clock: new SystemClock(turn), disk: new SystemDisk(turn), logger: quiet }
 }
 
 storeConformance('the embedded store on a real disk', async () => {
