@@ -22,10 +22,9 @@ const root = fileURLToPath(new URL('../../../../', import.meta.url))
 const sources = path.join(root, 'src/system/native')
 const output = path.join(root, 'dist/native')
 
-const flags = [
-  ...['-std=c11', '-D_GNU_SOURCE', '-O2', '-Wall', '-Wextra'],
-  ...['-fPIC', '-shared', '-fvisibility=hidden', '-pthread', '-s'],
-]
+const flags = '-std=c11 -D_GNU_SOURCE -O3 -Wall -Wextra -fPIC -shared -fvisibility=hidden -pthread -s'.split(
+  ' ',
+)
 
 /** What the npm package carries: libc versions old enough for every Node.js that Samsa runs on. */
 const targets = [

@@ -87,25 +87,45 @@ SSE42 uint32_t crc32c_sse42(uint32_t state, const uint8_t *data, size_t length) 
 /*
  * Folding: a 128-bit lane is moved over the next D bits by two multiplications, its halves by x^(D+31) and x^(D-33)
  * (the register of a product holds a*b*x^33 when `b` has 32 bits), and added to the lane it lands on. The crc32
- * instruction does not share a port with the multiplication: both work at once on two parts of the data.
+ * instruction does not share a port with the multiplication, so both work at once: of each stretch of the data, the
+ * first part is folded while three streams work through the rest.
  */
 #define ACCUMULATORS 4
 #define FOLDED (32 * ACCUMULATORS)
+/* Bytes that each stream does beside one round of folding. */
+#define STREAMED 40
+#define ROUND (FOLDED + 3 * STREAMED)
+#define MIN_ROUNDS 3
+#define MAX_ROUNDS 128
 
 static uint32_t fold_powers[3][2];
 /* Distances in bits: over all accumulators, over one of them, over one lane. */
 static const uint32_t fold_distances[3] = {8 * FOLDED, 256, 128};
+/* For n rounds: over one stream, two and three. */
+static uint32_t stream_powers[MAX_ROUNDS + 1][3];
+
+SSE42 static void prepare_stream_powers(void) {
+  for (uint32_t streams = 1; streams <= 3; streams++) {
+    uint32_t one_round = crc32c_power(8 * STREAMED * streams - 33);
+    uint32_t power = one_round;
+    for (int rounds = 1; rounds <= MAX_ROUNDS; rounds++) {
+      stream_powers[rounds][streams - 1] = power;
+      power = (uint32_t)_mm_crc32_u64(0, times(power, one_round));
+    }
+  }
+}
 
 int crc32c_vpclmul_available(void) {
+  if (!has(1, 'c', bit_SSE4_2 | bit_PCLMUL | bit_OSXSAVE | bit_AVX)) return 0;
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & 6) != 6 || !has(7, 'b', bit_AVX2) || !has(7, 'c', 1u << 10)) return 0;
   for (int i = 0; i < 3; i++) {
     fold_powers[i][0] = crc32c_power(fold_distances[i] + 31);
     fold_powers[i][1] = crc32c_power(fold_distances[i] - 33);
   }
-  if (!has(1, 'c', bit_SSE4_2 | bit_PCLMUL | bit_OSXSAVE | bit_AVX)) return 0;
-  uint32_t low, high;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 6) != 6) return 0;
-  return has(7, 'b', bit_AVX2) && has(7, 'c', 1u << 10);
+  prepare_stream_powers();
+  return 1;
 }
 
 VPCLMUL static inline __m256i load_256(const uint8_t *data) { return _mm256_loadu_si256((const __m256i *)data); }
@@ -121,27 +141,51 @@ VPCLMUL static inline __m256i fold_256(__m256i lanes, __m256i powers, __m256i on
   return _mm256_xor_si256(_mm256_xor_si256(low, high), onto);
 }
 
-VPCLMUL uint32_t crc32c_vpclmul(uint32_t state, const uint8_t *data, size_t length) {
-  if (length < 2 * FOLDED) return crc32c_sse42(state, data, length);
+/* All accumulators to one register. */
+VPCLMUL static inline uint32_t reduce(__m256i *lanes) {
+  __m256i powers = powers_256(1);
+  for (int i = 1; i < ACCUMULATORS; i++) lanes[i] = fold_256(lanes[i - 1], powers, lanes[i]);
+  __m256i last = lanes[ACCUMULATORS - 1];
+  __m128i first = _mm256_castsi256_si128(last);
+  __m128i power = _mm_set_epi64x(fold_powers[2][1], fold_powers[2][0]);
+  __m128i lane = _mm_xor_si128(_mm_clmulepi64_si128(first, power, 0x00), _mm_clmulepi64_si128(first, power, 0x11));
+  lane = _mm_xor_si128(lane, _mm256_extracti128_si256(last, 1));
+  uint64_t reduced = _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(lane));
+  return (uint32_t)_mm_crc32_u64(reduced, (uint64_t)_mm_extract_epi64(lane, 1));
+}
+
+/* FOLDED bytes and `rounds` times ROUND. */
+VPCLMUL static inline uint32_t fold_and_stream(uint32_t state, const uint8_t *data, size_t rounds) {
+  const uint8_t *streamed = data + FOLDED * (rounds + 1);
+  size_t bytes = STREAMED * rounds;
+  uint64_t a = 0, b = 0, c = 0;
   __m256i lanes[ACCUMULATORS];
   for (int i = 0; i < ACCUMULATORS; i++) lanes[i] = load_256(data + 32 * i);
   lanes[0] = _mm256_xor_si256(lanes[0], _mm256_set_epi32(0, 0, 0, 0, 0, 0, 0, (int)state));
-  data += FOLDED, length -= FOLDED;
   __m256i powers = powers_256(0);
-  for (; length >= FOLDED; data += FOLDED, length -= FOLDED) {
+  for (size_t round = 0; round < rounds; round++) {
+    data += FOLDED;
     for (int i = 0; i < ACCUMULATORS; i++) lanes[i] = fold_256(lanes[i], powers, load_256(data + 32 * i));
+    for (int i = 0; i < STREAMED; i += 8) {
+      a = _mm_crc32_u64(a, load(streamed + i));
+      b = _mm_crc32_u64(b, load(streamed + i + bytes));
+      c = _mm_crc32_u64(c, load(streamed + i + 2 * bytes));
+    }
+    streamed += STREAMED;
   }
-  powers = powers_256(1);
-  for (int i = 1; i < ACCUMULATORS; i++) lanes[i] = fold_256(lanes[i - 1], powers, lanes[i]);
-  __m256i last = lanes[ACCUMULATORS - 1];
-  __m128i first_half = _mm256_castsi256_si128(last);
-  __m128i power = _mm_set_epi64x(fold_powers[2][1], fold_powers[2][0]);
-  __m128i lane = _mm_xor_si128(_mm_clmulepi64_si128(first_half, power, 0x00),
-                               _mm_clmulepi64_si128(first_half, power, 0x11));
-  lane = _mm_xor_si128(lane, _mm256_extracti128_si256(last, 1));
-  uint64_t reduced = _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(lane));
-  reduced = _mm_crc32_u64(reduced, (uint64_t)_mm_extract_epi64(lane, 1));
-  return one_stream((uint32_t)reduced, data, length);
+  const uint32_t *power = stream_powers[rounds];
+  uint64_t moved = times(reduce(lanes), power[2]) ^ times((uint32_t)a, power[1]) ^ times((uint32_t)b, power[0]);
+  return (uint32_t)_mm_crc32_u64(0, moved) ^ (uint32_t)c;
+}
+
+VPCLMUL uint32_t crc32c_vpclmul(uint32_t state, const uint8_t *data, size_t length) {
+  while (length >= FOLDED + MIN_ROUNDS * ROUND) {
+    size_t rounds = (length - FOLDED) / ROUND;
+    if (rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
+    state = fold_and_stream(state, data, rounds);
+    data += FOLDED + rounds * ROUND, length -= FOLDED + rounds * ROUND;
+  }
+  return crc32c_sse42(state, data, length);
 }
 
 #endif

@@ -173,8 +173,7 @@ static void readable(uv_handle_t *poll, int status, int events) {
   (void)status, (void)events;
   struct ring *ring = uv_handle_get_data(poll);
   uint64_t signals;
-  /* First the kernel's deferred work, since it signals as well; then nothing signalled before the read is missed. */
-  uring_flush(&ring->uring);
+  /* Before the queue is looked at: what arrives later signals again. */
   ssize_t got = read(ring->eventfd, &signals, sizeof signals);
   (void)got;
   uring_flush(&ring->uring);

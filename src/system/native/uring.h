@@ -8,7 +8,6 @@
 /* An io_uring over the bare system calls: one thread submits and reaps. Functions give 0 or more, or -errno. */
 struct uring {
   int fd;
-  unsigned setup_flags;
   unsigned sq_entries;
   unsigned cq_entries;
   /* Shared with the kernel. */
@@ -40,7 +39,7 @@ void uring_drop_queued(struct uring *ring);
 /* Hands over what is queued: how many entries the kernel took, or -errno when it took none. */
 int uring_submit(struct uring *ring);
 
-/* Makes the kernel post what it holds back (deferred work, overflown completions). */
+/* Makes the kernel post completions that found no room in the queue. */
 void uring_flush(struct uring *ring);
 /* Waits for at least one completion. */
 int uring_wait(struct uring *ring);
