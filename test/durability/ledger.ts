@@ -2,7 +2,14 @@ import { errorName } from '../../protocol/errors.ts'
 import { Seeded } from '../support/seed.ts'
 import { Contents } from './contents.ts'
 import { PartitionHistory, type Promised } from './history.ts'
-import { createTopic, Producer, readPartition } from './workload.ts'
+import {
+  BrokenLog,
+  createTopic,
+  type FoundLog,
+  Producer,
+  type ProducerOptions,
+  readPartition,
+} from './workload.ts'
 
 /** Every kind of producer, in a topic that keeps everything and in one whose segments come and go. */
 const KINDS = [
@@ -94,7 +101,7 @@ export class Ledger {
     for (const [producer, history] of this.#histories) {
       const { options } = producer
       const kept = options.topic === 'rolling' ? { keptBytes: KEPT_BYTES } : {}
-      const verdict = history.check(await readPartition(port, options), { ...promised, ...kept })
+      const verdict = history.check(await this.#read(port, options), { ...promised, ...kept })
       this.#report(verdict.problems)
       this.#report(producer.errors.map((code) => `Produce answered ${errorName(code)}`))
       producer.forget()
@@ -111,7 +118,7 @@ export class Ledger {
     await this.check(port, { acked: 'all' })
     for (const { options, nextCounter } of this.producers) {
       if (!options.idempotent) continue
-      const { counters } = await readPartition(port, options)
+      const { counters } = await this.#read(port, options)
       const first = nextCounter - counters.length
       const wrong = counters.findIndex((counter, i) => counter !== first + i)
       if (wrong >= 0)
@@ -122,6 +129,16 @@ export class Ledger {
   /** A broker that lost what it acknowledged cannot know the producers' sequences any more. */
   renewProducers(): void {
     for (const producer of this.producers) producer.renew()
+  }
+
+  async #read(port: number, of: ProducerOptions): Promise<FoundLog> {
+    try {
+      return await readPartition(port, of)
+    } catch (error) {
+      if (!(error instanceof BrokenLog)) throw error
+      this.#report([`${of.topic}-${of.partition}: ${error.message}`])
+      return error.found
+    }
   }
 
   #checkProducerIds(): void {

@@ -13,6 +13,7 @@ import {
   batchProblem,
   batchSizeBytes,
   lastOffset,
+  LOG_OVERHEAD,
   recordCount,
 } from '../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../protocol/records/record-reader.ts'
@@ -274,8 +275,18 @@ export function endOffset(found: FoundLog): number {
   return found.startOffset + found.counters.length
 }
 
+/** A log that cannot be read to its end, with what could be. */
+export class BrokenLog extends Error {
+  readonly found: FoundLog
+
+  constructor(found: FoundLog, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.found = found
+  }
+}
+
 /**
- * Reads a whole partition. Throws when an offset is missing, a checksum or a byte of a value is wrong, or less can
+ * Reads a whole partition. Throws BrokenLog when an offset is missing, a checksum or a byte of a value is wrong, or less can
  * be read than the high watermark says. The log may lose its first segments meanwhile.
  */
 export async function readPartition(
@@ -316,33 +327,51 @@ async function readFrom(
   startOffset: number,
 ): Promise<FoundLog | null> {
   const counters: number[] = []
-  const name = `${of.topic}-${of.partition}`
   let sizeBytes = 0
   for (;;) {
-    const answer = await fetch(client, of.topic, of.partition, startOffset + counters.length)
+    const found = { startOffset, counters, sizeBytes }
+    const answer = await fetch(client, of.topic, of.partition, endOffset(found))
     if (answer.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) return null
-    if (answer.errorCode !== 0) throw new Error(`Fetch of ${name} answered ${errorName(answer.errorCode)}`)
-    const { records, highWatermark } = answer
-    if (records === null || records.length === 0) {
-      const read = startOffset + counters.length
-      assert.equal(read, highWatermark, `${name}: everything below the high watermark can be read`)
-      return { startOffset, counters, sizeBytes }
-    }
-    for (let at = 0; at < records.length; at += batchSizeBytes(records, at)) {
-      const end = at + batchSizeBytes(records, at)
-      const next = startOffset + counters.length
-      assert.equal(batchProblem(records, at, records.length), null, `${name}: the batch at offset ${next}`)
-      assert.equal(baseOffset(records, at), next, `${name}: offsets are dense`)
-      const reader = new RecordReader(records, recordCount(records, at), at + BATCH_OVERHEAD, end)
-      while (reader.next()) {
-        const counter = of.contents.counterOf(of.stream, reader.value() ?? Buffer.alloc(0))
-        assert.ok(counter >= 0, `${name}: nobody sent the record at offset ${startOffset + counters.length}`)
-        counters.push(counter)
+    try {
+      assert.equal(answer.errorCode, 0, `Fetch answered ${errorName(answer.errorCode)}`)
+      const { records, highWatermark } = answer
+      if (records === null || records.length === 0) {
+        assert.equal(endOffset(found), highWatermark, 'the high watermark is the end of what can be read')
+        return found
       }
-      assert.equal(lastOffset(records, at), startOffset + counters.length - 1, `${name}: records of a batch`)
+      sizeBytes += takeBatches(records, of, startOffset, counters)
+    } catch (error) {
+      throw new BrokenLog(found, error)
     }
-    sizeBytes += records.length
   }
+}
+
+/** Appends the counters of all whole batches; their bytes. */
+function takeBatches(
+  records: Buffer,
+  of: Pick<ProducerOptions, 'stream' | 'contents'>,
+  startOffset: number,
+  counters: number[],
+): number {
+  let at = 0
+  while (at < records.length) {
+    // An answer may end anywhere in a batch, except in its first.
+    if (at > 0 && (at + LOG_OVERHEAD > records.length || at + batchSizeBytes(records, at) > records.length))
+      return at
+    const next = startOffset + counters.length
+    assert.equal(batchProblem(records, at, records.length), null, `the batch at offset ${next}`)
+    const end = at + batchSizeBytes(records, at)
+    assert.equal(baseOffset(records, at), next, 'offsets are dense')
+    const reader = new RecordReader(records, recordCount(records, at), at + BATCH_OVERHEAD, end)
+    while (reader.next()) {
+      const counter = of.contents.counterOf(of.stream, reader.value() ?? Buffer.alloc(0))
+      assert.ok(counter >= 0, `nobody sent the record at offset ${startOffset + counters.length}`)
+      counters.push(counter)
+    }
+    assert.equal(lastOffset(records, at), startOffset + counters.length - 1, `the batch at offset ${next}`)
+    at = end
+  }
+  return at
 }
 
 async function fetch(client: RawClient, topic: string, partition: number, fetchOffset: number) {

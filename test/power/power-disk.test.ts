@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { closeSync, constants, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { runOrThrow } from '../support/processes.ts'
+import { skipMissing } from '../support/requirements.ts'
+import { Seeded } from '../support/seed.ts'
+import { holdWriteback, mountProblem } from './mounts.ts'
+import { PowerDisk } from './power-disk.ts'
+
+const BYTES = 1 << 20
+
+/** A file whose blocks exist, full of one letter, on the device. */
+function writeDurably(path: string, letter: string): void {
+  const file = openSync(path, constants.O_CREAT | constants.O_WRONLY)
+  try {
+    writeSync(file, Buffer.alloc(BYTES, letter))
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Overwrites it past the page cache, and asks for no flush. */
+async function overwriteDirectly(path: string, work: string): Promise<void> {
+  const from = join(work, 'source')
+  writeFileSync(from, Buffer.alloc(BYTES, 'b'))
+  await runOrThrow('dd', [
+    `if=${from}`,
+    `of=${path}`,
+    'bs=64k',
+    'oflag=direct',
+    'conv=notrunc',
+    'status=none',
+  ])
+}
+
+for (const cache of ['none', 'volatile'] as const) {
+  test(`a power cut of a device with ${cache === 'none' ? 'no' : 'a volatile'} cache`, async (t) => {
+    const problem = await mountProblem()
+    if (problem !== null) return skipMissing(t, problem)
+    const random = new Seeded()
+    t.diagnostic(`SAMSA_SEED=${random.seed}`)
+    using _writeback = holdWriteback()
+    await using disk = await PowerDisk.make({ sizeMb: 64, cache })
+    const at = (name: string): string => join(disk.directory, name)
+    writeDurably(at('synced'), 'a')
+    writeDurably(at('overwritten'), 'a')
+    disk.sync()
+    writeFileSync(at('unsynced'), Buffer.alloc(BYTES, 'a'))
+    await overwriteDirectly(at('overwritten'), disk.directory)
+    await disk.cut(random)
+    assert.throws(() => writeDurably(at('late'), 'a'), 'nothing reaches the device after the cut')
+    await disk.restore()
+
+    assert.ok(readFileSync(at('synced')).equals(Buffer.alloc(BYTES, 'a')), 'what was synced is there')
+    let unsynced = Buffer.alloc(0)
+    try {
+      unsynced = readFileSync(at('unsynced'))
+    } catch {
+      // Not even its name is there.
+    }
+    assert.ok(!unsynced.equals(Buffer.alloc(BYTES, 'a')), 'what was not synced is gone')
+    const kept = readFileSync(at('overwritten')).filter((byte) => byte === 0x62).length
+    if (cache === 'none') assert.equal(kept, BYTES, 'what the device was given is there')
+    else assert.ok(kept < BYTES, 'what was not flushed is gone, at least in part')
+  })
+}
