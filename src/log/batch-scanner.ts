@@ -7,6 +7,13 @@ const CHUNK_BYTES = 1 << 20
 const FIRST_HEADROOM_BYTES = 64 << 10
 const MAX_HEADROOM_BYTES = 4 << 20
 const NOTHING = Buffer.alloc(0)
+/** Powers of two from here on; smaller buffers cost little. */
+const MIN_KEPT_BYTES = 64 << 10
+const MAX_KEPT_BYTES = 2 << 20
+/** Of buffers for the next scanner, over all sizes: thousands of logs are scanned one behind the other. */
+const MAX_IDLE_BYTES = 16 << 20
+const idle = new Map<number, Buffer[]>()
+let idleBytes = 0
 
 /**
  * Steps over the batches of a file in order, reading a chunk at a time, the next one while this one is looked at:
@@ -53,7 +60,10 @@ export class BatchScanner {
   async fill(): Promise<boolean> {
     if (this.#stepped) this.#leave()
     const ahead = this.#ahead
-    if (this.problem !== null || ahead === null) return false
+    if (this.problem !== null || ahead === null) {
+      this.#giveBack()
+      return false
+    }
     this.#ahead = null
     const bytesRead = await ahead.bytesRead
     if (bytesRead < ahead.length) this.problem = 'the file ends early'
@@ -96,6 +106,16 @@ export class BatchScanner {
     this.#stepped = false
   }
 
+  /** The memory is for the next scanner, unless a read into it is still on its way. */
+  #giveBack(): void {
+    if (this.#free !== null) keepBuffer(this.#free)
+    if (this.buffer !== this.#free) keepBuffer(this.buffer)
+    this.#free = null
+    this.buffer = NOTHING
+    this.at = 0
+    this.#filled = 0
+  }
+
   /** Puts a chunk behind what the one before ended with. */
   #join(ahead: Chunk, bytesRead: number): void {
     const kept = this.#filled - this.at
@@ -131,13 +151,32 @@ export class BatchScanner {
     const headroom = this.#whole ? 0 : this.#headroom
     let buffer = this.#free
     this.#free = null
-    if (buffer === null || buffer.length < headroom + length) buffer = Buffer.allocUnsafe(headroom + length)
+    if (buffer === null || buffer.length < headroom + length) buffer = takeBuffer(headroom + length)
     const bytesRead = readAt(this.#file, this.#readPosition, buffer.subarray(headroom, headroom + length))
     // Nobody waits for it when the scan ends before.
     bytesRead.catch(() => {})
     this.#readPosition += length
     this.#ahead = { buffer, headroom, length, bytesRead }
   }
+}
+
+function takeBuffer(length: number): Buffer {
+  if (length < MIN_KEPT_BYTES || length > MAX_KEPT_BYTES) return Buffer.allocUnsafe(length)
+  const size = 2 ** Math.ceil(Math.log2(length))
+  const buffer = idle.get(size)?.pop()
+  if (buffer === undefined) return Buffer.allocUnsafeSlow(size)
+  idleBytes -= size
+  return buffer
+}
+
+function keepBuffer(buffer: Buffer): void {
+  const size = buffer.length
+  const kept = size >= MIN_KEPT_BYTES && size <= MAX_KEPT_BYTES && (size & (size - 1)) === 0
+  if (!kept || idleBytes + size > MAX_IDLE_BYTES) return
+  const buffers = idle.get(size)
+  if (buffers === undefined) idle.set(size, [buffer])
+  else buffers.push(buffer)
+  idleBytes += size
 }
 
 /** On its way into `buffer`, behind `headroom` bytes. */

@@ -36,6 +36,21 @@ export interface CheckpointedLog {
   readonly log: Log
 }
 
+/** What the checkpoints of a directory say of one log. */
+export interface KnownOffsets {
+  readonly recoveryPoint: number
+  readonly logStartOffset: number
+  readonly highWatermark: number
+  readonly cleanedEndOffset: number
+}
+
+export const NEW_LOG: KnownOffsets = {
+  recoveryPoint: 0,
+  logStartOffset: 0,
+  highWatermark: 0,
+  cleanedEndOffset: -1,
+}
+
 /**
  * One of `log.dirs`: its lock, its small files and the logs in it.
  *
@@ -142,8 +157,28 @@ export class LogDirectory {
     await writeFileDurably(this.#world.disk, path, encodeCleanShutdownMarker(brokerEpoch))
   }
 
-  /** Offsets by `topic-partition`. A checkpoint that cannot be read counts as empty: it only saves work. */
-  readCheckpoint(name: string): Map<string, number> {
+  /** What all checkpoints say, by `topic-partition`. */
+  readCheckpoints(): Map<string, KnownOffsets> {
+    const recoveryPoints = this.#readCheckpoint(RECOVERY_POINT_CHECKPOINT)
+    const startOffsets = this.#readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
+    const highWatermarks = this.#readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
+    const cleanedOffsets = this.#readCheckpoint(CLEANER_CHECKPOINT)
+    const known = new Map<string, KnownOffsets>()
+    const names = [recoveryPoints, startOffsets, highWatermarks, cleanedOffsets].flatMap((map) => [
+      ...map.keys(),
+    ])
+    for (const name of new Set(names))
+      known.set(name, {
+        recoveryPoint: recoveryPoints.get(name) ?? 0,
+        logStartOffset: startOffsets.get(name) ?? 0,
+        highWatermark: highWatermarks.get(name) ?? 0,
+        cleanedEndOffset: cleanedOffsets.get(name) ?? -1,
+      })
+    return known
+  }
+
+  /** Offsets by `topic-partition`. A checkpoint that cannot be read counts as empty: the scan finds more work. */
+  #readCheckpoint(name: string): Map<string, number> {
     const { disk, logger } = this.#world
     const path = `${this.path}/${name}`
     if (!disk.exists(path)) return new Map()
@@ -205,7 +240,8 @@ export class LogDirectory {
       })
     }
     const usableBytes = this.freeBytes() ?? -1
-    return { errorCode: 0, logDir: this.path, topics: [...topics.values()], totalBytes: -1, usableBytes }
+    const totalBytes = this.#totalBytes()
+    return { errorCode: 0, logDir: this.path, topics: [...topics.values()], totalBytes, usableBytes }
   }
 
   /** Null when nobody can tell. */
@@ -214,6 +250,15 @@ export class LogDirectory {
       return this.#world.disk.freeBytes(this.path)
     } catch {
       return null
+    }
+  }
+
+  /** -1 when nobody can tell. */
+  #totalBytes(): number {
+    try {
+      return this.#world.disk.totalBytes(this.path)
+    } catch {
+      return -1
     }
   }
 

@@ -75,7 +75,8 @@ export class LogLoader {
 
   async load(): Promise<LoadedLog> {
     const { disk } = this.#world
-    const content = await prepareDirectory(disk, this.#directory, this.#options.topicId, this.#logger)
+    const { topicId, foundTopicId } = this.#options
+    const content = await prepareDirectory(disk, this.#directory, topicId, this.#logger, foundTopicId)
     this.#namesDirty = content.created
     this.#snapshots = new ProducerSnapshots(
       this.#world,
@@ -84,7 +85,7 @@ export class LogLoader {
       content.snapshotOffsets,
     )
     this.#segments = content.segmentOffsets.map((offset) => this.#segment(offset))
-    this.#loadEpochs()
+    if (content.hasEpochs) this.#loadEpochs()
     if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
     else await this.#loadSegments(content)
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
@@ -173,8 +174,7 @@ export class LogLoader {
   }
 
   #loadEpochs(): void {
-    const text = readSmall(this.#world.disk, `${this.#directory}/${EPOCH_CHECKPOINT}`)
-    if (text === null) return
+    const text = this.#world.disk.readFile(`${this.#directory}/${EPOCH_CHECKPOINT}`)
     const epochs = EpochCache.decode(text.toString('utf8'))
     if (epochs === null) {
       this.#logger.warn({ file: EPOCH_CHECKPOINT }, 'damaged, rebuilding it from the log')

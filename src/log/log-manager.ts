@@ -1,33 +1,40 @@
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Timer, World } from '../ports.ts'
-import {
-  CLEANER_CHECKPOINT,
-  HIGH_WATERMARK_CHECKPOINT,
-  LOG_START_OFFSET_CHECKPOINT,
-  partitionName,
-  RECOVERY_POINT_CHECKPOINT,
-} from './checkpoints.ts'
+import { partitionName } from './checkpoints.ts'
 import { LogCleaner } from './cleaner.ts'
-import { diskError, removePath } from './disk-calls.ts'
+import { diskError, readSmall, removePath } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import { eachAtOnce } from './each-at-once.ts'
-import { LogDirectory, ownershipProblem, parsePartitionName } from './log-directory.ts'
+import { watchFreeSpace } from './free-space.ts'
+import { LogDirectory, NEW_LOG, ownershipProblem, parsePartitionName } from './log-directory.ts'
+import type { KnownOffsets } from './log-directory.ts'
 import { PARTITION_METADATA, parsePartitionMetadata } from './log-files.ts'
 import type { Admit, DescribedDirectory, LogManagerOptions } from './log-manager-types.ts'
+import type { RecoveryProgress } from './log-types.ts'
 import { Log } from './log.ts'
 import { ManagedLog, trimReserved } from './managed-log.ts'
 import type { LogListener } from './managed-log.ts'
+import { OpeningProgress } from './recovery-progress.ts'
 
 const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
 const SPACE_CHECK_INTERVAL_MS = 1000
-const PROGRESS_INTERVAL_MS = 5000
 /** Opening a log that needs no scan is a few waits for small files: many at once. */
 const CLEAN_OPENS_AT_ONCE = 64
-/** One of Kafka's recovery threads waits for the device and computes in turn; here several scans share one thread. */
-const SCANS_PER_RECOVERY_THREAD = 4
+/**
+ * One of Kafka's recovery threads waits for the device and computes in turn; here the scans share one thread, and most
+ * of them wait: for what they read, and for the device to have it for good.
+ */
+const SCANS_PER_RECOVERY_THREAD = 32
+/** In one log line. */
+const MAX_NAMED_LOGS = 20
 const MAX_NAME_LENGTH = 255
 /** KRaft's own log, which Kafka keeps in the first log directory. */
 const CLUSTER_METADATA_TOPIC = '__cluster_metadata'
+
+interface Opening extends KnownOffsets {
+  /** Of a partition that was there when the broker started. */
+  readonly found?: { readonly topicId: string | null; readonly progress: RecoveryProgress }
+}
 
 interface FoundPartition {
   readonly topic: string
@@ -49,12 +56,17 @@ export class LogManager {
   readonly #byPath = new Map<string, ManagedLog>()
   /** Partitions being created or deleted: whoever asks for one meanwhile waits. */
   readonly #changing = new Map<string, Promise<unknown>>()
+  /** Where each partition was found at the start. */
+  readonly #places = new Map<string, string>()
+  /** Partitions that checkpoints know and that were found in no directory. */
+  readonly #missing = new Map<string, KnownOffsets>()
   /** Partitions whose files make no sense. */
   readonly #corrupt = new Map<string, SamsaError>()
   readonly #cleaner: LogCleaner
   readonly #timers = new Map<string, Timer>()
   readonly #jobs = new Set<Promise<void>>()
   #brokerEpoch = -1
+  #uncleanCount = 0
   #closing = false
 
   private constructor(world: World, options: LogManagerOptions, directories: LogDirectory[]) {
@@ -66,6 +78,11 @@ export class LogManager {
       'kafka_log_logmanager_offlinelogdirectorycount',
       'Log directories that failed',
       () => [{ value: options.logDirs.length - this.#online().length }],
+    )
+    world.metrics.gauge(
+      'samsa_log_unclean_logs',
+      'Logs that recovery found damaged or shorter than promised since the start: acknowledged records may be missing',
+      () => [{ value: this.#uncleanCount }],
     )
   }
 
@@ -127,6 +144,11 @@ export class LogManager {
     if (this.#online().length === 0)
       throw failure ?? new SamsaError('SAMSA_DISK_IO', 'no log directory is left')
     this.#keepHouse()
+  }
+
+  /** Logs in which acknowledged records may be missing, as recovery found since the start. */
+  get uncleanCount(): number {
+    return this.#uncleanCount
   }
 
   /** All logs, in no order. */
@@ -244,7 +266,7 @@ export class LogManager {
 
   /** Partitions by directory, from the names on the disk. */
   #findPartitions(): Map<LogDirectory, FoundPartition[]> {
-    const places = new Map<string, string>()
+    const places = this.#places
     const found = new Map<LogDirectory, FoundPartition[]>()
     for (const directory of this.#online()) {
       const partitions: FoundPartition[] = []
@@ -273,24 +295,15 @@ export class LogManager {
     admit: Admit,
   ): Promise<void> {
     const { logger, clock } = this.#world
-    const startedMs = clock.monotonicMs()
-    let opened = 0
-    const progress = (): void => {
-      logger.info({ logDir: directory.path, opened, partitions: found.length }, 'recovering logs')
-      this.#timers.set(directory.path, clock.after(PROGRESS_INTERVAL_MS, progress))
-    }
-    this.#timers.set(directory.path, clock.after(PROGRESS_INTERVAL_MS, progress))
+    const progress = new OpeningProgress(clock, logger, directory.path, found.length)
     try {
       // Side by side: a crash from here on costs a scan at the next start and nothing else.
       const prepared = Promise.all([
         directory.claim(clusterId, this.#options.nodeId),
         directory.removeCleanMarker(),
       ])
-      const recoveryPoints = directory.readCheckpoint(RECOVERY_POINT_CHECKPOINT)
-      const startOffsets = directory.readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
-      const cleanedOffsets = directory.readCheckpoint(CLEANER_CHECKPOINT)
-      // Not asked for its content: with one replica the high watermark is the end of the log.
-      directory.readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
+      const checkpoints = directory.readCheckpoints()
+      for (const [name, known] of checkpoints) if (!this.#places.has(name)) this.#missing.set(name, known)
       const atOnce = directory.cleanShutdown
         ? CLEAN_OPENS_AT_ONCE
         : this.#options.recoveryThreadsPerDirectory * SCANS_PER_RECOVERY_THREAD
@@ -302,35 +315,41 @@ export class LogManager {
         if (config === null) stale.push(new ManagedLog(directory, topic, partition))
         else
           await this.#openFound(directory, topic, partition, config, {
-            recoveryPoint: recoveryPoints.get(name) ?? 0,
-            logStartOffset: startOffsets.get(name) ?? 0,
-            cleanedEndOffset: cleanedOffsets.get(name) ?? -1,
+            ...(checkpoints.get(name) ?? NEW_LOG),
+            found: { topicId, progress },
           })
-        opened += 1
+        progress.opened()
       })
       await Promise.all([prepared, opening])
       for (const managed of stale) this.#renameAway(managed)
-      if (stale.length > 0) await directory.syncNames()
+      // After an unclean stop no name in it is known to be durable.
+      if (stale.length > 0 || (!directory.cleanShutdown && found.length > 0)) await directory.syncNames()
       // What a checkpoint says of a log that is gone must not be believed of a later one with its name.
       await directory.checkpoint()
-      const tookMs = Math.round(clock.monotonicMs() - startedMs)
-      if (!directory.cleanShutdown && found.length > 0)
-        logger.info(
-          { logDir: directory.path, partitions: found.length, tookMs },
-          'logs recovered after an unclean stop',
-        )
+      this.#reportRecovery(directory, progress, found.length)
     } catch (error) {
       this.#directoryFailed(directory, diskError(`cannot load log directory ${directory.path}`, error))
     } finally {
-      this.#timers.get(directory.path)?.cancel()
-      this.#timers.delete(directory.path)
+      progress.stop()
     }
   }
 
+  #reportRecovery(directory: LogDirectory, progress: OpeningProgress, partitions: number): void {
+    const unclean = this.#logsOf(directory).filter(({ log }) => log.recovery?.unclean === true)
+    if (partitions === 0 || (directory.cleanShutdown && unclean.length === 0)) return
+    const { scannedBytes, tookMs } = progress
+    const fields = { logDir: directory.path, partitions, scannedBytes, tookMs, unclean: unclean.length }
+    if (unclean.length === 0) this.#world.logger.info(fields, 'logs recovered after an unclean stop')
+    else
+      this.#world.logger.error(
+        { ...fields, logs: unclean.slice(0, MAX_NAMED_LOGS).map(({ name }) => name) },
+        'LOGS ARE UNCLEAN: records that were acknowledged may be missing from them',
+      )
+  }
+
   #topicIdOf(directory: string): string | null {
-    const path = `${directory}/${PARTITION_METADATA}`
-    const { disk } = this.#world
-    return disk.exists(path) ? parsePartitionMetadata(disk.readFile(path).toString('utf8')) : null
+    const text = readSmall(this.#world.disk, `${directory}/${PARTITION_METADATA}`)
+    return text === null ? null : parsePartitionMetadata(text.toString('utf8'))
   }
 
   async #openFound(
@@ -338,22 +357,10 @@ export class LogManager {
     topic: string,
     partition: number,
     config: LogConfig,
-    known: { recoveryPoint: number; logStartOffset: number; cleanedEndOffset: number },
+    known: Opening,
   ): Promise<void> {
     try {
-      const log = await this.#open(directory, topic, partition, null, config, known)
-      const report = log.recovery
-      if (report === null) return
-      if (report.midLogCorruption)
-        this.#world.logger.error(
-          { ...report, topic, partition },
-          'a damaged batch was followed by valid ones; the rest was cut off',
-        )
-      else if (report.truncatedBytes > 0 || report.removedSegments > 0)
-        this.#world.logger.warn(
-          { ...report, topic, partition },
-          'the end of the log was incomplete and was cut off',
-        )
+      await this.#open(directory, topic, partition, null, config, known)
     } catch (error) {
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
       this.#world.logger.error(
@@ -370,7 +377,7 @@ export class LogManager {
     partition: number,
     topicId: string | null,
     config: LogConfig,
-    known: { recoveryPoint: number; logStartOffset: number; cleanedEndOffset: number },
+    known: Opening,
   ): Promise<Log> {
     const managed = new ManagedLog(directory, topic, partition)
     const log = await Log.open(this.#world, {
@@ -381,6 +388,10 @@ export class LogManager {
       config,
       recoveryPoint: known.recoveryPoint,
       logStartOffset: known.logStartOffset,
+      highWatermark: known.highWatermark,
+      ...(known.found === undefined
+        ? {}
+        : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
       cleanShutdown: directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       onFailed: (error) => this.#directoryFailed(directory, error),
@@ -389,6 +400,7 @@ export class LogManager {
     })
     managed.opened(log)
     managed.cleanedEndOffset = Math.min(known.cleanedEndOffset, log.logEndOffset)
+    if (log.recovery?.unclean === true) this.#uncleanCount += 1
     directory.logs.set(managed.name, managed)
     this.#byName.set(managed.name, managed)
     this.#byPath.set(log.directory, managed)
@@ -420,7 +432,9 @@ export class LogManager {
     if (directory === null) throw new SamsaError('SAMSA_DISK_IO', 'no log directory is left')
     directory.creating += 1
     try {
-      const known = { recoveryPoint: 0, logStartOffset: 0, cleanedEndOffset: -1 }
+      // What was known of a log whose directory is gone is what is missing now.
+      const known = isNew ? NEW_LOG : (this.#missing.get(name) ?? NEW_LOG)
+      this.#missing.delete(name)
       // Its name becomes durable with the first promise the log makes: a new log has nothing to lose.
       return await this.#open(directory, topic, partition, topicId, config, known)
     } catch (error) {
@@ -547,14 +561,11 @@ export class LogManager {
   }
 
   #checkSpace(): Promise<void> {
-    const floor = this.#options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
+    const minFreeBytes = this.#options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
     for (const directory of this.#online()) {
-      const freeBytes = directory.freeBytes()
-      if (freeBytes === null || freeBytes < floor === directory.lacksSpace) continue
-      directory.lacksSpace = !directory.lacksSpace
-      const fields = { logDir: directory.path, freeBytes, minFreeBytes: floor }
-      if (directory.lacksSpace) this.#world.logger.error(fields, 'volume is almost full: produce is refused')
-      else this.#world.logger.info(fields, 'volume has room again: produce is accepted')
+      watchFreeSpace(directory, minFreeBytes, this.#world.logger, () => {
+        for (const { log } of this.#logsOf(directory)) log.dropSpare()
+      })
     }
     return Promise.resolve()
   }

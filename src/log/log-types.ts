@@ -19,6 +19,8 @@ export interface LogOptions {
   readonly highWatermark?: number
   /** True when the directory carries a clean marker: nothing is scanned. */
   readonly cleanShutdown: boolean
+  /** What `partition.metadata` says, where the caller has read it already. The directory exists then. */
+  readonly foundTopicId?: string | null
   readonly progress?: RecoveryProgress
   /** The caller makes the name of `directory` durable before anybody uses a log that was recovered. */
   readonly callerSyncsParent?: boolean

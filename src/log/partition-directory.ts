@@ -2,11 +2,12 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { Disk, Logger } from '../ports.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { BatchScanner } from './batch-scanner.ts'
-import { readSmall, removePath, replaceWhole, syncDirectory } from './disk-calls.ts'
+import { removePath, replaceWhole, syncDirectory } from './disk-calls.ts'
 import {
   CLEANED_SUFFIX,
   DELETED_SUFFIX,
   encodePartitionMetadata,
+  EPOCH_CHECKPOINT,
   INDEX_SUFFIX,
   LOG_SUFFIX,
   offsetOf,
@@ -26,6 +27,7 @@ export interface DirectoryContent {
   /** Ascending. */
   readonly snapshotOffsets: number[]
   readonly transactionIndexOffsets: number[]
+  readonly hasEpochs: boolean
   readonly topicId: string | null
   /** The directory or something in it was made just now and is not on the device yet. */
   readonly created: boolean
@@ -40,17 +42,19 @@ export async function prepareDirectory(
   directory: string,
   topicId: string | null,
   logger: Logger,
+  foundTopicId?: string | null,
 ): Promise<DirectoryContent> {
   let created = false
   let names: readonly string[] = []
-  if (!disk.exists(directory)) {
+  if (foundTopicId === undefined && !disk.exists(directory)) {
     disk.makeDirectory(directory)
     created = true
   } else {
     names = disk.list(directory)
     if (await finishInterrupted(disk, directory, names, logger)) names = disk.list(directory)
   }
-  const known = names.includes(PARTITION_METADATA) ? readTopicId(disk, directory, topicId) : null
+  const found = names.includes(PARTITION_METADATA)
+  const known = found ? (foundTopicId ?? readTopicId(disk, directory, topicId)) : null
   if (known === null && topicId !== null) {
     await replaceWhole(
       disk,
@@ -75,6 +79,7 @@ export async function prepareDirectory(
     transactionIndexOffsets: offsetsWith(names, TRANSACTION_INDEX_SUFFIX).filter((offset) =>
       logs.has(offset),
     ),
+    hasEpochs: names.includes(EPOCH_CHECKPOINT),
     topicId: known ?? topicId,
     created,
   }
@@ -91,7 +96,7 @@ function offsetsWith(names: readonly string[], suffix: string): number[] {
 
 function readTopicId(disk: Disk, directory: string, expected: string | null): string | null {
   const path = `${directory}/${PARTITION_METADATA}`
-  const found = parsePartitionMetadata(readSmall(disk, path)?.toString('utf8') ?? '')
+  const found = parsePartitionMetadata(disk.readFile(path).toString('utf8'))
   if (found !== null && expected !== null && found !== expected) {
     throw new SamsaError('SAMSA_LOG_CORRUPT', `${path} belongs to topic id ${found}, not to ${expected}`)
   }
