@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BatchOptions, NewRecord } from '../../protocol/records/record-builder.ts'
@@ -8,9 +12,29 @@ import type { LogConfig } from '../../src/log/log-config.ts'
 import type { LogOptions, ReadResult } from '../../src/log/log-types.ts'
 import { Log } from '../../src/log/log.ts'
 import type { World } from '../../src/ports.ts'
+import { createSystemWorld } from '../../src/system/system-world.ts'
+import { SimWorld } from '../simulator/sim-world.ts'
 
 export const TOPIC_ID = 'AAAAAAAAQACAAAAAAAAAAQ'
 export const NOW = 1_700_000_000_000
+
+type Body = (world: World, directory: string, sim: SimWorld | null) => Promise<void>
+
+/** The same test over the simulated and the real disk. */
+export function onBothDisks(name: string, body: Body): void {
+  test(`${name} (simulated disk)`, async () => {
+    const sim = new SimWorld(1)
+    await sim.run(() => body(sim.start().world, '/data/t-0', sim))
+  })
+  test(`${name} (real disk)`, async () => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-log-'))
+    try {
+      await body(createSystemWorld(), `${directory}/t-0`, null)
+    } finally {
+      fs.rmSync(directory, { recursive: true })
+    }
+  })
+}
 
 /** A log, and what it told its owner. */
 export class TestLog {

@@ -1,33 +1,10 @@
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
-import os from 'node:os'
-import path from 'node:path'
 import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch, buildControlBatch } from '../../protocol/records/record-builder.ts'
-import type { World } from '../../src/ports.ts'
-import { createSystemWorld } from '../../src/system/system-world.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import { content, makeBatch, NOW, segmentNames, split, TestLog } from './log-fixture.ts'
-
-type Body = (world: World, directory: string, sim: SimWorld | null) => Promise<void>
-
-/** The same test over the simulated and the real disk. */
-function onBothDisks(name: string, body: Body): void {
-  test(`${name} (simulated disk)`, async () => {
-    const sim = new SimWorld(1)
-    await sim.run(() => body(sim.start().world, '/data/t-0', sim))
-  })
-  test(`${name} (real disk)`, async () => {
-    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-log-'))
-    try {
-      await body(createSystemWorld(), `${directory}/t-0`, null)
-    } finally {
-      fs.rmSync(directory, { recursive: true })
-    }
-  })
-}
+import { content, makeBatch, NOW, onBothDisks, segmentNames, split, TestLog } from './log-fixture.ts'
 
 onBothDisks('appends get offsets and are read back byte for byte', async (world, directory) => {
   const test = await TestLog.open(world, directory)
