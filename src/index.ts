@@ -10,7 +10,7 @@ import type { RunningBroker } from './server/start-broker.ts'
 import { openEmbeddedStore } from './system/embedded-store.ts'
 import { noMetrics } from './system/no-metrics.ts'
 import type { LogLevel } from './system/pino-logger.ts'
-import { createSystemWorld } from './system/system-world.ts'
+import { engineOptionsOf, startSystemWorld } from './system/system-world.ts'
 
 export { SamsaError }
 export type { SamsaErrorCode } from './core/samsa-error.ts'
@@ -45,12 +45,19 @@ export interface NewTopic {
  */
 export class Broker implements AsyncDisposable {
   readonly #running: RunningBroker
+  readonly #closeWorld: () => void
   readonly #temporaryDir: string | null
   readonly dataDir: string
   #stopping: Promise<void> | null = null
 
-  private constructor(running: RunningBroker, dataDir: string, temporaryDir: string | null) {
+  private constructor(
+    running: RunningBroker,
+    closeWorld: () => void,
+    dataDir: string,
+    temporaryDir: string | null,
+  ) {
     this.#running = running
+    this.#closeWorld = closeWorld
     this.dataDir = dataDir
     this.#temporaryDir = temporaryDir
   }
@@ -70,9 +77,17 @@ export class Broker implements AsyncDisposable {
         [{ source: 'STATIC_BROKER_CONFIG', origin: 'Broker.start', values }],
         options.profile ?? 'embedded',
       )
-      const world = createSystemWorld({ logLevel: options.logLevel ?? 'silent', metrics: noMetrics })
-      const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
-      return new Broker(running, dataDir, temporaryDir)
+      const { world, close } = await startSystemWorld(
+        { logLevel: options.logLevel ?? 'silent', metrics: noMetrics },
+        engineOptionsOf(config),
+      )
+      try {
+        const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+        return new Broker(running, close, dataDir, temporaryDir)
+      } catch (error) {
+        close()
+        throw error
+      }
     } catch (error) {
       if (temporaryDir !== null) await rm(temporaryDir, { recursive: true, force: true })
       throw error
@@ -111,6 +126,7 @@ export class Broker implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     await this.#running.stop()
+    this.#closeWorld()
     if (this.#temporaryDir !== null) await rm(this.#temporaryDir, { recursive: true, force: true })
   }
 

@@ -12,6 +12,8 @@ export interface ConfigOptions {
   readonly config?: string
   /** Keys and values of `--set`, in order. */
   readonly set?: readonly (readonly [string, string])[]
+  /** `--io`, as if by `--set samsa.io`. */
+  readonly io?: string
 }
 
 export interface LoadedConfig {
@@ -42,6 +44,7 @@ export function loadConfig(
   if (options.config !== undefined) add(options.config, readProperties('--config', options.config))
   add('environment', fromEnvironment(environment))
   add('--set', new Map(options.set ?? []))
+  if (options.io !== undefined) add('--io', new Map([['samsa.io', options.io]]))
   deriveListeners(layers)
   if (options.defaults !== undefined) {
     const values = readProperties('--defaults', options.defaults)

@@ -34,6 +34,13 @@ function createProgram(): Command {
       '-r, --run <command>',
       'start on a free port with a temporary directory, run the command, stop with it',
     )
+    .addOption(
+      new Option('--io <mode>', 'how durable writes reach the device; default: auto').choices([
+        'auto',
+        'uring',
+        'threads',
+      ]),
+    )
     .addOption(defaultsFile())
     .addOption(logLevel())
     .addOption(

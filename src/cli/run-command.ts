@@ -8,7 +8,7 @@ import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import { openEmbeddedStore } from '../system/embedded-store.ts'
 import { createLogger } from '../system/pino-logger.ts'
-import { createSystemWorld } from '../system/system-world.ts'
+import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { loadConfig } from './load-config.ts'
 import type { StartOptions } from './start.ts'
 
@@ -42,7 +42,8 @@ async function startQuietly(options: StartOptions, temporaryDir: string): Promis
     destination: { write: (line: string) => void fs.writeSync(2, line) },
   })
   for (const warning of warnings) logger.warn({}, warning)
-  const world = createSystemWorld({ logger })
+  const { world, engine } = await startSystemWorld({ logger }, engineOptionsOf(config))
+  logger.info({ io: engine.io }, engine.description)
   return startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
 }
 

@@ -3,11 +3,12 @@ import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Address, Logger } from '../ports.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
+import type { EngineChoice } from '../system/disk-engine.ts'
 import { openEmbeddedStore } from '../system/embedded-store.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
 import { PromMetrics } from '../system/prom-metrics.ts'
-import { createSystemWorld } from '../system/system-world.ts'
+import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { startAdmin } from './admin.ts'
 import { durabilityOf } from './durability.ts'
 import { explain, reportFailure } from './failure.ts'
@@ -30,12 +31,12 @@ export async function start(options: StartOptions): Promise<void> {
   endOnCrash(logger)
   for (const warning of warnings) logger.warn({}, warning)
   const metrics = new PromMetrics(true)
-  const world = createSystemWorld({ logger, metrics })
+  const { world, engine } = await startSystemWorld({ logger, metrics }, engineOptionsOf(config))
   const signals = new StopSignals(logger)
   const admin = await startAdmin(config, metrics)
   const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
   admin?.started(running)
-  announce(logger, config, running)
+  announce(logger, config, engine, running)
   const exitCode = await Promise.race([signals.first, running.failed]).then(
     (signal) => {
       logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
@@ -54,7 +55,7 @@ export async function start(options: StartOptions): Promise<void> {
   process.exit(exitCode)
 }
 
-function announce(logger: Logger, config: BrokerConfig, running: RunningBroker): void {
+function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, running: RunningBroker): void {
   const { mode, promise } = durabilityOf(config)
   const listeners = [...running.addresses].map(([name, address]) => `${name}://${formatAddress(address)}`)
   for (const { name, host } of config.endpoints) {
@@ -65,6 +66,7 @@ function announce(logger: Logger, config: BrokerConfig, running: RunningBroker):
       )
     }
   }
+  logger.info({ io: engine.io }, engine.description)
   logger.info({ flush: mode }, promise)
   logger.info({ listeners: listeners.join(','), data: config['log.dirs'].join(',') }, 'serving')
   // The text is what log waiters look for.

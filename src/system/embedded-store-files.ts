@@ -76,10 +76,13 @@ export class StoreFiles {
       if (bytes === null) await syncAncestors(disk, directory)
       const log = disk.open(logPath, 'create')
       if (bytes !== null && replayed.end < bytes.length) {
-        logger.warn(
-          { path: logPath, droppedBytes: bytes.length - replayed.end },
-          'the last change of the metadata was never confirmed and is dropped',
-        )
+        // A durable write may leave zeros behind its end.
+        if (bytes.subarray(replayed.end).some((byte) => byte !== 0)) {
+          logger.warn(
+            { path: logPath, droppedBytes: bytes.length - replayed.end },
+            'the last change of the metadata was never confirmed and is dropped',
+          )
+        }
         await done((callback) => log.truncate(replayed.end, callback))
       }
       // What was read may still be in the page cache only; serving it before it is durable could take it back later.
@@ -110,7 +113,8 @@ export class StoreFiles {
     await done((callback) => this.disk.remove(unfinished, callback))
     const file = this.disk.open(unfinished, 'create')
     try {
-      await done((callback) => file.write(0, [bytes], true, callback))
+      // Not a durable write: that may leave zeros behind its end, and a snapshot ends where its file ends.
+      await done((callback) => file.write(0, [bytes], false, callback))
       await done((callback) => file.sync(callback))
     } finally {
       file.close()

@@ -1,4 +1,4 @@
-import { DiskFailure } from './disk-failure.ts'
+import type { DiskFailure } from './disk-failure.ts'
 import type { ZeroFiller, ZeroWriter } from './zero-filler.ts'
 import { ZERO_CHUNK_BYTES } from './zero-filler.ts'
 
@@ -8,7 +8,8 @@ export interface ReservationOwner {
   mayFill(): boolean
   /** Zeros that a write may have waited for are written. */
   chunkEnded(): void
-  reservationEnded(failure: DiskFailure | null): void
+  /** `complete`: and the file was not cut or closed meanwhile. */
+  reservationEnded(failure: DiskFailure | null, complete: boolean): void
 }
 
 interface Chunk {
@@ -35,6 +36,7 @@ export class Reservation {
   /** All of it was one chunk that is durable itself. */
   #durable = false
   #syncing = false
+  #cancelled = false
   #failure: DiskFailure | null = null
   #ended = false
 
@@ -59,7 +61,7 @@ export class Reservation {
   }
 
   get hasMore(): boolean {
-    return !this.#ended && this.#failure === null && this.#next < this.#targetBytes
+    return !this.#cancelled && !this.#ended && this.#failure === null && this.#next < this.#targetBytes
   }
 
   get underWay(): boolean {
@@ -79,13 +81,10 @@ export class Reservation {
     return this.#chunks.some((chunk) => start < chunk.end && chunk.start < end)
   }
 
-  /** What is under way still ends, nothing more begins. */
+  /** What is under way still ends, nothing more begins: whoever reserved cuts or closes the file. */
   cancel(): void {
-    this.#failure ??= new DiskFailure(
-      'ECANCELED',
-      'ECANCELED: the file was cut or closed before all was reserved',
-    )
-    this.#endWhenIdle()
+    this.#cancelled = true
+    if (!this.underWay) this.#end()
   }
 
   /** The file has become free again. */
@@ -125,7 +124,7 @@ export class Reservation {
 
   #afterChunk(): void {
     if (this.underWay || this.hasMore || this.#ended) return
-    if (this.#failure !== null || this.#durable) this.#end()
+    if (this.#failure !== null || this.#durable || this.#cancelled) this.#end()
     // The flush is a step of its own, so that it counts among what is under way.
     else this.#filler.add(this)
   }
@@ -141,14 +140,10 @@ export class Reservation {
     return 0
   }
 
-  #endWhenIdle(): void {
-    if (!this.underWay) this.#end()
-  }
-
   #end(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#owner.reservationEnded(this.#failure)
+    this.#owner.reservationEnded(this.#failure, !this.#cancelled)
   }
 }
 

@@ -72,6 +72,18 @@ export class RingEngine {
     }
   }
 
+  /** The blocks of the file system of an open file, without a word in the log. */
+  probeBlocks(fd: number, device: number): DirectBlocks {
+    const blocks = this.#blocks.get(device) ?? directBlocks(this.addon, fd)
+    this.#blocks.set(device, blocks)
+    return blocks
+  }
+
+  /** Of all file systems known so far. */
+  get blockSizes(): Set<number> {
+    return new Set([...this.#blocks.values()].flatMap(({ blockBytes }) => blockBytes ?? []))
+  }
+
   /** The blocks of the file system that an open file lies on. */
   blocksOf(path: string, fd: number, device: number): DirectBlocks {
     const known = this.#blocks.get(device)

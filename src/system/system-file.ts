@@ -268,11 +268,11 @@ export class SystemFile implements File, ReservationOwner {
     this.#resume()
   }
 
-  reservationEnded(failure: DiskFailure | null): void {
+  reservationEnded(failure: DiskFailure | null, complete: boolean): void {
     const done = this.#reservationDone
     this.#reservation = null
     this.#reservationDone = null
-    if (failure === null && this.#reservedBytes > this.#sizeBytes) this.#sizeBytes = this.#reservedBytes
+    if (failure === null && complete) this.#sizeBytes = Math.max(this.#sizeBytes, this.#reservedBytes)
     this.#resume()
     this.#end()
     done?.(failure)

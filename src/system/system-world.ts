@@ -1,4 +1,7 @@
-import type { Logger, Metrics, World } from '../ports.ts'
+import type { BrokerConfig } from '../core/config/broker-config.ts'
+import type { Disk, Logger, Metrics, World } from '../ports.ts'
+import { chooseEngine } from './disk-engine.ts'
+import type { EngineChoice, EngineOptions } from './disk-engine.ts'
 import { NetSockets } from './net-sockets.ts'
 import { createLogger } from './pino-logger.ts'
 import type { LogLevel } from './pino-logger.ts'
@@ -20,11 +23,44 @@ export interface SystemWorldOptions {
 /** The real World: one turn of the event loop shared by its clock, its disk and its network. */
 export function createSystemWorld(options: SystemWorldOptions = {}): World {
   const turn = new Turn()
+  return assemble(turn, new SystemDisk(turn), options)
+}
+
+export interface StartedWorld {
+  readonly world: World
+  readonly engine: EngineChoice
+  /** When nothing in it is used any more. */
+  readonly close: () => void
+}
+
+/** What the configuration of a broker says about the way to the device. */
+export function engineOptionsOf(config: BrokerConfig): Omit<EngineOptions, 'logger'> {
+  return {
+    mode: config['samsa.io'],
+    directories: config['log.dirs'],
+    stagingBytes: config['samsa.staging.bytes'],
+  }
+}
+
+/** The same with the best way to the device that there is. Rejects when it is not the one that was asked for. */
+export async function startSystemWorld(
+  options: SystemWorldOptions,
+  engineOptions: Omit<EngineOptions, 'logger'>,
+): Promise<StartedWorld> {
+  const turn = new Turn()
+  const logger = options.logger ?? createLogger({ level: options.logLevel ?? 'silent' })
+  const engine = await chooseEngine(turn, { ...engineOptions, logger })
+  const { addon, ring } = engine
+  const world = assemble(turn, new SystemDisk(turn, { addon, ring }), { ...options, logger })
+  return { world, engine, close: () => ring?.close() }
+}
+
+function assemble(turn: Turn, disk: Disk, options: SystemWorldOptions): World {
   return {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn),
-    disk: new SystemDisk(turn),
+    disk,
     logger: options.logger ?? createLogger({ level: options.logLevel ?? 'silent' }),
     metrics: options.metrics ?? new PromMetrics(),
   }

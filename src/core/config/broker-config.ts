@@ -1,6 +1,7 @@
 import { SamsaError } from '../samsa-error.ts'
 import { logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
 import {
+  diskKeys,
   groupKeys,
   identityKeys,
   listenerKeys,
@@ -20,6 +21,7 @@ export const brokerTable = {
   ...identityKeys,
   ...listenerKeys,
   ...requestKeys,
+  ...diskKeys,
   ...topicKeys,
   ...logSegmentKeys,
   ...logRetentionKeys,

@@ -126,6 +126,19 @@ export const requestKeys = {
   ),
 } as const
 
+export const diskKeys = {
+  'samsa.io': oneOf(
+    'auto',
+    ['auto', 'uring', 'threads'],
+    'How durable writes reach the device: uring writes past the page cache by io_uring, threads writes and flushes by a pool of threads, auto takes uring where it works.',
+  ),
+  'samsa.staging.bytes': long(
+    67_108_864,
+    { min: 2_097_152, max: 17_179_869_184 },
+    'Most memory that durable writes by io_uring are copied through. Consumers at the tail are served from it.',
+  ),
+} as const
+
 export const topicKeys = {
   'num.partitions': int(1, { min: 1 }, 'Partitions of a topic that is created without a number.'),
   'default.replication.factor': int(1, { min: 1 }, 'Replicas of a topic that is created without a number.'),
