@@ -63,7 +63,7 @@ export function removeWorkDirectory(directory: string): void {
 export async function makeImage(file: string, sizeMb: number, written = false): Promise<void> {
   await writeFile(file, '')
   await truncate(file, sizeMb << 20)
-  if (written)
+  if (written) {
     await runOrThrow('dd', [
       'if=/dev/zero',
       `of=${file}`,
@@ -72,8 +72,11 @@ export async function makeImage(file: string, sizeMb: number, written = false): 
       'conv=notrunc,fsync',
       'status=none',
     ])
+    // Out of the page cache: its large folios would be written back as one, however small the stretch asked for.
+    await runOrThrow('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc', 'count=0', 'status=none'])
+  }
   // Discarding would punch the written blocks out of the file again.
-  await runOrThrow('mkfs.ext4', ['-q', '-F', '-E', 'nodiscard', file])
+  await runOrThrow('mkfs.ext4', ['-q', '-F', '-b', '4096', '-E', 'nodiscard', file])
 }
 
 /** Also replays the journal of an image that was cut off. */

@@ -26,7 +26,7 @@ interface Layer {
   readonly point: string
 }
 
-const LARGEST_STRETCH_LOG2 = 8
+const LARGEST_STRETCH_LOG2 = 5
 const PAGE_BYTES = 4096
 
 /**
@@ -102,13 +102,14 @@ export class PowerDisk implements AsyncDisposable {
     for (const { point } of this.#layers.toReversed()) await unmount(point)
   }
 
-  /** What the device had taken out of its cache on its own: about half of everything, in no order. */
+  /** What the device had taken out of its cache on its own: much or little of it, in no order. */
   #someStretches(random: Seeded): [number, number][] {
     const stretches: [number, number][] = []
     const end = this.#sizeMb << 20
+    const oneIn = 2 ** random.between(1, 6)
     for (let position = 0; position < end;) {
       const length = PAGE_BYTES << random.between(0, LARGEST_STRETCH_LOG2)
-      if (random.between(0, 1) === 1) stretches.push([position, Math.min(length, end - position)])
+      if (random.between(1, oneIn) === 1) stretches.push([position, Math.min(length, end - position)])
       position += length
     }
     return stretches
