@@ -33,6 +33,8 @@ export interface LoadedLog {
   readonly recovery: RecoveryReport | null
   /** Names were made that are not on the device yet. */
   readonly namesDirty: boolean
+  /** `changeCount` of the epochs as their file has them. */
+  readonly epochsOnDisk: number
 }
 
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
@@ -105,6 +107,7 @@ export class LogLoader {
       snapshots: this.#snapshots,
       recovery: this.#report(),
       namesDirty: this.#namesDirty,
+      epochsOnDisk: this.#epochsOnDisk,
     }
   }
 
@@ -339,9 +342,11 @@ export class LogLoader {
   async #persistNames(endOffset: number): Promise<void> {
     const { disk } = this.#world
     this.#epochs.truncateFromEnd(this.#logEndOffset)
-    if (this.#epochs.changeCount !== this.#epochsOnDisk) {
+    // While the log is one segment, each recovery finds all its epochs again: no hurry.
+    if (this.#epochs.changeCount !== this.#epochsOnDisk && this.#segments.length > 1) {
       const path = `${this.#directory}/${EPOCH_CHECKPOINT}`
       await replaceWhole(disk, path, Buffer.from(this.#epochs.encode()), true)
+      this.#epochsOnDisk = this.#epochs.changeCount
       this.#namesChanged = true
     }
     if (!this.#namesChanged && endOffset <= this.#options.recoveryPoint) return

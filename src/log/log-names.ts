@@ -20,13 +20,14 @@ export class LogNames {
   #persistedEpochs: number
   #persisting: Promise<void> | null = null
 
-  constructor(disk: Disk, directory: string, epochs: EpochCache, dirty: boolean) {
+  /** `epochsOnDisk`: `changeCount` of what the checkpoint holds. */
+  constructor(disk: Disk, directory: string, epochs: EpochCache, dirty: boolean, epochsOnDisk: number) {
     this.#disk = disk
     this.#directory = directory
     this.#epochs = epochs
     this.#persisted = dirty ? -1 : 0
     this.#directoryDirty = dirty
-    this.#persistedEpochs = epochs.changeCount
+    this.#persistedEpochs = epochsOnDisk
   }
 
   get durable(): boolean {

@@ -117,7 +117,7 @@ export class Log implements ReadSource, WriterOwner {
     const { clock, disk } = world
     const { directory } = this
     const failed = (error: unknown): void => this.fail(diskError(`log ${directory}`, error))
-    const names = new LogNames(disk, directory, this.epochs, loaded.namesDirty)
+    const names = new LogNames(disk, directory, this.epochs, loaded.namesDirty, loaded.epochsOnDisk)
     this.#names = names
     const { snapshots, transactions } = loaded
     this.#flusher = new LogFlusher(
