@@ -7,8 +7,6 @@ import { Client } from './load/client.ts'
 import type { LoadResult } from './load/spec.ts'
 import type { RunningBroker, Target } from './targets/target.ts'
 
-/** Time for a broker that stood still to notice what it missed: Kafka's controller fences its own broker then, for a moment. */
-const AWAKE_MS = 500
 const READY_MS = 60_000
 const GONE_MS = 20_000
 
@@ -47,7 +45,7 @@ export class Contender {
     if (!this.#asleep) return
     process.kill(this.#broker.pid, 'SIGCONT')
     this.#asleep = false
-    await sleep(AWAKE_MS)
+    await sleep(this.target.awakeMs)
   }
 
   async stop(): Promise<void> {

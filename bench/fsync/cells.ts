@@ -42,6 +42,12 @@ export interface CellGroup {
   readonly equal: boolean
 }
 
+/** Of every cell, by the kind of load. */
+export interface Repeats {
+  readonly closed: number
+  readonly open: number
+}
+
 export interface CellFilter {
   readonly partitions: readonly number[] | null
   readonly batches: readonly BatchSize[] | null
@@ -86,7 +92,7 @@ export function groupCells(cells: readonly Cell[], quick: boolean): CellGroup[] 
       partitions,
       batch,
       cells: members,
-      half: !quick || batch === '16k',
+      half: !quick || (batch === '16k' && partitions <= 100),
       equal: batch === '16k' && (!quick || partitions === 100),
     }
   })

@@ -85,7 +85,7 @@ function commandLine(): Options {
     .option('--partitions <numbers>', 'only so many partitions, comma separated (1,100,1000,5000)', numbers)
     .option('--batches <sizes>', 'only these batch sizes (1k,16k,128k)', batches)
     .option('--in-flight <numbers>', 'only so many requests in flight (1,80,256)', flights)
-    .option('--repeats <n>', 'repeats of every cell (default: 3, quick: 2)', positive)
+    .option('--repeats <n>', 'repeats of every cell (default: 3, quick: 2, its open loops 1)', positive)
     .option('--seconds <n>', 'measured time (default: 3, quick: 1)', positive)
     .option('--dir <directory>', 'where the data lies: on the disk in question (default: /var/tmp)')
     .option('--json <file>', 'write everything, every repeat and histogram, to a file')
@@ -124,7 +124,6 @@ async function makePlan(options: Options): Promise<FsyncPlan> {
   const directory = dataDirectory(options.dir)
   await mkdir(directory, { recursive: true })
   const { partitions = null, batches: sizes = null, inFlight = null } = options
-  const kafka = modes.some(({ broker }) => broker === 'kafka')
   return {
     quick,
     command: [
@@ -134,13 +133,16 @@ async function makePlan(options: Options): Promise<FsyncPlan> {
     directory,
     modes,
     groups: groupCells(chooseCells(quick, { partitions, batches: sizes, inFlight }), quick),
-    repeats: Math.ceil(options.repeats ?? (quick ? 2 : 3)),
+    repeats: {
+      closed: Math.ceil(options.repeats ?? (quick ? 2 : 3)),
+      open: Math.ceil(options.repeats ?? (quick ? 1 : 3)),
+    },
     timing: {
       warmupMs: quick ? 300 : 700,
       measureMs: (options.seconds ?? (quick ? 1 : 3)) * 1_000,
       stopAfterBytes: stopAfterBytes(directory, modes.length, quick),
     },
-    brokerWarmupMs: kafka ? (quick ? 6_000 : 30_000) : 2_000,
+    warmupMs: quick ? { samsa: 1_000, kafka: 6_000 } : { samsa: 5_000, kafka: 30_000 },
     cuts: options.cuts,
   }
 }

@@ -1,5 +1,6 @@
 import { formatFigure } from '../report.ts'
 import { BATCH_TITLES, type Cell, describeCell } from './cells.ts'
+import { FAILED } from './loss.ts'
 import type { Mode, ModeId } from './modes.ts'
 import {
   type CellReport,
@@ -43,7 +44,7 @@ export function measuredModes(report: FsyncReport): Mode[] {
 }
 
 export function formatLoss(loss: Loss | string): string {
-  if (typeof loss === 'string') return loss
+  if (typeof loss === 'string') return loss.split('\n')[0] ?? ''
   return `${loss.lost.toLocaleString('en')} of ${loss.acknowledged.toLocaleString('en')} in ${loss.rounds} cuts`
 }
 
@@ -75,6 +76,7 @@ export function detailRows(report: FsyncReport, cell: Cell): Table {
   const head = [
     describeCell(cell),
     'acknowledged =',
+    'acked records lost in power cuts',
     'batches/s',
     'MB/s',
     'p50 / p99 / p99.9 ms',
@@ -83,7 +85,6 @@ export function detailRows(report: FsyncReport, cell: Cell): Table {
     'write I/Os per batch',
     'flushes per batch',
     'RSS MB',
-    'acked records lost in a power cut',
   ]
   const rows: string[][] = []
   for (const { mode, unavailable, loss } of report.modes) {
@@ -93,6 +94,7 @@ export function detailRows(report: FsyncReport, cell: Cell): Table {
     rows.push([
       mode.title,
       mode.acknowledged,
+      formatLoss(loss),
       formatFigure(closed.rate.median),
       formatFigure(closed.megabytes),
       latencies(closed),
@@ -101,7 +103,6 @@ export function detailRows(report: FsyncReport, cell: Cell): Table {
       formatFigure(closed.writes),
       formatFigure(closed.flushes),
       formatFigure(closed.residentMegabytes),
-      formatLoss(loss),
     ])
   }
   return { head, rows }
@@ -272,13 +273,18 @@ export function markdown(report: FsyncReport): string {
     markdownTable(ceilingRows(report)),
     main === null ? '' : markdownTable(ratesRows(report)),
     main === null ? '' : markdownTable(detailRows(report, main)),
-    addon === null ? `Addon alone: ${String(report.ring)}` : markdownTable(addon),
+    addon === null ? `Addon alone: ${reason(report.ring)}` : markdownTable(addon),
     report.files.length === 0 ? '' : markdownTable(filesRows(report)),
-    slow === null ? `Slow disk: ${String(report.slow)}` : markdownTable(slow),
+    slow === null ? `Slow disk: ${reason(report.slow)}` : markdownTable(slow),
     missing.map(({ mode, unavailable }) => `${mode.title}: ${unavailable ?? ''}`).join('\n'),
     failures(report).join('\n'),
   ]
   return parts.filter((part) => part !== '').join('\n\n')
+}
+
+/** Why there is no figure. */
+export function reason(result: unknown): string {
+  return typeof result === 'string' ? result : ''
 }
 
 export function failures(report: FsyncReport): string[] {
@@ -290,6 +296,9 @@ export function failures(report: FsyncReport): string[] {
     for (const { mode, writesPerSecond, failure } of report.slow.rows) {
       if (failure !== null) lines.add(`failed: ${mode}, ${writesPerSecond} writes per second: ${failure}`)
     }
+  }
+  for (const { mode, loss } of report.modes) {
+    if (typeof loss === 'string' && loss.startsWith(FAILED)) lines.add(`${mode.id}, power cuts ${loss}`)
   }
   return [...lines]
 }

@@ -25,6 +25,7 @@ import {
   machineLines,
   mainCell,
   measuredModes,
+  reason,
   type Table,
 } from './markdown.ts'
 import { escapeHtml, swatch } from './plot.ts'
@@ -84,16 +85,16 @@ function section(title: string, figures: readonly (Figure | null)[]): string {
   return `<section><h2>${escapeHtml(title)}</h2><div class="figures">${drawn.map((figure) => (figure === null ? '' : figureHtml(figure))).join('\n')}</div></section>`
 }
 
-export function tableHtml({ head, rows }: Table): string {
+export function tableHtml({ head, rows }: Table, kind: 'wrap' | '' = ''): string {
   const cells = (tag: 'th' | 'td', texts: readonly string[]): string =>
     texts.map((text, i) => `<${tag}${i === 0 ? ' class="first"' : ''}>${escapeHtml(text)}</${tag}>`).join('')
-  return `<div class="scroll"><table><thead><tr>${cells('th', head)}</tr></thead><tbody>${rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table></div>`
+  return `<div class="scroll"><table class="${kind}"><thead><tr>${cells('th', head)}</tr></thead><tbody>${rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n')}</tbody></table></div>`
 }
 
 function summarySection(report: FsyncReport): string {
   const cell = mainCell(report)
   if (cell === null) return '<section><p>Nothing could be measured.</p></section>'
-  return `<section><h2>${escapeHtml(capital(describeCell(cell)))}</h2>${tableHtml(detailRows(report, cell))}</section>`
+  return `<section><h2>${escapeHtml(capital(describeCell(cell)))}</h2>${tableHtml(detailRows(report, cell), 'wrap')}</section>`
 }
 
 function capital(text: string): string {
@@ -109,7 +110,7 @@ function diskTables(report: FsyncReport): string {
   const parts: string[] = []
   const addon = addonRows(report)
   if (addon !== null) parts.push('<h3>The addon alone, and Samsa around it</h3>', tableHtml(addon))
-  else parts.push(`<p>The addon alone: ${escapeHtml(String(report.ring))}</p>`)
+  else parts.push(`<p>The addon alone: ${escapeHtml(reason(report.ring))}</p>`)
   if (report.files.length > 0) parts.push('<h3>One file or thousands</h3>', tableHtml(filesRows(report)))
   if (typeof report.slow === 'string') parts.push(`<p>A slow disk: ${escapeHtml(report.slow)}</p>`)
   return `<section>${parts.join('\n')}</section>`
@@ -177,14 +178,19 @@ function modesSection(report: FsyncReport): string {
   return `<section><h2>Modes</h2>${tableHtml({ head, rows })}</section>`
 }
 
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`
+}
+
 function methodSection(report: FsyncReport): string {
   const { repeats, warmupMs, measureMs, stopAfterBytes } = report.settings
   const sentences = [
-    `One broker process per mode. Every cell was measured ${repeats} times, the modes in turn and back again (A B C, C B A); the brokers that were not measured stood still. Figures are medians of the repeats.`,
+    `One broker process per mode. Every cell was measured ${times(repeats.closed)} in closed loop and ${times(repeats.open)} in open loop, the modes in turn and back again (A B C, C B A); the brokers that were not measured stood still. Figures are medians of the repeats.`,
     `A measurement is ${warmupMs / 1_000} s of warm-up and ${measureMs / 1_000} s that count, or less when ${Math.round(stopAfterBytes / 1e6)} MB have been sent. Every partition was written to before. What was dirty was written back between measurements.`,
     'The load generator is a process of its own on the same machine and sends record batches that were encoded beforehand, acks=all. Closed loop: as many requests in flight as the cell says. Open loop: sent by a schedule with Poisson arrivals whatever the broker does; a slot that finds every place taken waits and counts as late, its latency from the time it was due.',
+    'Loss: a broker at work on an ext4 file system of its own is stopped, the file system shut down without its journal (a device with a volatile cache also loses, in pieces of 4 KiB, any write that no flush followed), the broker killed, all of it mounted and started again, and every acknowledged record read back. The kernel is kept from writing back by the clock meanwhile.',
     "Write I/Os and flushes are the differences of the block device's own counters, so they hold what anything on this machine wrote to it. Processor time and memory are those of the broker's process.",
-    'A flush here costs what the first lines say. Rates on another disk differ; write I/Os and flushes per batch do not.',
+    'A flush here costs what the first lines say. Rates on another disk differ; write I/Os and flushes per batch hardly do. Linux counts a request to flush as a write I/O too, and merges such requests before the device sees them: without FUA a write that must be on the device counts as two writes and a part of a flush.',
   ]
   const failed = failures(report)
   return `<section><h2>How it was measured</h2>${sentences.map((text) => `<p>${escapeHtml(text)}</p>`).join('')}${tableHtml(ceilingRows(report))}${failed.map((line) => `<p class="failed">${escapeHtml(line)}</p>`).join('')}<p>Partitions: ${partitionCounts(report).map(plural).map(escapeHtml).join(', ')}.</p></section>`

@@ -9,7 +9,7 @@ import {
   megabytesPerSecond,
   requestsPerSecond,
 } from '../measurement.ts'
-import type { BatchSize, Cell } from './cells.ts'
+import type { BatchSize, Cell, Repeats } from './cells.ts'
 import type { Mode, ModeId } from './modes.ts'
 import type { FilesResult, FlushResult, RingResult } from './probe-spec.ts'
 
@@ -23,7 +23,7 @@ export interface FsyncReport {
   readonly mountOptions: string
   readonly settings: {
     readonly quick: boolean
-    readonly repeats: number
+    readonly repeats: Repeats
     readonly warmupMs: number
     readonly measureMs: number
     readonly stopAfterBytes: number
@@ -55,6 +55,8 @@ export interface Loss {
   readonly rounds: number
   readonly acknowledged: number
   readonly lost: number
+  /** The longest time between the answer to a lost record and the cut. */
+  readonly maxLostMs: number
 }
 
 /**

@@ -4,7 +4,7 @@ import { applyLoad } from '../load/apply-load.ts'
 import { describeMachine } from '../machine.ts'
 import { type Progress, makeProgress } from '../progress.ts'
 import { startNullServerProcess } from '../targets/null.ts'
-import { BATCH_SHAPES, type Cell, type CellGroup, IN_FLIGHT, sameLoads } from './cells.ts'
+import { BATCH_SHAPES, type Cell, type CellGroup, IN_FLIGHT, type Repeats, sameLoads } from './cells.ts'
 import { type LossMeter, lossMeter } from './loss.ts'
 import type { Mode } from './modes.ts'
 import { ProbeUnavailable, probe } from './probe.ts'
@@ -28,9 +28,9 @@ export interface FsyncPlan {
   readonly directory: string
   readonly modes: readonly Mode[]
   readonly groups: readonly CellGroup[]
-  readonly repeats: number
+  readonly repeats: Repeats
   readonly timing: Timing
-  readonly brokerWarmupMs: number
+  readonly warmupMs: Readonly<Record<Mode['broker'], number>>
   readonly cuts: boolean
 }
 
@@ -54,9 +54,9 @@ function estimateMs(plan: FsyncPlan, loss: LossMeter): number {
   const { modes, groups, repeats, timing, quick } = plan
   let total = ceilingCells(groups).length * CEILING_MS
   total += PROBE_MS * (1 + ringShapes(groups).length) + filesMs(quick)
-  total += modes.length * (START_MS + plan.brokerWarmupMs)
+  for (const { broker } of modes) total += START_MS + plan.warmupMs[broker]
   for (const group of groups) {
-    total += modes.length * repeats * measurements(group) * measurementMs(timing)
+    total += modes.length * measurements(group, repeats) * measurementMs(timing)
     for (const mode of modes) total += touchMs(mode, group.partitions)
   }
   total += modes.filter(({ durable }) => durable).length * slowRates(plan).length * measurementMs(timing)
@@ -134,7 +134,7 @@ class Brokers {
     for (const mode of this.#plan.modes) {
       this.#progress.step(`starting ${mode.title}`)
       this.reports.push(await this.#startMode(mode))
-      this.#progress.advance(START_MS + this.#plan.brokerWarmupMs)
+      this.#progress.advance(START_MS + this.#plan.warmupMs[mode.broker])
     }
   }
 
@@ -145,7 +145,7 @@ class Brokers {
       description = target.description
       const runner = await startRunner(mode, target)
       this.runners.push(runner)
-      await warmUp(runner, this.#plan.brokerWarmupMs)
+      await warmUp(runner, this.#plan.warmupMs[mode.broker])
       runner.contender.pause()
       return { mode, description, engine: engineLine(await runner.broker.printed()), unavailable: null }
     } catch (error) {

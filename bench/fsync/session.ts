@@ -6,7 +6,7 @@ import { inTurn } from '../runner.ts'
 import { apacheKafka } from '../targets/apache-kafka.ts'
 import { samsa } from '../targets/samsa.ts'
 import type { RunningBroker, Target } from '../targets/target.ts'
-import { BATCH_SHAPES, type Cell, type CellGroup, IN_FLIGHT, describeCell } from './cells.ts'
+import { BATCH_SHAPES, type Cell, type CellGroup, IN_FLIGHT, type Repeats, describeCell } from './cells.ts'
 import type { Mode } from './modes.ts'
 import { type CellReport, type Pace, type Sample, bestCell, summarize } from './results.ts'
 
@@ -70,19 +70,19 @@ export class GroupSession {
     this.#progress = progress
   }
 
-  async run(repeats: number): Promise<void> {
+  async run({ closed, open }: Repeats): Promise<void> {
     try {
-      for (const cell of this.#group.cells) await this.#measure(cell, 'closed', repeats, () => CLOSED)
+      for (const cell of this.#group.cells) await this.#measure(cell, 'closed', closed, () => CLOSED)
       const { partitions, batch, half, equal } = this.#group
       const best = (runner: Runner): number =>
         bestCell(this, runner.mode.id, partitions, batch)?.summary.rate.median ?? 0
       const widest = this.#group.cells.reduce((a, b) => (b.inFlight > a.inFlight ? b : a))
       const cell: Cell = widest.inFlight < 80 ? { ...widest, inFlight: 80 } : widest
-      if (half) await this.#measure(cell, 'half', repeats, (runner) => openLoop(best(runner) / 2))
+      if (half) await this.#measure(cell, 'half', open, (runner) => openLoop(best(runner) / 2))
       if (equal) {
         const rates = this.#runners.map(best).filter((rate) => rate > 0)
         const least = rates.length === 0 ? 0 : Math.min(...rates)
-        await this.#measure(cell, 'equal', repeats, () => openLoop(least / 2))
+        await this.#measure(cell, 'equal', open, () => openLoop(least / 2))
       }
     } finally {
       for (const [runner, topic] of this.#topics) {
@@ -200,12 +200,12 @@ export function produceSpec(
 
 /** What one measurement takes with everything around it. */
 export function measurementMs(timing: Timing): number {
-  return timing.warmupMs + timing.measureMs + 900
+  return timing.warmupMs + timing.measureMs + 500
 }
 
-/** Measurements of a group per mode and repeat. */
-export function measurements({ cells, half, equal }: CellGroup): number {
-  return cells.length + Number(half) + Number(equal)
+/** Measurements of a group per mode. */
+export function measurements({ cells, half, equal }: CellGroup, { closed, open }: Repeats): number {
+  return cells.length * closed + (Number(half) + Number(equal)) * open
 }
 
 /** Half the time with batches, half with single records: a JVM needs both before its figures are its own. */

@@ -42,6 +42,8 @@ th,td{padding:7px 11px;text-align:right;border-bottom:1px solid var(--line);whit
 th{color:var(--dim);font-weight:500;vertical-align:bottom;white-space:normal;min-width:5.5em}
 .first{text-align:left;position:sticky;left:0;background:var(--card)}
 tbody tr:last-child td{border-bottom:0}
+.wrap td{white-space:normal;min-width:4.6em}
+.wrap td:nth-child(2),.wrap td:nth-child(3){min-width:8em}
 .failed{color:var(--durable-uring)}
 @media (max-width:600px){body{font-size:15px}header,main{padding-left:12px;padding-right:12px}.legend{position:static;margin-left:-12px;margin-right:-12px;padding-left:12px}figure{padding:12px 10px 8px}h1{font-size:1.4rem}}
 @media print{.legend{position:static}figure{break-inside:avoid}}

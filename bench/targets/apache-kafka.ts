@@ -26,6 +26,8 @@ export async function apacheKafka(
   return {
     name,
     description: `Apache Kafka ${kafkaVersion}, KRaft combined, ${describeSettings(settings)}, ${kafkaServerJvm.join(' ')}`,
+    // Its controller fences its own broker, for a moment.
+    awakeMs: 500,
     start: async () => start(jars, await fresh()),
     measureStart: async () => {
       const place = await fresh()

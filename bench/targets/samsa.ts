@@ -28,6 +28,7 @@ export function samsa(options: SamsaOptions): Target {
   return {
     name: options.name ?? 'samsa',
     description: `samsa start, ${describeSettings(options.settings)}, Node.js ${process.version}`,
+    awakeMs: 50,
     start: async () => {
       const broker = await spawnBroker(options)
       await serving(broker.endpoint, broker.alive)

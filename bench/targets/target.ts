@@ -5,6 +5,8 @@ export interface Target {
   readonly name: string
   /** What it is, for the table's head: version, settings that matter. */
   readonly description: string
+  /** Time it needs after it stood still, to notice what it missed. */
+  readonly awakeMs: number
   start(): Promise<RunningBroker>
   /**
    * Milliseconds from the spawn of a process on an empty, formatted data directory until the first Produce is
