@@ -13,8 +13,10 @@ import { addonFile } from './native/addon-file.ts'
 export interface NativeAddon {
   /** CRC-32C; `seed` is the checksum of what came before, 0 at the beginning. */
   readonly crc32c: (data: Uint8Array, seed: number) => number
-  /** How it is computed: `vpclmulqdq`, `sse4.2`, `armv8` or `table`. */
-  readonly crc32cMethod: string
+  /** How it can be computed here, the quickest first: `vpclmulqdq`, `sse4.2`, `armv8`, `table`. */
+  readonly crc32cMethods: readonly string[]
+  /** As `crc32c`, which takes the first method, by the one of this index. */
+  crc32cBy(method: number, data: Uint8Array, seed: number): number
   /** Bytes that a socket took from a file, or -EAGAIN when it takes none now. Blocks on what is not in memory. */
   sendfile(socketFd: number, fileFd: number, position: number, length: number): number
   /** How many of these bytes are in the page cache; -ENOSYS before Linux 6.5. */

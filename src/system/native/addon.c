@@ -20,18 +20,46 @@ static napi_value checksum(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static napi_value checksum_by(napi_env env, napi_callback_info info) {
+  napi_value arguments[3];
+  struct bytes data;
+  uint32_t method, seed;
+  if (!get_arguments(env, info, 3, arguments, NULL) || !get_uint32(env, arguments[0], &method) ||
+      !get_bytes(env, arguments[1], &data) || !get_uint32(env, arguments[2], &seed)) {
+    return NULL;
+  }
+  if (crc32c_method(method) == NULL) {
+    napi_throw_range_error(env, "ERR_OUT_OF_RANGE", "no such method");
+    return NULL;
+  }
+  napi_value result = NULL;
+  napi_create_uint32(env, crc32c_by(method, seed, data.data, data.length), &result);
+  return result;
+}
+
+static napi_value method_names(napi_env env) {
+  napi_value names, name;
+  if (napi_create_array(env, &names) != napi_ok) return NULL;
+  for (unsigned i = 0; crc32c_method(i) != NULL; i++) {
+    if (napi_create_string_utf8(env, crc32c_method(i), NAPI_AUTO_LENGTH, &name) != napi_ok ||
+        napi_set_element(env, names, i, name) != napi_ok) {
+      return NULL;
+    }
+  }
+  return names;
+}
+
 /* Loaded once per process, but initialized once per environment (each worker thread has one). */
 static pthread_once_t chosen = PTHREAD_ONCE_INIT;
 
 NAPI_MODULE_INIT() {
   pthread_once(&chosen, crc32c_init);
-  napi_value ring, method;
-  if (napi_create_string_utf8(env, crc32c_method(), NAPI_AUTO_LENGTH, &method) != napi_ok) return NULL;
-  ring = ring_class(env);
-  if (ring == NULL) return NULL;
+  napi_value ring = ring_class(env), methods = method_names(env);
+  if (ring == NULL || methods == NULL) return NULL;
   napi_property_descriptor own[] = {
       {"crc32c", NULL, checksum, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"crc32cMethod", NULL, NULL, NULL, NULL, method, napi_enumerable, NULL},
+      {"crc32cBy", NULL, checksum_by, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"crc32cMethods", NULL, NULL, NULL, NULL, methods, napi_enumerable, NULL},
       {"writeAll", NULL, write_all, NULL, NULL, NULL, napi_enumerable, NULL},
       {"Ring", NULL, NULL, NULL, NULL, ring, napi_enumerable, NULL},
   };

@@ -6,8 +6,16 @@
 #define POLYNOMIAL 0x82f63b78u
 
 static uint32_t table[8][256];
+
+#define MAX_METHODS 3
+
+static struct {
+  const char *name;
+  crc32c_update update;
+} methods[MAX_METHODS];
+static unsigned method_count;
+/* The first of them. */
 static crc32c_update update = crc32c_table;
-static const char *method = "table";
 
 uint32_t crc32c_power(uint32_t n) {
   uint32_t value = 0x80000000u;
@@ -60,24 +68,30 @@ static int agrees(crc32c_update candidate) {
   return 1;
 }
 
-static void choose(int available, crc32c_update candidate, const char *name) {
+static void offer(int available, crc32c_update candidate, const char *name) {
   if (!available || !agrees(candidate)) return;
-  update = candidate;
-  method = name;
+  if (method_count == 0) update = candidate;
+  methods[method_count].name = name;
+  methods[method_count++].update = candidate;
 }
 
 void crc32c_init(void) {
   crc32c_table_init();
 #if defined(__x86_64__)
-  choose(crc32c_sse42_available(), crc32c_sse42, "sse4.2");
-  choose(crc32c_vpclmul_available(), crc32c_vpclmul, "vpclmulqdq");
+  /* The constants of the second serve the first as well. */
+  int sse42 = crc32c_sse42_available();
+  offer(sse42 && crc32c_vpclmul_available(), crc32c_vpclmul, "vpclmulqdq");
+  offer(sse42, crc32c_sse42, "sse4.2");
 #elif defined(__aarch64__)
-  choose(crc32c_arm_available(), crc32c_arm, "armv8");
+  offer(crc32c_arm_available(), crc32c_arm, "armv8");
 #endif
+  offer(1, crc32c_table, "table");
 }
 
-uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t length) {
-  return ~update(~crc, data, length);
-}
+uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t length) { return ~update(~crc, data, length); }
 
-const char *crc32c_method(void) { return method; }
+const char *crc32c_method(unsigned n) { return n < method_count ? methods[n].name : NULL; }
+
+uint32_t crc32c_by(unsigned method, uint32_t crc, const uint8_t *data, size_t length) {
+  return ~methods[method].update(~crc, data, length);
+}

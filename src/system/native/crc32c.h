@@ -10,8 +10,10 @@ void crc32c_init(void);
 /* CRC-32C of the bytes; `crc` is that of what came before, 0 at the beginning. */
 uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t length);
 
-/* How it is computed: "vpclmulqdq", "sse4.2", "armv8" or "table". */
-const char *crc32c_method(void);
+/* What this processor can do, the quickest first: "vpclmulqdq", "sse4.2", "armv8", "table". NULL behind the last. */
+const char *crc32c_method(unsigned n);
+/* As crc32c, by one of them. */
+uint32_t crc32c_by(unsigned method, uint32_t crc, const uint8_t *data, size_t length);
 
 /*
  * The methods work on the bare register, without the inversion at both ends. Each `_available` tells whether this
