@@ -7,17 +7,19 @@ import {
 } from '../../protocol/messages/10-find-coordinator.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
+import { fetchOnce, readValues } from './record-reading.ts'
+import type { Seen } from './seen.ts'
 import type { SimClient } from './sim-client.ts'
 import type { SimWorld } from './sim-world.ts'
 
+/** Keeps everything. */
 export const TOPIC = 'orders'
-
-/** Where a value is, by topic partition. */
-export type Place = readonly [partition: number, offset: number]
+/** Retention deletes its old segments all the time. */
+export const ROLLING_TOPIC = 'rolling'
 
 export interface Attempt {
-  /** Where the broker said it put the value; null while it has not. */
-  acknowledged: Place | null
+  /** Where somebody saw the value first; null while nobody has. */
+  place: string | null
 }
 
 /** What the clients need of the run they are part of. */
@@ -25,19 +27,32 @@ export interface ClientsRun {
   readonly sim: SimWorld
   /** Every value ever sent. */
   readonly attempts: Map<string, Attempt>
-  readonly seen: { duplicates: number; commits: number }
+  readonly seen: Seen
   connect(): SimClient | null
-  acknowledged(value: string, partition: number, offset: number): void
-  /** Committed offsets by partition, -1 for none. */
-  committedOffsets(client: SimClient, groupId: string): Promise<number[]>
+  /** The broker answered that the value is there, or a consumer read it. */
+  promised(value: string, topic: string, partition: number, offset: number): void
+  /** Where to read: from the start of the log to its end, as far as they are known. */
+  bounds(topic: string, partition: number): { start: number; end: number }
+  /** A promise was broken before the eyes of a client. */
+  clientFailed(error: unknown): void
+  /** The device put a write somewhere else, and nobody has looked yet. */
+  readonly mayReadDamage: boolean
+  /** Is this an answer that a broker in such trouble may give? */
+  tolerates(errorCode: number): boolean
+  /** Committed offset of partition 0, -1 for none. */
+  committedOffset(client: SimClient, groupId: string): Promise<number>
 }
 
+const OFFSET_OUT_OF_RANGE = 1
 const COORDINATOR_LOAD_IN_PROGRESS = 14
 const COORDINATOR_NOT_AVAILABLE = 15
 const OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 
 interface ProducerOptions {
+  readonly topic: string
   readonly partition: number
+  /** Of one value, at most. */
+  readonly valueBytes: number
   readonly idempotent: boolean
   readonly acks: number
 }
@@ -123,8 +138,8 @@ export class Producer {
   #nextBatch(): PendingBatch {
     const { random, scheduler } = this.#run.sim
     const values = Array.from({ length: 1 + random.below(3) }, () => {
-      const value = `${this.#name}-${this.#count++}-${'x'.repeat(random.below(200))}`
-      this.#run.attempts.set(value, { acknowledged: null })
+      const value = `${this.#name}-${this.#count++}-${'x'.repeat(random.below(this.#options.valueBytes))}`
+      this.#run.attempts.set(value, { place: null })
       return value
     })
     const timestampMs = 1_800_000_000_000 + Math.floor(scheduler.nowMs)
@@ -135,7 +150,7 @@ export class Producer {
   }
 
   async #send(client: SimClient, batch: PendingBatch): Promise<void> {
-    const { partition, acks, idempotent } = this.#options
+    const { topic, partition, acks, idempotent } = this.#options
     const { values, baseSequence, timestampMs } = batch
     if (!idempotent) this.#forget(batch)
     const records = buildBatch(
@@ -147,17 +162,24 @@ export class Producer {
       {
         acks,
         timeoutMs: 30_000,
-        topicData: [{ name: TOPIC, partitionData: [{ index: partition, records }] }],
+        topicData: [{ name: topic, partitionData: [{ index: partition, records }] }],
       },
     )
     const answer = responses[0]?.partitionResponses[0]
     assert(answer !== undefined)
     if (answer.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER && idempotent) return this.#startOver(client, batch)
+    if (this.#run.tolerates(answer.errorCode)) {
+      // Whether it was written nobody knows.
+      await this.#run.sim.sleep(3)
+      return
+    }
     assert.equal(answer.errorCode, 0, `produce of ${this.#name}`)
     this.#forget(batch)
-    if (batch.retried) this.#run.seen.duplicates += 1
+    this.#run.seen.acknowledged += values.length
+    if (batch.retried && this.#run.attempts.get(values[0] ?? '')?.place !== null)
+      this.#run.seen.count('duplicate answered')
     for (const [index, value] of values.entries())
-      this.#run.acknowledged(value, partition, answer.baseOffset + index)
+      this.#run.promised(value, topic, partition, answer.baseOffset + index)
   }
 
   /**
@@ -175,6 +197,74 @@ export class Producer {
   }
 }
 
+/** Reads here and there, now and then slowly, and checks every byte it gets. */
+export class Reader {
+  readonly #run: ClientsRun
+  readonly #topic: string
+  readonly #partition: number
+  #stopping = false
+  #done: Promise<void> = Promise.resolve()
+
+  constructor(run: ClientsRun, topic: string, partition: number) {
+    this.#run = run
+    this.#topic = topic
+    this.#partition = partition
+  }
+
+  begin(): void {
+    this.#stopping = false
+    this.#done = untilBrokerEnds(
+      this.#run,
+      () => this.#stopping,
+      (client) => this.#work(client),
+    )
+  }
+
+  async finish(): Promise<void> {
+    this.#stopping = true
+    await this.#done
+  }
+
+  brokerDied(): void {
+    this.#stopping = true
+  }
+
+  async #work(client: SimClient): Promise<void> {
+    const { sim, seen } = this.#run
+    const { random } = sim
+    while (!this.#stopping) {
+      const { start, end } = this.#run.bounds(this.#topic, this.#partition)
+      const offset = random.chance(0.3) ? start : start + random.below(end - start + 1)
+      const fetching = fetchOnce(
+        client,
+        this.#topic,
+        this.#partition,
+        offset,
+        random.pick([1, 500, 5000, 50_000]),
+      )
+      // It may fail before anybody waits for it.
+      fetching.catch(() => {})
+      if (random.chance(0.3)) {
+        client.pause()
+        await sim.sleep(random.fraction() * 30)
+        client.resume()
+      }
+      const { errorCode, records } = await fetching
+      if (errorCode === OFFSET_OUT_OF_RANGE) seen.count('read below the start')
+      else if (!this.#run.tolerates(errorCode))
+        assert.equal(errorCode, 0, `fetch of ${this.#topic} at ${offset}`)
+      const problem = readValues(records, offset, (value, at) =>
+        this.#run.promised(value, this.#topic, this.#partition, at),
+      )
+      if (!this.#run.mayReadDamage)
+        assert.equal(problem, null, `${this.#topic}-${this.#partition} read at ${offset}`)
+      if (records.length > 0) seen.count('read')
+      await sim.sleep(random.fraction() * 6)
+    }
+    client.close()
+  }
+}
+
 /** Works on one connection after the other: a reset is no reason to stop. */
 async function untilBrokerEnds(
   run: ClientsRun,
@@ -188,7 +278,9 @@ async function untilBrokerEnds(
       await work(client)
     } catch (error) {
       // The connection is gone. Everything else is a bug.
-      if (!client.closed) throw error
+      if (client.closed) continue
+      run.clientFailed(error)
+      return
     }
   }
 }
@@ -200,6 +292,8 @@ export class Committer {
   #next = 1
   #acknowledged = -1
   #safeAtStart = -1
+  /** When which commit was acknowledged, since the process started. */
+  #promises: { readonly timeMs: number; readonly offset: number }[] = []
   #stopping = false
   #done: Promise<void> = Promise.resolve()
 
@@ -225,12 +319,14 @@ export class Committer {
     this.#stopping = true
   }
 
-  lowerExpectations(): void {
-    this.#acknowledged = this.#safeAtStart
+  /** The power went: only what recovery once made durable is sure, and what was acknowledged by `timeMs`. */
+  lower(timeMs: number): void {
+    this.#promises = this.#promises.filter((promise) => promise.timeMs <= timeMs)
+    this.#acknowledged = this.#promises.at(-1)?.offset ?? this.#safeAtStart
   }
 
   async check(client: SimClient, when: string): Promise<void> {
-    const [committed = -1] = await this.#run.committedOffsets(client, this.#groupId)
+    const committed = await this.#run.committedOffset(client, this.#groupId)
     assert(
       committed >= this.#acknowledged,
       `${when}: offset ${committed} committed, not ${this.#acknowledged}`,
@@ -238,6 +334,7 @@ export class Committer {
     assert(committed < this.#next, `${when}: offset ${committed} was never committed`)
     this.#acknowledged = committed
     this.#safeAtStart = committed
+    this.#promises = []
   }
 
   async #work(client: SimClient): Promise<void> {
@@ -265,8 +362,9 @@ export class Committer {
       const errorCode = topics[0]?.partitions[0]?.errorCode
       if (errorCode === 0) {
         this.#acknowledged = Math.max(this.#acknowledged, committedOffset)
+        this.#promises.push({ timeMs: sim.scheduler.nowMs, offset: this.#acknowledged })
         this.#run.seen.commits += 1
-      } else {
+      } else if (!this.#run.tolerates(errorCode ?? -1)) {
         assert.equal(errorCode, COORDINATOR_LOAD_IN_PROGRESS)
       }
       await sim.sleep(sim.random.fraction() * 15)
@@ -281,8 +379,8 @@ export class Committer {
         { request: findCoordinatorRequest, response: findCoordinatorResponse, version: 2 },
         { key: this.#groupId, keyType: 0 },
       )
-      if (answer.errorCode === 0) return
-      assert.equal(answer.errorCode, COORDINATOR_NOT_AVAILABLE)
+      if (answer.errorCode === 0 || this.#stopping) return
+      if (!this.#run.tolerates(answer.errorCode)) assert.equal(answer.errorCode, COORDINATOR_NOT_AVAILABLE)
       await this.#run.sim.sleep(5)
     }
   }

@@ -21,6 +21,8 @@ export type Lie =
   | 'marker-not-removed'
   /** The end of a write is forgotten. */
   | 'write-cut-short'
+  /** The timer of the flush goes off much too late (see `LateClock`). */
+  | 'timers-late'
   /** Reads below this process's own writes bring back what was there before. */
   | 'write-dropped'
 

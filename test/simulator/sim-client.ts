@@ -65,6 +65,15 @@ export class SimClient {
     this.#socket.destroy()
   }
 
+  /** Takes no more bytes until `resume`: what the broker has for this client waits there. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
   #onBytes(bytes: Buffer): void {
     this.#received = Buffer.concat([this.#received, bytes])
     while (this.#received.length >= 4) {

@@ -28,6 +28,8 @@ export interface DiskFault {
 export class SimDiskFaults {
   /** Operations that failed so far. */
   hits = 0
+  /** The last write that was misdirected. */
+  misdirected: { readonly from: string; readonly to: string } | null = null
   private rules: { fault: DiskFault; seen: number; failed: number }[] = []
 
   add(fault: DiskFault): void {

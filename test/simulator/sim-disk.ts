@@ -47,6 +47,9 @@ const ORDINARY: SimDiskOptions = {
   durableWrites: 'buffered',
 }
 
+/** The log files of partitions. */
+const SEGMENT = /\/\d{20}\.log$/
+
 export interface SimOperation {
   readonly label: string
   readonly path: string
@@ -74,6 +77,8 @@ export class SimDisk implements Disk {
   readonly slices = new Set<SimFileSlice>()
   /** Whether durable writes go past the page cache. */
   readonly direct: boolean
+  /** What was under way when the process died. */
+  dyingOperations: string[] = []
 
   constructor(parts: {
     image: SimDiskImage
@@ -190,6 +195,7 @@ export class SimDisk implements Disk {
     for (const event of this.underWay.values()) this.scheduler.cancel(event)
     this.underWay.clear()
     this.queued = []
+    this.dyingOperations = submitted.map(({ label }) => label)
     for (const operation of submitted) operation.abandon?.(random)
     for (const slice of this.slices) slice.forget()
     this.slices.clear()
@@ -224,9 +230,10 @@ export class SimDisk implements Disk {
   misdirected(path: string): { node: SimFileNode; position: number } | null {
     if (this.faults.check('misdirect', path) === null) return null
     const logs = [...this.image.walk('/')].filter(
-      ([name, { cached }]) => name.endsWith('.log') && cached.size > 0,
+      ([name, { cached }]) => SEGMENT.test(name) && cached.size > 0,
     )
-    const [, node] = this.random.pick(logs)
+    const [to, node] = this.random.pick(logs)
+    this.faults.misdirected = { from: path, to }
     return { node, position: BLOCK_BYTES * this.random.below(Math.ceil(node.cached.size / BLOCK_BYTES)) }
   }
 

@@ -258,6 +258,7 @@ export class SimFileSlice implements FileSlice {
     this.position = position
     this.length = length
     disk.slices.add(this)
+    disk.counts['slice'] = (disk.counts['slice'] ?? 0) + 1
   }
 
   release(): void {

@@ -1,4 +1,4 @@
-import type { Disk, Logger, World } from '../../src/ports.ts'
+import type { Clock, Disk, Logger, World } from '../../src/ports.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimDiskFaults } from './sim-disk-faults.ts'
@@ -19,7 +19,7 @@ import type { RunLimits, SimOwner } from './sim-scheduler.ts'
  * Faults of a process: `kill` (as kill -9: memory gone, sockets reset, disk caches kept) and `powerLoss` (the same,
  * and the disk forgets what was not durable; see `sim-disk-image.ts`). Both strike between two events, with whatever
  * was under way.
- * Not modelled: a disk that lies about a completed sync, misdirected writes, several machines. A test can put a
+ * Not modelled: a disk that lies about a completed sync, several machines. A test can put a
  * lying disk around the real one with `wrapDisk`: that is how seeded bugs prove that a checker sees.
  */
 
@@ -31,6 +31,7 @@ export interface SimWorldOptions {
   readonly journalledNames?: boolean
   /** Puts something around the disk of every process that is started. */
   readonly wrapDisk?: (disk: Disk, scheduler: SimScheduler) => Disk
+  readonly wrapClock?: (clock: Clock) => Clock
 }
 
 export class SimProcess implements SimOwner {
@@ -102,7 +103,7 @@ export class SimWorld {
       const logger = new SimLogger()
       const metrics = new SimMetrics()
       const world: World = {
-        clock,
+        clock: this.options.wrapClock?.(clock) ?? clock,
         random: this.random.fork(),
         network: new SimNetwork(this.fabric, owner),
         disk: this.options.wrapDisk?.(disk, this.scheduler) ?? disk,
