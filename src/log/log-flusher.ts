@@ -59,12 +59,15 @@ export class LogFlusher {
     this.#runEndOffset = endOffset
   }
 
-  /** Below this, log files, index files and snapshots are durable: recovery need not look there. */
+  /**
+   * Below this, log files, index files and snapshots are durable, and files end where the log does: recovery need not
+   * look there. That a segment is rolled may be unknown to it, so one with more in its file counts as a whole.
+   */
   get recoveryPoint(): number {
-    const closing = this.#closing[0]
-    return closing === undefined
+    const unfinished = this.#closing[0]?.segment ?? (this.#active.loose ? this.#active : null)
+    return unfinished === null
       ? this.durableEndOffset
-      : Math.min(this.durableEndOffset, closing.segment.baseOffset)
+      : Math.min(this.durableEndOffset, unfinished.baseOffset)
   }
 
   /** `active` takes over from `closed`, which ends at `endOffset` and whose bytes may still be on their way. */

@@ -117,7 +117,9 @@ export class Log implements ReadSource, WriterOwner {
     const { clock, disk } = world
     const { directory } = this
     const failed = (error: unknown): void => this.fail(diskError(`log ${directory}`, error))
-    const names = new LogNames(disk, directory, this.epochs, loaded.namesDirty, loaded.epochsOnDisk)
+    // A log that was never written to is closed without a look at its names.
+    const namesDirty = loaded.namesDirty || loaded.logEndOffset === 0
+    const names = new LogNames(disk, directory, this.epochs, namesDirty, loaded.epochsOnDisk)
     this.#names = names
     const { snapshots, transactions } = loaded
     this.#flusher = new LogFlusher(
@@ -316,6 +318,7 @@ export class Log implements ReadSource, WriterOwner {
       this.epochs.truncateFromStart(this.#logStartOffset)
       this.#transactions.truncateFromStart(this.#logStartOffset)
       for (const [i, segment] of segments.entries()) {
+        await this.#names.removing()
         await this.#retire(segment, (segments[i + 1] ?? this.#segments[0])?.baseOffset ?? -1)
       }
       this.#countBytes()
@@ -547,7 +550,7 @@ export class Log implements ReadSource, WriterOwner {
         await active.makeIndexFiles()
       }
     })
-    // Of a partition that nobody ever wrote to, a power loss may take the name.
+    // A power loss may take the names of a log that was never written to: they are made again.
     if (this.#sideFilesStale || this.#logEndOffset > 0) await this.#flusher.close()
   }
 
