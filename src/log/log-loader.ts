@@ -285,24 +285,28 @@ export class LogLoader {
         await before.reopenUpTo(Infinity)
         break
       }
+      if (segment.baseOffset > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
       if (i > from) {
         await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
         this.#namesChanged = true
       }
       const scan = await scanSegment(segment, Math.max(next, segment.baseOffset), targets)
       next = scan.nextOffset
-      const loose = scan.problem === null ? false : await this.#endsBefore(i, scan)
+      const loose = scan.problem !== null && (await this.#endsBefore(i, scan, this.#hasGap(targets)))
       await this.#settle(i, scan, loose)
     }
     this.#logEndOffset = Math.max(next, this.#activeBase())
     this.#scannedBytes = targets.scannedBytes
-    if (targets.firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact)
-      this.#missing(targets.firstMissingOffset)
+    if (this.#hasGap(targets)) this.#missing(targets.firstMissingOffset)
     await this.#persistNames(next)
   }
 
+  #hasGap({ firstMissingOffset }: RecoveryTargets): boolean {
+    return firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact
+  }
+
   /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
-  async #endsBefore(i: number, scan: ScanResult): Promise<boolean> {
+  async #endsBefore(i: number, scan: ScanResult, gapBefore: boolean): Promise<boolean> {
     const segment = this.#segments[i]!
     const { sizeBytes } = segment.file
     const tail = await inspectTail(
@@ -318,6 +322,12 @@ export class LogLoader {
     if (tail === 'damaged' || !goesOn) {
       await this.#cut(i, scan, tail)
       return false
+    }
+    if (gapBefore) {
+      // What is missing may be in there: two files that changed places.
+      const kept = await keepCutBytes(this.#world.disk, segment, scan.validBytes)
+      this.#namesChanged = true
+      this.#logger.error({ segment: segment.path, kept }, 'kept what stood behind the end of a segment')
     }
     if (tail === 'unused') this.#unusedBytes += sizeBytes - scan.validBytes
     else this.#noteCut(segment, scan, { truncatedBytes: sizeBytes - scan.validBytes, removedSegments: 0 })
