@@ -9,16 +9,10 @@ import type { SendableRead } from '../../src/log/log-types.ts'
 import { PooledBuffer, ReadBuffers } from '../../src/log/read-buffers.ts'
 import type { ReadPiece } from '../../src/log/read-buffers.ts'
 import { RecentSegments } from '../../src/log/segment-cache.ts'
-import type { Disk, File, FileSlice, World } from '../../src/ports.ts'
-import { createSystemWorld } from '../../src/system/system-world.ts'
 import { Seeded } from '../support/seed.ts'
 import { makeBatch, split, TestLog } from './log-fixture.ts'
-
-/** What the disk says when it is asked for a slice, and when it is asked for bytes in memory. */
-interface Policy {
-  readonly slices: (random: Seeded) => boolean
-  readonly cached: (random: Seeded) => boolean
-}
+import { diskWith, TestSlice } from './slicing-disk.ts'
+import type { Policy } from './slicing-disk.ts'
 
 const policies: Readonly<Record<string, Policy>> = {
   'always slices': { slices: () => true, cached: () => true },
@@ -29,73 +23,6 @@ const policies: Readonly<Record<string, Policy>> = {
   },
   'slices, and no byte in memory': { slices: () => true, cached: () => false },
   'nothing in memory': { slices: () => false, cached: () => false },
-}
-
-/** A stretch of a file that is read when it would be sent. */
-class TestSlice implements FileSlice {
-  static open = 0
-  readonly length: number
-  readonly #path: string
-  readonly #position: number
-  #released = false
-
-  constructor(file: string, position: number, length: number) {
-    assert.ok(position + length <= fs.statSync(file).size, 'a slice beyond the end of the file')
-    this.#path = file
-    this.#position = position
-    this.length = length
-    TestSlice.open++
-  }
-
-  bytes(): Buffer {
-    assert.ok(!this.#released)
-    const bytes = Buffer.alloc(this.length)
-    assert.equal(readNow(this.#path, this.#position, bytes), this.length)
-    return bytes
-  }
-
-  release(): void {
-    assert.ok(!this.#released, 'released twice')
-    this.#released = true
-    TestSlice.open--
-  }
-}
-
-function readNow(file: string, position: number, into: Buffer): number {
-  const fd = fs.openSync(file, 'r')
-  try {
-    return fs.readSync(fd, into, 0, into.length, position)
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-/** The disk of the system with other answers to `slice` and `readCached`. */
-function diskWith(policy: Policy, random: Seeded): Pick<World, 'clock' | 'disk' | 'logger'> {
-  const world = createSystemWorld()
-  const changed = (file: File): Partial<File> => ({
-    slice: (position, length) => (policy.slices(random) ? new TestSlice(file.path, position, length) : null),
-    readCached: (position, into) => (policy.cached(random) ? readNow(file.path, position, into) : -1),
-  })
-  const disk = overlay<Disk>(world.disk, {
-    open: (name, mode) => {
-      const file = world.disk.open(name, mode)
-      return overlay<File>(file, changed(file))
-    },
-  })
-  return { clock: world.clock, logger: world.logger, disk }
-}
-
-/** `target`, with some methods replaced. */
-function overlay<T extends object>(target: T, replaced: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      const own: unknown = Reflect.get(replaced, name)
-      if (own !== undefined) return own
-      const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
 }
 
 interface Known {

@@ -4,16 +4,19 @@ import { decoderFor, encoderFor } from '../../protocol/compile.ts'
 import { readResponseHeader, writeRequestHeader } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
+import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { heartbeatRequest, heartbeatResponse } from '../../protocol/messages/12-heartbeat.ts'
 import { Reader } from '../../protocol/reader.ts'
+import type { Encodable } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { defineApi } from '../../src/api/handler.ts'
 import type { Api, RequestContext } from '../../src/api/handler.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
-import type { Connection } from '../../src/ports.ts'
+import type { PooledBuffer, ReadPiece } from '../../src/log/read-buffers.ts'
+import type { Connection, Piece } from '../../src/ports.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
 import { FrameArena } from '../../src/server/frame-arena.ts'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
@@ -30,12 +33,14 @@ class FakeConnection implements Connection {
   readonly local = { host: '127.0.0.1', port: 9092 }
   unsentBytes = 0
   written: Buffer[] = []
+  pieces: Piece[] = []
   paused = false
   destroyed = false
   ended = false
 
-  write(buffers: readonly Buffer[]): void {
-    this.written.push(Buffer.concat(buffers))
+  write(pieces: readonly Piece[]): void {
+    this.pieces.push(...pieces)
+    this.written.push(Buffer.concat(pieces.filter((piece) => Buffer.isBuffer(piece))))
   }
   pause(): void {
     this.paused = true
@@ -62,6 +67,8 @@ class Fixture {
   readonly clock = new ManualClock()
   readonly connection = new FakeConnection()
   readonly begun: Begun[] = []
+  /** What fetches are answered with. */
+  records: ReadPiece[] = []
   readonly budget: MemoryBudget
   readonly client: ClientConnection
   readonly shared: ServerShared
@@ -96,7 +103,20 @@ class Fixture {
       versions: [0, 4],
       handle: (_request, _context, respond) => respond({ errorCode: 0, apiKeys: [] }),
     })
-    const apis = new Map<number, Api>([produce, heartbeat, apiVersions].map((api) => [api.key, api]))
+    const fetch = defineApi({
+      request: fetchRequest,
+      response: fetchResponse,
+      versions: [4, 16],
+      handle: (_request, context, respond) => {
+        const begun = {
+          what: 'fetch',
+          context,
+          respond: () => respond(answerOf(this.records)),
+        }
+        this.begun.push(begun)
+      },
+    })
+    const apis = new Map<number, Api>([produce, fetch, heartbeat, apiVersions].map((api) => [api.key, api]))
     this.budget = new MemoryBudget(budgetBytes, () => this.client.pauseForBudget())
     const shared: ServerShared = {
       // The handlers above do not look at it.
@@ -142,6 +162,32 @@ class Fixture {
   get answered(): number[] {
     return this.connection.written.map((frame) => frame.readInt32BE(4))
   }
+}
+
+function answerOf(records: ReadPiece[], partitionIndex = 0): Encodable<typeof fetchResponse> {
+  const partition = { partitionIndex, errorCode: 0, highWatermark: 9, abortedTransactions: null, records }
+  return { errorCode: 0, responses: [{ topic: 't', partitions: [partition] }] }
+}
+
+function fetchFrame(correlationId: number): Buffer {
+  const writer = new Writer()
+  writer.beginFrame()
+  writeRequestHeader(writer, { apiKey: ApiKey.Fetch, apiVersion: 11, correlationId, clientId: 'test' })
+  const body = { replicaId: -1, maxWaitMs: 1, minBytes: 1, topics: [] }
+  encoderFor(fetchRequest, 11)(writer, body)
+  return writer.finishBuffer()
+}
+
+/** Begins a fetch whose answer has one piece of each kind. */
+function beginFetch(): { fixture: Fixture; slice: { releases: number }; pooled: PooledBuffer } {
+  const fixture = new Fixture()
+  const slice = { length: 1_000_000, releases: 0, release: () => (slice.releases += 1) }
+  const pooled = fixture.shared.answers.buffers.take(100_000)!
+  fixture.records = [slice, pooled, Buffer.from('batch')]
+  fixture.receive(fetchFrame(1))
+  assert.deepEqual(fixture.log, ['fetch'])
+  fixture.begun[0]!.context.attach(fixture.records)
+  return { fixture, slice, pooled }
 }
 
 function heartbeat(correlationId: number, groupId: string): Buffer {
@@ -352,3 +398,54 @@ test('bytes behind the body are ignored, as librdkafka needs it', () => {
   for (let i = 0; i < 2; i++) fixture.begun[i]!.respond()
   assert.deepEqual(fixture.answered, [1, 2])
 })
+
+test('the pieces of an answer go to the network; a pooled buffer comes back when all was taken', () => {
+  const { fixture, slice, pooled } = beginFetch()
+  const { answers } = fixture.shared
+  const bytes = pooled.buffer
+  fixture.begun[0]!.respond()
+  assert.deepEqual(fixture.connection.pieces.slice(1, 4), [slice, bytes, Buffer.from('batch')])
+  assert.ok(answers.usedBytes > 128 * 1024 && answers.usedBytes < 256 * 1024, `${answers.usedBytes}`)
+  assert.equal(answers.buffers.idleBytes, 0)
+  fixture.client.drained()
+  assert.equal(answers.buffers.idleBytes, 128 * 1024)
+  assert.equal(answers.usedBytes, 0)
+  fixture.client.drained()
+  fixture.client.closed('ended')
+  assert.equal(slice.releases, 0, 'the network releases it')
+})
+
+test('a buffer that was perhaps not sent is not used again', () => {
+  const { fixture } = beginFetch()
+  fixture.begun[0]!.respond()
+  fixture.client.closed('reset')
+  assert.equal(fixture.shared.answers.buffers.idleBytes, 0)
+  assert.equal(fixture.shared.answers.usedBytes, 0)
+})
+
+const losses: Readonly<Record<string, (fixture: Fixture) => void>> = {
+  'the client leaves before the answer': (fixture) => {
+    fixture.client.closed('ended')
+    fixture.begun[0]!.respond()
+  },
+  'the answer fails': (fixture) => fixture.begun[0]!.context.fail(new Error('expected by this test')),
+  'the connection is refused': (fixture) => fixture.begun[0]!.context.refuse('expected by this test'),
+  'the answer cannot be encoded': (fixture) => {
+    fixture.records.push({ length: 2 ** 31, release: () => {} })
+    fixture.begun[0]!.respond()
+    assert.ok(fixture.connection.destroyed)
+  },
+}
+for (const [what, lose] of Object.entries(losses)) {
+  test(`its pieces are released once when ${what}`, () => {
+    const { fixture, slice } = beginFetch()
+    lose(fixture)
+    assert.equal(slice.releases, 1)
+    assert.equal(fixture.shared.answers.buffers.idleBytes, 128 * 1024)
+    assert.deepEqual(fixture.connection.pieces, [])
+    fixture.client.closed('destroyed')
+    const late = { length: 5, releases: 0, release: () => (late.releases += 1) }
+    fixture.begun[0]!.context.attach([late])
+    assert.equal(late.releases, 1, 'nobody waits for it any more')
+  })
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { ZERO_UUID } from '../../protocol/schema.ts'
+import { AnswerBudget } from '../../src/broker/answer-budget.ts'
+import { Deadlines } from '../../src/broker/deadlines.ts'
+import { FetchOperation } from '../../src/broker/fetch-operation.ts'
+import type { FetchedPartition } from '../../src/broker/fetch-operation.ts'
+import type { FetchTarget } from '../../src/broker/fetch-sessions.ts'
+import { Partition } from '../../src/broker/partition.ts'
+import type { Partitions } from '../../src/broker/partitions.ts'
+import { releasePieces } from '../../src/log/read-buffers.ts'
+import { makeBatch, TestLog, TOPIC_ID } from '../log/log-fixture.ts'
+import { diskWith, TestSlice } from '../log/slicing-disk.ts'
+import type { Policy } from '../log/slicing-disk.ts'
+import { Seeded } from '../support/seed.ts'
+
+const BATCHES = 40
+const BATCH_BYTES = makeBatch(1, 20_000).length
+const sliced: Policy = { slices: () => true, cached: () => true }
+const cold: Policy = { slices: () => false, cached: () => false }
+
+interface Fetch {
+  readonly operation: FetchOperation
+  readonly answers: AnswerBudget
+  /** What was answered, once. */
+  readonly results: () => FetchedPartition[] | null
+  readonly answered: Promise<FetchedPartition[]>
+}
+
+interface Limits {
+  readonly maxBytes: number
+  readonly minBytes: number
+  readonly maxWaitMs: number
+}
+
+/** A partition of 40 batches of one record each, and fetches of it. */
+async function withPartition(
+  policy: Policy,
+  run: (begin: (limits: Limits) => Fetch, log: TestLog) => Promise<void>,
+): Promise<void> {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-fetch-'))
+  // The broker's timers keep no process alive.
+  const alive = setInterval(() => {}, 1000)
+  const world = diskWith(policy, new Seeded(1))
+  const log = await TestLog.open(world, directory)
+  for (let i = 0; i < BATCHES; i++) await log.append(makeBatch(1, 20_000))
+  const partition = new Partition('t', TOPIC_ID, 0, 0, log.log)
+  // What the operation uses of them.
+  const partitions = { get: () => partition, topicName: () => 't' } as unknown as Partitions
+  const parts = { partitions, deadlines: new Deadlines(world.clock), clock: world.clock }
+  await run((limits) => {
+    const answers = new AnswerBudget(100 << 20)
+    let results: FetchedPartition[] | null = null
+    let answer: (results: FetchedPartition[]) => void = () => {}
+    const answered = new Promise<FetchedPartition[]>((resolve) => (answer = resolve))
+    const options = { ...limits, targets: [target(limits.maxBytes)], readCommitted: false, answers }
+    const operation = new FetchOperation(parts, options, (given) => {
+      assert.equal(results, null, 'answered once')
+      results = given
+      answer(given)
+    })
+    return { operation, answers, results: () => results, answered }
+  }, log)
+  assert.equal(TestSlice.open, 0)
+  await log.log.close(false)
+  fs.rmSync(directory, { recursive: true })
+  clearInterval(alive)
+}
+
+function target(partitionMaxBytes: number): FetchTarget {
+  return {
+    topic: 't',
+    topicId: ZERO_UUID,
+    partition: 0,
+    fetchOffset: 0,
+    partitionMaxBytes,
+    currentLeaderEpoch: -1,
+    lastFetchedEpoch: -1,
+    sentHighWatermark: -1,
+    sentLogStartOffset: -1,
+  }
+}
+
+const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20))
+
+test('an answer has the slices; they cost the budget little, and nothing once they are handed over', async () => {
+  await withPartition(sliced, async (begin) => {
+    const { operation, answers, results } = begin({ maxBytes: 10 * BATCH_BYTES, minBytes: 1, maxWaitMs: 500 })
+    operation.start()
+    const [result] = results()!
+    assert.equal(result!.sizeBytes, 10 * BATCH_BYTES)
+    assert.equal(TestSlice.open, 1)
+    assert.equal(answers.usedBytes, 0)
+    operation.cancel()
+    assert.equal(TestSlice.open, 1, 'they belong to whoever was answered')
+    releasePieces(result!.pieces)
+  })
+})
+
+test('what the limits or the segment cut short is answered at once, whatever minBytes says', async () => {
+  await withPartition(sliced, async (begin) => {
+    const maxBytes = 3.5 * BATCH_BYTES
+    const { operation, results } = begin({ maxBytes, minBytes: maxBytes, maxWaitMs: 60_000 })
+    operation.start()
+    assert.equal(results()?.[0]?.sizeBytes, 3 * BATCH_BYTES)
+    releasePieces(results()![0]!.pieces)
+  })
+})
+
+test('a fetch that waits holds nothing, and reads again in the end', async () => {
+  await withPartition(sliced, async (begin) => {
+    const limits = { maxBytes: 1 << 24, minBytes: 1 << 24, maxWaitMs: 30 }
+    const { operation, answers, results, answered } = begin(limits)
+    operation.start()
+    assert.equal(results(), null)
+    assert.equal(TestSlice.open, 0)
+    assert.equal(answers.usedBytes, 0)
+    const [result] = await answered
+    assert.equal(result!.sizeBytes, BATCHES * BATCH_BYTES)
+    assert.equal(TestSlice.open, 1)
+    releasePieces(result!.pieces)
+  })
+})
+
+test('cancelled while it waits, or while the disk reads: nothing stays', async () => {
+  await withPartition(sliced, async (begin) => {
+    const { operation, results } = begin({ maxBytes: 1 << 24, minBytes: 1 << 24, maxWaitMs: 10 })
+    operation.start()
+    operation.cancel()
+    await settle()
+    assert.equal(results(), null)
+  })
+  await withPartition(cold, async (begin) => {
+    const { operation, answers, results } = begin({ maxBytes: 500_000, minBytes: 1, maxWaitMs: 10 })
+    operation.start()
+    assert.equal(answers.usedBytes, 500_000)
+    operation.cancel()
+    while (answers.usedBytes > 0) await settle()
+    assert.equal(results(), null)
+    assert.equal(answers.buffers.idleBytes, 512 * 1024, 'the buffer went back to the pool')
+  })
+})
+
+test('what is read into memory counts with all the memory it takes, until it is handed over', async () => {
+  await withPartition(cold, async (begin) => {
+    const { operation, answers, answered } = begin({ maxBytes: 600_000, minBytes: 1, maxWaitMs: 500 })
+    operation.start()
+    const [result] = await answered
+    assert.equal(answers.usedBytes, 0)
+    assert.equal(result!.sizeBytes, Math.floor(600_000 / BATCH_BYTES) * BATCH_BYTES)
+    releasePieces(result!.pieces)
+    assert.equal(answers.buffers.idleBytes, 1 << 20)
+  })
+})
