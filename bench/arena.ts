@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { deviceUnder } from './device.ts'
 import { applyLoad } from './load/apply-load.ts'
 import { Client } from './load/client.ts'
+import { nowUs } from './load/clock.ts'
 import type { LoadResult } from './load/spec.ts'
+import { firstProduce } from './targets/first-produce.ts'
 import type { RunningBroker, Target } from './targets/target.ts'
 
 const READY_MS = 60_000
@@ -123,6 +125,14 @@ export class Contender {
       child.once('error', () => resolve())
       child.once('exit', () => resolve())
     })
+  }
+
+  /** Kills it and starts it again on what it left; milliseconds until a record of the topic is acknowledged. */
+  async restartKilled(topic: string, timeoutMs: number): Promise<number> {
+    await this.#broker.kill()
+    const startedUs = nowUs()
+    await this.#broker.restart()
+    return ((await firstProduce(this.#broker.endpoint, topic, timeoutMs)) - startedUs) / 1_000
   }
 
   #hasFilesOf(topic: string): boolean {

@@ -5,7 +5,16 @@ import { SeededRandom } from './load/random.ts'
 import type { BatchShape, FetchLoad, LoadResult, ProduceLoad } from './load/spec.ts'
 import { encodeBatch } from './load/wire.ts'
 import { type Measurement, requestsPerSecond } from './measurement.ts'
-import type { EndToEndRow, FetchRow, FreshRow, ProduceRow, Row } from './rows.ts'
+import { dropPageCache, dropProblem } from './page-cache.ts'
+import {
+  type BesideRow,
+  type EndToEndRow,
+  type FetchRow,
+  type FreshRow,
+  type ProduceRow,
+  ROWS,
+  type Row,
+} from './rows.ts'
 
 export interface Timing {
   readonly warmupMs: number
@@ -14,6 +23,8 @@ export interface Timing {
 
 /** Rows that come out of one measurement, and how it is made. */
 export interface Job {
+  /** Whether Samsa has its addon. */
+  readonly addon: boolean
   readonly rows: readonly Row[]
   /** A guess for the progress bar, per target and repeat, milliseconds. */
   readonly estimateMs: number
@@ -28,6 +39,7 @@ export interface Job {
 /** Up to here each repeat gets a topic of its own; above, warming a fresh one would take longer than measuring. */
 const FRESH_TOPIC_PARTITIONS = 16
 const FILL_DEADLINE_MS = 300_000
+const COLD_DEADLINE_MS = 60_000
 
 let topics = 0
 
@@ -45,11 +57,13 @@ export function batchBytes(shape: BatchShape): number {
 export function loadJobs(rows: readonly Row[], timing: Timing): Job[] {
   const jobs: Job[] = []
   const endToEnd = rows.filter((row) => row.kind === 'e2e')
+  const beside = rows.filter((row) => row.kind === 'beside')
   for (const row of rows) {
     if (row.kind === 'produce') jobs.push(produceJob(row, timing))
     else if (row.kind === 'fetch') jobs.push(fetchJob(row, timing))
     else if (row.kind === 'fresh') jobs.push(freshJob(row))
     else if (row === endToEnd[0]) jobs.push(endToEndJob(endToEnd, timing))
+    else if (row === beside[0]) jobs.push(besideJob(beside, timing))
   }
   return jobs
 }
@@ -111,6 +125,7 @@ function produceJob(row: ProduceRow, timing: Timing): Job {
     return topic
   }
   return {
+    addon: true,
     rows: [row],
     estimateMs: timing.warmupMs + timing.measureMs + (shared ? 20_000 : 1_500),
     prepare: async (contender) => {
@@ -121,7 +136,7 @@ function produceJob(row: ProduceRow, timing: Timing): Job {
       await contender.touch(topic, row.partitions)
       const load = await applyLoad({ ...produceShape(row, timing), ...contender.place, topic })
       if (!shared) await contender.deleteTopic(topic)
-      return [throughput(load)]
+      return [row.figure === 'rate' ? throughput(load) : { value: load.latency.p50, unit: 'us', load }]
     },
     cleanUp: async (contender) => {
       const topic = kept.get(contender)
@@ -130,38 +145,115 @@ function produceJob(row: ProduceRow, timing: Timing): Job {
   }
 }
 
+/** Lays what a fetch row reads into a topic. */
+async function filledTopic(contender: Contender, row: FetchRow): Promise<string> {
+  const topic = topicName()
+  await contender.createTopic(topic, row.partitions, false)
+  await applyLoad({
+    ...contender.place,
+    kind: 'fill',
+    create: null,
+    topic,
+    partitions: row.partitions,
+    connections: 8,
+    inFlight: 4,
+    seed: 2,
+    batch: row.batch,
+    acks: 1,
+    rounds: fillRounds(row),
+    deadlineMs: FILL_DEADLINE_MS,
+  })
+  return topic
+}
+
+/** Without a warm-up, and not beyond what is there: the second time it would come from memory. */
+function coldShape(row: FetchRow): Omit<FetchLoad, 'topic' | keyof Contender['place']> {
+  return {
+    ...fetchShape(row, { warmupMs: 0, measureMs: COLD_DEADLINE_MS }),
+    stopAfterBytes: row.fillBytes * 0.9,
+  }
+}
+
 function fetchJob(row: FetchRow, timing: Timing): Job {
   const kept = new Map<Contender, string>()
+  const measuredMs = row.cold ? 4_000 : timing.warmupMs + timing.measureMs
   return {
     rows: [row],
-    estimateMs: timing.warmupMs + timing.measureMs + (row.partitions > 16 ? 20_000 : 2_000),
+    addon: row.addon,
+    estimateMs: measuredMs + (row.partitions > 16 ? 20_000 : 2_000),
     prepare: async (contender) => {
-      const topic = topicName()
-      kept.set(contender, topic)
-      await contender.createTopic(topic, row.partitions, false)
-      await applyLoad({
-        ...contender.place,
-        kind: 'fill',
-        create: null,
-        topic,
-        partitions: row.partitions,
-        connections: 8,
-        inFlight: 4,
-        seed: 2,
-        batch: row.batch,
-        acks: 1,
-        rounds: fillRounds(row),
-        deadlineMs: FILL_DEADLINE_MS,
-      })
+      const problem = row.cold ? dropProblem() : null
+      if (problem !== null) throw new Error(problem)
+      kept.set(contender, await filledTopic(contender, row))
     },
     measure: async (contender) => {
       const topic = kept.get(contender)!
       await contender.ready(topic, row.partitions)
-      return [throughput(await applyLoad({ ...fetchShape(row, timing), ...contender.place, topic }))]
+      if (row.cold) dropPageCache()
+      const shape = row.cold ? coldShape(row) : fetchShape(row, timing)
+      return [throughput(await applyLoad({ ...shape, ...contender.place, topic }))]
     },
     cleanUp: async (contender) => {
       const topic = kept.get(contender)
       if (topic !== undefined) await contender.deleteTopic(topic)
+    },
+  }
+}
+
+const BESIDE_PER_SECOND = 2_000
+
+/** Latency of producers alone, then while a consumer of another topic reads from the device; and the ratio of both. */
+function besideJob(rows: readonly BesideRow[], timing: Timing): Job {
+  const cold = ROWS.find((row): row is FetchRow => row.kind === 'fetch' && row.cold)!
+  const topics = new Map<Contender, { read: string; written: string }>()
+  const partitions = 16
+  const produce = (contender: Contender, topic: string): Promise<LoadResult> =>
+    applyLoad({
+      ...contender.place,
+      kind: 'produce',
+      topic,
+      partitions,
+      connections: 16,
+      inFlight: 16,
+      seed: 6,
+      batch: { records: 16, valueBytes: 1_000 },
+      acks: 1,
+      pace: { kind: 'open', perSecond: BESIDE_PER_SECOND, arrivals: 'constant' },
+      ...timing,
+    })
+  return {
+    rows,
+    addon: true,
+    estimateMs: 2 * (timing.warmupMs + timing.measureMs) + 6_000,
+    prepare: async (contender) => {
+      const problem = dropProblem()
+      if (problem !== null) throw new Error(problem)
+      const written = topicName()
+      await contender.createTopic(written, partitions, false)
+      await contender.touch(written, partitions)
+      topics.set(contender, { written, read: await filledTopic(contender, cold) })
+    },
+    measure: async (contender) => {
+      const { read, written } = topics.get(contender)!
+      await contender.ready(written, partitions)
+      const alone = await produce(contender, written)
+      dropPageCache()
+      // One request at a time, so that it lasts as long as the producers; it ends when all has been read.
+      const reading = applyLoad({ ...coldShape(cold), ...contender.place, topic: read, connections: 1 })
+      const beside = await produce(contender, written)
+      await reading
+      const figures: Readonly<Record<BesideRow['figure'], Measurement>> = {
+        alone: { value: alone.latency.p99, unit: 'us', load: alone },
+        beside: { value: beside.latency.p99, unit: 'us', load: beside },
+        growth: { value: beside.latency.p99 / alone.latency.p99, unit: 'x', load: null },
+      }
+      return rows.map(({ figure }) => figures[figure])
+    },
+    cleanUp: async (contender) => {
+      const open = topics.get(contender)
+      if (open === undefined) return
+      await contender.deleteTopic(open.read)
+      await contender.deleteTopic(open.written)
     },
   }
 }
@@ -174,6 +266,7 @@ function freshJob(row: FreshRow): Job {
   const made = new Map<Contender, string[]>()
   return {
     rows: [row],
+    addon: true,
     estimateMs: 20_000,
     prepare: nothing,
     measure: async (contender) => {
@@ -205,6 +298,7 @@ function endToEndJob(rows: readonly EndToEndRow[], timing: Timing): Job {
   const row = rows[0]!
   return {
     rows,
+    addon: true,
     estimateMs: timing.warmupMs + timing.measureMs + 1_500,
     prepare: nothing,
     measure: async (contender, repeat) => {
@@ -236,4 +330,32 @@ function endToEndJob(rows: readonly EndToEndRow[], timing: Timing): Job {
 export async function idleMemory(contender: Contender): Promise<number> {
   await sleep(2_000)
   return contender.residentMegabytes()
+}
+
+const CRASH_DEADLINE_MS = 300_000
+
+/** A broker with many partitions: its memory after a load on all of them, then its start after kill -9. */
+export async function measureCrash(
+  contender: Contender,
+  partitions: number,
+  timing: Timing,
+): Promise<{ residentMegabytes: number; startMs: number; load: LoadResult }> {
+  const topic = topicName()
+  await contender.createTopic(topic, partitions, false)
+  await contender.touch(topic, partitions)
+  const load = await applyLoad({
+    ...contender.place,
+    kind: 'produce',
+    topic,
+    partitions,
+    connections: 64,
+    inFlight: 4,
+    seed: 8,
+    batch: { records: 16, valueBytes: 1_000 },
+    acks: 1,
+    pace: { kind: 'closed' },
+    ...timing,
+  })
+  const residentMegabytes = contender.residentMegabytes()
+  return { residentMegabytes, load, startMs: await contender.restartKilled(topic, CRASH_DEADLINE_MS) }
 }

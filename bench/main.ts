@@ -5,10 +5,11 @@ import { dirname, resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { repositoryRoot } from '../test/support/processes.ts'
 import { type Machine, describeMachine, fileSystemOf } from './machine.ts'
+import { probe } from './fsync/probe.ts'
 import { makeProgress } from './progress.ts'
 import { describeProfiles } from './profile.ts'
-import { compare, failureLines, figuresTable, loadTable, missedRows } from './report.ts'
-import { ROWS, selectRows } from './rows.ts'
+import { compare, failureLines, figuresTable, formatFigure, loadTable, missedRows } from './report.ts'
+import { ROWS, type Row, selectRows } from './rows.ts'
 import { type RowResult, type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
 import { apacheKafka } from './targets/apache-kafka.ts'
 import { samsa } from './targets/samsa.ts'
@@ -116,6 +117,24 @@ function report(
   return parts.join('\n\n')
 }
 
+/** What the disk itself gives to reads like those of the cold rows; empty when there is no such row. */
+async function diskReads(rows: readonly Row[], directory: string): Promise<string> {
+  if (!rows.some((row) => row.kind === 'fetch' && row.cold)) return ''
+  try {
+    const spec = {
+      kind: 'read',
+      inFlight: 4,
+      fileBytes: 2 ** 30,
+      measureMs: 2_000,
+      blockStatPath: '',
+    } as const
+    const { bytesPerSecond } = await probe(directory, spec)
+    return `The disk alone gives ${formatFigure(bytesPerSecond / 1e6)} MB/s to reads of 1 MiB, 4 in flight`
+  } catch (error) {
+    return `What the disk gives to reads of 1 MiB: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
 function machineLine(machine: Machine): string {
   const memory = `${Math.round(machine.memoryBytes / 2 ** 30)} GiB`
   return [
@@ -152,9 +171,11 @@ async function main(): Promise<void> {
   const progress = makeProgress(estimateMs(plan), process.stderr)
   const startedAt = new Date().toISOString()
   const ceiling = await measureCeiling(plan, progress)
+  const reads = await diskReads(rows, directory)
   const results = await run(plan, progress)
   progress.end()
   console.log(`\n${report(ceiling, results, names)}`)
+  if (reads !== '') console.log(`\n${reads}`)
   if (options.profile !== undefined) {
     console.log(`\n${describeProfiles(resolve(options.profile), repositoryRoot, 40)}`)
   }
@@ -172,6 +193,7 @@ async function main(): Promise<void> {
           settings: { quick, repeats, timing, brokerWarmupMs },
           targets: targets.map(({ name, description }) => ({ name, description })),
           ceiling,
+          diskReads: reads,
           rows: results.map((result) => ({ ...result, ...comparison(result, names) })),
         },
         null,

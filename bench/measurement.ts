@@ -8,7 +8,8 @@ export interface Measurement {
   readonly load: LoadResult | null
 }
 
-export type Unit = 'req/s' | 'ms' | 'us' | 'MB'
+/** `x`: a ratio of two figures of the same broker. */
+export type Unit = 'req/s' | 'ms' | 'us' | 'MB' | 'x'
 
 /** Middle of the sorted values; the mean of the two middles of an even number. */
 export function median(values: readonly number[]): number {

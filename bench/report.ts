@@ -24,17 +24,19 @@ export function lessIsBetter(unit: Unit): boolean {
   return unit !== 'req/s'
 }
 
-export function judge(reach: Reach | null, ratio: Ratio | null): Verdict | null {
+/** `own` are our figures. */
+export function judge(reach: Reach | null, ratio: Ratio | null, own: readonly number[] = []): Verdict | null {
   if (reach === null) return null
-  if (ratio === null) return 'no figure'
-  const reached = reach.bound === 'at least' ? ratio.median >= reach.ratio : ratio.median <= reach.ratio
+  const value = reach.of === 'itself' ? median(own) : (ratio?.median ?? NaN)
+  if (Number.isNaN(value)) return 'no figure'
+  const reached = reach.bound === 'at least' ? value >= reach.ratio : value <= reach.ratio
   return reached ? 'reached' : 'missed'
 }
 
 export function compare(result: RowResult, ours: string, peer: string): Comparison {
   const values = (name: string): number[] => (result.measurements[name] ?? []).map(({ value }) => value)
   const ratio = pairedRatio(values(ours), values(peer))
-  return { ratio, verdict: judge(result.row.reach, ratio) }
+  return { ratio, verdict: judge(result.row.reach, ratio, values(ours)) }
 }
 
 /** Left-aligned first column, the others to the right; a row may be shorter than the head. */

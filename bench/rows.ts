@@ -1,9 +1,10 @@
 import type { BatchShape } from './load/spec.ts'
 
-/** Where a target of the table lies, as ratio to the peer. */
+/** Where a target of the table lies: as ratio to the peer, or the figure itself. */
 export interface Reach {
   readonly bound: 'at least' | 'at most'
   readonly ratio: number
+  readonly of: 'peer' | 'itself'
 }
 
 interface RowBase {
@@ -22,6 +23,7 @@ export interface ProduceRow extends RowBase {
   readonly inFlight: number
   /** `flush.messages=1`: acknowledged when the device has it. */
   readonly durable: boolean
+  readonly figure: 'rate' | 'p50'
 }
 
 export interface FetchRow extends RowBase {
@@ -34,6 +36,23 @@ export interface FetchRow extends RowBase {
   readonly inFlight: number
   /** Record bytes laid into the topic before, over all partitions. */
   readonly fillBytes: number
+  /** Read once, after the page cache was emptied. */
+  readonly cold: boolean
+  /** Whether Samsa may use its native addon. */
+  readonly addon: boolean
+}
+
+/** Open-loop produce, alone and while a consumer reads what is not in memory. */
+export interface BesideRow extends RowBase {
+  readonly kind: 'beside'
+  readonly figure: 'alone' | 'beside' | 'growth'
+}
+
+/** A broker of its own with many partitions: under load, and started again after it was killed. */
+export interface CrashRow extends RowBase {
+  readonly kind: 'crash'
+  readonly figure: 'memory' | 'start'
+  readonly partitions: number
 }
 
 export interface EndToEndRow extends RowBase {
@@ -61,7 +80,7 @@ export interface MemoryRow extends RowBase {
   readonly moment: 'idle' | 'loaded'
 }
 
-export type Row = ProduceRow | FetchRow | EndToEndRow | FreshRow | StartRow | MemoryRow
+export type Row = ProduceRow | FetchRow | EndToEndRow | FreshRow | StartRow | MemoryRow | BesideRow | CrashRow
 
 /** Records of 1 KB: 1,000 bytes of value. */
 const SIZES = {
@@ -72,8 +91,8 @@ const SIZES = {
 
 type Size = keyof typeof SIZES
 
-const atLeast = (ratio: number): Reach => ({ bound: 'at least', ratio })
-const atMost = (ratio: number): Reach => ({ bound: 'at most', ratio })
+const atLeast = (ratio: number): Reach => ({ bound: 'at least', ratio, of: 'peer' })
+const atMost = (ratio: number): Reach => ({ bound: 'at most', ratio, of: 'peer' })
 
 function produce(partitions: number, size: Size, more: Partial<ProduceRow> = {}): ProduceRow {
   const durable = more.durable ?? false
@@ -88,11 +107,18 @@ function produce(partitions: number, size: Size, more: Partial<ProduceRow> = {})
     connections: 16,
     inFlight: 5,
     durable,
+    figure: 'rate',
     ...more,
   }
 }
 
-function fetch(partitions: number, size: Size | '1m', quick = false): FetchRow {
+/** Many producers: 64 connections with four requests in flight each. */
+function crowd(partitions: number, more: Partial<ProduceRow>): ProduceRow {
+  const row = produce(partitions, '16k', { durable: true, connections: 64, inFlight: 4, ...more })
+  return { ...row, title: `${row.title}, 64 connections x 4` }
+}
+
+function fetch(partitions: number, size: Size | '1m', quick = false, more: Partial<FetchRow> = {}): FetchRow {
   const big = size === '1m'
   const { batch, fillBytes } = SIZES[big ? '128k' : size]
   return {
@@ -107,7 +133,21 @@ function fetch(partitions: number, size: Size | '1m', quick = false): FetchRow {
     connections: big ? 4 : 16,
     inFlight: big ? 1 : 5,
     fillBytes,
+    cold: false,
+    addon: true,
+    ...more,
   }
+}
+
+/** More than a broker keeps in its own memory; read once. */
+const COLD_BYTES = 3e9
+
+function beside(figure: BesideRow['figure'], title: string, reach: Reach | null): BesideRow {
+  return { kind: 'beside', id: `produce-cold-${figure}`, title, quick: false, reach, figure }
+}
+
+function crash(figure: CrashRow['figure'], id: string, title: string, reach: Reach): CrashRow {
+  return { kind: 'crash', id, title, quick: false, reach, figure, partitions: 5_000 }
 }
 
 function plural(partitions: number): string {
@@ -146,8 +186,8 @@ export const ROWS: readonly Row[] = [
     reach: null,
   },
   { kind: 'memory', moment: 'idle', id: 'rss-idle', title: 'RSS, idle', quick: true, reach: atMost(0.25) },
-  produce(16, '16k', { quick: true, reach: atLeast(1.5) }),
-  produce(16, '128k', { quick: true, reach: atLeast(1.2) }),
+  produce(16, '16k', { quick: true, reach: atLeast(2) }),
+  produce(16, '128k', { quick: true, reach: atLeast(1.5) }),
   produce(16, '1k', {
     id: 'produce-100c-1k',
     title: 'produce 16 partitions, 1 KB record, 100 connections x 1',
@@ -165,7 +205,23 @@ export const ROWS: readonly Row[] = [
     partitions: 1_000,
     batch: SIZES['16k'].batch,
   },
-  fetch(16, '1m', true),
+  fetch(16, '1m', true, { reach: atLeast(1) }),
+  fetch(16, '1m', true, {
+    id: 'fetch-16p-1m-plain',
+    title: 'same, Samsa without its addon',
+    addon: false,
+    reach: atLeast(0.5),
+  }),
+  fetch(16, '1m', false, {
+    id: 'fetch-16p-1m-cold',
+    title: 'fetch 16 partitions, cold, 1 MiB, 4 connections',
+    cold: true,
+    fillBytes: COLD_BYTES,
+    reach: atLeast(1),
+  }),
+  beside('alone', 'produce 2,000/s of 16 KiB, p99', null),
+  beside('beside', 'same while a consumer reads cold data, p99', null),
+  beside('growth', 'how much that raises it', { bound: 'at most', ratio: 2, of: 'itself' }),
   endToEnd('p50'),
   endToEnd('p99'),
   produce(1, '1k'),
@@ -173,16 +229,27 @@ export const ROWS: readonly Row[] = [
   produce(1, '128k'),
   produce(16, '1k'),
   produce(1_000, '1k'),
-  produce(1_000, '16k', { quick: true }),
+  produce(1_000, '16k', { quick: true, reach: atLeast(2) }),
   produce(1_000, '128k'),
   produce(1, '1k', { durable: true }),
-  produce(1, '16k', { durable: true, quick: true }),
+  produce(1, '16k', {
+    id: 'produce-1p-16k-flush-1',
+    title: 'produce 1 partition, 16 KiB, flush.messages=1, one in flight, p50',
+    durable: true,
+    connections: 1,
+    inFlight: 1,
+    figure: 'p50',
+    quick: true,
+    reach: atMost(0.5),
+  }),
+  produce(1, '16k', { durable: true, quick: true, reach: atLeast(10) }),
   produce(1, '128k', { durable: true }),
   produce(16, '1k', { durable: true }),
   produce(16, '16k', { durable: true, quick: true }),
   produce(16, '128k', { durable: true }),
   produce(1_000, '1k', { durable: true }),
-  produce(1_000, '16k', { durable: true }),
+  crowd(100, { quick: true, reach: atLeast(10) }),
+  crowd(1_000, { reach: atLeast(10) }),
   produce(1_000, '128k', { durable: true }),
   fetch(1, '1k'),
   fetch(1, '16k', true),
@@ -201,6 +268,8 @@ export const ROWS: readonly Row[] = [
     quick: true,
     reach: atMost(0.35),
   },
+  crash('memory', 'rss-5000p', 'RSS, 5,000 partitions under load', atMost(0.3)),
+  crash('start', 'start-5000p-killed', 'start with 5,000 partitions after kill -9', atMost(0.25)),
 ]
 
 /** `names` are ids or prefixes of ids that end with `*`. Throws on a name that selects nothing. */

@@ -1,6 +1,14 @@
 import { Contender } from './arena.ts'
 import { embeddedStart } from './embedded-start.ts'
-import { type Job, type Timing, fetchShape, idleMemory, loadJobs, produceShape } from './jobs.ts'
+import {
+  type Job,
+  type Timing,
+  fetchShape,
+  idleMemory,
+  loadJobs,
+  measureCrash,
+  produceShape,
+} from './jobs.ts'
 import { applyLoad } from './load/apply-load.ts'
 import { type Measurement, requestsPerSecond } from './measurement.ts'
 import type { Progress } from './progress.ts'
@@ -27,21 +35,26 @@ export interface RowResult {
 }
 
 const START_MS = 6_000
+const CRASH_MS = 60_000
 const CEILING_MS = 2_000
 
 export function estimateMs(plan: RunPlan): number {
   const each = loadJobs(plan.rows, plan.timing).reduce((sum, job) => sum + job.estimateMs, 0)
   const starts = plan.rows.some((row) => row.kind === 'start') ? START_MS : 0
+  const crashes = plan.rows.some((row) => row.kind === 'crash') ? CRASH_MS : 0
   const brokers = plan.targets.length
   const warmup = each === 0 ? 0 : brokers * (plan.brokerWarmupMs + START_MS)
-  return ceilingRows(plan.rows).length * CEILING_MS + brokers * plan.repeats * (each + starts) + warmup
+  return (
+    ceilingRows(plan.rows).length * CEILING_MS + brokers * plan.repeats * (each + starts + crashes) + warmup
+  )
 }
 
 /** The load shapes whose ceiling is worth knowing: those of the rows with something to reach, and the big fetch. */
 function ceilingRows(rows: readonly Row[]): (ProduceRow | FetchRow)[] {
   return rows.filter(
     (row): row is ProduceRow | FetchRow =>
-      (row.kind === 'produce' && row.reach !== null) || (row.kind === 'fetch' && row.batchesPerFetch > 1),
+      (row.kind === 'produce' && row.reach !== null) ||
+      (row.kind === 'fetch' && row.batchesPerFetch > 1 && row.addon && !row.cold),
   )
 }
 
@@ -74,9 +87,9 @@ export async function run(plan: RunPlan, progress: Progress): Promise<RowResult[
   for (const row of plan.rows) results.set(row, { row, measurements: {}, failures: {} })
   await measureStarts(plan, results, progress)
   await measureEmbeddedStart(plan, results, progress)
-  if (plan.rows.some((row) => row.kind !== 'start' && row.kind !== 'embedded-start')) {
-    await measureRunning(plan, results, progress)
-  }
+  const apart = new Set<Row['kind']>(['start', 'embedded-start', 'crash'])
+  if (plan.rows.some((row) => !apart.has(row.kind))) await measureRunning(plan, results, progress)
+  await measureCrashes(plan, results, progress)
   return [...results.values()]
 }
 
@@ -144,13 +157,79 @@ async function measureRunning(
       await warmUp(contender, plan.brokerWarmupMs)
       progress.advance(plan.brokerWarmupMs)
     }
-    for (const job of loadJobs(plan.rows, plan.timing)) await runJob(plan, job, contenders, results, progress)
+    for (const job of loadJobs(plan.rows, plan.timing)) {
+      if (job.addon) await runJob(plan, job, contenders, results, progress)
+      else await runWithoutAddon(plan, job, contenders, results, progress)
+    }
     for (const contender of contenders) {
       await awaken(contenders, contender)
       await measureMemory(plan, results, contender, 'loaded')
     }
   } finally {
     for (const contender of contenders) await contender.stop()
+  }
+}
+
+/** Our broker steps back for one of its kind without the addon; the peer is the same. */
+async function runWithoutAddon(
+  plan: RunPlan,
+  job: Job,
+  contenders: readonly Contender[],
+  results: Map<Row, RowResult>,
+  progress: Progress,
+): Promise<void> {
+  const plain: Contender[] = []
+  try {
+    for (const contender of contenders) {
+      contender.pause()
+      const target = contender.target.withoutAddon
+      if (target === null) continue
+      plain.push(new Contender({ ...target, name: contender.name }, await target.start()))
+      plain.at(-1)?.pause()
+    }
+    const instead = contenders.map(
+      (contender) => plain.find(({ name }) => name === contender.name) ?? contender,
+    )
+    await runJob(plan, job, instead, results, progress)
+  } finally {
+    for (const contender of plain) await contender.stop()
+  }
+}
+
+async function measureCrashes(
+  plan: RunPlan,
+  results: Map<Row, RowResult>,
+  progress: Progress,
+): Promise<void> {
+  const rows = plan.rows.filter((row) => row.kind === 'crash')
+  const [first] = rows
+  if (first === undefined) return
+  for (let repeat = 0; repeat < plan.repeats; repeat++) {
+    for (const target of inTurn(plan.targets, repeat)) {
+      progress.step(`${first.partitions.toLocaleString('en')} partitions, kill -9: ${target.name}`)
+      let contender: Contender | null = null
+      try {
+        contender = new Contender(target, await target.start())
+        const { residentMegabytes, startMs, load } = await measureCrash(
+          contender,
+          first.partitions,
+          plan.timing,
+        )
+        for (const row of rows) {
+          const memory = row.figure === 'memory'
+          keep(results.get(row)!, target.name, {
+            value: memory ? residentMegabytes : startMs,
+            unit: memory ? 'MB' : 'ms',
+            load: memory ? load : null,
+          })
+        }
+      } catch (error) {
+        for (const row of rows) results.get(row)!.failures[target.name] = reason(error)
+      } finally {
+        await contender?.stop()
+      }
+      progress.advance(CRASH_MS)
+    }
   }
 }
 

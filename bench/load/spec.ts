@@ -57,6 +57,8 @@ export interface FetchLoad extends LoadBase {
   readonly offsets: number
   readonly warmupMs: number
   readonly measureMs: number
+  /** Ends the measured time early: what was read once is no longer cold. */
+  readonly stopAfterBytes?: number
 }
 
 /**

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Jars,
+  type KafkaBroker,
   kafkaJars,
   kafkaServerJvm,
   kafkaVersion,
@@ -28,6 +29,7 @@ export async function apacheKafka(
     description: `Apache Kafka ${kafkaVersion}, KRaft combined, ${describeSettings(settings)}, ${kafkaServerJvm.join(' ')}`,
     // Its controller fences its own broker, for a moment.
     awakeMs: 500,
+    withoutAddon: null,
     start: async () => start(jars, await fresh()),
     measureStart: async () => {
       const place = await fresh()
@@ -90,18 +92,30 @@ async function formatted(
   return { base, dataDir: join(base, 'data'), port, properties }
 }
 
+/** Thousands of logs to recover take a while. */
+const RESTART_MS = 300_000
+
 async function start(jars: Jars, place: Formatted): Promise<RunningBroker> {
-  const broker = await startKafkaBroker(jars, {
-    port: place.port,
-    dataDir: place.dataDir,
-    properties: place.properties,
-  })
+  const { port, dataDir, properties } = place
+  let broker = await startKafkaBroker(jars, { port, dataDir, properties })
+  let starting: Promise<KafkaBroker> | null = null
   return {
-    endpoint: { host: '127.0.0.1', port: broker.port },
-    pid: broker.pid,
-    dataDirectory: place.dataDir,
-    printed: () => readFile(`${place.dataDir}.log`, 'utf8'),
+    endpoint: { host: '127.0.0.1', port },
+    get pid() {
+      return broker.pid
+    },
+    dataDirectory: dataDir,
+    printed: () => readFile(`${dataDir}.log`, 'utf8'),
+    kill: () => broker.kill(),
+    restart: async () => {
+      starting = startKafkaBroker(jars, { port, dataDir, properties, startTimeoutMs: RESTART_MS })
+      starting.then(
+        (started) => (broker = started),
+        () => undefined,
+      )
+    },
     stop: async () => {
+      await starting?.catch(() => undefined)
       await broker.stop()
       await removeScratch(place.base)
     },

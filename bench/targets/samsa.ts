@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,6 +29,8 @@ export function samsa(options: SamsaOptions): Target {
     name: options.name ?? 'samsa',
     description: `samsa start, ${describeSettings(options.settings)}, Node.js ${process.version}`,
     awakeMs: 50,
+    withoutAddon:
+      options.environment === undefined ? samsa({ ...options, environment: { SAMSA_NATIVE: 'off' } }) : null,
     start: async () => {
       const broker = await spawnBroker(options)
       await serving(broker.endpoint, broker.alive)
@@ -56,12 +58,46 @@ async function spawnBroker(options: SamsaOptions): Promise<SpawnedBroker> {
   const port = await freePort()
   const dataDirectory = join(base, 'data')
   const logFile = join(base, 'samsa.log')
-  const log = await open(logFile, 'a')
+  const launch = (): Promise<ChildProcess> => launchProcess(options, { base, port, dataDirectory, logFile })
+  let child = await launch()
+  return {
+    endpoint: { host: '127.0.0.1', port },
+    get pid() {
+      return child.pid ?? 0
+    },
+    dataDirectory,
+    printed: () => readFile(logFile, 'utf8'),
+    alive: async () => {
+      if (child.exitCode === null && child.signalCode === null) return
+      throw new Error(`samsa ended:\n${(await readFile(logFile, 'utf8')).slice(-4_000)}`)
+    },
+    kill: async () => {
+      await end(child, 'SIGKILL')
+    },
+    restart: async () => {
+      child = await launch()
+    },
+    stop: async () => {
+      await end(child, 'SIGTERM', 60_000)
+      await removeScratch(base)
+    },
+  }
+}
+
+interface Place {
+  readonly base: string
+  readonly port: number
+  readonly dataDirectory: string
+  readonly logFile: string
+}
+
+async function launchProcess(options: SamsaOptions, place: Place): Promise<ChildProcess> {
+  const log = await open(place.logFile, 'a')
   const profiling =
     options.profileDirectory === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDirectory}`]
   const settings = [
-    `listeners=PLAINTEXT://127.0.0.1:${port}`,
-    `log.dirs=${dataDirectory}`,
+    `listeners=PLAINTEXT://127.0.0.1:${place.port}`,
+    `log.dirs=${place.dataDirectory}`,
     ...Object.entries({ ...MEASURING_SETTINGS, ...options.settings }).map(
       ([key, value]) => `${key}=${value}`,
     ),
@@ -70,25 +106,16 @@ async function spawnBroker(options: SamsaOptions): Promise<SpawnedBroker> {
     spawn(
       process.execPath,
       [...profiling, commandLine, 'start', ...settings.flatMap((setting) => ['--set', setting])],
-      { stdio: ['ignore', log.fd, log.fd], cwd: base, env: { ...process.env, ...options.environment } },
+      {
+        stdio: ['ignore', log.fd, log.fd],
+        cwd: place.base,
+        env: { ...process.env, ...options.environment },
+      },
     ),
   )
   removeScratchAtExit()
   await log.close()
-  return {
-    endpoint: { host: '127.0.0.1', port },
-    pid: child.pid ?? 0,
-    dataDirectory,
-    printed: () => readFile(logFile, 'utf8'),
-    alive: async () => {
-      if (child.exitCode === null && child.signalCode === null) return
-      throw new Error(`samsa ended:\n${(await readFile(logFile, 'utf8')).slice(-4_000)}`)
-    },
-    stop: async () => {
-      await end(child, 'SIGTERM', 60_000)
-      await removeScratch(base)
-    },
-  }
+  return child
 }
 
 async function serving(endpoint: Endpoint, alive: () => Promise<void>): Promise<void> {

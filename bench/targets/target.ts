@@ -8,6 +8,8 @@ export interface Target {
   /** Time it needs after it stood still, to notice what it missed. */
   readonly awakeMs: number
   start(): Promise<RunningBroker>
+  /** The same broker without its native addon, where it has one. */
+  readonly withoutAddon: Target | null
   /**
    * Milliseconds from the spawn of a process on an empty, formatted data directory until the first Produce is
    * acknowledged (the topic is created on the way).
@@ -21,6 +23,10 @@ export interface RunningBroker {
   readonly dataDirectory: string
   /** What it has printed so far. */
   printed(): Promise<string>
+  /** SIGKILL. */
+  kill(): Promise<void>
+  /** A new process on the data of one that was killed, with another pid; resolves when it has been spawned. */
+  restart(): Promise<void>
   stop(): Promise<void>
 }
 

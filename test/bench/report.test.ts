@@ -33,22 +33,25 @@ test('a target is reached on its own side of the bound', () => {
     least: value,
     greatest: value,
   })
-  assert.equal(judge({ bound: 'at least', ratio: 1.5 }, ratio(1.5)), 'reached')
-  assert.equal(judge({ bound: 'at least', ratio: 1.5 }, ratio(1.49)), 'missed')
-  assert.equal(judge({ bound: 'at most', ratio: 0.1 }, ratio(0.1)), 'reached')
-  assert.equal(judge({ bound: 'at most', ratio: 0.1 }, ratio(0.11)), 'missed')
-  assert.equal(judge({ bound: 'at most', ratio: 0.1 }, null), 'no figure')
+  assert.equal(judge({ bound: 'at least', ratio: 1.5, of: 'peer' }, ratio(1.5)), 'reached')
+  assert.equal(judge({ bound: 'at least', ratio: 1.5, of: 'peer' }, ratio(1.49)), 'missed')
+  assert.equal(judge({ bound: 'at most', ratio: 0.1, of: 'peer' }, ratio(0.1)), 'reached')
+  assert.equal(judge({ bound: 'at most', ratio: 0.1, of: 'peer' }, ratio(0.11)), 'missed')
+  assert.equal(judge({ bound: 'at most', ratio: 0.1, of: 'peer' }, null), 'no figure')
+  assert.equal(judge({ bound: 'at most', ratio: 2, of: 'itself' }, ratio(9), [1.9, 2.5, 1]), 'reached')
+  assert.equal(judge({ bound: 'at most', ratio: 2, of: 'itself' }, ratio(1), [2.1]), 'missed')
+  assert.equal(judge({ bound: 'at most', ratio: 2, of: 'itself' }, null, []), 'no figure')
   assert.equal(judge(null, ratio(1)), null)
 })
 
 test('losses are shown and returned', () => {
   const won = result('produce-16p-16k', 'req/s', [300, 310, 290], [100, 100, 100])
   const lost = result('produce-16p-128k', 'req/s', [90, 80, 70], [100, 100, 100])
-  const slow = result('fetch-16p-1m', 'req/s', [90], [100])
+  const slow = result('fetch-16p-16k', 'req/s', [90], [100])
   const gone: RowResult = { ...result('start', 'ms', [], [4_000]), failures: { samsa: 'it ended' } }
   const table = figuresTable([won, lost, slow, gone], ['samsa', 'kafka']).split('\n')
-  assert.match(table[2]!, /300 +100 +3\.00 +2\.90-3\.10 +>= 1\.50 +ok$/)
-  assert.match(table[3]!, /80\.0 +100 +0\.80 +0\.70-0\.90 +>= 1\.20 +MISSED$/)
+  assert.match(table[2]!, /300 +100 +3\.00 +2\.90-3\.10 +>= 2\.00 +ok$/)
+  assert.match(table[3]!, /80\.0 +100 +0\.80 +0\.70-0\.90 +>= 1\.50 +MISSED$/)
   assert.match(table[4]!, /0\.90 +0\.90-0\.90 +slower$/)
   assert.match(table[5]!, /failed +4,000 +<= 0\.10 +NO FIGURE$/)
   assert.deepEqual(
