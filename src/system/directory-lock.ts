@@ -81,7 +81,11 @@ export class DirectoryLock implements Lock {
     clearInterval(this.#heartbeat)
     heldHere.delete(this.#directory)
     const path = join(this.#directory, LOCK_NAME)
-    if (readHolder(path)?.token === this.#holder.token) fs.rmSync(path, { force: true })
+    try {
+      if (readHolder(path)?.token === this.#holder.token) fs.rmSync(path, { force: true })
+    } catch {
+      // The disk failed. Without its process the file that stays bars nobody.
+    }
   }
 }
 

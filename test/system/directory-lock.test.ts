@@ -131,3 +131,13 @@ test('files that are no lock of ours do not bar anybody', () => {
     assert.deepEqual(fs.readdirSync(path), [], content)
   }
 })
+
+test('a directory that cannot be used any more can still be let go of', () => {
+  const path = freshDirectory()
+  const lock = DirectoryLock.acquire(path)
+  fs.rmSync(path, { recursive: true })
+  // What was a directory is a file now: every access below it fails.
+  fs.writeFileSync(path, '')
+  lock.release()
+  fs.rmSync(path)
+})

@@ -209,22 +209,23 @@ export class ProducerState {
     }))
   }
 
-  /** Kafka's `<offset>.snapshot`: of each producer only the last batch is kept. */
+  /**
+   * Kafka's `<offset>.snapshot`. Kafka keeps only the last batch of a producer there; here each remembered batch is an
+   * entry of its own, oldest first, so that after a crash a producer may send again all it had in flight, as it can
+   * without one. Kafka reads such a file too: of several entries of a producer it takes the last.
+   */
   encodeSnapshot(): Buffer {
-    const snapshot = Buffer.alloc(SNAPSHOT_HEADER + this.#producers.size * SNAPSHOT_ENTRY)
+    let count = 0
+    for (const { batches } of this.#producers.values()) count += Math.max(1, batches.length / STRIDE)
+    const snapshot = Buffer.alloc(SNAPSHOT_HEADER + count * SNAPSHOT_ENTRY)
     snapshot.writeInt16BE(SNAPSHOT_VERSION, 0)
-    snapshot.writeInt32BE(this.#producers.size, 6)
+    snapshot.writeInt32BE(count, 6)
     let at = SNAPSHOT_HEADER
     for (const entry of this.#producers.values()) {
-      writeInt64(snapshot, entry.producerId, at)
-      snapshot.writeInt16BE(entry.epoch, at + 8)
-      snapshot.writeInt32BE(lastOf(entry, LAST_SEQUENCE), at + 10)
-      writeInt64(snapshot, lastOf(entry, LAST_OFFSET), at + 14)
-      snapshot.writeInt32BE(Math.max(0, lastOf(entry, OFFSET_DELTA)), at + 22)
-      writeInt64(snapshot, entry.lastTimestampMs, at + 26)
-      snapshot.writeInt32BE(entry.coordinatorEpoch, at + 34)
-      writeInt64(snapshot, entry.transactionFirstOffset, at + 38)
-      at += SNAPSHOT_ENTRY
+      for (let batch = 0; batch < entry.batches.length - STRIDE; batch += STRIDE)
+        at = encodeEntry(snapshot, at, entry, batch, entry.batches[batch + TIMESTAMP] ?? -1, -1)
+      const last = entry.batches.length - STRIDE
+      at = encodeEntry(snapshot, at, entry, last, entry.lastTimestampMs, entry.transactionFirstOffset)
     }
     snapshot.writeUInt32BE(crc32c(snapshot.subarray(6)), 2)
     return snapshot
@@ -240,13 +241,15 @@ export class ProducerState {
     if (snapshot.readUInt32BE(2) !== crc32c(snapshot.subarray(6))) return false
     const count = snapshot.readInt32BE(6)
     if (count < 0 || snapshot.length !== SNAPSHOT_HEADER + count * SNAPSHOT_ENTRY) return false
-    const open: ProducerEntry[] = []
     for (let at = SNAPSHOT_HEADER; at < snapshot.length; at += SNAPSHOT_ENTRY) {
       const entry = decodeEntry(snapshot, at)
+      const earlier = this.#producers.get(entry.producerId)
+      if (earlier !== undefined && earlier.epoch === entry.epoch)
+        entry.batches = [...earlier.batches, ...entry.batches].slice(-CACHED_BATCHES * STRIDE)
       entry.seenMs = nowMs
-      if (entry.transactionFirstOffset >= 0) open.push(entry)
       this.#producers.set(entry.producerId, entry)
     }
+    const open = [...this.#producers.values()].filter((entry) => entry.transactionFirstOffset >= 0)
     open.sort((a, b) => a.transactionFirstOffset - b.transactionFirstOffset)
     for (const entry of open) this.#openTransactions.set(entry.transactionFirstOffset, entry.producerId)
     this.#enforceCap()
@@ -308,6 +311,28 @@ function newEntry(producerId: number, epoch: number): ProducerEntry {
 
 function lastOf(entry: ProducerEntry, field: number): number {
   return entry.batches.length === 0 ? -1 : (entry.batches[entry.batches.length - STRIDE + field] ?? -1)
+}
+
+/** One batch of a producer, at index `batch` of `entry.batches` (negative: it has none). Returns the end. */
+function encodeEntry(
+  snapshot: Buffer,
+  at: number,
+  entry: ProducerEntry,
+  batch: number,
+  timestampMs: number,
+  transactionFirstOffset: number,
+): number {
+  const field = (of: number, missing: number): number =>
+    batch < 0 ? missing : (entry.batches[batch + of] ?? missing)
+  writeInt64(snapshot, entry.producerId, at)
+  snapshot.writeInt16BE(entry.epoch, at + 8)
+  snapshot.writeInt32BE(field(LAST_SEQUENCE, -1), at + 10)
+  writeInt64(snapshot, field(LAST_OFFSET, -1), at + 14)
+  snapshot.writeInt32BE(field(OFFSET_DELTA, 0), at + 22)
+  writeInt64(snapshot, timestampMs, at + 26)
+  snapshot.writeInt32BE(entry.coordinatorEpoch, at + 34)
+  writeInt64(snapshot, transactionFirstOffset, at + 38)
+  return at + SNAPSHOT_ENTRY
 }
 
 function decodeEntry(snapshot: Buffer, at: number): ProducerEntry {

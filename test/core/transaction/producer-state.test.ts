@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { crc32c } from '../../../protocol/crc32c.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import {
   ACCEPT,
@@ -119,15 +120,23 @@ test('silent producers expire, those with an open transaction do not', () => {
   )
 })
 
-test('snapshots keep the last batch of each producer, in the layout of Kafka', () => {
+test('snapshots keep all remembered batches, in the layout of Kafka, the last batch of a producer last', () => {
   const partition = new Partition()
   partition.send(258, 3, 0, 2)
   partition.send(258, 3, 2, 3)
   partition.send(4, 0, 0, 1, true)
   const bytes = partition.state.encodeSnapshot()
   assert.equal(
-    bytes.subarray(6, 10 + 46).toString('hex'),
-    '00000002' +
+    bytes.subarray(6, 10 + 2 * 46).toString('hex'),
+    '00000003' +
+      '0000000000000102' +
+      '0003' +
+      '00000001' +
+      '0000000000000001' +
+      '00000001' +
+      '00000000000003e8' +
+      'ffffffff' +
+      'ffffffffffffffff' +
       '0000000000000102' +
       '0003' +
       '00000004' +
@@ -143,7 +152,8 @@ test('snapshots keep the last batch of each producer, in the layout of Kafka', (
   assert.deepEqual(loaded.describe(), partition.state.describe())
   assert.equal(loaded.firstOpenTransactionOffset, 5)
   assert.equal(loaded.check(258, 3, 2, 4, false), DUPLICATE)
-  assert.equal(loaded.check(258, 3, 0, 1, false), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  assert.equal(loaded.check(258, 3, 0, 1, false), DUPLICATE)
+  assert.equal(loaded.duplicateBaseOffset, 0)
   assert.deepEqual(loaded.encodeSnapshot(), bytes)
   for (let at = 0; at < bytes.length; at++) {
     const damaged = Buffer.from(bytes)
@@ -152,4 +162,30 @@ test('snapshots keep the last batch of each producer, in the layout of Kafka', (
     assert.equal(loaded.size, 0)
     assert.equal(loaded.loadSnapshot(bytes.subarray(0, at), 0), false)
   }
+})
+
+test('a producer may send again all it had in flight after its state was loaded from a snapshot', () => {
+  const partition = new Partition()
+  for (let sequence = 0; sequence < 8; sequence++) partition.send(1, 0, sequence)
+  const loaded = new ProducerState()
+  assert.equal(loaded.loadSnapshot(partition.state.encodeSnapshot(), 0), true)
+  for (let sequence = 3; sequence < 8; sequence++)
+    assert.equal(loaded.check(1, 0, sequence, sequence, false), DUPLICATE, `sequence ${sequence}`)
+  assert.equal(loaded.check(1, 0, 2, 2, false), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  assert.equal(loaded.check(1, 0, 8, 8, false), ACCEPT)
+  assert.deepEqual(loaded.describe(), partition.state.describe())
+})
+
+test('batches of an older epoch in a snapshot do not count', () => {
+  const older = new Partition()
+  older.send(1, 0, 0)
+  const newer = new Partition()
+  newer.send(1, 1, 0)
+  const [first, second] = [older.state.encodeSnapshot(), newer.state.encodeSnapshot()]
+  const both = Buffer.concat([first, second.subarray(10)])
+  both.writeInt32BE(2, 6)
+  both.writeUInt32BE(crc32c(both.subarray(6)), 2)
+  const loaded = new ProducerState()
+  assert.equal(loaded.loadSnapshot(both, 0), true)
+  assert.deepEqual(loaded.encodeSnapshot(), second)
 })
