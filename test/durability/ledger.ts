@@ -1,4 +1,3 @@
-import { errorName } from '../../protocol/errors.ts'
 import { Seeded } from '../support/seed.ts'
 import { Contents } from './contents.ts'
 import { PartitionHistory, type Promised } from './history.ts'
@@ -103,7 +102,7 @@ export class Ledger {
       const kept = options.topic === 'rolling' ? { keptBytes: KEPT_BYTES } : {}
       const verdict = history.check(await this.#read(port, options), { ...promised, ...kept })
       this.#report(verdict.problems)
-      this.#report(producer.errors.map((code) => `Produce answered ${errorName(code)}`))
+      this.#report(producer.complaints)
       producer.forget()
       acked += verdict.acked
       lost += verdict.lost

@@ -106,6 +106,8 @@ export class Producer {
   sentBytes = 0
   /** Error codes that answers carried. After one of them a run sends nothing new. */
   errors: number[] = []
+  /** The same in words. */
+  complaints: string[] = []
   #producerId = -1
   #sequence = 0
   #unanswered: Batch[] = []
@@ -118,6 +120,11 @@ export class Producer {
     return this.#producerId
   }
 
+  /** Batches that were sent and not acknowledged. */
+  get unanswered(): number {
+    return this.#unanswered.length
+  }
+
   /** No later run sends a counter below. */
   get resendFrom(): number {
     return (this.options.idempotent ? this.#unanswered[0]?.first : undefined) ?? this.nextCounter
@@ -127,6 +134,7 @@ export class Producer {
   forget(): void {
     this.acked = []
     this.errors = []
+    this.complaints = []
   }
 
   /** Under a new producer id: after a broker that may have forgotten what it answered. */
@@ -168,6 +176,16 @@ export class Producer {
     const { bytesPerSecond } = this.options
     if (bytesPerSecond === undefined) return false
     return this.sentBytes - startedBytes > ((performance.now() - startedMs) / 1_000) * bytesPerSecond
+  }
+
+  #complaint({ first, values, sequence }: Batch, errorCode: number): string {
+    const { topic, partition, acks } = this.options
+    const whose =
+      this.#producerId < 0 ? 'no producer id' : `producer ${this.#producerId} from sequence ${sequence}`
+    const records = `records ${first} to ${first + values.length - 1}`
+    const ackedTo = this.acked.at(-1)
+    const after = ackedTo === undefined ? 'nothing' : `record ${ackedTo.first + ackedTo.count - 1}`
+    return `Produce (acks=${acks}) of ${records} to ${topic}-${partition}, ${whose}, after ${after} was acknowledged: ${errorName(errorCode)}`
   }
 
   async #initialise(client: RawClient): Promise<boolean> {
@@ -225,6 +243,7 @@ export class Producer {
     const result = answer.responses[0]!.partitionResponses[0]!
     if (result.errorCode !== 0) {
       this.errors.push(result.errorCode)
+      this.complaints.push(this.#complaint(batch, result.errorCode))
       return
     }
     const { first } = batch

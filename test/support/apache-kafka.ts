@@ -10,6 +10,7 @@ import { cached, mayDownload } from './cache.ts'
 import {
   adopt,
   end,
+  exitOf,
   freePort,
   run,
   runOrThrow,
@@ -186,6 +187,8 @@ export interface KafkaBroker {
   stop(): Promise<number | null>
   /** SIGKILL. */
   kill(): Promise<void>
+  /** The exit code, once the process has ended by itself; null after a signal. */
+  exited(): Promise<number | null>
 }
 
 const clusterId = 'c2Ftc2EtdGVzdC1wZWVyMQ'
@@ -235,6 +238,7 @@ function handle(child: ChildProcess, options: KafkaBrokerOptions): KafkaBroker {
     kill: async () => {
       await end(child, 'SIGKILL')
     },
+    exited: () => exitOf(child),
   }
 }
 

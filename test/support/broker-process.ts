@@ -10,13 +10,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { type KafkaBroker, kafkaJars, startKafkaBroker } from './apache-kafka.ts'
-import { adopt, end, freePort, repositoryRoot, waitUntilServing } from './processes.ts'
+import { adopt, end, exitOf, freePort, repositoryRoot, waitUntilServing } from './processes.ts'
 
 export interface ServerOptions {
   /** Keys of `server.properties`. */
   readonly properties?: Readonly<Record<string, string>>
   /** A data directory to start on; it is not removed at the end. Default: a fresh one. */
   readonly dataDir?: string
+  /** `log.dirs`, when it is not `dataDir`, which then only says where the broker's output goes (Samsa only). */
+  readonly logDirs?: readonly string[]
 }
 
 export interface ServerUnderTest extends AsyncDisposable {
@@ -33,6 +35,8 @@ export interface ServerUnderTest extends AsyncDisposable {
   stop(): Promise<void>
   /** SIGKILL. */
   kill(): Promise<void>
+  /** The exit code, once the process has ended by itself; null after a signal. */
+  exited(): Promise<number | null>
   /** What the broker printed so far, for the message of a failure. */
   log(): Promise<string>
 }
@@ -69,11 +73,12 @@ export async function startSamsa(options: ServerOptions = {}): Promise<ServerUnd
     stop: async () => {
       const code = await end(child, 'SIGTERM')
       assert.equal(code, 0, `samsa ended with ${String(code)} on SIGTERM`)
-      assertCleanMarker(place.dataDir)
+      if (options.logDirs === undefined) assertCleanMarker(place.dataDir)
     },
     kill: async () => {
       await end(child, 'SIGKILL')
     },
+    exited: () => exitOf(child),
     log: () => readFile(logFile(place.dataDir), 'utf8'),
     [Symbol.asyncDispose]: async () => {
       await end(child, 'SIGKILL')
@@ -108,6 +113,7 @@ export async function startPeer(options: ServerOptions = {}): Promise<ServerUnde
       assertCleanMarker(place.dataDir)
     },
     kill: () => broker.kill(),
+    exited: () => broker.exited(),
     log: () => readFile(logFile(place.dataDir), 'utf8'),
     [Symbol.asyncDispose]: async () => {
       await broker.kill()
@@ -144,7 +150,7 @@ async function spawnSamsa(port: number, dataDir: string, options: ServerOptions)
     ...testProperties,
     ...options.properties,
     listeners: `PLAINTEXT://127.0.0.1:${port}`,
-    'log.dirs': dataDir,
+    'log.dirs': options.logDirs?.join(',') ?? dataDir,
   }
   const settings = Object.entries(properties).flatMap(([key, value]) => ['--set', `${key}=${value}`])
   const log = await open(logFile(dataDir), 'a')

@@ -117,6 +117,13 @@ export async function end(
   })
 }
 
+/** Waits until a child ends by itself. The exit code, null after a signal. */
+export async function exitOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null)
+    await new Promise((resolve) => child.once('exit', resolve))
+  return child.exitCode
+}
+
 /** A port of 127.0.0.1 that nobody listened on a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
