@@ -144,6 +144,17 @@ export class SystemFile implements File, ReservationOwner {
     return failure
   }
 
+  /** Marks a write for which `mayWriteNow` holds as under way, for a caller that writes it and then calls `taken`. */
+  take(change: FileChange): number {
+    this.#changing = change
+    this.#dirtying = true
+    return this.#fd
+  }
+
+  taken(failure: DiskFailure | null): void {
+    this.#finish(failure)
+  }
+
   /** Runs a change as soon as those before it are done, without the loop's thread waiting for it. */
   start(change: FileChange): void {
     this.#waiting.push(change)
@@ -195,9 +206,9 @@ export class SystemFile implements File, ReservationOwner {
     if (failure !== null) return
     this.#sizeBytes = sizeBytes
     this.#recent.truncated(sizeBytes)
-    // A segment is cut when the last was written to it; what comes later may open it again.
     this.#direct?.changed(sizeBytes)
-    this.#direct?.close()
+    // A segment is cut when the last was written to it; what comes later may open it again.
+    if (this.#reservation === null) this.#direct?.close()
   }
 
   #directWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {

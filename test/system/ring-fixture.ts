@@ -48,3 +48,13 @@ export function ringOf(turn: Turn, logger: Logger = quietLogger, stagingBytes?: 
   if (addon === null) throw new Error('no addon')
   return new RingEngine(addon, turn, logger, stagingBytes)
 }
+
+/** `fault` as in SAMSA_RING_FAULT; it is read when a ring is made. */
+export function faultyRing(turn: Turn, fault: string, stagingBytes?: number): RingEngine {
+  process.env['SAMSA_RING_FAULT'] = fault
+  try {
+    return ringOf(turn, quietLogger, stagingBytes)
+  } finally {
+    delete process.env['SAMSA_RING_FAULT']
+  }
+}

@@ -1,35 +1,18 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import os from 'node:os'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
-import type { Disk, DiskError, File } from '../../src/ports.ts'
+import { describe, test } from 'node:test'
+import type { Disk, DiskError } from '../../src/ports.ts'
 import { SystemDisk } from '../../src/system/system-disk.ts'
 import { Turn } from '../../src/system/turn.ts'
 import { skipMissing } from '../support/requirements.ts'
+import { freshPaths, read, write } from './disk-fixture.ts'
 import { ringMissing, ringOf } from './ring-fixture.ts'
 
-const directory = fs.mkdtempSync(join(os.tmpdir(), 'samsa-disk-'))
-after(() => fs.rmSync(directory, { recursive: true, force: true }))
-
-let names = 0
-const freshPath = (): string => join(directory, `file-${names++}`)
+const paths = freshPaths()
+const { directory } = paths
+const freshPath = (): string => paths.next()
 const code = (expected: string) => (error: DiskError) => error.code === expected && error.name === 'DiskError'
-
-function write(file: File, position: number, buffers: Buffer[], durable = false): Promise<void> {
-  return new Promise((resolve, reject) => {
-    file.write(position, buffers, durable, (error) => (error === null ? resolve() : reject(error)))
-  })
-}
-
-function read(file: File, position: number, length: number): Promise<Buffer> {
-  const into = Buffer.alloc(length)
-  return new Promise((resolve, reject) => {
-    file.read(position, into, (error, count) =>
-      error === null ? resolve(into.subarray(0, count)) : reject(error),
-    )
-  })
-}
 
 /** A durable write may leave zeros behind its end. */
 const text = (bytes: Buffer): string => bytes.toString().replace(/\0+$/, '')
@@ -44,6 +27,10 @@ if (ringMissing === null) {
   engines.push([
     'io_uring, every page-cache write on the pool',
     (turn) => new SystemDisk(turn, { ring: ringOf(turn), syncBytesPerTurn: 0 }),
+  ])
+  engines.push([
+    'io_uring, the page-cache writes of a turn as one job',
+    (turn) => new SystemDisk(turn, { ring: ringOf(turn), pooledTurnBytes: 1 }),
   ])
 }
 test('io_uring is tested as well', (t) => {

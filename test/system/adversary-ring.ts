@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import type { NativeAddon, Ring } from '../../src/system/native-addon.ts'
+import { crc32c } from '../../protocol/crc32c.ts'
+import type { Seeded } from '../support/seed.ts'
+
+const BLOCK = 4096
+
+interface Operation {
+  readonly kind: 'write' | 'read' | 'other'
+  readonly id: number
+  readonly fd: number
+  readonly inode: number
+  readonly buffer: Uint8Array
+  readonly offset: number
+  readonly length: number
+  readonly position: number
+  /** Of the bytes to write, when they were handed over. */
+  readonly checksum: number
+}
+
+/**
+ * A kernel that uses every freedom it has: what is under way ends in any order, much later, and writes are short now
+ * and then. It checks what a caller must keep to: whole aligned blocks, memory that nobody touches before the
+ * completion, and never two writes under way to the same block of a file.
+ */
+export class AdversaryRing implements Ring {
+  readonly completions = new Int32Array(2048)
+  /** Writes that ended while an older one was still under way. */
+  overtakings = 0
+  readonly #random: Seeded
+  readonly #onCompletions: (count: number) => void
+  #queued: Operation[] = []
+  #underWay: Operation[] = []
+  #scheduled = false
+
+  constructor(random: Seeded, onCompletions: (count: number) => void) {
+    this.#random = random
+    this.#onCompletions = onCompletions
+  }
+
+  write(
+    id: number,
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    _dsync: boolean,
+  ): number {
+    const inode = fs.fstatSync(fd).ino
+    assert.ok(length > 0 && length % BLOCK === 0, `length ${length}`)
+    assert.ok(offset % BLOCK === 0 && offset + length <= buffer.length, `memory at ${offset}`)
+    assert.equal(position % BLOCK, 0, `position ${position}`)
+    for (const other of [...this.#queued, ...this.#underWay]) {
+      const apart = position >= other.position + other.length || other.position >= position + length
+      assert.ok(other.kind !== 'write' || other.inode !== inode || apart, `two writes to ${position} at once`)
+    }
+    const checksum = crc32c(buffer.subarray(offset, offset + length), 0)
+    this.#queued.push({ kind: 'write', id, fd, inode, buffer, offset, length, position, checksum })
+    return 0
+  }
+
+  read(id: number, fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number {
+    this.#queued.push({
+      kind: 'read',
+      id,
+      fd,
+      inode: 0,
+      buffer,
+      offset,
+      length,
+      position,
+      checksum: 0,
+    })
+    return 0
+  }
+
+  fdatasync(id: number, fd: number): number {
+    return this.#other(id, fd)
+  }
+
+  syncFileRange(id: number, fd: number): number {
+    return this.#other(id, fd)
+  }
+
+  fadvise(id: number, fd: number): number {
+    return this.#other(id, fd)
+  }
+
+  submit(): number {
+    const count = this.#queued.length
+    this.#underWay.push(...this.#queued)
+    this.#queued = []
+    this.#schedule()
+    return count
+  }
+
+  ref(): void {}
+  unref(): void {}
+  close(): void {}
+
+  #other(id: number, fd: number): number {
+    const buffer = new Uint8Array(0)
+    this.#queued.push({
+      kind: 'other',
+      id,
+      fd,
+      inode: 0,
+      buffer,
+      offset: 0,
+      length: 0,
+      position: 0,
+      checksum: 0,
+    })
+    return 0
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay.length === 0) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#complete()
+      this.#schedule()
+    })
+  }
+
+  #complete(): void {
+    const random = this.#random
+    let count = 0
+    while (this.#underWay.length > 0 && random.between(0, 2) === 0) {
+      const index = random.between(0, this.#underWay.length - 1)
+      const [operation] = this.#underWay.splice(index, 1)
+      if (operation!.kind === 'write' && index > 0) this.overtakings++
+      this.completions[2 * count] = operation!.id
+      this.completions[2 * count + 1] = this.#run(operation!)
+      count++
+    }
+    if (count > 0) this.#onCompletions(count)
+  }
+
+  #run({ kind, fd, buffer, offset, length, position, checksum }: Operation): number {
+    if (kind === 'other') {
+      fs.fstatSync(fd)
+      return 0
+    }
+    if (kind === 'read') return fs.readSync(fd, buffer, offset, length, position)
+    const bytes = buffer.subarray(offset, offset + length)
+    assert.equal(crc32c(bytes, 0), checksum, 'the memory of a write changed before its completion')
+    // The descriptor is open for O_DIRECT, which this memory is not good enough for.
+    const plain = fs.openSync(`/proc/self/fd/${fd}`, 'r+')
+    try {
+      const blocks = length / BLOCK
+      const short = blocks > 1 && this.#random.between(0, 9) === 0
+      return fs.writeSync(
+        plain,
+        bytes,
+        0,
+        short ? this.#random.between(1, blocks - 1) * BLOCK : length,
+        position,
+      )
+    } finally {
+      fs.closeSync(plain)
+    }
+  }
+}
+
+/** An addon with such a ring, and nothing else of note. */
+export function adversaryAddon(random: Seeded): {
+  readonly addon: NativeAddon
+  readonly rings: AdversaryRing[]
+} {
+  const rings: AdversaryRing[] = []
+  const addon: NativeAddon = {
+    crc32c,
+    crc32cMethods: ['table'],
+    crc32cBy: (_method, data, seed) => crc32c(data, seed),
+    sendfile: () => -1,
+    cachedBytes: () => -1,
+    readNow: () => -1,
+    syncFileRange: () => -1,
+    fallocate: () => -1,
+    writeAll: () => {},
+    directAlignment: () => ({ memoryBytes: BLOCK, offsetBytes: BLOCK }),
+    alignedBuffer: (bytes) => Buffer.alloc(bytes),
+    Ring: class extends AdversaryRing {
+      constructor(_entries: number, onCompletions: (count: number) => void) {
+        super(random, onCompletions)
+        rings.push(this)
+      }
+    },
+  }
+  return { addon, rings }
+}
