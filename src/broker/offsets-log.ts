@@ -13,11 +13,19 @@ const LOAD_BYTES = 1024 * 1024
 export class OffsetsLog implements CoordinatorLog {
   readonly partitionCount: number
   readonly #partitions: Partitions
+  readonly #lacksSpace: (directory: string) => boolean
   readonly #ensureTopic: () => Promise<void>
 
-  constructor(partitionCount: number, partitions: Partitions, ensureTopic: () => Promise<void>) {
+  /** `lacksSpace`: whether the volume below a log's directory has no room even for offsets. */
+  constructor(
+    partitionCount: number,
+    partitions: Partitions,
+    lacksSpace: (directory: string) => boolean,
+    ensureTopic: () => Promise<void>,
+  ) {
     this.partitionCount = partitionCount
     this.#partitions = partitions
+    this.#lacksSpace = lacksSpace
     this.#ensureTopic = ensureTopic
   }
 
@@ -29,6 +37,11 @@ export class OffsetsLog implements CoordinatorLog {
     const partition = this.#partitions.get(OFFSETS_TOPIC, index)
     if (partition === undefined) {
       done(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+      return
+    }
+    // A commit that is refused now can be made again; a write that fails ends the directory.
+    if (this.#lacksSpace(partition.log.directory)) {
+      done(ErrorCode.KAFKA_STORAGE_ERROR)
       return
     }
     const { errorCode, lastOffset } = partition.append(batch)

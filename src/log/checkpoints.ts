@@ -56,13 +56,6 @@ export function decodeOffsetCheckpoint(bytes: Buffer, path: string): PartitionOf
   return entries
 }
 
-/** Offsets by `topic-partition`; empty when there is no such file. Throws as `decodeOffsetCheckpoint`. */
-export function readOffsetCheckpoint(disk: Disk, path: string): Map<string, number> {
-  if (!disk.exists(path)) return new Map()
-  const entries = decodeOffsetCheckpoint(disk.readFile(path), path)
-  return new Map(entries.map(({ topic, partition, offset }) => [partitionName(topic, partition), offset]))
-}
-
 /** Who a log directory belongs to. What a file does not say is null. */
 export interface MetaProperties {
   /** 0: written in ZooKeeper mode (`broker.id`); 1: KRaft and we (`node.id`). */
@@ -122,10 +115,16 @@ export function encodeCleanShutdownMarker(brokerEpoch: number): Buffer {
   return Buffer.from(JSON.stringify({ version: 0, brokerEpoch }))
 }
 
-/** The broker epoch a clean marker carries; -1 when it has none (Kafka before 3.8 left the file empty). */
+/**
+ * The broker epoch a clean marker carries (KIP-966); -1 when it has none. Kafka 3.7 wrote lines, later ones write JSON,
+ * and before the file was empty.
+ */
 export function decodeCleanShutdownMarker(bytes: Buffer): number {
+  const text = bytes.toString('utf8')
+  const line = /^brokerEpoch:\s+(\d{1,15})\s*$/m.exec(text)
+  if (line !== null) return Number(line[1])
   try {
-    const marker: unknown = JSON.parse(bytes.toString('utf8'))
+    const marker: unknown = JSON.parse(text)
     if (typeof marker !== 'object' || marker === null || !('brokerEpoch' in marker)) return -1
     return Number.isSafeInteger(marker.brokerEpoch) ? (marker.brokerEpoch as number) : -1
   } catch {

@@ -69,6 +69,8 @@ export class LogDirectory {
   readonly cleanShutdownEpoch: number
   /** Refuses new data until there is room again. */
   lacksSpace = false
+  /** Refuses even the little that the broker writes for its own: half of the floor is gone too. */
+  lacksAllSpace = false
   /** Logs on their way into `logs`. */
   creating = 0
   readonly #world: DirectoryWorld

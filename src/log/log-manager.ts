@@ -17,7 +17,6 @@ import type { LogListener } from './managed-log.ts'
 import { OpeningProgress } from './recovery-progress.ts'
 
 const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
-const SPACE_CHECK_INTERVAL_MS = 1000
 /** Opening a log that needs no scan is a few waits for small files: many at once. */
 const CLEAN_OPENS_AT_ONCE = 64
 /**
@@ -206,9 +205,14 @@ export class LogManager {
     this.#byName.get(partitionName(topic, partition))?.updateConfig(config)
   }
 
-  /** Whether the volume below a log (`log.directory`) is too full to take records. */
-  lacksSpace(directory: string): boolean {
-    return this.#byPath.get(directory)?.directory.lacksSpace === true
+  /**
+   * Whether the volume below a log (`log.directory`) is too full to take records; `fewBytes`: such as free room later,
+   * or let consumers go on (committed offsets), so that they may use the half of what is left.
+   */
+  lacksSpace(directory: string, fewBytes = false): boolean {
+    const managed = this.#byPath.get(directory)
+    if (managed === undefined) return false
+    return fewBytes ? managed.directory.lacksAllSpace : managed.directory.lacksSpace
   }
 
   /** After DeleteRecords: its promise holds over a crash only once this resolved. */
@@ -541,7 +545,7 @@ export class LogManager {
       await this.checkpointLogStartOffsets()
       await trimReserved([...this.#byName.values()], this.#world.clock)
     })
-    this.#every('space', SPACE_CHECK_INTERVAL_MS, () => this.#checkSpace())
+    this.#watchSpace()
     if (this.#options.cleaner.enabled)
       this.#every('clean', this.#options.cleaner.backoffMs, () => this.clean())
   }
@@ -560,14 +564,17 @@ export class LogManager {
     this.#timers.set(name, timer)
   }
 
-  #checkSpace(): Promise<void> {
+  #watchSpace(): void {
+    if (this.#closing) return
     const minFreeBytes = this.#options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
-    for (const directory of this.#online()) {
+    const delays = this.#online().map((directory) =>
       watchFreeSpace(directory, minFreeBytes, this.#world.logger, () => {
         for (const { log } of this.#logsOf(directory)) log.dropSpare()
-      })
-    }
-    return Promise.resolve()
+      }),
+    )
+    if (delays.length === 0) return
+    const timer = this.#world.clock.after(Math.min(...delays), () => this.#watchSpace())
+    this.#timers.set('space', timer)
   }
 
   async #closeDirectory(directory: LogDirectory, clean: boolean): Promise<void> {

@@ -4,11 +4,13 @@ import type { LogNames } from './log-names.ts'
 import type { LogWriter } from './log-writer.ts'
 import { SegmentSpace } from './segment-space.ts'
 import type { Segment } from './segment.ts'
+import type { SpareBudget } from './spare-budget.ts'
 
 export interface SpaceOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly names: LogNames
+  readonly spares: SpareBudget | null
   readonly failed: (error: unknown) => void
 }
 
@@ -25,7 +27,7 @@ export class LogSpace {
   wrote(segment: Segment, bytes: number, maxBytes: number): void {
     const nowMs = this.#options.clock.monotonicMs()
     this.#space.wrote(nowMs, bytes)
-    if (segment.reserving) return
+    if (segment.reserving || this.#options.spares?.scarce === true) return
     const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.file.sizeBytes, maxBytes)
     if (size < 0) return
     try {

@@ -127,12 +127,13 @@ export class Log implements ReadSource, WriterOwner {
       this.#active,
       this.#logEndOffset,
     )
-    this.#space = new LogSpace({ clock, logger, names, failed })
+    const spares = options.spares ?? null
+    this.#space = new LogSpace({ clock, logger, names, spares, failed })
     this.#bin = new SegmentBin({
       clock,
       disk,
       directory,
-      spares: options.spares ?? null,
+      spares,
       delayMs: () => this.#config.fileDeleteDelayMs,
       maxSpareBytes: () => (this.#recycles() ? this.#config.segmentBytes : 0),
       run: (task) => void this.#flusher.run(task),

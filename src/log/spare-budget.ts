@@ -6,6 +6,8 @@ const DEFAULT_MAX_BYTES = 1 << 30
  * has its blocks, written once: to write over it changes no metadata of the file system.
  */
 export class SpareBudget {
+  /** The volume is filling up: nothing is kept back and nothing reserved, so that what has to be written finds room. */
+  scarce = false
   readonly #maxBytes: number
   #usedBytes = 0
 
@@ -20,7 +22,7 @@ export class SpareBudget {
 
   /** False: it would be too much, and the file has to go. */
   take(bytes: number): boolean {
-    if (bytes <= 0 || this.#usedBytes + bytes > this.#maxBytes) return false
+    if (this.scarce || bytes <= 0 || this.#usedBytes + bytes > this.#maxBytes) return false
     this.#usedBytes += bytes
     return true
   }

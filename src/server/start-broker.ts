@@ -87,7 +87,8 @@ async function assemble(world: World, logs: LogManager, metadata: Metadata): Pro
   const host = new TopicHost({ config, logs, partitions, topicMetrics })
   await adoptDiscoveredTopics(logs, metadata)
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
-  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, async () => {
+  const lacksSpace = (directory: string): boolean => logs.lacksSpace(directory, true)
+  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, lacksSpace, async () => {
     const errorCode = await metadata.autoCreateTopic(OFFSETS_TOPIC)
     if (errorCode !== 0)
       throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)
