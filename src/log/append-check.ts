@@ -10,6 +10,12 @@ export function refused(errorCode: number, errorMessage: string): AppendResult {
   return { errorCode, errorMessage, baseOffset: -1, lastOffset: -1, logAppendTimeMs: -1, duplicate: false }
 }
 
+/** `logAppendTimeMs`: -1 when the batch has its creation time. */
+export function accepted(baseOffset: number, lastOffset: number, logAppendTimeMs: number): AppendResult {
+  const errorCode = ErrorCode.NONE
+  return { errorCode, errorMessage: null, baseOffset, lastOffset, logAppendTimeMs, duplicate: false }
+}
+
 /**
  * Does the batch of an idempotent or transactional producer follow what the log knows of it? Null when it does,
  * otherwise the answer to the append: an error, or the place of the original when it is a duplicate.

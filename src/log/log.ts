@@ -5,7 +5,7 @@ import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
-import { checkProducer, refused } from './append-check.ts'
+import { accepted, checkProducer, refused } from './append-check.ts'
 import { diskError, syncDirectory, syncFile } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from './log-files.ts'
@@ -28,7 +28,7 @@ import type {
 import { LogWriter } from './log-writer.ts'
 import type { WriteChunk, WriterOwner } from './log-writer.ts'
 import { PositionHints } from './position-hints.ts'
-import { replayProducers } from './producer-recovery.ts'
+import { loadProducers } from './producer-recovery.ts'
 import type { ProducerSnapshots } from './producer-recovery.ts'
 import { recordProducer } from './producer-replay.ts'
 import { countDeletable, mustRoll, rollJitterMs } from './retention.ts'
@@ -257,14 +257,7 @@ export class Log implements ReadSource, WriterOwner {
     active.appended(lastOffset, maxTimestamp, sizeBytes)
     this.#logEndOffset = lastOffset + 1
     this.#sizeBytes += sizeBytes
-    return {
-      errorCode: ErrorCode.NONE,
-      errorMessage: null,
-      baseOffset,
-      lastOffset,
-      logAppendTimeMs: batch.isLogAppendTime(buffer, 0) ? maxTimestamp : -1,
-      duplicate: false,
-    }
+    return accepted(baseOffset, lastOffset, batch.isLogAppendTime(buffer, 0) ? maxTimestamp : -1)
   }
 
   /**
@@ -575,11 +568,7 @@ export class Log implements ReadSource, WriterOwner {
     this.#transactions.truncateFromEnd(offset)
     this.#restartAt(offset)
     await this.#snapshots.removeAbove(offset)
-    const loaded = await this.#snapshots.load(this.producers, offset)
-    const from = Math.max(loaded, this.#segments[0]?.baseOffset ?? 0)
-    if (from < offset) {
-      await replayProducers(this.#segments, this.producers, from, offset, this.#world.clock.nowMs())
-    }
+    await loadProducers(this.#snapshots, this.#segments, this.producers, offset, this.#world.clock)
     await syncDirectory(this.#world.disk, this.directory)
   }
 

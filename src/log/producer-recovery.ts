@@ -1,6 +1,6 @@
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
-import type { Logger, World } from '../ports.ts'
+import type { Clock, Logger, World } from '../ports.ts'
 import { BatchScanner } from './batch-scanner.ts'
 import { readSmall, removePath, replaceWhole } from './disk-calls.ts'
 import { segmentFile, SNAPSHOT_SUFFIX } from './log-files.ts'
@@ -82,6 +82,18 @@ export class ProducerSnapshots {
   #path(offset: number): string {
     return segmentFile(this.#directory, offset, SNAPSHOT_SUFFIX)
   }
+}
+
+/** Makes `producers` what it was when the log ended at `offset`, from the newest snapshot and what comes after it. */
+export async function loadProducers(
+  snapshots: ProducerSnapshots,
+  segments: readonly Segment[],
+  producers: ProducerState,
+  offset: number,
+  clock: Clock,
+): Promise<void> {
+  const from = Math.max(await snapshots.load(producers, offset), segments[0]?.baseOffset ?? 0)
+  if (from < offset) await replayProducers(segments, producers, from, offset, clock.nowMs())
 }
 
 /** Lets `producers` know of the batches in [fromOffset, toOffset). The segments' transaction indexes stay as they are. */
