@@ -10,6 +10,7 @@ import type { RingEngine } from './ring-engine.ts'
 import { StallGuard } from './stall-guard.ts'
 import { SystemFile } from './system-file.ts'
 import type { FileChange, FileHost } from './system-file.ts'
+import { TurnWriter } from './turn-writer.ts'
 import type { Turn } from './turn.ts'
 import { ZeroFiller } from './zero-filler.ts'
 
@@ -22,6 +23,8 @@ export interface SystemDiskOptions {
   readonly ring?: RingEngine | null
   /** Page-cache writes done on the loop's own thread per turn, before the rest goes to the thread pool. 0: none. */
   readonly syncBytesPerTurn?: number
+  /** With the addon, a turn with this many bytes for the page cache writes them as one job of the thread pool. */
+  readonly pooledTurnBytes?: number
   /** A page-cache write that took longer than this means that the device pushes back. */
   readonly slowWriteMs?: number
   /** Bytes written last (over all files) that reads may take from the page cache on the loop's own thread. */
@@ -33,9 +36,10 @@ export interface SystemDiskOptions {
  *
  * A write into the page cache costs about 10 us when called directly and 50 us by way of the thread pool, so such
  * writes run on the loop's thread, at the end of the turn, as long as the kernel takes them without a pause. It
- * stops doing so when too many pages are dirty; the stall guard then sends writes to the pool for a while. What
- * has to wait for the device (durable writes, reservations, reads of cold bytes) goes to the ring where there is
- * one, otherwise to the pool.
+ * stops doing so when too many pages are dirty; the stall guard then sends writes to the pool for a while. When a turn
+ * has much to write, copying costs more than a job does: then all its writes are one job. What has to wait for the
+ * device (durable writes, reservations, reads of cold bytes) goes to the ring where there is one, otherwise to the
+ * pool.
  */
 export class SystemDisk implements Disk {
   readonly #turn: Turn
@@ -43,6 +47,9 @@ export class SystemDisk implements Disk {
   readonly #host: FileHost
   #queued: FileChange[] = []
   #spare: FileChange[] = []
+  /** Null: each write that the loop does not do itself is a job of its own. */
+  readonly #turnWriter: TurnWriter | null
+  readonly #pooledTurnBytes: number
   readonly #submitBound = (): void => this.#submit()
 
   constructor(turn: Turn, options: SystemDiskOptions = {}) {
@@ -55,6 +62,8 @@ export class SystemDisk implements Disk {
       ring: options.ring ?? null,
       queue: (change) => this.#queue(change),
     }
+    this.#turnWriter = this.#host.addon === null ? null : new TurnWriter(this.#host.addon)
+    this.#pooledTurnBytes = options.pooledTurnBytes ?? 64 * 1024
   }
 
   open(path: string, mode: OpenMode): File {
@@ -139,12 +148,16 @@ export class SystemDisk implements Disk {
     const changes = this.#queued
     this.#queued = this.#spare
     let next = 0
+    const pooled = this.#turnWriter !== null && bufferedBytes(changes) >= this.#pooledTurnBytes
     try {
       while (next < changes.length) {
         const change = changes[next++]
-        if (change !== undefined) this.#start(change)
+        if (change === undefined) continue
+        if (pooled && change.file.mayWriteNow(change)) this.#turnWriter?.add(change)
+        else this.#start(change)
       }
     } finally {
+      this.#turnWriter?.submit()
       if (next === changes.length) {
         changes.length = 0
         this.#spare = changes
@@ -167,6 +180,13 @@ export class SystemDisk implements Disk {
     this.#guard.took(file.stalls, performance.now() - startMs, lengthBytes)
     change.done(failure)
   }
+}
+
+/** What goes to the page cache. */
+function bufferedBytes(changes: readonly FileChange[]): number {
+  let bytes = 0
+  for (const change of changes) if (!change.durable) bytes += change.lengthBytes
+  return bytes
 }
 
 function openFlags(mode: OpenMode): number {

@@ -181,7 +181,14 @@ export function adversaryAddon(random: Seeded): {
     readNow: () => -1,
     syncFileRange: () => -1,
     fallocate: () => -1,
-    writeAll: () => {},
+    writeAll: (fds, positions, counts, buffers, done) => {
+      let next = 0
+      const results = Array.from(fds, (fd, i) => {
+        const own = buffers.slice(next, (next += counts[i] ?? 0))
+        return fs.writevSync(fd, own, positions[i])
+      })
+      setImmediate(done, results)
+    },
     directAlignment: () => ({ memoryBytes: BLOCK, offsetBytes: BLOCK }),
     alignedBuffer: (bytes) => Buffer.alloc(bytes),
     Ring: class extends AdversaryRing {
