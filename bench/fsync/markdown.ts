@@ -1,3 +1,4 @@
+import { pairedRatio, requestsPerSecond } from '../measurement.ts'
 import { formatFigure } from '../report.ts'
 import { BATCH_TITLES, type Cell, describeCell } from './cells.ts'
 import { FAILED } from './loss.ts'
@@ -58,11 +59,36 @@ export function formatRange({ rate }: Summary): string {
 /** Batches per second: a row per cell, a column per mode. */
 export function ratesRows(report: FsyncReport): Table {
   const modes = measuredModes(report)
+  const pair = durablePair(modes)
   const rows = cellsOf(report).map((cell) => [
     describeCell(cell),
     ...modes.map(({ id }) => rateCell(findCell(report, cell, 'closed', id))),
+    ...(pair === null ? [] : [ratioCell(report, cell, pair)]),
   ])
-  return { head: ['batches/s, median (range)', ...modes.map(({ title }) => title)], rows }
+  const head = ['batches/s, median (range)', ...modes.map(({ title }) => title)]
+  if (pair !== null) head.push(`${pair.ours.title} / ${pair.theirs.title}`)
+  return { head, rows }
+}
+
+interface Pair {
+  readonly ours: Mode
+  readonly theirs: Mode
+}
+
+/** Our fastest durable mode and the peer's. */
+function durablePair(modes: readonly Mode[]): Pair | null {
+  const ours = modes.findLast(({ broker, durable }) => durable && broker === 'samsa')
+  const theirs = modes.find(({ broker, durable }) => durable && broker === 'kafka')
+  return ours === undefined || theirs === undefined ? null : { ours, theirs }
+}
+
+function ratioCell(report: FsyncReport, cell: Cell, { ours, theirs }: Pair): string {
+  const rates = (mode: Mode): number[] =>
+    findCell(report, cell, 'closed', mode.id)?.samples.map(({ load }) => requestsPerSecond(load)) ?? []
+  const ratio = pairedRatio(rates(ours), rates(theirs))
+  return ratio === null
+    ? ''
+    : `${formatFigure(ratio.median)} (${formatFigure(ratio.least)}-${formatFigure(ratio.greatest)})`
 }
 
 function rateCell(report: CellReport | null): string {

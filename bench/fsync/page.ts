@@ -174,8 +174,8 @@ function modesSection(report: FsyncReport): string {
     unavailable === null ? description : `not measured: ${unavailable.split('\n')[0] ?? ''}`,
     engine,
   ])
-  const head = ['mode', 'acknowledged =', 'broker', 'what it says about its engine']
-  return `<section><h2>Modes</h2>${tableHtml({ head, rows })}</section>`
+  const head = ['mode', 'acknowledged =', 'broker', 'what it says when it starts']
+  return `<section><h2>Modes</h2>${tableHtml({ head, rows }, 'wrap')}</section>`
 }
 
 function times(count: number): string {

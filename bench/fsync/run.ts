@@ -159,9 +159,24 @@ class Brokers {
   }
 }
 
-/** The line in which Samsa says how it writes; nothing for a broker that has no such line. */
-function engineLine(printed: string): string {
-  return printed.split('\n').find((line) => /io_uring|thread pool|engine/i.test(line)) ?? ''
+/** The lines in which Samsa says how it writes and what it promises; nothing for a broker that has none. */
+export function engineLine(printed: string): string {
+  const said: string[] = []
+  for (const line of printed.split('\n')) {
+    if (!line.startsWith('{')) continue
+    try {
+      const entry = JSON.parse(line) as {
+        readonly io?: unknown
+        readonly flush?: unknown
+        readonly msg?: unknown
+      }
+      const wanted = entry.io !== undefined || entry.flush !== undefined
+      if (wanted && typeof entry.msg === 'string') said.push(entry.msg)
+    } catch {
+      // A line that is still being written.
+    }
+  }
+  return said.join('; ')
 }
 
 async function measureCells(

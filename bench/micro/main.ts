@@ -1,0 +1,55 @@
+/**
+ * `npm run bench:micro [-- --quick] [-- word ...]`: how long single steps take, one at a time on a warm processor.
+ * With words, only the groups whose title contains one of them.
+ */
+import process from 'node:process'
+import { loadNativeAddon } from '../../src/system/native-addon.ts'
+import { formatFigure, formatTable } from '../report.ts'
+import { appends } from './appends.ts'
+import { measure } from './cases.ts'
+import type { CaseResult, Effort, Group } from './cases.ts'
+import { checksums } from './checksums.ts'
+import { messages } from './messages.ts'
+
+const thorough: Effort = { minSamples: 30, maxSeconds: 1.5 }
+const quick: Effort = { minSamples: 10, maxSeconds: 0.3 }
+
+function main(): void {
+  const words = process.argv.slice(2).filter((word) => !word.startsWith('--'))
+  const effort = process.argv.includes('--quick') ? quick : thorough
+  const { addon, reason } = loadNativeAddon()
+  if (addon === null) console.log(`no native addon: ${reason}\n`)
+  const groups = [...messages(), ...appends(addon), ...checksums(addon)].filter(
+    ({ title }) =>
+      words.length === 0 || words.some((word) => title.toLowerCase().includes(word.toLowerCase())),
+  )
+  if (groups.length === 0) {
+    console.error(`no group matches: ${words.join(' ')}`)
+    process.exitCode = 1
+  }
+  for (const group of groups) print(group, effort)
+}
+
+function print({ title, cases }: Group, effort: Effort): void {
+  const results = cases.map((one) => measure(one, effort))
+  const first = results[0]?.perSecond ?? NaN
+  console.log(
+    `${formatTable(
+      [title, 'per second', 'margin', 'ns', 'MB/s', 'relative'],
+      results.map((result) => row(result, first)),
+    )}\n`,
+  )
+}
+
+function row({ name, perSecond, marginPercent, megabytesPerSecond }: CaseResult, first: number): string[] {
+  return [
+    name,
+    formatFigure(perSecond),
+    `±${marginPercent.toFixed(1)} %`,
+    formatFigure(1e9 / perSecond),
+    megabytesPerSecond === null ? '' : formatFigure(megabytesPerSecond),
+    `${(perSecond / first).toFixed(2)} x`,
+  ]
+}
+
+main()
