@@ -52,6 +52,8 @@ export class OffsetsLog implements CoordinatorLog {
   async load(index: number, onBatch: (batch: Buffer) => void): Promise<void> {
     const partition = this.#partitions.get(OFFSETS_TOPIC, index)
     if (partition === undefined) return
+    // Not "no groups": who asks would start from the beginning.
+    if (partition.errorCode !== ErrorCode.NONE) throw unreadable(index, partition.errorCode)
     let offset = partition.log.logStartOffset
     while (offset < partition.highWatermark) {
       const result = await read(partition, offset)
@@ -75,13 +77,11 @@ function read(partition: Partition, offset: number): Promise<ReadResult> {
   return new Promise((resolve, reject) => {
     partition.log.read(offset, LOAD_BYTES, partition.highWatermark, true, (result) => {
       if (result.errorCode === ErrorCode.NONE) resolve(result)
-      else
-        reject(
-          new SamsaError(
-            'SAMSA_DISK_IO',
-            `cannot read ${OFFSETS_TOPIC}-${partition.index}: ${errorName(result.errorCode)}`,
-          ),
-        )
+      else reject(unreadable(partition.index, result.errorCode))
     })
   })
+}
+
+function unreadable(index: number, errorCode: number): SamsaError {
+  return new SamsaError('SAMSA_DISK_IO', `cannot read ${OFFSETS_TOPIC}-${index}: ${errorName(errorCode)}`)
 }

@@ -1,6 +1,9 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { SamsaError } from '../core/samsa-error.ts'
 import { eachAtOnce } from '../log/each-at-once.ts'
+import type { LogConfig } from '../log/log-config.ts'
 import type { LogManager } from '../log/log-manager.ts'
+import type { Log } from '../log/log.ts'
 import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts'
 import type { MetadataListener } from '../metadata/metadata-state.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
@@ -79,13 +82,27 @@ export class TopicHost implements MetadataListener {
     this.#topicMetrics.addTopic(topic.name)
     await Promise.all(
       partitions.map(async ({ index, leaderEpoch }) => {
-        const log = await this.#logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
+        const log = await this.#logOf(topic, index, config, isNew)
         // On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961).
         log.epochs.assign(leaderEpoch, log.logEndOffset)
         const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
-        this.#logs.listen(log, partition)
+        if (!log.failed) this.#logs.listen(log, partition)
         this.#partitions.add(partition)
       }),
     )
+  }
+
+  /**
+   * With several log directories a broker serves on without those that are dead: what may lie there answers
+   * KAFKA_STORAGE_ERROR, and so does a partition whose files make no sense.
+   */
+  async #logOf(topic: TopicImage, index: number, config: LogConfig, isNew: boolean): Promise<Log> {
+    try {
+      return await this.#logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
+    } catch (error) {
+      if (!(error instanceof SamsaError)) throw error
+      if (error.code !== 'SAMSA_DISK_IO' && error.code !== 'SAMSA_LOG_CORRUPT') throw error
+      return this.#logs.offline(topic.name, index, topic.topicId, config, error)
+    }
   }
 }

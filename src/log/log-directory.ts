@@ -22,6 +22,7 @@ import type { MetaProperties, PartitionOffset } from './checkpoints.ts'
 import { diskError, removePath, syncDirectory } from './disk-calls.ts'
 import { FlushSchedule } from './flush-schedule.ts'
 import type { DescribedDirectory, DescribedTopic } from './log-manager-types.ts'
+import type { RecoveryProgress } from './log-types.ts'
 import type { Log } from './log.ts'
 import { SpareBudget } from './spare-budget.ts'
 
@@ -42,6 +43,11 @@ export interface KnownOffsets {
   readonly logStartOffset: number
   readonly highWatermark: number
   readonly cleanedEndOffset: number
+}
+
+export interface Opening extends KnownOffsets {
+  /** Of a partition that was there when the broker started. */
+  readonly found?: { readonly topicId: string | null; readonly progress: RecoveryProgress }
 }
 
 export const NEW_LOG: KnownOffsets = {
@@ -224,10 +230,7 @@ export class LogDirectory {
 
   /** For DescribeLogDirs. `wanted`: partitions by topic, null for all. */
   describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory {
-    if (this.#failure !== null) {
-      const errorCode = ErrorCode.KAFKA_STORAGE_ERROR
-      return { errorCode, logDir: this.path, topics: [], totalBytes: -1, usableBytes: -1 }
-    }
+    if (this.#failure !== null) return describedOffline(this.path)
     const topics = new Map<string, DescribedTopic>()
     for (const { topic, partition, log } of this.logs.values()) {
       if (wanted !== null && wanted.get(topic)?.has(partition) !== true) continue
@@ -309,6 +312,12 @@ export class LogDirectory {
     await writeFileDurably(this.#world.disk, `${this.path}/${name}`, content)
     this.#checkpointed.set(name, content)
   }
+}
+
+/** DescribeLogDirs of a directory that is offline. */
+export function describedOffline(path: string): DescribedDirectory {
+  const errorCode = ErrorCode.KAFKA_STORAGE_ERROR
+  return { errorCode, logDir: path, topics: [], totalBytes: -1, usableBytes: -1 }
 }
 
 /** Creates what is missing of the path, and makes each new name durable in its parent. */

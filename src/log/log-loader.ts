@@ -39,6 +39,39 @@ export interface LoadedLog {
 
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
 
+/** What a log has to start with that nobody can get at. Touches no disk. */
+export function nothingLoaded(
+  world: LogWorld,
+  options: LogOptions,
+  cache: SegmentCache,
+  logger: Logger,
+): LoadedLog {
+  const { directory, logStartOffset, topicId, config } = options
+  const { disk, clock } = world
+  const segment = new Segment({
+    disk,
+    cache,
+    directory,
+    baseOffset: logStartOffset,
+    indexIntervalBytes: config.indexIntervalBytes,
+    createdMs: clock.nowMs(),
+  })
+  segment.startIndexes()
+  return {
+    segments: [segment],
+    epochs: new EpochCache(),
+    producers: new ProducerState(),
+    transactions: new TransactionIndex(),
+    topicId,
+    logStartOffset,
+    logEndOffset: logStartOffset,
+    snapshots: new ProducerSnapshots(world, directory, logger, []),
+    recovery: null,
+    namesDirty: false,
+    epochsOnDisk: 0,
+  }
+}
+
 /** Reads, checks and where needed repairs the directory of one partition. */
 export class LogLoader {
   readonly #world: LogWorld

@@ -6,14 +6,15 @@ import { diskError, readSmall, removePath } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import { eachAtOnce } from './each-at-once.ts'
 import { watchFreeSpace } from './free-space.ts'
-import { LogDirectory, NEW_LOG, ownershipProblem, parsePartitionName } from './log-directory.ts'
-import type { KnownOffsets } from './log-directory.ts'
+import { describedOffline, NEW_LOG, parsePartitionName } from './log-directory.ts'
+import type { KnownOffsets, LogDirectory, Opening } from './log-directory.ts'
 import { PARTITION_METADATA, parsePartitionMetadata } from './log-files.ts'
 import type { Admit, DescribedDirectory, LogManagerOptions } from './log-manager-types.ts'
-import type { RecoveryProgress } from './log-types.ts'
 import { Log } from './log.ts'
 import { ManagedLog, trimReserved } from './managed-log.ts'
 import type { LogListener } from './managed-log.ts'
+import { openDirectories } from './open-directories.ts'
+import type { OpenedDirectories } from './open-directories.ts'
 import { OpeningProgress } from './recovery-progress.ts'
 
 const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -29,11 +30,6 @@ const MAX_NAMED_LOGS = 20
 const MAX_NAME_LENGTH = 255
 /** KRaft's own log, which Kafka keeps in the first log directory. */
 const CLUSTER_METADATA_TOPIC = '__cluster_metadata'
-
-interface Opening extends KnownOffsets {
-  /** Of a partition that was there when the broker started. */
-  readonly found?: { readonly topicId: string | null; readonly progress: RecoveryProgress }
-}
 
 interface FoundPartition {
   readonly topic: string
@@ -51,6 +47,8 @@ export class LogManager {
   readonly #world: World
   readonly #options: LogManagerOptions
   readonly #directories: LogDirectory[]
+  /** Those of `log.dirs` that could not even be opened. */
+  readonly #unusable: readonly string[]
   readonly #byName = new Map<string, ManagedLog>()
   readonly #byPath = new Map<string, ManagedLog>()
   /** Partitions being created or deleted: whoever asks for one meanwhile waits. */
@@ -68,10 +66,11 @@ export class LogManager {
   #uncleanCount = 0
   #closing = false
 
-  private constructor(world: World, options: LogManagerOptions, directories: LogDirectory[]) {
+  private constructor(world: World, options: LogManagerOptions, opened: OpenedDirectories) {
     this.#world = world
     this.#options = options
-    this.#directories = directories
+    this.#directories = opened.directories
+    this.#unusable = opened.unusable
     this.#cleaner = new LogCleaner(world, options.cleaner)
     world.metrics.gauge(
       'kafka_log_logmanager_offlinelogdirectorycount',
@@ -90,27 +89,7 @@ export class LogManager {
    * or cluster) or, when no directory can be used, SAMSA_DISK_IO.
    */
   static async open(world: World, options: LogManagerOptions): Promise<LogManager> {
-    const opened = await Promise.allSettled(options.logDirs.map((path) => LogDirectory.open(world, path)))
-    const directories: LogDirectory[] = []
-    let failure: SamsaError | null = null
-    for (const result of opened) {
-      if (result.status === 'fulfilled') {
-        directories.push(result.value)
-        continue
-      }
-      const error = diskError('cannot use a log directory', result.reason)
-      world.logger.error({ error: error.message }, 'log directory cannot be used')
-      if (failure === null || failure.code === 'SAMSA_DISK_IO') failure = error
-    }
-    const problem =
-      failure !== null && (failure.code !== 'SAMSA_DISK_IO' || directories.length === 0)
-        ? failure
-        : ownershipProblem(directories, options.nodeId)
-    if (problem !== null) {
-      for (const directory of directories) directory.release()
-      throw problem
-    }
-    return new LogManager(world, options, directories)
+    return new LogManager(world, options, await openDirectories(world, options.logDirs, options.nodeId))
   }
 
   /** The cluster the directories belong to; null when they are new. */
@@ -192,6 +171,21 @@ export class LogManager {
     return this.#whileChanging(name, making)
   }
 
+  /** In place of a log that `getOrCreate` cannot give, `because`: refuses everything, and is not managed here. */
+  offline(topic: string, partition: number, topicId: string, config: LogConfig, because: SamsaError): Log {
+    return Log.offline(this.#world, because, {
+      directory: `/offline/${partitionName(topic, partition)}`,
+      topic,
+      partition,
+      topicId,
+      config,
+      ...NEW_LOG,
+      cleanShutdown: true,
+      onWritten: () => {},
+      onFailed: () => {},
+    })
+  }
+
   /** Renames the partition away, durably; its files go after `file.delete.delay.ms`. Nothing when there is none. */
   async delete(topic: string, partition: number): Promise<void> {
     const name = partitionName(topic, partition)
@@ -222,7 +216,8 @@ export class LogManager {
 
   /** DescribeLogDirs. `wanted`: partitions by topic, null for all. */
   describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory[] {
-    return this.#directories.map((directory) => directory.describe(wanted))
+    const unusable = this.#unusable.map((path) => describedOffline(path))
+    return [...this.#directories.map((directory) => directory.describe(wanted)), ...unusable]
   }
 
   /** One round of compaction over all compacted logs, now. */
@@ -422,13 +417,10 @@ export class LogManager {
     const corrupt = this.#corrupt.get(name)
     if (corrupt !== undefined) throw corrupt
     if (this.#closing) throw new SamsaError('SAMSA_STOPPED', 'the log manager is closed')
-    const offline = this.#directories.find((directory) => directory.failure !== null)
+    const dead = this.#directories.find((directory) => directory.failure !== null)
+    const offline = dead?.path ?? this.#unusable[0]
     if (offline !== undefined && !isNew)
-      throw new SamsaError(
-        'SAMSA_DISK_IO',
-        `${name} may be in ${offline.path}, which is offline`,
-        offline.failure,
-      )
+      throw new SamsaError('SAMSA_DISK_IO', `${name} may be in ${offline}, which is offline`, dead?.failure)
     const directory = this.#online().reduce<LogDirectory | null>(
       (least, next) => (least === null || next.partitionCount < least.partitionCount ? next : least),
       null,
@@ -444,10 +436,11 @@ export class LogManager {
     } catch (error) {
       const failure = diskError(`cannot create ${name} in ${directory.path}`, error)
       if (failure.code === 'SAMSA_DISK_IO') this.#directoryFailed(directory, failure)
-      throw failure
+      if (!isNew || this.#online().length === 0 || failure.code !== 'SAMSA_DISK_IO') throw failure
     } finally {
       directory.creating -= 1
     }
+    return this.#create(topic, partition, topicId, config, isNew)
   }
 
   async #delete(managed: ManagedLog): Promise<void> {

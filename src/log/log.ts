@@ -10,7 +10,7 @@ import { diskError, syncDirectory, syncFile } from './disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from './log-files.ts'
 import { LogFlusher } from './log-flusher.ts'
-import { LogLoader } from './log-loader.ts'
+import { LogLoader, nothingLoaded } from './log-loader.ts'
 import type { LoadedLog } from './log-loader.ts'
 import { LogNames } from './log-names.ts'
 import { floorSegment, readLog } from './log-reader.ts'
@@ -151,6 +151,15 @@ export class Log implements ReadSource, WriterOwner {
     } catch (error) {
       throw diskError(`cannot open the log in ${options.directory}`, error)
     }
+  }
+
+  /** A log that nobody can get at, `because`: refuses everything and touches no disk. */
+  static offline(world: LogWorld, because: SamsaError, options: LogOptions): Log {
+    const { logger } = world
+    const cache = new RecentSegments(OWN_CACHE_SEGMENTS, OWN_CACHE_BYTES)
+    const log = new Log(world, options, cache, logger, nothingLoaded(world, options, cache, logger))
+    log.#failure = because
+    return log
   }
 
   get config(): LogConfig {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SamsaError } from '../../src/core/samsa-error.ts'
 import { LogManager } from '../../src/log/log-manager.ts'
 import type { FaultyOperation } from '../simulator/sim-disk-faults.ts'
 import { seedsFromEnvironment } from '../simulator/sim-random.ts'
@@ -204,26 +205,42 @@ test('a directory that fails while it is opened is dead, its partitions are not 
 
 test('a directory that cannot be used when the broker starts is left out; none that can is the end', async () => {
   await simulate(4, async (sim) => {
-    sim.faults.add({ operation: 'open', code: 'EACCES', path: /^\/data\/two\// })
-    sim.faults.add({ operation: 'read', code: 'EACCES', path: /^\/data\/two\// })
     const process = sim.start()
-    process.world.disk.makeDirectory('/data/two')
-    const file = process.world.disk
-    assert.throws(() => file.open('/data/two/meta.properties', 'create'), { code: 'EACCES' })
-    const manager = await startManager(process, dirs)
-    assert.deepEqual(
-      manager.describe(null).map(({ errorCode }) => errorCode),
-      [0, 56, 0],
-    )
+    const first = await startManager(process, dirs)
+    const partitions = await fill(first, process)
+    await first.close(true)
+    sim.faults.add({ operation: 'read', code: 'EACCES', path: /^\/data\/two\/meta\.properties$/ })
+    const manager = await startManager(sim.start(), dirs)
+    const described = manager.describe(null).map(({ logDir, errorCode }) => `${logDir} ${errorCode}`)
+    assert.deepEqual(described.sort(), ['/data/one 0', '/data/three 0', '/data/two 56'])
+    for (const { log } of inDirectory(partitions, '/data/two')) {
+      const asked = manager.getOrCreate(log.topic, log.partition, TOPIC_ID, durable)
+      await assert.rejects(asked, { code: 'SAMSA_DISK_IO', message: /may be in \/data\/two/ })
+      const error = await asked.catch((reason: unknown) => reason)
+      assert(error instanceof SamsaError)
+      const stand = manager.offline(log.topic, log.partition, TOPIC_ID, durable, error)
+      assert(stand.failed)
+      assert.equal(stand.append(record(process, 'x'), 0).errorCode, 56)
+    }
     await manager.close(true)
-    sim.faults.clear()
     sim.faults.add({ operation: 'read', code: 'EIO', path: /meta\.properties$/ })
-    for (const dir of dirs.logDirs)
-      if (!process.world.disk.exists(`${dir}/meta.properties`))
-        process.world.disk.open(`${dir}/meta.properties`, 'create')
     await assert.rejects(LogManager.open(sim.start().world, { ...options, ...dirs }), {
       code: 'SAMSA_DISK_IO',
     })
+  })
+})
+
+test('a new partition that one directory cannot take goes to another', async () => {
+  await simulate(9, async (sim) => {
+    const manager = await startManager(sim.start(), dirs)
+    sim.faults.add({ operation: 'open', code: 'EIO', path: /^\/data\/one\/new-/ })
+    const log = await manager.getOrCreate('new', 0, TOPIC_ID, durable, true)
+    assert(!log.directory.startsWith('/data/one/'))
+    assert.deepEqual(
+      manager.describe(null).map(({ errorCode }) => errorCode),
+      [56, 0, 0],
+    )
+    await manager.close(true)
   })
 })
 
