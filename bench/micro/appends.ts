@@ -33,6 +33,6 @@ export function appends(addon: NativeAddon | null): Group[] {
   return SIZES.map((bytes) => {
     const cases = [appending('checksum of the npm package', bytes, npmPackage)]
     if (addon !== null) cases.push(appending('checksum of the addon', bytes, addon.crc32c))
-    return { title: `append: validate and stamp ${bytes.toLocaleString('en')} bytes`, cases }
+    return { title: `append: validate and stamp ${bytes.toLocaleString('en')} bytes`, compared: true, cases }
   })
 }

@@ -30,23 +30,20 @@ function main(): void {
   for (const group of groups) print(group, effort)
 }
 
-function print({ title, cases }: Group, effort: Effort): void {
+function print({ title, compared, cases }: Group, effort: Effort): void {
   const results = cases.map((one) => measure(one, effort))
   const first = results[0]?.perSecond ?? NaN
-  console.log(
-    `${formatTable(
-      [title, 'per second', 'margin', 'ns', 'MB/s', 'relative'],
-      results.map((result) => row(result, first)),
-    )}\n`,
-  )
+  const head = [title, 'per second', 'margin', 'ns', ...(compared ? ['MB/s', 'relative'] : [])]
+  const rows = results.map((result) => [...row(result), ...(compared ? comparison(result, first) : [])])
+  console.log(`${formatTable(head, rows)}\n`)
 }
 
-function row({ name, perSecond, marginPercent, megabytesPerSecond }: CaseResult, first: number): string[] {
+function row({ name, perSecond, marginPercent }: CaseResult): string[] {
+  return [name, formatFigure(perSecond), `±${marginPercent.toFixed(1)} %`, formatFigure(1e9 / perSecond)]
+}
+
+function comparison({ perSecond, megabytesPerSecond }: CaseResult, first: number): string[] {
   return [
-    name,
-    formatFigure(perSecond),
-    `±${marginPercent.toFixed(1)} %`,
-    formatFigure(1e9 / perSecond),
     megabytesPerSecond === null ? '' : formatFigure(megabytesPerSecond),
     `${(perSecond / first).toFixed(2)} x`,
   ]

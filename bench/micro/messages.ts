@@ -6,12 +6,14 @@ import { produceRequest } from '../../protocol/messages/00-produce.ts'
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { Encodable, MessageSchema } from '../../protocol/schema.ts'
+import type { Api } from '../../src/api/handler.ts'
 import { apis } from '../../src/api/table.ts'
 import { decodeRequest, encodeResponse } from '../../src/server/codec.ts'
 import { producedBatch } from './batches.ts'
 import type { Case, Group } from './cases.ts'
 
 const CORRELATION_ID = 7
+const TOPIC_ID = 'AAAAAAAAQACAAAAAAAAAAQ'
 const reader = new Reader(Buffer.alloc(0))
 const writer = new Writer()
 
@@ -24,23 +26,27 @@ function frameOf<S extends MessageSchema>(schema: S, apiVersion: number, body: E
   return frame.finishBuffer()
 }
 
+function served(apiKey: number): Api {
+  const api = apis.get(apiKey)
+  if (api === undefined) throw new Error(`API key ${apiKey} is not served`)
+  return api
+}
+
 /** As the server does it for each request. */
 function decoding(name: string, frame: Buffer): Case {
-  return { name, bytes: frame.length, run: () => decodeRequest(apis, reader, frame, 0, frame.length) }
+  return { name, run: () => decodeRequest(apis, reader, frame, 0, frame.length) }
 }
 
 /** As the server does it for each answer. */
 function encoding(name: string, apiKey: number, apiVersion: number, response: unknown): Case {
-  const api = apis.get(apiKey)
-  if (api === undefined) throw new Error(`API key ${apiKey} is not served`)
-  const request = { api, apiVersion, correlationId: CORRELATION_ID }
+  const request = { api: served(apiKey), apiVersion, correlationId: CORRELATION_ID }
   return { name, run: () => encodeResponse(writer, request, response) }
 }
 
 function produceFrame(apiVersion: number, partitions: number, batchBytes: number): Buffer {
   const records = producedBatch(batchBytes, 1_700_000_000_000)
   const partitionData = Array.from({ length: partitions }, (_, index) => ({ index, records }))
-  const topic = { name: 'orders', topicId: '00000000-0000-4000-8000-000000000001', partitionData }
+  const topic = { name: 'orders', topicId: TOPIC_ID, partitionData }
   return frameOf(produceRequest, apiVersion, {
     transactionalId: null,
     acks: -1,
@@ -55,7 +61,7 @@ function fetchAnswer(partitions: number, records: Buffer): unknown {
     responses: [
       {
         topic: 'orders',
-        topicId: '00000000-0000-4000-8000-000000000001',
+        topicId: TOPIC_ID,
         partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({
           ...one,
           partitionIndex,
@@ -76,19 +82,21 @@ const apiVersionsAnswer = {
   })),
 }
 
-/** Requests decoded and answers encoded by the compiled codecs. */
+/** Requests decoded and answers encoded by the compiled codecs, in an old version and in the newest served. */
 export function messages(): Group[] {
   const batch = producedBatch(16_384, 1_700_000_000_000)
   const client = { clientSoftwareName: 'samsa-bench', clientSoftwareVersion: '1.0' }
+  const produce = served(ApiKey.Produce).maxVersion
+  const fetch = served(ApiKey.Fetch).maxVersion
   return [
     {
       title: 'requests, decoded',
       cases: [
         decoding('ApiVersions v4', frameOf(apiVersionsRequest, 4, client)),
         decoding('Produce v7, 1 partition, 1 KiB', produceFrame(7, 1, 1024)),
-        decoding('Produce v12, 1 partition, 1 KiB', produceFrame(12, 1, 1024)),
-        decoding('Produce v13, 1 partition, 128 KiB', produceFrame(13, 1, 131_072)),
-        decoding('Produce v12, 100 partitions, 1 KiB each', produceFrame(12, 100, 1024)),
+        decoding(`Produce v${produce}, 1 partition, 1 KiB`, produceFrame(produce, 1, 1024)),
+        decoding(`Produce v${produce}, 1 partition, 128 KiB`, produceFrame(produce, 1, 131_072)),
+        decoding(`Produce v${produce}, 100 partitions, 1 KiB each`, produceFrame(produce, 100, 1024)),
       ],
     },
     {
@@ -96,8 +104,8 @@ export function messages(): Group[] {
       cases: [
         encoding('ApiVersions v4', ApiKey.ApiVersions, 4, apiVersionsAnswer),
         encoding('Fetch v11, 1 partition', ApiKey.Fetch, 11, fetchAnswer(1, batch)),
-        encoding('Fetch v17, 1 partition', ApiKey.Fetch, 17, fetchAnswer(1, batch)),
-        encoding('Fetch v17, 100 partitions', ApiKey.Fetch, 17, fetchAnswer(100, batch)),
+        encoding(`Fetch v${fetch}, 1 partition`, ApiKey.Fetch, fetch, fetchAnswer(1, batch)),
+        encoding(`Fetch v${fetch}, 100 partitions`, ApiKey.Fetch, fetch, fetchAnswer(100, batch)),
       ],
     },
   ]

@@ -10,7 +10,6 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -70,8 +69,8 @@ function hashOfSources(): string {
 /** The folder with node_api.h; null where only what runs is installed. */
 function headers(): string | null {
   try {
-    const resolved = createRequire(import.meta.url).resolve('node-api-headers/package.json')
-    return path.join(path.dirname(resolved), 'include')
+    const resolved = import.meta.resolve('node-api-headers/package.json')
+    return fileURLToPath(new URL('include', resolved))
   } catch {
     return null
   }
