@@ -240,7 +240,7 @@ export class Reader {
         this.#topic,
         this.#partition,
         offset,
-        random.pick([1, 500, 5000, 50_000]),
+        random.pick([1, 500, 5000, 200_000]),
       )
       // It may fail before anybody waits for it.
       fetching.catch(() => {})

@@ -19,7 +19,9 @@ import type { SimProcess, SimWorld } from './sim-world.ts'
  *   copy of the data nobody can bring back what is gone, and the broker, like Kafka, looks at no checksum when it
  *   answers a fetch. Promised is that nobody takes damage for data: what a consumer that checks checksums and offsets
  *   can read is right, and where something known is missing, either that consumer or the broker's log said so.
- *   One case escapes everybody: a misdirected write at the end of a log is a log that ends before it.
+ *   Two cases escape everybody: a misdirected write at the end of a log is a log that ends before it, and one that
+ *   lands where a batch of another partition begins is a batch of that partition, for nothing in a batch says whose
+ *   it is.
  *   A flip in the leader epoch of a batch, which no checksum covers, changes nothing a consumer sees.
  */
 export type Fault = 'none' | 'eio' | 'enospc' | 'flip' | 'misdirect'
@@ -85,6 +87,12 @@ export class Trouble {
 
   get mayReadDamage(): boolean {
     return this.#tolerant && this.fault === 'misdirect'
+  }
+
+  /** Is a value that was seen at `place` one that the device put into another partition? */
+  isFromElsewhere(name: string, place: string | null): boolean {
+    const [home = name] = place?.split(' at ') ?? []
+    return home !== name && this.#endLost.has(home) && this.#damaged.has(name)
   }
 
   tolerates(errorCode: number): boolean {

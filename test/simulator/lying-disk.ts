@@ -1,4 +1,8 @@
-import type { Disk, DiskError, Done, DoneRead, File, FileSlice, Lock, OpenMode } from '../../src/ports.ts'
+import * as batch from '../../protocol/records/record-batch.ts'
+import type { Disk, Done, File, Lock, OpenMode } from '../../src/ports.ts'
+import { LyingFile } from './lying-file.ts'
+import { findBatch, segmentEnd } from './log-files-look.ts'
+import type { SimDiskImage } from './sim-disk-image.ts'
 import type { SimScheduler } from './sim-scheduler.ts'
 
 /**
@@ -15,38 +19,73 @@ export type Lie =
   | 'sync-skipped'
   /** fsync of a file does nothing while the broker starts: recovered bytes are served from the page cache. */
   | 'sync-skipped-at-start'
+  /** A sync is asked for together with the write it should cover, and not after it. */
+  | 'sync-not-after-write'
+  /** A sync that fails is said to have succeeded. */
+  | 'sync-error-swallowed'
+  /** A write that fails is said to have succeeded. */
+  | 'write-error-swallowed'
   /** fsync of a directory does nothing: files without a durable name. */
   | 'directory-sync-skipped'
+  /** The directory of a partition is synced, but not the one it is in. */
+  | 'parent-directory-sync-skipped'
   /** The clean marker stays: the next start trusts sizes and looks at no checksum. */
   | 'marker-not-removed'
+  /** The checkpoint of the recovery point is ahead of what was flushed. */
+  | 'checkpoint-before-flush'
   /** The end of a write is forgotten. */
   | 'write-cut-short'
-  /** The timer of the flush goes off much too late (see `LateClock`). */
-  | 'timers-late'
   /** Reads below this process's own writes bring back what was there before. */
   | 'write-dropped'
+  /** Stale batches behind the end of a recycled segment are taken for new ones: the size of the file is trusted. */
+  | 'recycled-size-trusted'
+  /** A file is used again while somebody still reads it. */
+  | 'recycled-while-busy'
+  /** What pads a direct write is not zero but left over in the buffer from another partition. */
+  | 'padding-not-zero'
+  /** The size that was reserved, and with it what was written there, is lost with the power. */
+  | 'reservation-not-durable'
+  /** The zeros of a reservation overwrite what was written meanwhile. */
+  | 'reservation-over-data'
+  /** Files get their old size back with the next power loss: what was reserved or recycled is trusted as data. */
+  | 'truncation-not-durable'
+  /** A small file takes the place of the old one before its bytes are on the device. */
+  | 'replacement-not-synced'
+  /** A slice of a file is never given back. */
+  | 'slice-leaked'
+  /** The timer of the flush goes off much too late (see `LateClock`). */
+  | 'timers-late'
 
 /** After that much simulated time a start is over. */
 const START_MS = 400
 const MARKER = '.kafka_cleanshutdown'
+/** The metadata store has tests of its own. */
+const METADATA = /\/samsa-metadata/
+/** An offset that no log of a test reaches. */
+const FAR_OFFSET = 999_999
 
 export class LyingDisk implements Disk {
+  readonly image: SimDiskImage
+  /** Bytes of the last write to a log, and whose. */
+  lastWrite: { readonly path: string; readonly bytes: Buffer } | null = null
   readonly #disk: Disk
   readonly #scheduler: SimScheduler
   readonly #lie: Lie
   readonly #startedMs: number
 
-  constructor(disk: Disk, scheduler: SimScheduler, lie: Lie) {
+  constructor(disk: Disk, scheduler: SimScheduler, image: SimDiskImage, lie: Lie) {
+    this.image = image
     this.#disk = disk
     this.#scheduler = scheduler
     this.#lie = lie
     this.#startedMs = scheduler.nowMs
+    if (lie === 'recycled-size-trusted') reviveStaleBatches(image)
+    if (lie === 'checkpoint-before-flush') moveRecoveryPoints(image)
   }
 
   open(path: string, mode: OpenMode): File {
     const file = this.#disk.open(path, mode)
-    // The metadata store has tests of its own.
-    return path.includes('/samsa-metadata') ? file : new LyingFile(file, this)
+    return METADATA.test(path) ? file : new LyingFile(file, this)
   }
 
   list(directory: string): string[] {
@@ -71,7 +110,10 @@ export class LyingDisk implements Disk {
   }
 
   syncDirectory(path: string, done: Done): void {
-    if (this.#lie === 'directory-sync-skipped') this.answer(done)
+    const skipped =
+      this.#lie === 'directory-sync-skipped' ||
+      (this.#lie === 'parent-directory-sync-skipped' && path === '/data/logs')
+    if (skipped) this.answer(done)
     else this.#disk.syncDirectory(path, done)
   }
 
@@ -105,81 +147,32 @@ export class LyingDisk implements Disk {
   }
 }
 
-class LyingFile implements File {
-  readonly path: string
-  readonly #file: File
-  readonly #disk: LyingDisk
-  #sizeBytes: number
-  /** Writes behind a lie, so that the file below still sees one at a time. */
-  #late: Promise<void> = Promise.resolve()
-
-  constructor(file: File, disk: LyingDisk) {
-    this.#file = file
-    this.#disk = disk
-    this.path = file.path
-    this.#sizeBytes = file.sizeBytes
+/**
+ * Moves the first stale batch behind the end of each recycled segment to that end and gives it the offset that is due
+ * there: the checksum does not cover it. Every recovery believes it then.
+ */
+function reviveStaleBatches(image: SimDiskImage): void {
+  if (image.find('/data') === null) return
+  for (const [path, file] of image.walk('/data')) {
+    const base = /\/(\d{20})\.log$/.exec(path)?.[1]
+    if (base === undefined || !file.recycled) continue
+    const bytes = file.cached.all()
+    const { position, nextOffset } = segmentEnd(bytes, Number(base))
+    const stale = findBatch(bytes, position)
+    if (stale < 0) continue
+    const revived = Buffer.from(bytes.subarray(stale, stale + batch.batchSizeBytes(bytes, stale)))
+    batch.setBaseOffset(revived, 0, nextOffset)
+    file.write(position, revived, true)
   }
+}
 
-  get busy(): boolean {
-    return this.#file.busy
-  }
-
-  get sizeBytes(): number {
-    return Math.max(this.#sizeBytes, this.#file.sizeBytes)
-  }
-
-  write(position: number, buffers: readonly Buffer[], durable: boolean, done: Done): void {
-    const isLog = this.path.endsWith('.log')
-    const end = position + buffers.reduce((sum, buffer) => sum + buffer.length, 0)
-    const took = (error: DiskError | null): void => {
-      if (error === null) this.#sizeBytes = Math.max(this.#sizeBytes, end)
-      done(error)
-    }
-    if (this.#disk.tells('done-before-written') && isLog) {
-      const copies = buffers.map((buffer) => Buffer.from(buffer))
-      this.#late = this.#late.then(
-        () => new Promise((resolve) => this.#file.write(position, copies, durable, () => resolve())),
-      )
-      this.#disk.answer(took)
-    } else if (this.#disk.tells('write-dropped') && isLog && end % 7 === 0) {
-      this.#disk.answer(took)
-    } else if (this.#disk.tells('write-cut-short') && isLog) {
-      const bytes = Buffer.concat(buffers)
-      this.#file.write(position, [bytes.subarray(0, bytes.length - 7)], durable, took)
-    } else {
-      this.#file.write(position, buffers, durable && !this.#disk.tells('durable-write-is-not'), done)
-    }
-  }
-
-  sync(done: Done): void {
-    const skipped =
-      this.#disk.tells('sync-skipped') || (this.#disk.tells('sync-skipped-at-start') && this.#disk.starting)
-    if (skipped) this.#disk.answer(done)
-    else this.#file.sync(done)
-  }
-
-  read(position: number, into: Buffer, done: DoneRead): void {
-    this.#file.read(position, into, done)
-  }
-
-  readCached(position: number, into: Buffer): number {
-    return this.#file.readCached(position, into)
-  }
-
-  slice(position: number, length: number): FileSlice | null {
-    return this.#file.slice(position, length)
-  }
-
-  reserve(sizeBytes: number, done: Done): void {
-    this.#file.reserve(sizeBytes, done)
-  }
-
-  truncate(sizeBytes: number, done: Done): void {
-    this.#sizeBytes = sizeBytes
-    this.#file.truncate(sizeBytes, done)
-  }
-
-  close(): void {
-    this.#file.close()
+function moveRecoveryPoints(image: SimDiskImage): void {
+  if (image.find('/data') === null) return
+  for (const [path, file] of image.walk('/data')) {
+    if (!path.endsWith('/recovery-point-offset-checkpoint')) continue
+    const text = file.cached.all().toString()
+    const moved = Buffer.from(text.replaceAll(/^(\S+ \d+) \d+$/gm, `$1 ${FAR_OFFSET}`))
+    file.truncate(moved.length)
+    file.write(0, moved, true)
   }
 }

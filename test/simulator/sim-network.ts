@@ -143,7 +143,7 @@ export class SimSocket {
   send(piece: Piece): void {
     if (this.closed || this.ending || piece.length === 0) return dropPiece(piece)
     assert(Buffer.isBuffer(piece) || piece instanceof SimFileSlice)
-    this.unsent.push({ piece, sent: 0 })
+    this.unsent.push({ piece, sum: Buffer.isBuffer(piece) ? crc32(piece) : 0, sent: 0 })
     this.unsentLength += piece.length
     this.pump()
   }
@@ -197,12 +197,14 @@ export class SimSocket {
       const head = this.unsent[0] as Outgoing
       const most = Math.min(head.piece.length - head.sent, options.windowBytes - this.inFlight, SLAB_BYTES)
       const length = random.chance(0.7) ? most : 1 + random.below(most)
-      // The sender gave the buffer away: it must stay as it is until it arrives, which is checked there.
+      // The sender gave the buffer away: it must stay as it is until the kernel has a copy of all of it.
       const piece = takeBytes(head, length)
       // The file is shorter than what was promised to the receiver: nothing sensible can follow.
       if (piece.length < length) return this.reset()
       const sum = crc32(piece)
       if (head.sent === head.piece.length) {
+        if (Buffer.isBuffer(head.piece))
+          assert.equal(crc32(head.piece), head.sum, 'bytes changed after they were handed to the network')
         this.unsent.shift()
         dropPiece(head.piece)
       }
@@ -287,13 +289,15 @@ export class SimSocket {
 
 interface Outgoing {
   readonly piece: Buffer | SimFileSlice
+  /** Of a buffer, when it was handed over. */
+  readonly sum: number
   sent: number
 }
 
 function takeBytes(from: Outgoing, length: number): Buffer {
   const { piece, sent } = from
   from.sent += length
-  return Buffer.isBuffer(piece) ? piece.subarray(sent, sent + length) : piece.take(sent, length)
+  return Buffer.isBuffer(piece) ? Buffer.from(piece.subarray(sent, sent + length)) : piece.take(sent, length)
 }
 
 /** It is sent, or will never be. */
