@@ -74,7 +74,7 @@ function addonSeries(ring: Exclude<FsyncReport['ring'], string>, counts: readonl
   const points = ring
     .filter(({ files, inFlight }) => inFlight > 1 && counts.includes(files))
     .map(({ files, perSecond }) => ({ x: files, y: perSecond }))
-  return { id: 'addon', title: 'addon alone', points, dashed: true, markers: false }
+  return { id: 'addon', title: 'addon alone', points, dashed: true, markEvery: 0 }
 }
 
 function ratePoint(
@@ -161,7 +161,7 @@ export function latencyFigure(
     const cell = found.find((each) => each.mode === mode.id)
     const histogram = cell === undefined ? null : mergedHistogram(cell)
     if (histogram === null) continue
-    series.push({ id: mode.id, title: mode.title, points: percentilePoints(histogram), markers: false })
+    series.push({ id: mode.id, title: mode.title, points: percentilePoints(histogram), markEvery: 12 })
   }
   if (series.length === 0) return null
   const rate = found.find(({ perSecond }) => perSecond !== null)?.perSecond ?? NaN

@@ -94,7 +94,9 @@ export function tableHtml({ head, rows }: Table, kind: 'wrap' | '' = ''): string
 function summarySection(report: FsyncReport): string {
   const cell = mainCell(report)
   if (cell === null) return '<section><p>Nothing could be measured.</p></section>'
-  return `<section><h2>${escapeHtml(capital(describeCell(cell)))}</h2>${tableHtml(detailRows(report, cell), 'wrap')}</section>`
+  const { head, rows } = detailRows(report, cell)
+  const table = tableHtml({ head: ['mode', ...head.slice(1)], rows }, 'wrap')
+  return `<section><h2>${escapeHtml(capital(describeCell(cell)))}</h2>${table}</section>`
 }
 
 function capital(text: string): string {

@@ -24,8 +24,8 @@ export interface Series {
   readonly title: string
   readonly points: readonly Point[]
   readonly dashed?: boolean
-  /** A curve of many points has no markers. */
-  readonly markers?: boolean
+  /** On every so many points; 0 is on none. Default: on all. */
+  readonly markEvery?: number
 }
 
 /** `percentile`: 0.5, 0.9, 0.99 ... at equal distances. */
@@ -117,8 +117,7 @@ export function lineChart(chart: LineChart): string {
     ...chart.xTicks.map(({ at }) => at),
     ...drawn.flatMap(({ points }) => points.map(({ x }) => x)),
   ].map((x) => transform(chart.xScale, x))
-  const pad = chart.xScale === 'log' ? 0.12 : 0
-  const [xLeast, xGreatest] = [Math.min(...xs) - pad, Math.max(...xs) + pad]
+  const [xLeast, xGreatest] = [Math.min(...xs) - (chart.xScale === 'log' ? 0.12 : 0), Math.max(...xs) + 0.12]
   const span = (from: number, to: number, share: number): number => from + (to - from) * share
   const frame: Frame = {
     width,
@@ -165,14 +164,14 @@ function axes(chart: LineChart, { width, x, y }: Frame, yTicks: readonly number[
 }
 
 function drawSeries(series: Series, { x, y }: Frame): string {
-  const { id, title, points, dashed, markers } = series
+  const { id, title, points, dashed, markEvery = 1 } = series
   const path = points
     .map((point, i) => `${i === 0 ? 'M' : 'L'}${round(x(point.x))} ${round(y(point.y))}`)
     .join('')
   const parts = [`<g class="series${dashed === true ? ' dashed' : ''}" style="--c:var(--${id})">`]
   if (points.length > 1) parts.push(`<path class="line" d="${path}"/>`)
-  for (const point of points) {
-    if (markers === false) break
+  for (const [i, point] of points.entries()) {
+    if (markEvery === 0 || i % markEvery !== Math.floor(markEvery / 2)) continue
     const { low, high } = point
     const at = round(x(point.x))
     if (low !== undefined && high !== undefined && low > 0 && high > low) {
