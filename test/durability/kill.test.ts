@@ -40,7 +40,7 @@ async function killRounds(rounds: number, seed: number, properties: Record<strin
   await ledger.createTopics(server.port)
   let acked = 0
   for (let round = 0; round < rounds; round++) {
-    const running = ledger.run(server.port)
+    const running = ledger.runWithTopics(server.port)
     const until = performance.now() + random.between(20, 200)
     const enough = ledger.sentBytes + BYTES_PER_ROUND
     while (performance.now() < until && ledger.sentBytes < enough) await sleep(2)

@@ -1,14 +1,8 @@
 import { Seeded } from '../support/seed.ts'
 import { Contents } from './contents.ts'
 import { PartitionHistory, type Promised } from './history.ts'
-import {
-  BrokenLog,
-  createTopic,
-  type FoundLog,
-  Producer,
-  type ProducerOptions,
-  readPartition,
-} from './workload.ts'
+import { BrokenLog, type FoundLog, Producer, type ProducerOptions, readPartition } from './workload.ts'
+import { createTopic, TopicLedger } from './topics.ts'
 
 /** Every kind of producer, in a topic that keeps everything and in one whose segments come and go. */
 const KINDS = [
@@ -54,6 +48,7 @@ export class Ledger {
   readonly #options: LedgerOptions
   readonly #histories = new Map<Producer, PartitionHistory>()
   readonly #producerIds = new Map<number, Producer>()
+  readonly #topics = new TopicLedger()
 
   constructor(options: LedgerOptions) {
     this.#options = options
@@ -76,6 +71,11 @@ export class Ledger {
     return this.producers.reduce((sum, { sentBytes }) => sum + sentBytes, 0)
   }
 
+  /** Since the last check. */
+  get ackedBatches(): number {
+    return this.producers.reduce((sum, { acked }) => sum + acked.length, 0)
+  }
+
   async createTopics(port: number): Promise<void> {
     const partitions = (topic: string): number => KINDS.filter((kind) => kind.topic === topic).length
     await createTopic(port, 'kept', partitions('kept'))
@@ -91,9 +91,15 @@ export class Ledger {
     return this.producers.map((producer) => producer.run(port, stop))
   }
 
+  /** As `run`; at the same time topics come and go. */
+  runWithTopics(port: number, stop = (): boolean => false): Promise<void>[] {
+    return [...this.run(port, stop), this.#topics.run(port, stop)]
+  }
+
   /** Reads everything and holds the broker to its promises for what was acknowledged since the last check. */
   async check(port: number, promised: Promised): Promise<Sum> {
     this.#checkProducerIds()
+    this.#report(await this.#topics.problems(port))
     let acked = 0
     let lost = 0
     let oldestLostMs = Infinity

@@ -1,7 +1,6 @@
 /** Producers that remember what the broker promised, and readers that look at every byte. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
@@ -25,7 +24,6 @@ import type { Contents } from './contents.ts'
 const produceCall = { request: produceRequest, response: produceResponse, version: 7 }
 const fetchCall = { request: fetchRequest, response: fetchResponse, version: 11 }
 const listOffsetsCall = { request: listOffsetsRequest, response: listOffsetsResponse, version: 1 }
-const createTopicsCall = { request: createTopicsRequest, response: createTopicsResponse, version: 4 }
 const initProducerIdCall = { request: initProducerIdRequest, response: initProducerIdResponse, version: 1 }
 
 const IN_FLIGHT = 5
@@ -39,32 +37,6 @@ const noLeaderYet: ReadonlySet<number> = new Set([
   ErrorCode.LEADER_NOT_AVAILABLE,
   ErrorCode.NOT_LEADER_OR_FOLLOWER,
 ])
-
-export async function createTopic(
-  port: number,
-  name: string,
-  numPartitions: number,
-  configs: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  const client = await RawClient.connect(port)
-  try {
-    const { topics } = await client.send(createTopicsCall, {
-      topics: [
-        {
-          name,
-          numPartitions,
-          replicationFactor: 1,
-          assignments: [],
-          configs: Object.entries(configs).map(([key, value]) => ({ name: key, value })),
-        },
-      ],
-      timeoutMs: 30_000,
-    })
-    assert.equal(topics[0]?.errorCode, 0, topics[0]?.errorMessage ?? name)
-  } finally {
-    client.close()
-  }
-}
 
 export interface ProducerOptions {
   readonly topic: string

@@ -7,7 +7,7 @@ export interface Row extends Cell {
 }
 
 export function lossTable(rows: readonly Row[]): string[] {
-  const head = ['target', 'mode', 'io', 'cuts', 'acked', 'lost', 'oldest lost', 'torn tails']
+  const head = ['target', 'mode', 'io', 'cuts', 'acked', 'lost', 'oldest lost', 'torn tails', 'unclean']
   const cellsOf = ({ target, mode, engine, loss }: Row): string[] => [
     target ?? 'samsa',
     mode,
@@ -17,6 +17,7 @@ export function lossTable(rows: readonly Row[]): string[] {
     String(loss.lost),
     loss.lost === 0 ? '-' : `${Math.round(loss.maxLostMs)} ms`,
     String(loss.tornTails),
+    String(loss.unclean),
   ]
   const table = [head, ...rows.map(cellsOf)]
   const widths = head.map((_, column) => Math.max(...table.map((row) => row[column]!.length)))

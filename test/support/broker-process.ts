@@ -29,7 +29,7 @@ export interface ServerUnderTest extends AsyncDisposable {
   readonly bootstrap: string
   readonly dataDir: string
   readonly pid: number
-  /** Starts it again after `stop` or `kill`; resolves when clients can work. */
+  /** Starts it again after `stop` or `kill`; resolves when clients can work. `kill` meanwhile makes it reject. */
   start(): Promise<void>
   /** A clean stop by SIGTERM; afterwards the directory is marked as cleanly closed. */
   stop(): Promise<void>
@@ -59,6 +59,7 @@ export async function startSamsa(options: ServerOptions = {}): Promise<ServerUnd
   const place = await makePlace(options)
   const port = await freePort()
   let child = await spawnSamsa(port, place.dataDir, options)
+  await whenServing(child, port, place.dataDir)
   return {
     name: 'samsa',
     port,
@@ -69,6 +70,7 @@ export async function startSamsa(options: ServerOptions = {}): Promise<ServerUnd
     },
     start: async () => {
       child = await spawnSamsa(port, place.dataDir, options)
+      await whenServing(child, port, place.dataDir)
     },
     stop: async () => {
       const code = await end(child, 'SIGTERM')
@@ -160,6 +162,10 @@ async function spawnSamsa(port: number, dataDir: string, options: ServerOptions)
     }),
   )
   await log.close()
+  return child
+}
+
+async function whenServing(child: ChildProcess, port: number, dataDir: string): Promise<void> {
   try {
     await waitUntilServing(port, {
       timeoutMs: 30_000,
@@ -170,5 +176,4 @@ async function spawnSamsa(port: number, dataDir: string, options: ServerOptions)
     const printed = await readFile(logFile(dataDir), 'utf8')
     throw new Error(`samsa did not start:\n${printed.slice(-4_000)}`, { cause: error })
   }
-  return child
 }
