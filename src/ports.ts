@@ -185,7 +185,7 @@ export type CloseReason = 'ended' | 'destroyed' | 'reset'
 export interface Receiver {
   /** Bytes [start, end) of the slab, valid during the call only: parse in place, copy what must stay. */
   bytes(slab: Buffer, start: number, end: number): void
-  /** `unsentBytes` is back to zero. */
+  /** `unsentBytes` is back to zero: nobody looks at the buffers any more that `write` was given. */
   drained(): void
   /** Called exactly once, last. */
   closed(reason: CloseReason): void
