@@ -82,6 +82,8 @@ export interface Ring {
   fdatasync(id: number, fd: number): number
   /** `length` below 4 GiB; 0 is up to the end. */
   syncFileRange(id: number, fd: number, position: number, length: number, flags: number): number
+  /** `mode`: see allocate. */
+  fallocate(id: number, fd: number, mode: number, position: number, length: number): number
   /** `advice`: see advise. */
   fadvise(id: number, fd: number, position: number, length: number, advice: number): number
   /**

@@ -35,7 +35,9 @@ export class Reservation {
   #started = false
   /** All of it was one chunk that is durable itself. */
   #durable = false
-  #syncing = false
+  /** It is allocating or flushing, and does nothing else meanwhile. */
+  #alone = false
+  #allocating = false
   #cancelled = false
   #failure: DiskFailure | null = null
   #ended = false
@@ -57,15 +59,27 @@ export class Reservation {
   }
 
   start(): void {
-    this.#filler.add(this)
+    if (this.#owner.mayFill()) this.#allocateAll()
+    else this.#filler.add(this)
   }
 
   get hasMore(): boolean {
-    return !this.#cancelled && !this.#ended && this.#failure === null && this.#next < this.#targetBytes
+    return (
+      !this.#cancelled &&
+      !this.#alone &&
+      !this.#ended &&
+      this.#failure === null &&
+      this.#next < this.#targetBytes
+    )
   }
 
   get underWay(): boolean {
-    return this.#chunks.length > 0 || this.#syncing
+    return this.#chunks.length > 0 || this.#alone
+  }
+
+  /** The file is being allocated: whatever goes to it now would only wait inside of the kernel, on a thread of its own. */
+  get allocating(): boolean {
+    return this.#allocating
   }
 
   /** Something up to `end` was handed over to be written. */
@@ -94,17 +108,18 @@ export class Reservation {
     this.#filler.add(this)
   }
 
-  /** Starts the next chunk. Returns its bytes, or -1 when there is none to start now. `stepped` is called at its end. */
+  /** Starts what is next. Returns its bytes, or -1 when there is nothing to start now. `stepped` is called at its end. */
   step(stepped: () => void): number {
-    if (this.#ended) return -1
-    if (!this.hasMore) {
-      if (this.underWay) return -1
-      return this.#sync(stepped)
-    }
+    if (this.#ended || this.#alone) return -1
+    if (!this.hasMore) return this.underWay ? -1 : this.#sync(stepped)
     if (!this.#owner.mayFill()) {
       this.#parked = true
       return -1
     }
+    return this.#writeChunk(stepped)
+  }
+
+  #writeChunk(stepped: () => void): number {
     const start = this.#next
     const end = Math.min(start + ZERO_CHUNK_BYTES, this.#targetBytes)
     const chunk = { start, end }
@@ -117,12 +132,26 @@ export class Reservation {
       this.#failure ??= failure
       this.#owner.chunkEnded()
       stepped()
-      this.#afterChunk()
+      this.#afterStep()
     })
     return end - start
   }
 
-  #afterChunk(): void {
+  /** Zeros that make a file longer keep its writes out while they are written; those inside of it do not. */
+  #allocateAll(): void {
+    this.#alone = true
+    this.#allocating = true
+    this.#writer.allocate(this.#next, this.#targetBytes - this.#next, (failure) => {
+      this.#alone = false
+      this.#allocating = false
+      this.#failure ??= failure
+      this.#owner.chunkEnded()
+      if (this.hasMore) this.#filler.add(this)
+      else this.#afterStep()
+    })
+  }
+
+  #afterStep(): void {
     if (this.underWay || this.hasMore || this.#ended) return
     if (this.#failure !== null || this.#durable || this.#cancelled) this.#end()
     // The flush is a step of its own, so that it counts among what is under way.
@@ -130,9 +159,9 @@ export class Reservation {
   }
 
   #sync(stepped: () => void): number {
-    this.#syncing = true
+    this.#alone = true
     this.#writer.sync((failure) => {
-      this.#syncing = false
+      this.#alone = false
       this.#failure ??= failure
       stepped()
       this.#end()

@@ -293,7 +293,7 @@ export class SystemFile implements File, ReservationOwner {
   #meetsZeros({ position, lengthBytes, truncateTo, durable }: FileChange): boolean {
     const reservation = this.#reservation
     if (reservation === null || !reservation.underWay) return false
-    if (truncateTo >= 0 || (!durable && this.#reservesDirectly)) return true
+    if (reservation.allocating || truncateTo >= 0 || (!durable && this.#reservesDirectly)) return true
     return reservation.meets(position, lengthBytes)
   }
 

@@ -1,4 +1,6 @@
 import fs from 'node:fs'
+import os from 'node:os'
+import process from 'node:process'
 import type { DirectFile } from './direct-file.ts'
 import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno, nothingWritten, toDiskFailure } from './disk-failure.ts'
@@ -21,6 +23,8 @@ export interface ZeroWriter {
   readonly blockBytes: number
   /** `durable`: `done(null)` means that they are on the device. */
   write(position: number, length: number, durable: boolean, done: ZerosDone): void
+  /** Makes room for zeros, and the file longer, when the system has a way that costs little; otherwise does nothing. */
+  allocate(position: number, length: number, done: ZerosDone): void
   sync(done: ZerosDone): void
 }
 
@@ -96,6 +100,10 @@ export class PoolZeroWriter implements ZeroWriter {
     })
   }
 
+  allocate(_position: number, _length: number, done: ZerosDone): void {
+    process.nextTick(done, null)
+  }
+
   sync(done: ZerosDone): void {
     fs.fdatasync(this.#fd, (error) => done(error === null ? null : toDiskFailure(error)))
   }
@@ -120,6 +128,15 @@ export class RingZeroWriter implements ZeroWriter {
 
   write(position: number, length: number, durable: boolean, done: ZerosDone): void {
     this.#driver.start(new ZerosWrite(this.#driver, this.#file, this.#zeros, position, length, durable, done))
+  }
+
+  allocate(position: number, length: number, done: ZerosDone): void {
+    const { fd, path } = this.#file
+    this.#driver.start({
+      queue: (ring, id) => ring.fallocate(id, fd, 0, position, length),
+      // Not every file system can do it. The chunks tell what is really wrong.
+      ended: (result) => done(isFull(result) ? fromErrno(result, 'fallocate', path) : null),
+    })
   }
 
   sync(done: ZerosDone): void {
@@ -177,6 +194,12 @@ class ZerosWrite implements RingOperation {
       this.#driver.start(this)
     }
   }
+}
+
+const { ENOSPC, EDQUOT, EFBIG } = os.constants.errno
+
+function isFull(result: number): boolean {
+  return result === -ENOSPC || result === -EDQUOT || result === -EFBIG
 }
 
 let zeros: Buffer | null = null

@@ -88,6 +88,10 @@ export class AdversaryRing implements Ring {
     return this.#other(id, fd)
   }
 
+  fallocate(id: number, fd: number): number {
+    return this.#other(id, fd)
+  }
+
   submit(): number {
     const count = this.#queued.length
     this.#underWay.push(...this.#queued)
