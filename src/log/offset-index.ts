@@ -1,4 +1,7 @@
 const ENTRY_BYTES = 8
+const FIRST_ENTRIES = 8
+/** Most partitions never have one. */
+const NO_ENTRIES = new Uint32Array(0)
 
 /**
  * Kafka's sparse offset index in memory: the last offset of some batches -> where those batches start in the log
@@ -10,9 +13,9 @@ export class OffsetIndex {
   #data: Uint32Array
   #count = 0
 
-  constructor(baseOffset: number, capacity = 8) {
+  constructor(baseOffset: number, capacity = 0) {
     this.#baseOffset = baseOffset
-    this.#data = new Uint32Array(capacity * 2)
+    this.#data = capacity === 0 ? NO_ENTRIES : new Uint32Array(capacity * 2)
   }
 
   get count(): number {
@@ -25,7 +28,7 @@ export class OffsetIndex {
 
   append(offset: number, position: number): void {
     if (this.#count * 2 === this.#data.length) {
-      const grown = new Uint32Array(this.#data.length * 2)
+      const grown = new Uint32Array(Math.max(FIRST_ENTRIES, this.#count * 2) * 2)
       grown.set(this.#data)
       this.#data = grown
     }
@@ -75,7 +78,7 @@ export class OffsetIndex {
   static decode(bytes: Buffer, baseOffset: number, logBytes: number): OffsetIndex | null {
     if (bytes.length % ENTRY_BYTES !== 0) return null
     const count = bytes.length / ENTRY_BYTES
-    const index = new OffsetIndex(baseOffset, Math.max(1, count))
+    const index = new OffsetIndex(baseOffset, count)
     let lastOffset = -1
     let lastPosition = -1
     for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {

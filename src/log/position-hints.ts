@@ -2,11 +2,14 @@ import type { Segment } from './segment.ts'
 
 const SIZE = 32
 
-/** Remembers where the batches that begin at some offsets lie: a reader at the tail, or one that reads on, finds its place without a search. */
+/**
+ * Remembers where the batches that begin at some offsets lie: a reader at the tail, or one that reads on, finds its
+ * place without a search. Takes no room before it has something to remember.
+ */
 export class PositionHints {
-  readonly #offsets = new Float64Array(SIZE).fill(-1)
-  readonly #positions = new Float64Array(SIZE)
-  readonly #segments: (Segment | null)[] = Array.from({ length: SIZE }, () => null)
+  readonly #offsets: number[] = []
+  readonly #positions: number[] = []
+  readonly #segments: Segment[] = []
   #next = 0
 
   add(offset: number, segment: Segment, position: number): void {
@@ -24,7 +27,9 @@ export class PositionHints {
   }
 
   clear(): void {
-    this.#offsets.fill(-1)
-    this.#segments.fill(null)
+    this.#offsets.length = 0
+    this.#positions.length = 0
+    this.#segments.length = 0
+    this.#next = 0
   }
 }

@@ -1,6 +1,10 @@
 import { readInt64, writeInt64 } from '../../protocol/records/record-batch.ts'
 
 const ENTRY_BYTES = 12
+const FIRST_ENTRIES = 8
+/** Most partitions never have one. */
+const NO_TIMESTAMPS = new Float64Array(0)
+const NO_OFFSETS = new Uint32Array(0)
 
 /**
  * Kafka's sparse time index in memory: "up to and including this offset no record is younger than this timestamp".
@@ -12,10 +16,10 @@ export class TimeIndex {
   #offsets: Uint32Array
   #count = 0
 
-  constructor(baseOffset: number, capacity = 8) {
+  constructor(baseOffset: number, capacity = 0) {
     this.#baseOffset = baseOffset
-    this.#timestamps = new Float64Array(capacity)
-    this.#offsets = new Uint32Array(capacity)
+    this.#timestamps = capacity === 0 ? NO_TIMESTAMPS : new Float64Array(capacity)
+    this.#offsets = capacity === 0 ? NO_OFFSETS : new Uint32Array(capacity)
   }
 
   get count(): number {
@@ -72,7 +76,7 @@ export class TimeIndex {
   /** Null when the file cannot be a time index. */
   static decode(bytes: Buffer, baseOffset: number): TimeIndex | null {
     if (bytes.length % ENTRY_BYTES !== 0) return null
-    const index = new TimeIndex(baseOffset, Math.max(1, bytes.length / ENTRY_BYTES))
+    const index = new TimeIndex(baseOffset, bytes.length / ENTRY_BYTES)
     let lastOffset = -1
     for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {
       const timestamp = readInt64(bytes, at)
@@ -85,9 +89,10 @@ export class TimeIndex {
   }
 
   #grow(): void {
-    const timestamps = new Float64Array(this.#timestamps.length * 2)
+    const capacity = Math.max(FIRST_ENTRIES, this.#count * 2)
+    const timestamps = new Float64Array(capacity)
     timestamps.set(this.#timestamps)
-    const offsets = new Uint32Array(this.#offsets.length * 2)
+    const offsets = new Uint32Array(capacity)
     offsets.set(this.#offsets)
     this.#timestamps = timestamps
     this.#offsets = offsets
