@@ -34,7 +34,7 @@ int fault_init(struct fault *fault) {
 }
 
 int fault_next(struct fault *fault, enum fault_operation operation) {
-  if (fault->operation != operation) return 0;
+  if (operation == FAULT_NONE || fault->operation != operation) return 0;
   if (fault->passes > 0) {
     fault->passes--;
     return 0;
