@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Seeded } from '../support/seed.ts'
 import { Contents } from './contents.ts'
 import { PartitionHistory, type Promised } from './history.ts'
@@ -14,6 +15,11 @@ const KINDS = [
   { topic: 'rolling', partition: 1, acks: 1, idempotent: false },
   { topic: 'rolling', partition: 2, acks: -1, idempotent: true },
 ] as const
+
+const BYTES_PER_LOAD = 16 << 20
+/** A crash among fewer says little. */
+const FEWEST_BATCHES = 30
+const MOST_WAIT_MS = 5_000
 
 const RETENTION_BYTES = 1 << 20
 /** Batches under way may be lost although retention counted on them. */
@@ -67,15 +73,6 @@ export class Ledger {
     for (const producer of this.producers) this.#histories.set(producer, new PartitionHistory(producer))
   }
 
-  get sentBytes(): number {
-    return this.producers.reduce((sum, { sentBytes }) => sum + sentBytes, 0)
-  }
-
-  /** Since the last check. */
-  get ackedBatches(): number {
-    return this.producers.reduce((sum, { acked }) => sum + acked.length, 0)
-  }
-
   async createTopics(port: number): Promise<void> {
     const partitions = (topic: string): number => KINDS.filter((kind) => kind.topic === topic).length
     await createTopic(port, 'kept', partitions('kept'))
@@ -91,9 +88,27 @@ export class Ledger {
     return this.producers.map((producer) => producer.run(port, stop))
   }
 
-  /** As `run`; at the same time topics come and go. */
-  runWithTopics(port: number, stop = (): boolean => false): Promise<void>[] {
-    return [...this.run(port, stop), this.#topics.run(port, stop)]
+  /**
+   * Starts all producers and returns with them under way: after a while or when they sent enough, but not before some
+   * batches were acknowledged, if the machine manages that in reasonable time. `topics`: meanwhile topics come and go.
+   */
+  async load(
+    port: number,
+    ms: number,
+    { topics = true, stop = (): boolean => false } = {},
+  ): Promise<Promise<void>[]> {
+    const sent = (): number => this.producers.reduce((sum, { sentBytes }) => sum + sentBytes, 0)
+    const acked = (): number => this.producers.reduce((sum, producer) => sum + producer.acked.length, 0)
+    const enough = sent() + BYTES_PER_LOAD
+    const fewest = acked() + FEWEST_BATCHES
+    const running = this.run(port, stop)
+    if (topics) running.push(this.#topics.run(port, stop))
+    const until = performance.now() + ms
+    const latest = until + MOST_WAIT_MS
+    const isTooEarly = (): boolean =>
+      performance.now() < until || (acked() < fewest && performance.now() < latest)
+    while (isTooEarly() && sent() < enough) await sleep(2)
+    return running
   }
 
   /** Reads everything and holds the broker to its promises for what was acknowledged since the last check. */

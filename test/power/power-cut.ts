@@ -49,12 +49,8 @@ export interface Loss {
 
 const DISK_MB = 192
 const ROUNDS_PER_DISK = 4
-const BYTES_PER_LOAD = 16 << 20
 const MOST_LOAD_MS = 700
 const MOST_START_MS = 600
-/** A cut among fewer says little, if the machine manages them in reasonable time. */
-const FEWEST_BATCHES = 30
-const MOST_WAIT_MS = 5_000
 const DEFAULT_FLUSH_MS = 100
 /** A flush by time begins at its time; the flush itself, on a busy machine, takes what it takes. */
 const FLUSH_ALLOWANCE_MS = 2_000
@@ -228,18 +224,9 @@ class Experiment {
     return least + this.#random.between(0, MOST_LOAD_MS)
   }
 
-  /** Starts all producers and returns under way, after a while or when they sent enough. */
-  async #load(ms: number, stop = (): boolean => false): Promise<Promise<void>[]> {
-    const enough = this.#ledger.sentBytes + BYTES_PER_LOAD
-    const running = this.#isKafka
-      ? this.#ledger.run(this.#broker.port, stop)
-      : this.#ledger.runWithTopics(this.#broker.port, stop)
-    const until = performance.now() + ms
-    const latest = until + MOST_WAIT_MS
-    const isTooEarly = (): boolean =>
-      performance.now() < until || (this.#ledger.ackedBatches < FEWEST_BATCHES && performance.now() < latest)
-    while (isTooEarly() && this.#ledger.sentBytes < enough) await sleep(2)
-    return running
+  #load(ms: number, stop?: () => boolean): Promise<Promise<void>[]> {
+    const topics = !this.#isKafka
+    return this.#ledger.load(this.#broker.port, ms, stop === undefined ? { topics } : { topics, stop })
   }
 
   /** `cutMs`: when the broker was stopped for a cut. */

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { runOrThrow } from '../support/processes.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
-import { holdWriteback, mountProblem } from './mounts.ts'
+import { mountProblem } from './mounts.ts'
 import { PowerDisk } from './power-disk.ts'
 
 const BYTES = 4 << 20
@@ -41,7 +41,6 @@ for (const cache of ['none', 'volatile'] as const) {
     if (problem !== null) return skipMissing(t, problem)
     const random = new Seeded()
     t.diagnostic(`SAMSA_SEED=${random.seed}`)
-    using _writeback = holdWriteback()
     await using disk = await PowerDisk.make({ sizeMb: 64, cache })
     const at = (name: string): string => join(disk.directory, name)
     writeDurably(at('synced'), 'a')
