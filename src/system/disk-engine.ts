@@ -106,8 +106,10 @@ async function probe(ring: RingEngine, directory: string): Promise<Refusal | nul
   } catch (error) {
     return { directory, device, reason: error instanceof Error ? error.message : String(error) }
   } finally {
-    if (fd >= 0) fs.closeSync(fd)
-    fs.rmSync(path, { force: true })
+    if (fd >= 0) {
+      fs.closeSync(fd)
+      fs.rmSync(path, { force: true })
+    }
   }
 }
 
