@@ -13,6 +13,7 @@ import { run, runOrThrow } from '../support/processes.ts'
 
 /** Mount points of this process, the outermost first. */
 const mounted: string[] = []
+const workDirectories = new Set<string>()
 let watchingExit = false
 
 /** EXT4_IOC_SHUTDOWN with a flag: 0 takes the file system down after a flush, 2 without even its journal. */
@@ -38,7 +39,8 @@ function watchExit(): void {
   watchingExit = true
   process.once('exit', () => {
     // Lazily: a broker that is being killed may hold files for some more milliseconds.
-    for (const directory of mounted.toReversed()) spawnSync('umount', ['-l', directory])
+    for (const directory of mounted.splice(0).toReversed()) spawnSync('umount', ['-l', directory])
+    for (const directory of workDirectories) removeWorkDirectory(directory)
   })
   for (const [signal, code] of [
     ['SIGTERM', 143],
@@ -50,12 +52,16 @@ function watchExit(): void {
 
 /** A fresh directory for images and mount points. */
 export function makeWorkDirectory(): string {
-  return mkdtempSync(join(tmpdir(), 'samsa-power-'))
+  watchExit()
+  const directory = mkdtempSync(join(tmpdir(), 'samsa-power-'))
+  workDirectories.add(directory)
+  return directory
 }
 
 /** Removes it, unless something is still mounted inside. */
 export function removeWorkDirectory(directory: string): void {
   if (process.env['SAMSA_KEEP'] === '1' || mounted.some((path) => path.startsWith(directory))) return
+  workDirectories.delete(directory)
   rmSync(directory, { recursive: true, force: true })
 }
 
