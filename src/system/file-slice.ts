@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import os from 'node:os'
 import type { FileSlice } from '../ports.ts'
-import { loadNativeAddon } from './native-addon.ts'
 import type { NativeAddon } from './native-addon.ts'
 
 const { EAGAIN, EINTR, ENOSYS } = os.constants.errno
@@ -13,13 +12,13 @@ const { EAGAIN, EINTR, ENOSYS } = os.constants.errno
  * before Linux 6.5, which do not tell what they have in memory.
  */
 export function sliceOf(
+  addon: NativeAddon | null,
   fd: number,
   position: number,
   length: number,
   surelyCached: () => boolean,
   released: () => void,
 ): DescriptorSlice | null {
-  const { addon } = loadNativeAddon()
   if (addon === null || length <= 0) return null
   const cachedBytes = addon.cachedBytes(fd, position, length)
   if (cachedBytes === -ENOSYS ? !surelyCached() : cachedBytes < length) return null

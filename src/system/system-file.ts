@@ -347,7 +347,7 @@ export class SystemFile implements File, ReservationOwner {
   slice(position: number, length: number): FileSlice | null {
     if (this.#closing) throw this.#closed()
     const surelyCached = (): boolean => this.#recent.covers(position, length)
-    const slice = sliceOf(this.#fd, position, length, surelyCached, this.#endBound)
+    const slice = sliceOf(this.#host.addon, this.#fd, position, length, surelyCached, this.#endBound)
     if (slice !== null) this.#pending++
     return slice
   }

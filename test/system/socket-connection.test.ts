@@ -51,6 +51,7 @@ class SlicedFile {
 
   slice(position: number, length: number): DescriptorSlice {
     const slice = sliceOf(
+      loadNativeAddon().addon,
       this.fd,
       position,
       length,
@@ -239,6 +240,7 @@ describe('slices of files to sockets', () => {
     if (!(await evict(t, addon, file.fd))) return
     assert.equal(
       sliceOf(
+        loadNativeAddon().addon,
         file.fd,
         0,
         FILE_BYTES,
@@ -249,6 +251,7 @@ describe('slices of files to sockets', () => {
     )
     assert.equal(
       sliceOf(
+        loadNativeAddon().addon,
         file.fd,
         FILE_BYTES - 10,
         20,
