@@ -92,6 +92,7 @@ function commandLine(): Options {
     .option('--html <file>', 'the page with the plots', 'samsa-fsync.html')
     .option('--no-cuts', 'do not cut the power')
     .addHelpText('after', ABOUT)
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .parse()
     .opts<Options>()
 }

@@ -1,6 +1,6 @@
 import { Contender } from '../arena.ts'
 import { applyLoad } from '../load/apply-load.ts'
-import type { ClosedLoop, LoadResult, OpenLoop, ProduceLoad } from '../load/spec.ts'
+import type { ClosedLoop, OpenLoop, ProduceLoad } from '../load/spec.ts'
 import type { Progress } from '../progress.ts'
 import { inTurn } from '../runner.ts'
 import { apacheKafka } from '../targets/apache-kafka.ts'
@@ -8,7 +8,7 @@ import { samsa } from '../targets/samsa.ts'
 import type { RunningBroker, Target } from '../targets/target.ts'
 import { BATCH_SHAPES, type Cell, type CellGroup, IN_FLIGHT, type Repeats, describeCell } from './cells.ts'
 import type { Mode } from './modes.ts'
-import { type CellReport, type Pace, type Sample, bestCell, summarize } from './results.ts'
+import { type CellReport, type Pace, type Sample, bestCell } from './results.ts'
 
 /** Brokers, one per mode, measured in turn on the cells of a group. */
 
@@ -209,22 +209,14 @@ export function measurements({ cells, half, equal }: CellGroup, { closed, open }
 }
 
 /** Half the time with batches, half with single records: a JVM needs both before its figures are its own. */
-export async function warmUp(runner: Runner, ms: number): Promise<LoadResult> {
+export async function warmUp(runner: Runner, ms: number): Promise<void> {
   const { contender } = runner
   const topic = topicName()
   await contender.createTopic(topic, 16, false)
   await contender.touch(topic, 16)
   const timing = { warmupMs: 0, measureMs: ms / 2, stopAfterBytes: 2e9 }
   await applyLoad(produceSpec(runner, { partitions: 16, batch: '16k', inFlight: 80 }, topic, CLOSED, timing))
-  const load = await applyLoad(
-    produceSpec(runner, { partitions: 16, batch: '1k', inFlight: 80 }, topic, CLOSED, timing),
-  )
+  await applyLoad(produceSpec(runner, { partitions: 16, batch: '1k', inFlight: 80 }, topic, CLOSED, timing))
   await contender.deleteTopic(topic)
   await contender.settle()
-  return load
-}
-
-/** Best closed-loop rate of a finished cell, or zero. */
-export function rateOf(report: CellReport): number {
-  return summarize(report)?.rate.median ?? 0
 }
