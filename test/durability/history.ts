@@ -52,7 +52,8 @@ export class PartitionHistory {
   }
 
   #checkStart(found: FoundLog, promised: Promised, report: (problem: string) => void): void {
-    if (found.startOffset === 0 || promised.acked !== 'all') return
+    // Since the last check: a crash may have taken the end of a log whose beginning retention had taken before.
+    if (found.startOffset <= this.#stable.startOffset || promised.acked !== 'all') return
     const { keptBytes } = promised
     if (keptBytes === undefined) report(`the log begins at offset ${found.startOffset}`)
     else if (found.sizeBytes < keptBytes)
