@@ -1,13 +1,13 @@
 import { PooledBuffer, ReadBuffers } from '../log/read-buffers.ts'
 import type { ReadPiece } from '../log/read-buffers.ts'
 
-/** What a connection may hold in memory of a slice that its client does not take at once. */
-const SLICE_HELD_BYTES = 16 * 1024
+/** What a connection holds in memory, at most, of a slice that its client does not take at once. */
+const SLICE_HELD_BYTES = 64 * 1024
 
 /** Memory that a piece of an answer costs until it is sent. The bytes of a slice lie in the page cache. */
 export function heldBytes(piece: ReadPiece): number {
   if (Buffer.isBuffer(piece)) return piece.length
-  return piece instanceof PooledBuffer ? piece.heldBytes : SLICE_HELD_BYTES
+  return piece instanceof PooledBuffer ? piece.heldBytes : Math.min(piece.length, SLICE_HELD_BYTES)
 }
 
 export function heldBytesOf(pieces: readonly ReadPiece[]): number {

@@ -13,7 +13,7 @@ const SLICE_BYTES_PER_TURN = 2 << 20
 /** Of a slice, when the socket takes no more: written the usual way, its 'drain' says when there is room again. */
 const NUDGE_BYTES = 16 * 1024
 /** Of a slice whose bytes have left the page cache meanwhile: read at once. */
-const READ_BYTES = 256 * 1024
+const READ_BYTES = 64 * 1024
 
 /** The part of Node's socket that its types leave out: the handle, which another Socket object can adopt. */
 export interface HandleOwner {
