@@ -12,28 +12,35 @@ import type { LogConfig } from '../../src/log/log-config.ts'
 import type { LogOptions, ReadResult } from '../../src/log/log-types.ts'
 import { Log } from '../../src/log/log.ts'
 import type { World } from '../../src/ports.ts'
-import { createSystemWorld } from '../../src/system/system-world.ts'
+import { startSystemWorld } from '../../src/system/system-world.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
+import { skipMissing } from '../support/requirements.ts'
 
 export const TOPIC_ID = 'AAAAAAAAQACAAAAAAAAAAQ'
 export const NOW = 1_700_000_000_000
 
 type Body = (world: World, directory: string, sim: SimWorld | null) => Promise<void>
 
-/** The same test over the simulated and the real disk. */
-export function onBothDisks(name: string, body: Body): void {
+/** The same test over the simulated disk, and over the real one by either engine. */
+export function onEveryDisk(name: string, body: Body): void {
   test(`${name} (simulated disk)`, async () => {
     const sim = new SimWorld(1)
     await sim.run(() => body(sim.start().world, '/data/t-0', sim))
   })
-  test(`${name} (real disk)`, async () => {
-    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-log-'))
-    try {
-      await body(createSystemWorld(), `${directory}/t-0`, null)
-    } finally {
-      fs.rmSync(directory, { recursive: true })
-    }
-  })
+  for (const mode of ['threads', 'uring'] as const) {
+    test(`${name} (${mode})`, async (t) => {
+      const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-log-'))
+      try {
+        const engineOptions = { mode: mode === 'uring' ? 'auto' : mode, directories: [directory] } as const
+        const { world, engine, close } = await startSystemWorld({}, engineOptions)
+        if (engine.io === mode) await body(world, `${directory}/t-0`, null)
+        else skipMissing(t, engine.description)
+        close()
+      } finally {
+        fs.rmSync(directory, { recursive: true })
+      }
+    })
+  }
 }
 
 /** A log, and what it told its owner. */

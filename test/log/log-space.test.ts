@@ -7,7 +7,7 @@ import { Segment } from '../../src/log/segment.ts'
 import { SpareBudget } from '../../src/log/spare-budget.ts'
 import type { World } from '../../src/ports.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import { makeBatch, onBothDisks, segmentNames, TestLog } from './log-fixture.ts'
+import { makeBatch, onEveryDisk, segmentNames, TestLog } from './log-fixture.ts'
 
 const KIB = 1024
 const durable = { flushMessages: 1 }
@@ -44,7 +44,7 @@ async function appendMany(log: TestLog, count: number, valueBytes = 4 * KIB): Pr
   for (let i = 0; i < count; i++) await log.append(makeBatch(1, valueBytes))
 }
 
-onBothDisks(
+onEveryDisk(
   'a durable log reserves ahead from its second write on; other logs do not',
   async (world, directory) => {
     const test = await TestLog.open(world, directory, durable)
@@ -70,7 +70,7 @@ onBothDisks(
   },
 )
 
-onBothDisks('files end with the log after a roll and after a clean stop', async (world, directory) => {
+onEveryDisk('files end with the log after a roll and after a clean stop', async (world, directory) => {
   const config = { ...durable, segmentBytes: 40 * KIB }
   const test = await TestLog.open(world, directory, config)
   await appendMany(test, 25)
@@ -94,7 +94,7 @@ onBothDisks('files end with the log after a roll and after a clean stop', async 
     assert.equal(fileBytes(world, segment.path), segment.sizeBytes, segment.path)
 })
 
-onBothDisks('an idle log gives back all but one step', async (world, directory) => {
+onEveryDisk('an idle log gives back all but one step', async (world, directory) => {
   const test = await TestLog.open(world, directory, durable)
   const file = firstFile(directory)
   for (let i = 0; i < 200; i++) test.log.append(makeBatch(1, 4 * KIB), 0)
@@ -152,7 +152,7 @@ test('any other error while reserving ends the log', async () => {
   })
 })
 
-onBothDisks(
+onEveryDisk(
   'the file of a deleted segment becomes a later segment; nothing of what it held is seen',
   async (world, directory) => {
     const spares = new SpareBudget()
@@ -183,7 +183,7 @@ onBothDisks(
   },
 )
 
-onBothDisks('no file is kept where it is not to be written over', async (world, directory) => {
+onEveryDisk('no file is kept where it is not to be written over', async (world, directory) => {
   const fill = async (name: string, config: object, budget: SpareBudget): Promise<TestLog> => {
     const log = await TestLog.open(
       world,

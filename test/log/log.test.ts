@@ -4,9 +4,9 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch, buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import { content, makeBatch, NOW, onBothDisks, segmentNames, split, TestLog } from './log-fixture.ts'
+import { content, makeBatch, NOW, onEveryDisk, segmentNames, split, TestLog } from './log-fixture.ts'
 
-onBothDisks('appends get offsets and are read back byte for byte', async (world, directory) => {
+onEveryDisk('appends get offsets and are read back byte for byte', async (world, directory) => {
   const test = await TestLog.open(world, directory)
   assert.equal(test.log.logEndOffset, 0)
   const first = makeBatch(3)
@@ -26,7 +26,7 @@ onBothDisks('appends get offsets and are read back byte for byte', async (world,
   await test.log.close(true)
 })
 
-onBothDisks('all batches of a turn leave in one write, in order', async (world, directory) => {
+onEveryDisk('all batches of a turn leave in one write, in order', async (world, directory) => {
   const test = await TestLog.open(world, directory)
   for (let i = 0; i < 50; i++) test.log.append(makeBatch(1, i), 0)
   assert.equal(test.log.writtenEndOffset, 0)
@@ -36,7 +36,7 @@ onBothDisks('all batches of a turn leave in one write, in order', async (world, 
   await test.log.close(false)
 })
 
-onBothDisks(
+onEveryDisk(
   'reads start at the batch that contains the offset and keep to their limits',
   async (world, directory) => {
     const test = await TestLog.open(world, directory, { indexIntervalBytes: 300 })
@@ -60,7 +60,7 @@ onBothDisks(
   },
 )
 
-onBothDisks('rolls by size, reopens after a clean stop, serves every segment', async (world, directory) => {
+onEveryDisk('rolls by size, reopens after a clean stop, serves every segment', async (world, directory) => {
   const config = { segmentBytes: 1000, indexIntervalBytes: 200 }
   const test = await TestLog.open(world, directory, config)
   for (let i = 0; i < 40; i++) await test.append(makeBatch(2, 50))
@@ -85,7 +85,7 @@ onBothDisks('rolls by size, reopens after a clean stop, serves every segment', a
   await again.log.close(true)
 })
 
-onBothDisks('rolls by the time between records', async (world, directory) => {
+onEveryDisk('rolls by the time between records', async (world, directory) => {
   const test = await TestLog.open(world, directory, { segmentMs: 1000 })
   await test.append(makeBatch(1, 10, { timestampMs: NOW }))
   await test.append(makeBatch(1, 10, { timestampMs: NOW + 1000 }))
@@ -95,7 +95,7 @@ onBothDisks('rolls by the time between records', async (world, directory) => {
   await test.log.close(false)
 })
 
-onBothDisks('idempotent producers: duplicates answer the original offset', async (world, directory) => {
+onEveryDisk('idempotent producers: duplicates answer the original offset', async (world, directory) => {
   const test = await TestLog.open(world, directory)
   const producer = { producerId: 9, producerEpoch: 1 }
   await test.append(makeBatch(2, 10, { ...producer, baseSequence: 0 }))
@@ -120,7 +120,7 @@ onBothDisks('idempotent producers: duplicates answer the original offset', async
   }
 })
 
-onBothDisks(
+onEveryDisk(
   'transactions: markers close them, aborted ones are indexed and survive',
   async (world, directory) => {
     const test = await TestLog.open(world, directory)
@@ -144,7 +144,7 @@ onBothDisks(
   },
 )
 
-onBothDisks('timestamps lead to offsets', async (world, directory) => {
+onEveryDisk('timestamps lead to offsets', async (world, directory) => {
   const test = await TestLog.open(world, directory, { segmentBytes: 700, indexIntervalBytes: 100 })
   assert.equal(await test.log.offsetOfMaxTimestamp(), null)
   for (let i = 0; i < 30; i++) {
@@ -165,7 +165,7 @@ onBothDisks('timestamps lead to offsets', async (world, directory) => {
   await test.log.close(false)
 })
 
-onBothDisks(
+onEveryDisk(
   'retention deletes by start offset, size and time, and leaves an active segment',
   async (world, directory) => {
     const config = { segmentBytes: 500, fileDeleteDelayMs: 1, retentionMs: -1 }
@@ -195,7 +195,7 @@ onBothDisks(
   },
 )
 
-onBothDisks('truncation drops records, epochs and producer state', async (world, directory) => {
+onEveryDisk('truncation drops records, epochs and producer state', async (world, directory) => {
   const config = { segmentBytes: 600, indexIntervalBytes: 100 }
   const test = await TestLog.open(world, directory, config)
   for (let i = 0; i < 20; i++) {
@@ -223,7 +223,7 @@ onBothDisks('truncation drops records, epochs and producer state', async (world,
   await again.log.close(true)
 })
 
-onBothDisks('a segment takes the place of closed ones', async (world, directory) => {
+onEveryDisk('a segment takes the place of closed ones', async (world, directory) => {
   const config = { segmentBytes: 400, indexIntervalBytes: 100, fileDeleteDelayMs: 1 }
   const test = await TestLog.open(world, directory, config)
   for (let i = 0; i < 20; i++) await test.append(makeBatch(1, 50))
@@ -251,7 +251,7 @@ onBothDisks('a segment takes the place of closed ones', async (world, directory)
   await last.log.close(true)
 })
 
-onBothDisks('flushing moves the durable end and the recovery point', async (world, directory) => {
+onEveryDisk('flushing moves the durable end and the recovery point', async (world, directory) => {
   const test = await TestLog.open(world, directory, { segmentBytes: 500 })
   for (let i = 0; i < 3; i++) await test.append(makeBatch(1, 50))
   assert.equal(test.log.durableEndOffset, 0)
