@@ -80,7 +80,7 @@ export class LogManager {
     world.metrics.gauge(
       'samsa_log_unclean_logs',
       'Logs that recovery found damaged or shorter than promised since the start: acknowledged records may be missing',
-      () => [{ value: this.#uncleanCount }],
+      () => [{ value: this.uncleanCount }],
     )
   }
 
