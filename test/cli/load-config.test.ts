@@ -39,6 +39,15 @@ test('file, environment and --set, each winning over those before it', () => {
   assert.deepEqual(config['log.dirs'], [path.resolve('a'), path.resolve('b')])
 })
 
+test('--io is samsa.io, and wins over --set', () => {
+  assert.equal(loadConfig({}, {}).config['samsa.io'], 'auto')
+  assert.equal(loadConfig({ io: 'threads', set: [['samsa.io', 'uring']] }, {}).config['samsa.io'], 'threads')
+  assert.throws(
+    () => loadConfig({ set: [['samsa.io', 'aio']] }, {}),
+    /samsa\.io=aio .*one of auto, uring, threads/,
+  )
+})
+
 test('names of the environment: dots, underscores, dashes, the other image, the cluster', () => {
   const { config, warnings } = loadConfig(
     {},
