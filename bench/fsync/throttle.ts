@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Device } from '../device.ts'
 
 /** Holds processes to a number of write operations per second on one device, through a control group of their own. */
@@ -9,7 +8,7 @@ export interface Throttle {
   limit(pid: number, writesPerSecond: number): void
   /** The process is as free as it was before. */
   release(pid: number): void
-  remove(): Promise<void>
+  remove(): void
 }
 
 interface Hierarchy {
@@ -65,9 +64,19 @@ function throttle(hierarchy: Hierarchy, group: string, device: Device): Throttle
   const release = (pid: number): void => {
     const home = before.get(pid)
     before.delete(pid)
-    if (home !== undefined && existsSync(`/proc/${pid}`))
+    if (home === undefined) return
+    try {
       writeFileSync(join(home, 'cgroup.procs'), String(pid))
+    } catch {
+      // It has ended.
+    }
   }
+  const remove = (): void => {
+    process.removeListener('exit', remove)
+    for (const pid of before.keys()) release(pid)
+    removeGroup(group)
+  }
+  process.once('exit', remove)
   return {
     method: hierarchy.method,
     limit: (pid, writesPerSecond) => {
@@ -76,17 +85,19 @@ function throttle(hierarchy: Hierarchy, group: string, device: Device): Throttle
       writeFileSync(join(group, 'cgroup.procs'), String(pid))
     },
     release,
-    remove: async () => {
-      for (const pid of before.keys()) release(pid)
-      for (let tries = 0; tries < 50 && existsSync(group); tries++) {
-        try {
-          rmdirSync(group)
-        } catch {
-          // A process that has just left may still be counted in.
-          await sleep(20)
-        }
-      }
-    },
+    remove,
+  }
+}
+
+/** A process that has just left, or is just being killed, may still be counted in. */
+function removeGroup(group: string): void {
+  const never = new Int32Array(new SharedArrayBuffer(4))
+  for (let tries = 0; tries < 50 && existsSync(group); tries++) {
+    try {
+      rmdirSync(group)
+    } catch {
+      Atomics.wait(never, 0, 0, 20)
+    }
   }
 }
 
