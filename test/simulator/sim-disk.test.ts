@@ -33,9 +33,12 @@ function read(file: File, position: number, length: number): Promise<Buffer> {
   })
 }
 
+/** Direct writes have tests of their own. */
+const buffered = { disk: { durableWrites: 'buffered' } } as const
+
 /** A world with a durable directory `/data`. */
 async function withData(seed: number, body: (sim: SimWorld, disk: Disk) => Promise<void>): Promise<void> {
-  const sim = new SimWorld(seed)
+  const sim = new SimWorld(seed, buffered)
   await sim.run(async () => {
     const disk = sim.start().world.disk
     disk.makeDirectory('/data')
@@ -52,7 +55,7 @@ async function afterPowerLoss(
 ): Promise<Map<string, number>> {
   const found = new Map<string, number>()
   for (const seed of seedsFromEnvironment(1, seeds)) {
-    const sim = new SimWorld(seed)
+    const sim = new SimWorld(seed, buffered)
     await sim.run(async () => {
       const process = sim.start()
       process.world.disk.makeDirectory('/data')
@@ -247,7 +250,7 @@ test('a failed sync loses the data for good although the next one succeeds', asy
 })
 
 test('operations fail by rule, and the disk runs full', async () => {
-  const sim = new SimWorld(6, { capacityBytes: 100 })
+  const sim = new SimWorld(6, { ...buffered, capacityBytes: 100 })
   await sim.run(async () => {
     const disk = sim.start().world.disk
     disk.makeDirectory('/data')

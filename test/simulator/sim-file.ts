@@ -104,7 +104,9 @@ export class SimFile implements File {
     this.mustBeOpen('slice')
     assert(position >= 0 && length > 0, `slice of ${length} at ${position} of ${this.path}`)
     if (position + length > this.node.cached.size || !this.disk.cacheHit()) return null
-    return new SimFileSlice(this.disk, this.node, this.path, position, length)
+    this.underWay += 1
+    const released = (): void => void (this.underWay -= 1)
+    return new SimFileSlice(this.disk, this.node, this.path, position, length, released)
   }
 
   truncate(sizeBytes: number, done: Done): void {
@@ -249,14 +251,23 @@ export class SimFileSlice implements FileSlice {
   private readonly node: SimFileNode
   private readonly path: string
   private readonly position: number
+  private readonly whenReleased: () => void
   private released = false
 
-  constructor(disk: SimDisk, node: SimFileNode, path: string, position: number, length: number) {
+  constructor(
+    disk: SimDisk,
+    node: SimFileNode,
+    path: string,
+    position: number,
+    length: number,
+    whenReleased: () => void,
+  ) {
     this.disk = disk
     this.node = node
     this.path = path
     this.position = position
     this.length = length
+    this.whenReleased = whenReleased
     disk.slices.add(this)
     disk.counts['slice'] = (disk.counts['slice'] ?? 0) + 1
   }
@@ -265,6 +276,7 @@ export class SimFileSlice implements FileSlice {
     assert(!this.released, `a slice of ${this.path} was released twice`)
     this.released = true
     this.disk.slices.delete(this)
+    this.whenReleased()
   }
 
   /** The process died, and its descriptors with it. */
