@@ -25,8 +25,13 @@ export class LogSpace {
 
   /** A durable write of the active segment is done. `maxBytes`: what the segment may grow to. */
   wrote(segment: Segment, bytes: number, maxBytes: number): void {
+    this.#space.wrote(this.#options.clock.monotonicMs(), bytes)
+    this.reserve(segment, maxBytes)
+  }
+
+  /** As much as the present rate asks for, if the segment has not half of it. */
+  reserve(segment: Segment, maxBytes: number): void {
     const nowMs = this.#options.clock.monotonicMs()
-    this.#space.wrote(nowMs, bytes)
     if (segment.reserving || this.#options.spares?.scarce === true) return
     const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.file.sizeBytes, maxBytes)
     if (size < 0) return

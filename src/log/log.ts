@@ -364,6 +364,7 @@ export class Log implements ReadSource, WriterOwner {
       this.#sideFilesStale = true
       const active = this.#addSegment(this.#logEndOffset, this.#recycles())
       this.#flusher.rolled(old, this.#logEndOffset, this.producers.encodeSnapshot(), active)
+      if (this.durable()) this.#space.reserve(active, this.#config.segmentBytes)
       this.#drawJitter()
     } catch (error) {
       this.fail(diskError(`cannot start a segment in ${this.directory}`, error))
