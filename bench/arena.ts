@@ -104,7 +104,7 @@ export class Contender {
       batch: { records: 16, valueBytes: 1_000 },
       acks: 1,
       rounds: 2,
-      deadlineMs: 300_000,
+      deadlineMs: 600_000,
     })
   }
 

@@ -35,7 +35,7 @@ export interface RowResult {
 }
 
 const START_MS = 6_000
-const CRASH_MS = 60_000
+const CRASH_MS = 90_000
 const CEILING_MS = 2_000
 
 export function estimateMs(plan: RunPlan): number {
