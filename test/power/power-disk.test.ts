@@ -41,7 +41,7 @@ for (const cache of ['none', 'volatile'] as const) {
     if (problem !== null) return skipMissing(t, problem)
     const random = new Seeded()
     t.diagnostic(`SAMSA_SEED=${random.seed}`)
-    await using disk = await PowerDisk.make({ sizeMb: 64, cache })
+    await using disk = await PowerDisk.make({ sizeMb: 64, cache, commitSeconds: 300 })
     const at = (name: string): string => join(disk.directory, name)
     writeDurably(at('synced'), 'a')
     writeDurably(at('overwritten'), 'a')
