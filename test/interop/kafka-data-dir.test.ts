@@ -1,5 +1,6 @@
 /**
- * A data directory that Apache Kafka wrote is started by Samsa: every record of it is served, at its offset.
+ * A data directory that Apache Kafka wrote is started by Samsa, and after that by Apache Kafka again: every record of
+ * it is served, at its offset.
  */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
@@ -15,7 +16,7 @@ import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.t
 import { freePort } from '../support/processes.ts'
 import { fetchHint, skipMissing } from '../support/requirements.ts'
 
-const timeout = 170_000
+const timeout = 240_000
 const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 const recordsPerCodec = 2_000
 
@@ -34,7 +35,9 @@ for (const ending of ['a clean stop', 'kill -9'] as const) {
       const segments = readdirSync(join(dataDir, 'moved-0')).filter((each) => each.endsWith('.log'))
       assert(segments.length >= 3, `Apache Kafka left ${segments.join()}`)
       // The directory belongs to the node that wrote it.
-      await using samsa = await startSamsa({ dataDir, properties: { 'node.id': '1' } })
+      // Every write has to be on the device, so its files reach ahead of the log while it runs.
+      const properties = { 'node.id': '1', 'log.flush.interval.messages': '1' }
+      await using samsa = await startSamsa({ dataDir, properties })
       await checkTopic(tools, samsa.bootstrap, written)
       // And it goes on from there: new records follow, and all of it survives a restart.
       const to = ['--bootstrap-server', samsa.bootstrap, '--topic', 'moved']
@@ -47,6 +50,14 @@ for (const ending of ['a clean stop', 'kill -9'] as const) {
       await checkTopic(tools, samsa.bootstrap, more)
       await samsa.stop()
       await checkDump(tools, dataDir, more.size)
+      // The way back, too.
+      const port = await freePort()
+      const kafka = await startKafkaBroker(jars, { port, dataDir })
+      try {
+        await checkTopic(tools, `127.0.0.1:${port}`, more)
+      } finally {
+        await kafka.stop()
+      }
     } finally {
       await rm(work, { recursive: true, force: true })
     }

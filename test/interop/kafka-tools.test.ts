@@ -224,7 +224,9 @@ function toolTests(kafka: Jars, compiled: string): void {
     })
 
     test('kafka-producer-perf-test fills several segments', { timeout }, async () => {
-      await call('kafka-topics', ['--create', '--topic', 'perf', '--config', 'segment.bytes=1048576'])
+      // Every write has to be on the device, so the files of the topic reach ahead of its log while it is written.
+      const config = ['--config', 'segment.bytes=1048576', '--config', 'flush.messages=1']
+      await call('kafka-topics', ['--create', '--topic', 'perf', ...config])
       const load = ['--topic', 'perf', '--num-records', '30000', '--record-size', '100', '--throughput', '-1']
       const producer = ['--producer-props', `bootstrap.servers=${server.bootstrap}`, 'batch.size=4000']
       const printed = await tools.output('kafka-producer-perf-test', [...load, ...producer])
