@@ -1,5 +1,5 @@
 import type { DiskFailure } from './disk-failure.ts'
-import type { ZeroFiller, ZeroWriter } from './zero-filler.ts'
+import type { Filling, ZeroFiller, ZeroWriter } from './zero-filler.ts'
 import { ZERO_CHUNK_BYTES } from './zero-filler.ts'
 
 /** The file that a reservation is made in. */
@@ -23,7 +23,7 @@ interface Chunk {
  * A chunk begins behind everything that was written or handed over to be written before the chunk, and a write that
  * comes later and meets a chunk under way waits for it. So zeros never win over what was written.
  */
-export class Reservation {
+export class Reservation implements Filling {
   readonly #owner: ReservationOwner
   readonly #filler: ZeroFiller
   readonly #writer: ZeroWriter

@@ -5,7 +5,6 @@ import type { DirectFile } from './direct-file.ts'
 import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno, nothingWritten, toDiskFailure } from './disk-failure.ts'
 import type { Ring } from './native-addon.ts'
-import type { Reservation } from './reservation.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 
 export const ZERO_CHUNK_BYTES = 1 << 18
@@ -28,18 +27,25 @@ export interface ZeroWriter {
   sync(done: ZerosDone): void
 }
 
+/** A file that has zeros to come. */
+export interface Filling {
+  readonly hasMore: boolean
+  /** Starts the next chunk. Its bytes, or -1 when there is nothing to do now; `ended` is called when it is done. */
+  step(ended: () => void): number
+}
+
 /**
  * Writes the zeros of all reservations of a disk: a chunk of each in turn, few at a time, at a capped rate.
  */
 export class ZeroFiller {
-  readonly #waiting: Reservation[] = []
+  readonly #waiting: Filling[] = []
   #underWay = 0
   #tokens = BURST_BYTES
   #countedMs = performance.now()
   #paused = false
 
   /** Called for a new reservation, and again for one that had to wait for its file. */
-  add(reservation: Reservation): void {
+  add(reservation: Filling): void {
     this.#waiting.push(reservation)
     this.#pump()
   }
