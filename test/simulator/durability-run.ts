@@ -57,7 +57,7 @@ const FLUSH_MS = 10
  * disk, which takes at most `FAST_DISK.maxDelayMs` for each.
  */
 const FLUSH_TAKES_MS = 12
-const FAST_DISK = { maxDelayMs: 0.3, slowChance: 0 }
+const FAST_DISK = { maxDelayMs: 0.3, slowChance: 0, slowReadChance: 0 }
 
 export interface DurabilityOptions {
   readonly mode: FlushMode
@@ -94,7 +94,12 @@ export class DurabilityRun implements ClientsRun {
     this.sim = new SimWorld(seed, {
       disk: {
         durableWrites: 'either',
-        ...(mode === 'interval' ? FAST_DISK : { slowSyncMs: random.pick([100, 3000]) }),
+        ...(mode === 'interval'
+          ? FAST_DISK
+          : {
+              slowSyncMs: random.pick([100, 3000]), // Who looks for that bug needs readers that are slow.
+              slowReadChance: lie === 'recycled-while-busy' ? 0.4 : random.pick([0.01, 0.01, 0.4]),
+            }),
       },
       network: { windowBytes: random.pick([1000, 64 * 1024]) },
       // What nobody flushed has the order that the file system's journal gives it. Who flushes asks nothing of it.

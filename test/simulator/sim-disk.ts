@@ -34,6 +34,8 @@ export interface SimDiskOptions {
   readonly slowChance: number
   readonly slowMs: number
   readonly slowSyncMs: number
+  /** Of reads. */
+  readonly slowReadChance: number
   /** `either`: each process finds the one or the other. */
   readonly durableWrites: 'buffered' | 'direct' | 'either'
 }
@@ -44,6 +46,7 @@ const ORDINARY: SimDiskOptions = {
   slowChance: 0.01,
   slowMs: 100,
   slowSyncMs: 100,
+  slowReadChance: 0.01,
   durableWrites: 'buffered',
 }
 
@@ -266,7 +269,8 @@ export class SimDisk implements Disk {
   }
 
   private delayMs(label: string): number {
-    const { minDelayMs, maxDelayMs, slowChance, slowMs, slowSyncMs } = this.options
+    const { minDelayMs, maxDelayMs, slowMs, slowSyncMs } = this.options
+    const slowChance = label === 'read' ? this.options.slowReadChance : this.options.slowChance
     const slowestMs = label === 'sync' ? slowSyncMs : slowMs
     const worstMs = this.random.chance(slowChance) ? slowestMs : maxDelayMs
     return minDelayMs + this.random.fraction() * (worstMs - minDelayMs)
