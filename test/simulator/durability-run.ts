@@ -97,7 +97,8 @@ export class DurabilityRun implements ClientsRun {
         ...(mode === 'interval'
           ? FAST_DISK
           : {
-              slowSyncMs: random.pick([100, 3000]), // Who looks for that bug needs readers that are slow.
+              slowSyncMs: random.pick([100, 3000]),
+              // Who looks for that bug needs readers that are slow.
               slowReadChance: lie === 'recycled-while-busy' ? 0.4 : random.pick([0.01, 0.01, 0.4]),
             }),
       },
