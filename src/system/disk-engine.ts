@@ -94,22 +94,22 @@ interface Refusal {
 
 /** Writes a block past the page cache and reads it back. Null when it is all there. */
 async function probe(ring: RingEngine, directory: string): Promise<Refusal | null> {
-  const path = join(directory, `.samsa-io-probe-${process.pid}`)
+  // Were it to end in a dash and digits, a file that a crash leaves behind would be taken for a partition.
+  const path = join(directory, `.samsa-io-probe-${process.pid}.tmp`)
   let fd = -1
   let device = -1
   try {
     fs.mkdirSync(directory, { recursive: true })
     fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC, 0o600)
+    // The descriptor is all that is needed, and a name that is gone already outlives no crash.
+    fs.rmSync(path)
     device = fs.fstatSync(fd).dev
     const reason = await writeAndRead(ring, path, fd, device)
     return reason === null ? null : { directory, device, reason }
   } catch (error) {
     return { directory, device, reason: error instanceof Error ? error.message : String(error) }
   } finally {
-    if (fd >= 0) {
-      fs.closeSync(fd)
-      fs.rmSync(path, { force: true })
-    }
+    if (fd >= 0) fs.closeSync(fd)
   }
 }
 

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { parsePartitionName } from '../../src/log/log-directory.ts'
 import { chooseEngine } from '../../src/system/disk-engine.ts'
 import type { EngineChoice, IoMode } from '../../src/system/disk-engine.ts'
 import { SystemDisk } from '../../src/system/system-disk.ts'
@@ -48,6 +49,23 @@ test('io_uring is taken where a write and a read succeed, and nothing of the tri
     assert.match(description, /io_uring, in blocks of 4096 bytes/)
     assert.deepEqual(fs.readdirSync(directory), [])
   }
+})
+
+test('a crash during the trial leaves nothing that the next start takes for a partition', async (t) => {
+  if (ringMissing !== null) {
+    skipMissing(t, `io_uring: ${ringMissing}`)
+    return
+  }
+  const directory = paths.next()
+  fs.mkdirSync(directory, { recursive: true })
+  const names = new Set<string>()
+  using watcher = Object.assign(fs.watch(directory), {
+    [Symbol.dispose]: () => watcher.close(),
+  })
+  watcher.on('change', (_event, name) => names.add(String(name)))
+  await choose('uring', [directory])
+  while (names.size === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  for (const name of names) assert.equal(parsePartitionName(name), null, name)
 })
 
 test('what is in the way is said, and is an error when io_uring was asked for', async (t) => {
