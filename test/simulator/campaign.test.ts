@@ -68,9 +68,9 @@ async function runSeeds(seeds: readonly number[]): Promise<Tally> {
 function runShare(first: number, last: number, step: number): Promise<Tally> {
   return new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), {
-      env: { ...process.env, [SHARE]: [first, last, step].join() },
+      // Not a test file of the runner's.
+      env: { ...process.env, NODE_TEST_CONTEXT: '', [SHARE]: [first, last, step].join() },
       execArgv: ['--enable-source-maps'],
-      // Not the runner's own channel to its test files.
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     let tally: Tally | null = null
