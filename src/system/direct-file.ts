@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno } from './disk-failure.ts'
+import type { GroupFlush } from './group-flush.ts'
 import type { Ring } from './native-addon.ts'
 import type { RingOperation } from './ring-driver.ts'
 import type { StagingChunk } from './staging-ring.ts'
@@ -21,6 +22,12 @@ export class DirectFile implements RingOperation {
   readonly path: string
   readonly blockBytes: number
   readonly tail = new TailCache()
+  /** Null: each write has to see to its own durability. */
+  readonly flush: GroupFlush | null
+  /** Below this the file holds written blocks, and the device knows where: a write there changes no metadata. */
+  preparedBytes = 0
+  /** The write under way is made durable by `flush`, together with others. */
+  grouped = false
   /** Through the page cache, for reading a block back. */
   readonly #bufferedFd: number
   /** The last block: its first `#keptBytes` are what the file holds at `#keptPosition`, the rest does not count. */
@@ -43,7 +50,8 @@ export class DirectFile implements RingOperation {
   #failure: DiskFailure | null = null
   #readBackDone: () => void = ignore
 
-  constructor(fd: number, bufferedFd: number, path: string, blockBytes: number) {
+  constructor(fd: number, bufferedFd: number, path: string, blockBytes: number, flush: GroupFlush | null) {
+    this.flush = flush
     this.fd = fd
     this.path = path
     this.blockBytes = blockBytes
@@ -64,12 +72,27 @@ export class DirectFile implements RingOperation {
     this.#bufferIndex = 0
     this.#bufferOffset = 0
     this.#failure = null
+    this.grouped = false
     return headBytes === 0 || (this.#keptPosition === this.#startPosition && this.#keptBytes >= headBytes)
+  }
+
+  /** The write under way only overwrites: a flush of the device makes it durable. */
+  get mayBeGrouped(): boolean {
+    return this.flush !== null && this.#startPosition + this.#blocksBytes <= this.preparedBytes
+  }
+
+  get failed(): boolean {
+    return this.#failure !== null
   }
 
   /** Everything that goes to the device was staged, or the write has failed and the rest need not be. */
   get staged(): boolean {
     return this.#stagedBytes === this.#blocksBytes
+  }
+
+  /** Nothing of the write was staged yet. */
+  get untouched(): boolean {
+    return this.#stagedBytes === 0
   }
 
   get unstagedBytes(): number {
@@ -80,6 +103,11 @@ export class DirectFile implements RingOperation {
   changed(position: number): void {
     this.tail.cut(position)
     if (this.#keptPosition + this.#keptBytes > position) this.#keptPosition = -1
+  }
+
+  truncated(sizeBytes: number): void {
+    this.changed(sizeBytes)
+    this.preparedBytes = Math.min(this.preparedBytes, sizeBytes)
   }
 
   /** Gives the descriptor back, when nothing is under way. */
@@ -143,14 +171,19 @@ export class DirectFile implements RingOperation {
     memory.copy(this.#kept, 0, start, start + this.#keptBytes)
   }
 
-  /** A region was written, or could not be. */
-  partEnded(failure: DiskFailure | null): void {
+  /** A region was written, or could not be. True when it was the last of the write. */
+  partEnded(failure: DiskFailure | null): boolean {
     this.#partsUnderWay--
     if (failure !== null) {
       this.#failure ??= failure
       this.#stagedBytes = this.#blocksBytes
     }
-    if (this.#partsUnderWay > 0 || !this.staged) return
+    return this.#partsUnderWay === 0 && this.staged
+  }
+
+  /** The write is on the device, or has failed: itself, or the flush behind it. */
+  end(flushFailure: DiskFailure | null): void {
+    this.#failure ??= flushFailure
     if (this.#failure !== null) this.changed(this.#startPosition)
     else if (this.#keptBytes > 0) {
       this.#keptPosition = this.position + this.#lengthBytes - this.#keptBytes

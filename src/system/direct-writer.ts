@@ -8,6 +8,8 @@ import { CHUNK_BYTES } from './staging-ring.ts'
 
 /** More of them only make each one wait longer for the device. */
 const MAX_PARTS_UNDER_WAY = 128
+/** With so many under way, a flush for all of them costs less than one with each. Alone, a write is quicker with its own. */
+const GROUPED_FROM = 8
 const COMPACT_AT = 1024
 
 /**
@@ -62,6 +64,10 @@ export class DirectWriter {
           this.#freeParts.push(part)
           return
         }
+        if (file.untouched) {
+          const underWay = MAX_PARTS_UNDER_WAY - this.#freeParts.length
+          file.grouped = underWay >= GROUPED_FROM && file.mayBeGrouped
+        }
         part.stage(file, this.#staging.chunk, this.#staging.offset, length)
         if (file.staged) this.#nextWaiting++
         this.#driver.start(part)
@@ -72,11 +78,15 @@ export class DirectWriter {
   }
 
   #partEnded(part: WritePart): void {
-    const { file, failure } = part
+    const { failure } = part
+    const file = part.file!
     part.chunk!.writing--
     this.#freeParts.push(part)
     part.release()
-    file!.partEnded(failure)
+    if (file.partEnded(failure)) {
+      if (file.grouped && !file.failed) file.flush!.add(file)
+      else file.end(null)
+    }
     this.#pump()
   }
 }
@@ -113,7 +123,9 @@ class WritePart implements RingOperation {
   }
 
   queue(ring: Ring, id: number): number {
-    return ring.write(id, this.file!.fd, this.chunk!.memory, this.#offset, this.#length, this.#position, true)
+    const { fd, grouped } = this.file!
+    const { memory } = this.chunk!
+    return ring.write(id, fd, memory, this.#offset, this.#length, this.#position, !grouped)
   }
 
   ended(result: number): void {

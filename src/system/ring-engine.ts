@@ -4,6 +4,7 @@ import { DirectFile } from './direct-file.ts'
 import { DirectWriter } from './direct-writer.ts'
 import type { NativeAddon } from './native-addon.ts'
 import { EarlyWriteback } from './early-writeback.ts'
+import { GroupFlush } from './group-flush.ts'
 import { RingDriver } from './ring-driver.ts'
 import { RingReader } from './ring-reader.ts'
 import { StagingRing } from './staging-ring.ts'
@@ -25,6 +26,12 @@ export interface DirectBlocks {
   readonly reason: string
 }
 
+/**
+ * File systems (`f_type`) that overwrite blocks in place and whose fdatasync flushes the device even when it finds
+ * nothing else to do: ext4 and XFS. On others every write sees to its own durability.
+ */
+const FLUSHED_AS_ONE = new Set([0xef53, 0x58465342])
+
 /** What the files of one disk share when there is io_uring. */
 export class RingEngine {
   readonly addon: NativeAddon
@@ -33,6 +40,9 @@ export class RingEngine {
   readonly reader: RingReader
   readonly writeback: EarlyWriteback
   readonly #logger: Logger
+  readonly #turn: Turn
+  /** By device number. */
+  readonly #flushes = new Map<number, GroupFlush | null>()
   /** By device number. */
   readonly #blocks = new Map<number, DirectBlocks>()
   #zeros: Buffer | null = null
@@ -48,6 +58,7 @@ export class RingEngine {
     this.reader = new RingReader(this.driver)
     this.writeback = new EarlyWriteback(this.driver)
     this.#logger = logger
+    this.#turn = turn
   }
 
   /**
@@ -60,7 +71,7 @@ export class RingEngine {
     if (blockBytes === null) return null
     try {
       const directFd = reopenDirect(fd)
-      if (known === null) return new DirectFile(directFd, fd, path, blockBytes)
+      if (known === null) return new DirectFile(directFd, fd, path, blockBytes, this.#flushOf(fd, device))
       known.fd = directFd
       return known
     } catch (error) {
@@ -70,6 +81,15 @@ export class RingEngine {
       }
       return null
     }
+  }
+
+  #flushOf(fd: number, device: number): GroupFlush | null {
+    const known = this.#flushes.get(device)
+    if (known !== undefined) return known
+    const asOne = FLUSHED_AS_ONE.has(fs.statfsSync(pathOf(fd)).type)
+    const flush = asOne ? new GroupFlush(this.#turn, this.driver) : null
+    this.#flushes.set(device, flush)
+    return flush
   }
 
   /** The blocks of the file system of an open file, without a word in the log. */

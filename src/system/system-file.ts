@@ -203,10 +203,10 @@ export class SystemFile implements File, ReservationOwner {
 
   #truncated(sizeBytes: number, failure: DiskFailure | null): void {
     this.#truncations--
+    this.#direct?.truncated(sizeBytes)
     if (failure !== null) return
     this.#sizeBytes = sizeBytes
     this.#recent.truncated(sizeBytes)
-    this.#direct?.changed(sizeBytes)
     // A segment is cut when the last was written to it; what comes later may open it again.
     if (this.#reservation === null) this.#direct?.close()
   }
@@ -283,7 +283,10 @@ export class SystemFile implements File, ReservationOwner {
     const done = this.#reservationDone
     this.#reservation = null
     this.#reservationDone = null
-    if (failure === null && complete) this.#sizeBytes = Math.max(this.#sizeBytes, this.#reservedBytes)
+    if (failure === null && complete) {
+      this.#sizeBytes = Math.max(this.#sizeBytes, this.#reservedBytes)
+      if (this.#reservesDirectly && this.#direct !== null) this.#direct.preparedBytes = this.#reservedBytes
+    }
     this.#resume()
     this.#end()
     done?.(failure)

@@ -7,7 +7,7 @@ import type { Seeded } from '../support/seed.ts'
 const BLOCK = 4096
 
 interface Operation {
-  readonly kind: 'write' | 'read' | 'other'
+  readonly kind: 'write' | 'read' | 'flush' | 'other'
   readonly id: number
   readonly fd: number
   readonly inode: number
@@ -17,6 +17,19 @@ interface Operation {
   readonly position: number
   /** Of the bytes to write, when they were handed over. */
   readonly checksum: number
+  /** A write: durable by itself. */
+  readonly durable: boolean
+  /** A flush: what had ended when it began. */
+  began: number
+}
+
+/** A write that ended in the cache of the device. */
+interface Unflushed {
+  readonly inode: number
+  readonly position: number
+  readonly end: number
+  /** Its place among all writes that ended. */
+  readonly place: number
 }
 
 /**
@@ -28,6 +41,10 @@ export class AdversaryRing implements Ring {
   readonly completions = new Int32Array(2048)
   /** Writes that ended while an older one was still under way. */
   overtakings = 0
+  /** Writes with a flush of their own, without one, and flushes. */
+  readonly counts = { durable: 0, plain: 0, flushes: 0 }
+  #unflushed: Unflushed[] = []
+  #ends = 0
   readonly #random: Seeded
   readonly #onCompletions: (count: number) => void
   #queued: Operation[] = []
@@ -46,7 +63,7 @@ export class AdversaryRing implements Ring {
     offset: number,
     length: number,
     position: number,
-    _dsync: boolean,
+    dsync: boolean,
   ): number {
     const inode = fs.fstatSync(fd).ino
     assert.ok(length > 0 && length % BLOCK === 0, `length ${length}`)
@@ -57,7 +74,8 @@ export class AdversaryRing implements Ring {
       assert.ok(other.kind !== 'write' || other.inode !== inode || apart, `two writes to ${position} at once`)
     }
     const checksum = crc32c(buffer.subarray(offset, offset + length), 0)
-    this.#queued.push({ kind: 'write', id, fd, inode, buffer, offset, length, position, checksum })
+    const stretch = { fd, inode, buffer, offset, length, position, checksum }
+    this.#queued.push({ kind: 'write', id, ...stretch, durable: dsync, began: 0 })
     return 0
   }
 
@@ -72,12 +90,14 @@ export class AdversaryRing implements Ring {
       length,
       position,
       checksum: 0,
+      durable: false,
+      began: 0,
     })
     return 0
   }
 
   fdatasync(id: number, fd: number): number {
-    return this.#other(id, fd)
+    return this.#other(id, fd, 'flush')
   }
 
   syncFileRange(id: number, fd: number): number {
@@ -94,6 +114,7 @@ export class AdversaryRing implements Ring {
 
   submit(): number {
     const count = this.#queued.length
+    for (const operation of this.#queued) operation.began = this.#ends
     this.#underWay.push(...this.#queued)
     this.#queued = []
     this.#schedule()
@@ -104,10 +125,17 @@ export class AdversaryRing implements Ring {
   unref(): void {}
   close(): void {}
 
-  #other(id: number, fd: number): number {
+  /** Nothing of these bytes would be lost with the power. */
+  onDevice(inode: number, position: number, end: number): boolean {
+    return !this.#unflushed.some(
+      (write) => write.inode === inode && write.position < end && position < write.end,
+    )
+  }
+
+  #other(id: number, fd: number, kind: 'other' | 'flush' = 'other'): number {
     const buffer = new Uint8Array(0)
     this.#queued.push({
-      kind: 'other',
+      kind,
       id,
       fd,
       inode: 0,
@@ -116,6 +144,8 @@ export class AdversaryRing implements Ring {
       length: 0,
       position: 0,
       checksum: 0,
+      durable: false,
+      began: 0,
     })
     return 0
   }
@@ -144,12 +174,26 @@ export class AdversaryRing implements Ring {
     if (count > 0) this.#onCompletions(count)
   }
 
-  #run({ kind, fd, buffer, offset, length, position, checksum }: Operation): number {
-    if (kind === 'other') {
+  #run(operation: Operation): number {
+    const { kind, fd, buffer, offset, length, position, began } = operation
+    if (kind === 'other' || kind === 'flush') {
       fs.fstatSync(fd)
+      if (kind === 'other') return 0
+      this.counts.flushes++
+      this.#unflushed = this.#unflushed.filter(({ place }) => place >= began)
       return 0
     }
     if (kind === 'read') return fs.readSync(fd, buffer, offset, length, position)
+    if (operation.durable) this.counts.durable++
+    else {
+      this.counts.plain++
+      const end = position + length
+      this.#unflushed.push({ inode: operation.inode, position, end, place: this.#ends++ })
+    }
+    return this.#write(operation)
+  }
+
+  #write({ fd, buffer, offset, length, position, checksum }: Operation): number {
     const bytes = buffer.subarray(offset, offset + length)
     assert.equal(crc32c(bytes, 0), checksum, 'the memory of a write changed before its completion')
     // The descriptor is open for O_DIRECT, which this memory is not good enough for.
