@@ -13,6 +13,8 @@ export interface RequestContext {
   readonly clientId: string | null
   /** The client's IP address and port. */
   readonly clientAddress: Address
+  /** It connected from the address it connected to: it runs on this machine. */
+  readonly clientIsLocal: boolean
   /** Where clients of this listener find this broker: `advertised.listeners`, else the address they connected to. */
   readonly advertised: Address
   readonly listenerName: string

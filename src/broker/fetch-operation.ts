@@ -20,6 +20,8 @@ export interface FetchOptions {
   readonly maxWaitMs: number
   readonly readCommitted: boolean
   readonly answers: AnswerBudget
+  /** Large stretches may be sent from the file without being read. */
+  readonly slices: boolean
 }
 
 /** What is told about one partition. */
@@ -230,6 +232,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       upperOffset,
       minOneBatch,
       answers.buffers,
+      this.#options.slices,
       this.#onRead,
     )
     this.#insideRead = false

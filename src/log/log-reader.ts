@@ -59,10 +59,10 @@ export function readLog(
     const { errorCode, sizeBytes, nextOffset } = read
     done({ errorCode, buffers: read.pieces.map(asBuffer), sizeBytes, nextOffset })
   }
-  new LogRead(source, offset, maxBytes, maxOffset, minOneBatch, null, deliver).start()
+  new LogRead(source, offset, maxBytes, maxOffset, minOneBatch, null, false, deliver).start()
 }
 
-/** Reads for a connection: large stretches come as slices of the file, or in buffers of the pool. */
+/** Reads for a connection: large stretches come as slices of the file where `slices` allows it, or in buffers of the pool. */
 export function readToSend(
   source: ReadSource,
   offset: number,
@@ -70,9 +70,10 @@ export function readToSend(
   maxOffset: number,
   minOneBatch: boolean,
   buffers: ReadBuffers,
+  slices: boolean,
   done: SendableDone,
 ): void {
-  new LogRead(source, offset, maxBytes, maxOffset, minOneBatch, buffers, done).start()
+  new LogRead(source, offset, maxBytes, maxOffset, minOneBatch, buffers, slices, done).start()
 }
 
 function asBuffer(piece: ReadPiece): Buffer {
@@ -97,6 +98,7 @@ class LogRead {
   readonly #minOneBatch: boolean
   /** Null: the answer must be buffers of the caller's own. */
   readonly #buffers: ReadBuffers | null
+  readonly #slices: boolean
   readonly #done: SendableDone
   /** Reads end below. */
   #limit = 0
@@ -117,6 +119,7 @@ class LogRead {
     maxOffset: number,
     minOneBatch: boolean,
     buffers: ReadBuffers | null,
+    slices: boolean,
     done: SendableDone,
   ) {
     this.#source = source
@@ -125,6 +128,7 @@ class LogRead {
     this.#maxOffset = maxOffset
     this.#minOneBatch = minOneBatch
     this.#buffers = buffers
+    this.#slices = slices
     this.#done = done
     this.#segment = source.segments[0]!
   }
@@ -223,7 +227,7 @@ class LogRead {
 
   /** True: the answer is under way. False: nothing happened, the bytes have to be read. */
   #slice(position: number, maxBytes: number): boolean {
-    if (this.#buffers === null) return false
+    if (!this.#slices) return false
     let slice: FileSlice | null
     try {
       slice = this.#segment.indexed

@@ -42,6 +42,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   readonly broker: Broker
   readonly listenerName: string
   readonly clientAddress: Address
+  readonly clientIsLocal: boolean
   readonly advertised: Address
   readonly #shared: ServerShared
   readonly #limits: ConnectionLimits
@@ -95,6 +96,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.broker = shared.broker
     this.listenerName = listener.name
     this.clientAddress = connection.remote
+    this.clientIsLocal = connection.remote.host === connection.local.host
     this.advertised = listener.advertised
     this.#lastActiveMs = shared.clock.monotonicMs()
   }

@@ -14,6 +14,7 @@ export interface SlotOwner {
   readonly apis: ReadonlyMap<number, Api>
   readonly listenerName: string
   readonly clientAddress: Address
+  readonly clientIsLocal: boolean
   readonly advertised: Address
   readonly answers: AnswerBudget
   completed(slot: RequestSlot, response: unknown): void
@@ -68,6 +69,10 @@ export class RequestSlot implements RequestContext {
 
   get clientAddress(): Address {
     return this.#owner.clientAddress
+  }
+
+  get clientIsLocal(): boolean {
+    return this.#owner.clientIsLocal
   }
 
   get advertised(): Address {

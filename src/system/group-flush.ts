@@ -1,8 +1,16 @@
-import type { DirectFile } from './direct-file.ts'
+import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno } from './disk-failure.ts'
 import type { Ring } from './native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 import type { Turn } from './turn.ts'
+
+/** A file with a write that waits for a flush. */
+export interface Written {
+  readonly fd: number
+  readonly path: string
+  /** The flush is done, or has failed. */
+  end(failure: DiskFailure | null): void
+}
 
 /**
  * One flush of a device for all writes that have completed: those of many files, as long as they only overwrote what
@@ -13,9 +21,9 @@ export class GroupFlush implements RingOperation {
   readonly #turn: Turn
   readonly #driver: RingDriver
   /** Written, and no flush has begun since. */
-  #written: DirectFile[] = []
+  #written: Written[] = []
   /** Written before the flush that is under way began. */
-  #covered: DirectFile[] = []
+  #covered: Written[] = []
   #asked = false
   readonly #startBound = (): void => this.#start()
 
@@ -25,7 +33,7 @@ export class GroupFlush implements RingOperation {
   }
 
   /** The file's write has completed, but may still lie in the cache of the device. */
-  add(file: DirectFile): void {
+  add(file: Written): void {
     this.#written.push(file)
     this.#ask()
   }

@@ -53,6 +53,7 @@ export class AdminHarness {
         listenerName: 'PLAINTEXT',
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
+        clientIsLocal: true,
         answers: new AnswerBudget(Infinity),
         whenAbandoned: () => {},
         refuse: (reason) => reject(new Error(reason)),

@@ -57,6 +57,7 @@ export class GroupApis {
         listenerName: 'PLAINTEXT',
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
+        clientIsLocal: true,
         answers: new AnswerBudget(Infinity),
         apis: new Map(),
         whenAbandoned: () => {},

@@ -56,7 +56,13 @@ async function withPartition(
     let results: FetchedPartition[] | null = null
     let answer: (results: FetchedPartition[]) => void = () => {}
     const answered = new Promise<FetchedPartition[]>((resolve) => (answer = resolve))
-    const options = { ...limits, targets: [target(limits.maxBytes)], readCommitted: false, answers }
+    const options = {
+      ...limits,
+      targets: [target(limits.maxBytes)],
+      readCommitted: false,
+      answers,
+      slices: true,
+    }
     const operation = new FetchOperation(parts, options, (given) => {
       assert.equal(results, null, 'answered once')
       results = given

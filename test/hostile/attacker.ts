@@ -27,9 +27,9 @@ export class Attacker {
     })
   }
 
-  static connect(port: number, localAddress = '127.0.0.1'): Promise<Attacker> {
+  static connect(port: number, localAddress = '127.0.0.1', host = '127.0.0.1'): Promise<Attacker> {
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ port, host: '127.0.0.1', localAddress })
+      const socket = net.connect({ port, host, localAddress })
       socket.once('error', reject)
       socket.once('connect', () => resolve(new Attacker(socket)))
     })

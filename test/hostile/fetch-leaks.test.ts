@@ -18,6 +18,8 @@ const MIB = 1024 * 1024
 const BATCHES = 160
 const VALUE_BYTES = 100_000
 const ROUNDS = 60
+/** A client from another address than this is sent slices of files. Not every system has more than one for the loopback. */
+const HOST = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1'
 
 const produce = { request: produceRequest, response: produceResponse, version: 9 } as const
 const fetch = { request: fetchRequest, response: fetchResponse, version: 12 } as const
@@ -34,7 +36,7 @@ function fetchBody(fetchOffset: number, readCommitted = false) {
 }
 
 async function fill(port: number): Promise<void> {
-  const writer = await RawClient.connect(port)
+  const writer = await RawClient.connect(port, HOST)
   for (let i = 0; i < BATCHES; i++) {
     const value = Buffer.alloc(VALUE_BYTES, i)
     const records = buildBatch([{ key: null, value, timestampMs: 1_700_000_000_000 }])
@@ -48,7 +50,7 @@ async function fill(port: number): Promise<void> {
 
 /** Everything, in order and as it was written. */
 async function readAll(port: number): Promise<void> {
-  const reader = await RawClient.connect(port)
+  const reader = await RawClient.connect(port, HOST)
   let next = 0
   while (next < BATCHES) {
     const { responses } = await within(reader.send(fetch, fetchBody(next, next % 2 === 0)))
@@ -65,7 +67,7 @@ async function readAll(port: number): Promise<void> {
 
 /** One client that asks for much, reads some of it or nothing, and leaves in one way or the other. */
 async function leave(port: number, random: Seeded): Promise<void> {
-  const attacker = await Attacker.connect(port)
+  const attacker = await Attacker.connect(port, '127.0.0.1', HOST)
   if (random.between(0, 2) > 0) attacker.stopReading()
   const requests = Array.from({ length: random.between(1, 6) }, () =>
     requestFrame(fetchRequest, 12, fetchBody(random.between(0, BATCHES - 1), random.between(0, 1) === 0)),
@@ -94,6 +96,7 @@ test('clients that leave in the middle of an answer keep no file open', async (t
   const random = new Seeded()
   t.diagnostic(`SAMSA_SEED=${random.seed}`)
   const broker = await Broker.start({
+    host: HOST,
     config: { 'log.segment.bytes': 4 * MIB, 'log.segment.delete.delay.ms': 10 },
   })
   try {
@@ -105,7 +108,7 @@ test('clients that leave in the middle of an answer keep no file open', async (t
     }
     await readAll(port)
     // A sender holds its segment: this one is deleted under it, and what it was promised still arrives.
-    const slow = await Attacker.connect(port)
+    const slow = await Attacker.connect(port, '127.0.0.1', HOST)
     slow.stopReading()
     for (let i = 0; i < 4; i++) slow.write(requestFrame(fetchRequest, 12, fetchBody(0), i))
     await sleep(50)

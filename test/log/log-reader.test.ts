@@ -87,7 +87,7 @@ for (const [name, policy] of Object.entries(policies)) {
       const buffers = new ReadBuffers()
       const read = (offset: number, maxBytes: number, maxOffset: number, minOneBatch: boolean) =>
         new Promise<SendableRead>((resolve) =>
-          readToSend(log, offset, maxBytes, maxOffset, minOneBatch, buffers, resolve),
+          readToSend(log, offset, maxBytes, maxOffset, minOneBatch, buffers, true, resolve),
         )
       let slices = 0
       const sizes = [1, 5_000, 33_000, 70_000, 200_000, 1 << 20, 5 << 20]

@@ -67,7 +67,7 @@ export class SimFabric {
   connect(from: SimOwner, port: number): SimSocket | null {
     const listener = this.listeners.get(port)
     if (listener === undefined || !listener.owner.alive) return null
-    const local = { host: '127.0.0.1', port: this.nextPort++ }
+    const local = { host: '127.0.0.2', port: this.nextPort++ }
     const remote = { host: '127.0.0.1', port }
     const near = new SimSocket(this, from, local, remote)
     const far = new SimSocket(this, listener.owner, remote, local)
