@@ -4,6 +4,8 @@ const MAX_AHEAD_BYTES = 64 << 20
 /** How long what is reserved should last at the present rate. */
 const AHEAD_MS = 1500
 const WINDOW_MS = 1000
+/** What a rate is judged by at least. */
+const SHORTEST_LOOK_MS = 250
 /** A log without appends for this long gives back what it holds beyond the first step. */
 const IDLE_MS = 30_000
 /** After the volume had no room for a reservation. */
@@ -71,8 +73,12 @@ export class SegmentSpace {
   }
 
   #aheadBytes(nowMs: number): number {
-    const share = Math.max(0, 1 - (nowMs - this.#windowStartMs) / WINDOW_MS)
-    const perWindow = this.#windowBytes + this.#lastWindowBytes * share
+    const elapsedMs = nowMs - this.#windowStartMs
+    const share = Math.max(0, 1 - elapsedMs / WINDOW_MS)
+    const isNew = this.#lastWindowBytes === 0
+    // Waiting for a whole window would let a burst into a fresh partition outrun every reservation.
+    const scale = isNew ? WINDOW_MS / Math.min(WINDOW_MS, Math.max(elapsedMs, SHORTEST_LOOK_MS)) : 1
+    const perWindow = this.#windowBytes * scale + this.#lastWindowBytes * share
     const bytes = roundUp((perWindow * AHEAD_MS) / WINDOW_MS)
     return Math.min(MAX_AHEAD_BYTES, Math.max(FIRST_STEP_BYTES, bytes))
   }

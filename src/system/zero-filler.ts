@@ -8,8 +8,8 @@ import type { Ring } from './native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 
 export const ZERO_CHUNK_BYTES = 1 << 18
-/** Of all files of a disk. One more keeps the device busy while the loop does other things. */
-const MAX_UNDER_WAY = 2
+/** Of all files of a disk. Small reservations wait for the device most of their time. */
+const MAX_UNDER_WAY = 8
 /** Reservations leave most of a fast device to the writes they are made for. */
 const BYTES_PER_MS = (1 << 30) / 1000
 const BURST_BYTES = 4 << 20
