@@ -359,9 +359,11 @@ export class SystemFile implements File, ReservationOwner {
 
   close(): void {
     if (this.#closing) return
+    // Counts itself: a reservation that ends here must not close the file a first time.
+    this.#begin()
     this.#closing = true
     this.#reservation?.cancel()
-    if (this.#pending === 0) this.#closeNow()
+    this.#end()
   }
 
   #begin(): void {

@@ -74,6 +74,24 @@ for (const [name, create] of engines) {
       assert.equal(difference(path, Buffer.from('hel')), null)
     })
 
+    test('a close that ends one gives the descriptor back once', async () => {
+      // As many as zeros are written for at once, so that one more has to wait.
+      const others = Array.from({ length: 8 }, () => disk.open(paths.next(), 'create'))
+      const reserved = others.map((other) => reserve(other, MIB))
+      const file = disk.open(paths.next(), 'create')
+      const taken = new Promise<number>((resolve) => {
+        // Likely to get the very descriptor that was given back.
+        file.reserve(MIB, () => resolve(fs.openSync(paths.next(), 'w')))
+      })
+      await new Promise<void>((resolve) => process.nextTick(resolve))
+      file.close()
+      const fd = await taken
+      assert.equal(fs.fstatSync(fd).size, 0)
+      fs.closeSync(fd)
+      await Promise.all(reserved)
+      for (const other of others) other.close()
+    })
+
     test('one at a time', async () => {
       const file = disk.open(paths.next(), 'create')
       const reserved = reserve(file, MIB)
