@@ -26,6 +26,20 @@ test('writes to many files leave as one job', async (context) => {
   assert.deepEqual(readFileSync(files[2]!.path).subarray(10), Buffer.concat(many))
 })
 
+test('buffers without a byte are no failure of the device', async (context) => {
+  if (addon === null) return skipMissing(context, noAddon)
+  const { files, writeAll } = setUp(addon, context, 2)
+  const none = Buffer.alloc(0)
+  // Behind as many as one system call takes.
+  const bytes = Array.from({ length: 1024 }, (_, index) => Buffer.alloc(1, index))
+  const results = await writeAll([
+    { fd: files[0]!.fd, position: 0, buffers: [none, none] },
+    { fd: files[1]!.fd, position: 0, buffers: [...bytes, none] },
+  ])
+  assert.deepEqual(results, [0, 1024])
+  assert.deepEqual(readFileSync(files[1]!.path), Buffer.concat(bytes))
+})
+
 test('a write that fails leaves the others alone', async (context) => {
   if (addon === null) return skipMissing(context, noAddon)
   const { files, writeAll } = setUp(addon, context, 1)

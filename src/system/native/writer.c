@@ -47,10 +47,15 @@ static void free_job(napi_env env, struct job *job) {
   free(job);
 }
 
-/* All bytes of the vectors, which it uses up. A write that takes no byte is an error of the device. */
+/* All bytes of the vectors, which it uses up. A write that takes none of the bytes it has is an error of the device. */
 static int64_t write_fully(int fd, struct iovec *vector, uint32_t count, int64_t position) {
   int64_t written = 0;
   while (count > 0) {
+    if (vector->iov_len == 0) {
+      vector++;
+      count--;
+      continue;
+    }
     ssize_t taken = pwritev(fd, vector, count < IOV_MAX ? (int)count : IOV_MAX, position + written);
     if (taken < 0 && errno == EINTR) continue;
     if (taken < 0) return -errno;
