@@ -204,7 +204,10 @@ export class SystemFile implements File, ReservationOwner {
   #truncated(sizeBytes: number, failure: DiskFailure | null): void {
     this.#truncations--
     this.#direct?.truncated(sizeBytes)
-    if (failure !== null) return
+    if (failure !== null) {
+      this.#reservation?.raise(this.#sizeBytes)
+      return
+    }
     this.#sizeBytes = sizeBytes
     this.#recent.truncated(sizeBytes)
     // A segment is cut when the last was written to it; what comes later may open it again.
@@ -252,7 +255,8 @@ export class SystemFile implements File, ReservationOwner {
   reserve(sizeBytes: number, done: Done): void {
     if (this.#reservation !== null) throw new Error(`a second reservation of ${this.path}`)
     this.#begin()
-    const end = Math.max(this.#sizeBytes, this.#askedEnd)
+    // Behind a truncation that is not done yet, what it leaves counts.
+    const end = this.#truncations > 0 ? this.#askedEnd : Math.max(this.#sizeBytes, this.#askedEnd)
     if (end >= sizeBytes) {
       process.nextTick(() => {
         this.#end()

@@ -74,6 +74,21 @@ for (const [name, create] of engines) {
       assert.equal(difference(path, Buffer.from('hel')), null)
     })
 
+    test('one that is asked for right behind a truncation begins where that cuts', async () => {
+      const path = paths.next()
+      const file = disk.open(path, 'create')
+      await write(file, 0, [Buffer.alloc(MIB, 1)])
+      for (const sizeBytes of [MIB / 2, 2 * MIB]) {
+        const cut = truncate(file, 5)
+        await reserve(file, sizeBytes)
+        await cut
+        assert.equal(file.sizeBytes, sizeBytes)
+        assert.ok(fs.statSync(path).blocks * 512 >= sizeBytes, 'no hole')
+        assert.equal(difference(path, Buffer.alloc(5, 1)), null)
+      }
+      file.close()
+    })
+
     test('a close that ends one gives the descriptor back once', async () => {
       // As many as zeros are written for at once, so that one more has to wait.
       const others = Array.from({ length: 8 }, () => disk.open(paths.next(), 'create'))
