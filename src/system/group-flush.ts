@@ -1,5 +1,6 @@
 import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno } from './disk-failure.ts'
+import { forAll } from './for-all.ts'
 import type { Ring } from './native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 import type { Turn } from './turn.ts'
@@ -60,15 +61,6 @@ export class GroupFlush implements RingOperation {
     const covered = this.#covered
     this.#covered = []
     if (this.#written.length > 0) this.#ask()
-    let thrown: { readonly error: unknown } | null = null
-    for (const file of covered) {
-      try {
-        file.end(result < 0 ? fromErrno(result, 'fdatasync', file.path) : null)
-      } catch (error) {
-        // The writes behind it are not lost with it.
-        thrown ??= { error }
-      }
-    }
-    if (thrown !== null) throw thrown.error
+    forAll(covered, (file) => file.end(result < 0 ? fromErrno(result, 'fdatasync', file.path) : null))
   }
 }

@@ -1,4 +1,5 @@
 import { fromErrno } from './disk-failure.ts'
+import { forAll } from './for-all.ts'
 import type { NativeAddon } from './native-addon.ts'
 import type { FileChange } from './system-file.ts'
 
@@ -37,10 +38,10 @@ export class TurnWriter {
       for (const buffer of change.buffers) buffers.push(buffer)
     }
     this.#addon.writeAll(fds, positions, counts, buffers, (results) => {
-      for (const [index, { file }] of changes.entries()) {
+      forAll(changes, ({ file }, index) => {
         const result = results[index] ?? 0
         file.taken(result < 0 ? fromErrno(result, 'write', file.path) : null)
-      }
+      })
     })
   }
 }

@@ -3,9 +3,12 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { Disk, DiskError } from '../../src/ports.ts'
+import type { NativeAddon } from '../../src/system/native-addon.ts'
 import { SystemDisk } from '../../src/system/system-disk.ts'
 import { Turn } from '../../src/system/turn.ts'
 import { skipMissing } from '../support/requirements.ts'
+import { Seeded } from '../support/seed.ts'
+import { adversaryAddon } from './adversary-ring.ts'
 import { freshPaths, read, write } from './disk-fixture.ts'
 import { ringMissing, ringOf } from './ring-fixture.ts'
 
@@ -177,6 +180,27 @@ test('reads at once what was written here, and nothing else', async () => {
   file.close()
   assert.throws(() => file.readCached(0, into), code('EBADF'))
   other.close()
+})
+
+test('a callback that throws does not take those of the other files of its job along', async () => {
+  const told: string[] = []
+  const { addon } = adversaryAddon(new Seeded())
+  const finish = await new Promise<() => void>((resolve) => {
+    const turn = new Turn()
+    const writeAll: NativeAddon['writeAll'] = (fds, _positions, _counts, _buffers, done) =>
+      resolve(() => done(Array.from(fds, () => 1)))
+    const disk = new SystemDisk(turn, { addon: { ...addon, writeAll }, pooledTurnBytes: 1 })
+    for (const name of ['first', 'second']) {
+      const file = disk.open(freshPath(), 'create')
+      file.write(0, [Buffer.from('x')], false, () => {
+        file.close()
+        told.push(name)
+        throw new Error(name)
+      })
+    }
+  })
+  assert.throws(finish, /first/)
+  assert.deepEqual(told, ['first', 'second'])
 })
 
 test('directories: make, list, rename, remove, sync, free space', async () => {
