@@ -2,8 +2,7 @@ import fs from 'node:fs'
 import type { DiskFailure } from './disk-failure.ts'
 import { fromErrno } from './disk-failure.ts'
 import type { GroupFlush } from './group-flush.ts'
-import type { Ring } from './native-addon.ts'
-import type { RingOperation } from './ring-driver.ts'
+import type { RingDriver, RingOperation } from './ring-driver.ts'
 import type { StagingChunk } from './staging-ring.ts'
 import { TailCache } from './tail-cache.ts'
 
@@ -16,7 +15,7 @@ export type DirectDone = (failure: DiskFailure | null) => void
  * The device takes whole blocks only. A write that begins inside of a block brings along what stands before it
  * there, from a copy of the file's last block, and one that ends inside of a block is followed by zeros.
  */
-export class DirectFile implements RingOperation {
+export class DirectFile {
   /** Opened past the page cache; -1 while it is given back. */
   fd: number
   readonly path: string
@@ -48,7 +47,6 @@ export class DirectFile implements RingOperation {
   #bufferOffset = 0
   #partsUnderWay = 0
   #failure: DiskFailure | null = null
-  #readBackDone: () => void = ignore
 
   constructor(fd: number, bufferedFd: number, path: string, blockBytes: number, flush: GroupFlush | null) {
     this.flush = flush
@@ -200,27 +198,34 @@ export class DirectFile implements RingOperation {
 
   // ---------------------------------------------------------------------------------------------------- reading back
 
-  /** Prepares the operation that reads back the block in which the write begins; `known` is called when it is there. */
-  readBack(known: () => void): RingOperation {
-    this.#kept ??= Buffer.allocUnsafeSlow(this.blockBytes)
+  /** Reads back the block in which the write begins; `known` is called when it is there. */
+  readBack(driver: RingDriver, known: () => void): void {
+    const kept = (this.#kept ??= Buffer.allocUnsafeSlow(this.blockBytes))
     this.#keptPosition = -1
-    this.#readBackDone = known
-    return this
-  }
-
-  queue(ring: Ring, id: number): number {
     const headBytes = this.position - this.#startPosition
-    return ring.read(id, this.#bufferedFd, this.#kept!, 0, headBytes, this.#startPosition)
-  }
-
-  ended(result: number): void {
-    if (result < 0) {
-      this.#finish(fromErrno(result, 'read', this.path))
-      return
+    let bytesRead = 0
+    const read: RingOperation = {
+      queue: (ring, id) => {
+        const position = this.#startPosition + bytesRead
+        return ring.read(id, this.#bufferedFd, kept, bytesRead, headBytes - bytesRead, position)
+      },
+      ended: (result) => {
+        if (result < 0) {
+          this.#finish(fromErrno(result, 'read', this.path))
+          return
+        }
+        bytesRead += result
+        // Fewer bytes than asked for need not be the end of the file; none are.
+        if (result > 0 && bytesRead < headBytes) {
+          driver.start(read)
+          return
+        }
+        // A hole between the end of the file and the write reads as zeros.
+        kept.fill(0, bytesRead, headBytes)
+        known()
+      },
     }
-    // Fewer bytes mean the end of the file: a hole between it and the write reads as zeros.
-    this.#kept!.fill(0, result, this.position - this.#startPosition)
-    this.#readBackDone()
+    driver.start(read)
   }
 }
 

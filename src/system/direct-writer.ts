@@ -40,7 +40,7 @@ export class DirectWriter {
     done: DirectDone,
   ): void {
     if (file.begin(position, buffers, lengthBytes, done)) this.#enqueue(file)
-    else this.#driver.start(file.readBack(() => this.#enqueue(file)))
+    else file.readBack(this.#driver, () => this.#enqueue(file))
   }
 
   #enqueue(file: DirectFile): void {

@@ -245,6 +245,17 @@ describe('a device that fails', { skip: ringMissing !== null }, () => {
     }
   })
 
+  test('a block that is read back in two goes is whole', async () => {
+    const turn = new Turn()
+    const path = paths.next()
+    fs.writeFileSync(path, 'from before')
+    const disk = new SystemDisk(turn, { ring: faultyRing(turn, 'read:SHORT:after=0') })
+    const file = disk.open(path, 'update')
+    await write(file, 11, [Buffer.from('!')], true)
+    assert.equal(difference(path, Buffer.from('from before!')), null)
+    file.close()
+  })
+
   test('a block that cannot be read back fails the write that begins in it', async () => {
     const turn = new Turn()
     const path = paths.next()
