@@ -59,7 +59,7 @@ export class DirectWriter {
       if (!file.staged) {
         const part = this.#freeParts.pop()
         if (part === undefined) return
-        const length = this.#staging.take(Math.min(file.unstagedBytes, CHUNK_BYTES))
+        const length = this.#staging.take(Math.min(file.unstagedBytes, CHUNK_BYTES), file.blockBytes)
         if (length === 0) {
           this.#freeParts.push(part)
           return

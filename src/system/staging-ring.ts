@@ -43,11 +43,16 @@ export class StagingRing {
 
   /**
    * Takes a region of up to `bytes`, at `offset` of `chunk`. Returns its length; 0 when the device still reads from
-   * the chunk that is next.
+   * the chunk that is next. `bytes` are whole blocks, and so is what is taken, whatever the blocks of other devices.
    */
-  take(bytes: number): number {
-    if (CHUNK_BYTES - this.#used < Math.min(bytes, WHOLE_BYTES) && !this.#advance()) return 0
-    const length = Math.min(bytes, CHUNK_BYTES - this.#used)
+  take(bytes: number, blockBytes: number): number {
+    let room = CHUNK_BYTES - this.#used
+    room -= room % blockBytes
+    if (room < Math.min(bytes, WHOLE_BYTES)) {
+      if (!this.#advance()) return 0
+      room = CHUNK_BYTES
+    }
+    const length = Math.min(bytes, room)
     this.offset = this.#used
     this.#used += length
     return length

@@ -5,7 +5,7 @@ import { TailCache } from '../../src/system/tail-cache.ts'
 
 /** Appends text through the staging memory, `bytes` of it taken for each. */
 function append(ring: StagingRing, tail: TailCache, position: number, text: string, bytes = 4096): void {
-  assert.equal(ring.take(bytes), bytes)
+  assert.equal(ring.take(bytes, 4096), bytes)
   ring.chunk.memory.write(text, ring.offset)
   tail.add(position, text.length, ring.chunk, ring.offset)
 }
@@ -16,6 +16,14 @@ function read(tail: TailCache, position: number, length: number): string | null 
 }
 
 const memory = (bytes: number): Buffer => Buffer.alloc(bytes)
+
+test('a region is whole blocks of its file, whatever the blocks of the file before', () => {
+  const ring = new StagingRing(memory, 4 * CHUNK_BYTES)
+  assert.equal(ring.take(4096, 4096), 4096)
+  assert.equal(ring.take(CHUNK_BYTES, 65_536), CHUNK_BYTES - 65_536)
+  assert.equal(ring.take(65_536, 65_536), 65_536)
+  assert.equal(ring.offset, 0, 'of the next chunk')
+})
 
 test('a read may span stretches, and needs all of them', () => {
   const ring = new StagingRing(memory, 4 * CHUNK_BYTES)
@@ -73,13 +81,13 @@ test('a file is remembered by a bounded number of stretches, the last ones', () 
 
 test('memory under way is not given out again', () => {
   const ring = new StagingRing(memory, 2 * CHUNK_BYTES)
-  ring.take(CHUNK_BYTES)
+  ring.take(CHUNK_BYTES, 4096)
   const first = ring.chunk
   first.writing = 1
-  ring.take(CHUNK_BYTES)
-  assert.equal(ring.take(4096), 0)
+  ring.take(CHUNK_BYTES, 4096)
+  assert.equal(ring.take(4096, 4096), 0)
   first.writing = 0
-  assert.equal(ring.take(4096), 4096)
+  assert.equal(ring.take(4096, 4096), 4096)
   assert.equal(ring.chunk, first)
   assert.equal(first.generation, 1)
 })
