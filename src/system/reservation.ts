@@ -6,6 +6,11 @@ import { ZERO_CHUNK_BYTES } from './zero-filler.ts'
 export interface ReservationOwner {
   /** False while something happens in the file that zeros must not meet. The file then calls `proceed` later. */
   mayFill(): boolean
+  /**
+   * The page cache may have bytes of the file that the device has not. What is reserved counts as prepared together
+   * with all before it, so it ends with a flush then.
+   */
+  readonly unflushed: boolean
   /** Zeros that a write may have waited for are written. */
   chunkEnded(): void
   /** `complete`: and the file was not cut or closed meanwhile. */
@@ -123,7 +128,7 @@ export class Reservation implements Filling {
     const start = this.#next
     const end = Math.min(start + ZERO_CHUNK_BYTES, this.#targetBytes)
     const chunk = { start, end }
-    this.#durable = !this.#started && end === this.#targetBytes
+    this.#durable = !this.#started && end === this.#targetBytes && !this.#owner.unflushed
     this.#started = true
     this.#next = end
     this.#chunks.push(chunk)

@@ -50,6 +50,8 @@ export interface FileChange {
 export class SystemFile implements File, ReservationOwner {
   readonly path: string
   readonly stalls: StallState
+  /** Something was written that is not durable. Files for durable writes have hardly any of it, so it is not taken back. */
+  unflushed = false
   readonly #fd: number
   readonly #mode: OpenMode
   readonly #host: FileHost
@@ -220,8 +222,10 @@ export class SystemFile implements File, ReservationOwner {
     if (failure === null) this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
   }
 
-  #bufferedWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {
+  #bufferedWriteEnded(change: FileChange, failure: DiskFailure | null): void {
+    const { position, lengthBytes, durable } = change
     this.#direct?.changed(position)
+    if (!durable) this.unflushed = true
     if (failure !== null) return
     this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
     this.#recent.wrote(position, lengthBytes)

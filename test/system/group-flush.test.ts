@@ -59,6 +59,18 @@ describe('one flush for many writes', { skip: ringMissing !== null }, () => {
     for (const file of [...files, alone!]) file.close()
   })
 
+  test('room behind bytes that only the page cache has is flushed together with them', async () => {
+    const { disk, ring } = adversary(new Seeded())
+    for (const durable of [true, false]) {
+      const file = disk.open(paths.next(), 'create')
+      await write(file, 0, [Buffer.from('hello')], durable)
+      await reserve(file, 5000)
+      // The zeros alone see to themselves.
+      assert.equal(ring.counts.flushes, durable ? 0 : 1)
+      file.close()
+    }
+  })
+
   test('a flush that fails fails every write it was for', async () => {
     const turn = new Turn()
     const disk = new SystemDisk(turn, { ring: faultyRing(turn, 'fsync:EIO:after=0') })
