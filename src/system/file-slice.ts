@@ -4,7 +4,7 @@ import os from 'node:os'
 import type { FileSlice } from '../ports.ts'
 import type { NativeAddon } from './native-addon.ts'
 
-const { EAGAIN, EINTR, ENOSYS } = os.constants.errno
+const { EAGAIN, EIO, ENOSYS } = os.constants.errno
 
 /**
  * A slice of an open file, when all its bytes are in the page cache and the system can send them from there; else
@@ -60,13 +60,10 @@ export class DescriptorSlice implements FileSlice {
    * are not in memory are waited for.
    */
   sendTo(socketFd: number, length: number): number {
-    let sent: number
-    do {
-      sent = this.#addon.sendfile(socketFd, this.#fd, this.#position, length)
-    } while (sent === -EINTR)
+    const sent = this.#addon.sendfile(socketFd, this.#fd, this.#position, length)
     if (sent === -EAGAIN) return 0
     // A file that ends before the slice does was cut: the rest of the answer is gone.
-    if (sent === 0) return -os.constants.errno.EIO
+    if (sent === 0) return -EIO
     if (sent > 0) this.#position += sent
     return sent
   }
