@@ -23,10 +23,6 @@ export interface NativeAddon {
   cachedBytes(fd: number, position: number, length: number): number
   /** As read(2) from the page cache: fewer bytes when only the first are there, -EAGAIN when none is. 0 is the end. */
   readNow(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number
-  /** `flags`: see syncRange. Waits for the device when they say so. */
-  syncFileRange(fd: number, position: number, length: number, flags: number): number
-  /** `mode`: see allocate. */
-  fallocate(fd: number, mode: number, position: number, length: number): number
   /**
    * Of a regular file that exists. Null when it cannot be had with O_DIRECT. Before Linux 6.1 the kernel does not
    * tell, and 4 KiB is the answer: only a write shows whether it holds.

@@ -227,8 +227,6 @@ export function adversaryAddon(random: Seeded): {
     sendfile: () => -1,
     cachedBytes: () => -1,
     readNow: () => -1,
-    syncFileRange: () => -1,
-    fallocate: () => -1,
     writeAll: (fds, positions, counts, buffers, done) => {
       let next = 0
       const results = Array.from(fds, (fd, i) => {

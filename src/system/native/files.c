@@ -69,34 +69,6 @@ static napi_value read_now(napi_env env, napi_callback_info info) {
   return result_of(env, got);
 }
 
-static napi_value sync_range(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  int32_t fd;
-  int64_t position, length;
-  uint32_t flags;
-  if (!get_arguments(env, info, 4, arguments, NULL) || !get_int32(env, arguments[0], &fd) ||
-      !get_int64(env, arguments[1], &position) || !get_int64(env, arguments[2], &length) ||
-      !get_uint32(env, arguments[3], &flags)) {
-    return NULL;
-  }
-  return result_of(env, sync_file_range(fd, (off_t)position, (off_t)length, flags));
-}
-
-static napi_value allocate(napi_env env, napi_callback_info info) {
-  napi_value arguments[4];
-  int32_t fd, mode;
-  int64_t position, length;
-  if (!get_arguments(env, info, 4, arguments, NULL) || !get_int32(env, arguments[0], &fd) ||
-      !get_int32(env, arguments[1], &mode) || !get_int64(env, arguments[2], &position) ||
-      !get_int64(env, arguments[3], &length)) {
-    return NULL;
-  }
-  int result;
-  do result = fallocate(fd, mode, (off_t)position, (off_t)length);
-  while (result < 0 && errno == EINTR);
-  return result_of(env, result);
-}
-
 /* Whether the file can be opened with O_DIRECT, for kernels and file systems that do not tell what they want. */
 static int opens_direct(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
@@ -161,8 +133,6 @@ const napi_property_descriptor files_exports[FILES_EXPORTS] = {
     {"sendfile", NULL, send_file, NULL, NULL, NULL, napi_enumerable, NULL},
     {"cachedBytes", NULL, cached_bytes, NULL, NULL, NULL, napi_enumerable, NULL},
     {"readNow", NULL, read_now, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"syncFileRange", NULL, sync_range, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"fallocate", NULL, allocate, NULL, NULL, NULL, napi_enumerable, NULL},
     {"directAlignment", NULL, direct_alignment, NULL, NULL, NULL, napi_enumerable, NULL},
     {"alignedBuffer", NULL, aligned_buffer, NULL, NULL, NULL, napi_enumerable, NULL},
 };
