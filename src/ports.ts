@@ -123,7 +123,8 @@ export interface File {
    * Makes the file at least `sizeBytes` long: what is added is zero, written and on the device, so that a durable
    * write inside of it changes no metadata. In the background, at a capped rate; writes may go on meanwhile, below
    * the end the file had when this was called as well as beyond, and win over the zeros. `done` with an error: less
-   * was reserved, nothing is lost. One reservation of a file at a time.
+   * was reserved, nothing is lost. `truncate` and `close` end it early, without one. One reservation of a file at a
+   * time.
    */
   reserve(sizeBytes: number, done: Done): void
   /** Operations under way finish first. */

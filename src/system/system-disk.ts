@@ -15,6 +15,8 @@ import type { Turn } from './turn.ts'
 import { ZeroFiller } from './zero-filler.ts'
 
 const MIB = 1 << 20
+/** A page-cache write that took longer than this means that the device pushes back. */
+const SLOW_WRITE_MS = 10
 
 export interface SystemDiskOptions {
   /** For looks into the page cache. */
@@ -25,8 +27,6 @@ export interface SystemDiskOptions {
   readonly syncBytesPerTurn?: number
   /** With the addon, a turn with this many bytes for the page cache writes them as one job of the thread pool. */
   readonly pooledTurnBytes?: number
-  /** A page-cache write that took longer than this means that the device pushes back. */
-  readonly slowWriteMs?: number
   /** Bytes written last (over all files) that reads may take from the page cache on the loop's own thread. */
   readonly cachedBytes?: number
 }
@@ -54,7 +54,7 @@ export class SystemDisk implements Disk {
 
   constructor(turn: Turn, options: SystemDiskOptions = {}) {
     this.#turn = turn
-    this.#guard = new StallGuard(options.syncBytesPerTurn ?? 16 * MIB, options.slowWriteMs ?? 10)
+    this.#guard = new StallGuard(options.syncBytesPerTurn ?? 16 * MIB, SLOW_WRITE_MS)
     this.#host = {
       clock: new WriteClock(options.cachedBytes ?? defaultCachedBytes()),
       filler: new ZeroFiller(),

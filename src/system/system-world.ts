@@ -1,5 +1,5 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Disk, Logger, Metrics, World } from '../ports.ts'
+import type { Logger, Metrics, World } from '../ports.ts'
 import { chooseEngine } from './disk-engine.ts'
 import type { EngineChoice, EngineOptions } from './disk-engine.ts'
 import { NetSockets } from './net-sockets.ts'
@@ -20,12 +20,6 @@ export interface SystemWorldOptions {
   readonly metrics?: Metrics
 }
 
-/** The real World: one turn of the event loop shared by its clock, its disk and its network. */
-export function createSystemWorld(options: SystemWorldOptions = {}): World {
-  const turn = new Turn()
-  return assemble(turn, new SystemDisk(turn), options)
-}
-
 export interface StartedWorld {
   readonly world: World
   readonly engine: EngineChoice
@@ -42,7 +36,10 @@ export function engineOptionsOf(config: BrokerConfig): Omit<EngineOptions, 'logg
   }
 }
 
-/** The same with the best way to the device that there is. Rejects when it is not the one that was asked for. */
+/**
+ * The real World: one turn of the event loop shared by its clock, its disk and its network, with the best way to the
+ * device that there is. Rejects when it is not the one that was asked for.
+ */
 export async function startSystemWorld(
   options: SystemWorldOptions,
   engineOptions: Omit<EngineOptions, 'logger'>,
@@ -51,17 +48,13 @@ export async function startSystemWorld(
   const logger = options.logger ?? createLogger({ level: options.logLevel ?? 'silent' })
   const engine = await chooseEngine(turn, { ...engineOptions, logger })
   const { addon, ring } = engine
-  const world = assemble(turn, new SystemDisk(turn, { addon, ring }), { ...options, logger })
-  return { world, engine, close: () => ring?.close() }
-}
-
-function assemble(turn: Turn, disk: Disk, options: SystemWorldOptions): World {
-  return {
+  const world: World = {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn),
-    disk,
-    logger: options.logger ?? createLogger({ level: options.logLevel ?? 'silent' }),
+    disk: new SystemDisk(turn, { addon, ring }),
+    logger,
     metrics: options.metrics ?? new PromMetrics(),
   }
+  return { world, engine, close: () => ring?.close() }
 }

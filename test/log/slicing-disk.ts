@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { Disk, File, FileSlice, World } from '../../src/ports.ts'
-import { createSystemWorld } from '../../src/system/system-world.ts'
+import { createLogger } from '../../src/system/pino-logger.ts'
+import { SystemClock } from '../../src/system/system-clock.ts'
+import { SystemDisk } from '../../src/system/system-disk.ts'
+import { Turn } from '../../src/system/turn.ts'
 import type { Seeded } from '../support/seed.ts'
 
 /** What the disk says when it is asked for a slice, and when it is asked for bytes in memory. */
@@ -51,18 +54,19 @@ function readNow(file: string, position: number, into: Buffer): number {
 
 /** The disk of the system with other answers to `slice` and `readCached`. */
 export function diskWith(policy: Policy, random: Seeded): Pick<World, 'clock' | 'disk' | 'logger'> {
-  const world = createSystemWorld()
+  const turn = new Turn()
+  const real = new SystemDisk(turn)
   const changed = (file: File): Partial<File> => ({
     slice: (position, length) => (policy.slices(random) ? new TestSlice(file.path, position, length) : null),
     readCached: (position, into) => (policy.cached(random) ? readNow(file.path, position, into) : -1),
   })
-  const disk = overlay<Disk>(world.disk, {
+  const disk = overlay<Disk>(real, {
     open: (name, mode) => {
-      const file = world.disk.open(name, mode)
+      const file = real.open(name, mode)
       return overlay<File>(file, changed(file))
     },
   })
-  return { clock: world.clock, logger: world.logger, disk }
+  return { clock: new SystemClock(turn), logger: createLogger({ level: 'silent' }), disk }
 }
 
 /** `target`, with some methods replaced. */
