@@ -84,6 +84,8 @@ export class DirectWriter {
     this.#freeParts.push(part)
     part.release()
     if (file.partEnded(failure)) {
+      // One that fails while it waits for memory leaves here: what its file writes next may not be staged yet.
+      if (this.#waiting[this.#nextWaiting] === file) this.#nextWaiting++
       if (file.grouped && !file.failed) file.flush!.add(file)
       else file.end(null)
     }
