@@ -118,6 +118,12 @@ export interface File {
    * seeing them; otherwise null. The file stays open until the slice is released.
    */
   slice(position: number, length: number): FileSlice | null
+  /**
+   * Before the bytes of an earlier life of the process are believed: the page cache may show some that a failed flush
+   * left off the device. What it holds is forgotten, but for bytes that are still to be written; reads ask the device.
+   * Only advice: a system that cannot do it does nothing.
+   */
+  dropCached(done: () => void): void
   truncate(sizeBytes: number, done: Done): void
   /**
    * Makes the file at least `sizeBytes` long: what is added is zero, written and on the device, so that a durable

@@ -20,6 +20,12 @@ export function syncFile(file: File): Promise<void> {
   })
 }
 
+export function dropCached(file: File): Promise<void> {
+  return new Promise((resolve) => {
+    file.dropCached(resolve)
+  })
+}
+
 export function truncateFile(file: File, sizeBytes: number): Promise<void> {
   return new Promise((resolve, reject) => {
     file.truncate(sizeBytes, (error) => (error === null ? resolve() : reject(error)))

@@ -1,7 +1,7 @@
 import { EpochCache } from '../core/replication/epoch-cache.ts'
 import { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
-import { readSmall, removePath, replaceWhole, syncDirectory, writeWhole } from './disk-calls.ts'
+import { dropCached, readSmall, removePath, replaceWhole, syncDirectory, writeWhole } from './disk-calls.ts'
 import { prepareDirectory } from './partition-directory.ts'
 import type { DirectoryContent } from './partition-directory.ts'
 import {
@@ -305,8 +305,12 @@ export class LogLoader {
       scannedBytes: 0,
       firstMissingOffset: -1,
     }
-    if (progress !== undefined)
-      for (const segment of this.#segments.slice(from)) progress.found(segment.file.sizeBytes)
+    for (const { file } of this.#segments.slice(from)) {
+      // After a failed flush the page cache shows bytes as clean that are not on the device: a later flush that
+      // succeeds would say nothing about them.
+      await dropCached(file)
+      progress?.found(file.sizeBytes)
+    }
     let next = this.#segments[from]?.baseOffset ?? 0
     for (let i = from; i < this.#segments.length; i++) {
       const segment = this.#segments[i]!

@@ -61,11 +61,17 @@ export class RingReader {
   }
 
   /** Only advice: whether it was taken does not matter. The descriptor must stay open until `ended`. */
-  advise(fd: number, position: number, length: number, ended: () => void): void {
-    this.#driver.start({
-      queue: (ring, id) => ring.fadvise(id, fd, position, length, advise.willNeed),
-      ended,
-    })
+  readAhead(fd: number, position: number, length: number, ended: () => void): void {
+    this.#advise(fd, position, length, advise.willNeed, ended)
+  }
+
+  /** As `readAhead`, to forget the clean pages of the whole file. */
+  dropCached(fd: number, ended: () => void): void {
+    this.#advise(fd, 0, 0, advise.dontNeed, ended)
+  }
+
+  #advise(fd: number, position: number, length: number, advice: number, ended: () => void): void {
+    this.#driver.start({ queue: (ring, id) => ring.fadvise(id, fd, position, length, advice), ended })
   }
 
   #ended(read: PieceRead): void {

@@ -324,7 +324,7 @@ export class SystemFile implements File, ReservationOwner {
     const ahead = this.#readAhead.next(position, into.length, this.#sizeBytes)
     if (ahead === 0) return
     this.#pending++
-    ring.reader.advise(this.#fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
+    ring.reader.readAhead(this.#fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
   }
 
   #readOnPool(position: number, into: Buffer, done: DoneRead): void {
@@ -361,6 +361,17 @@ export class SystemFile implements File, ReservationOwner {
     const slice = sliceOf(this.#host.addon, this.#fd, position, length, surelyCached, this.#endBound)
     if (slice !== null) this.#pending++
     return slice
+  }
+
+  dropCached(done: () => void): void {
+    this.#begin()
+    const ended = (): void => {
+      this.#end()
+      done()
+    }
+    const { ring } = this.#host
+    if (ring === null) process.nextTick(ended)
+    else ring.reader.dropCached(this.#fd, ended)
   }
 
   // --------------------------------------------------------------------------------------------------------- close

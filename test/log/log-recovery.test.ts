@@ -347,3 +347,29 @@ test('crashes at random moments: what was acknowledged as durable is there, the 
     })
   }
 })
+
+test('what a failed flush left off the device is not believed by a start on the same kernel', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const first = sim.start()
+      first.world.disk.makeDirectory('/data')
+      await syncDirectory(first.world.disk, '/')
+      const log = await TestLog.open(first.world, HOME, { segmentBytes: 1000 })
+      for (let i = 0; i < 10; i++) await log.append(makeBatch(1, 200))
+      assert.equal(await log.flush(), true)
+      const flushed = log.log.durableEndOffset
+      for (let i = 0; i < 3; i++) await log.append(makeBatch(1, 200))
+      sim.faults.add({ operation: 'sync', code: 'EIO', path: /\.log$/ })
+      assert.equal(await log.flush(), false)
+      sim.faults.clear()
+      await sim.kill(first)
+      const second = sim.start()
+      const served = (await (await TestLog.open(second.world, HOME)).readAll()).map(content)
+      assert.ok(served.length >= flushed, `${served.length} of ${flushed}`)
+      await sim.powerLoss(second)
+      const found = (await (await TestLog.open(sim.start().world, HOME)).readAll()).map(content)
+      assert.deepEqual(found, served)
+    })
+  }
+})

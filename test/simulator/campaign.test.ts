@@ -45,6 +45,7 @@ const WANTED = [
   'directory dead',
   'EIO: write',
   'EIO: sync',
+  'a sync failed, then: kill',
   'served on beside a dead directory',
   'disk full',
   'disk almost full',

@@ -224,7 +224,9 @@ export class DurabilityRun implements ClientsRun {
     // Answers that were on their way arrive or not, before anybody looks.
     await this.sim.sleep(20)
     this.#throwClientFailure()
-    if (end === 'power loss' || (end === 'stop' && this.#trouble.flushesFailed)) this.#lowerExpectations()
+    const { flushesFailed, pagesForgotten } = this.#trouble
+    if (pagesForgotten) this.seen.count(`a sync failed, then: ${end}`)
+    if (end === 'power loss' || (end === 'stop' && flushesFailed) || pagesForgotten) this.#lowerExpectations()
   }
 
   #throwClientFailure(): void {
@@ -291,7 +293,10 @@ export class DurabilityRun implements ClientsRun {
     client.close()
   }
 
-  /** The power went, and the flush mode does not cover everything. Since the last process died nobody flushed. */
+  /**
+   * The power went (or a failed sync lost as much), and the flush mode does not cover everything. Since the last process
+   * died nobody flushed.
+   */
   #lowerExpectations(): void {
     const { mode } = this.options
     this.#powerLost = true

@@ -10,9 +10,9 @@ import type { SimProcess, SimWorld } from './sim-world.ts'
  *
  * - `eio`: one log directory fails for good with the first error of a write or a sync. Whoever waits for an answer
  *   gets one (KAFKA_STORAGE_ERROR, or a closed connection), partitions in the other directory are served on, the
- *   failed one gets no clean marker, and after a restart nothing acknowledged is lost. Where a sync failed, the restart
- *   comes after a power loss: the kernel counts the lost pages as clean and goes on to show them, so that a process
- *   which starts on the same kernel reads, and serves, what is not on the device. No process can tell.
+ *   failed one gets no clean marker, and after a restart nothing acknowledged is lost. Where a sync failed, the kernel
+ *   counts the lost pages as clean and goes on to show them: a restart on the same kernel must not believe them, so it
+ *   promises what a restart after a power loss does, and what it serves survives the next one.
  * - `enospc`: produce is refused, by the floor of free space or because a write failed; reads go on as long as the
  *   directory lives; nothing acknowledged is lost once there is room again.
  * - `flip` (a bit at rest) and `misdirect` (a write lands in another block of some log and reports success): with one
@@ -39,6 +39,8 @@ export class Trouble {
   readonly minFreeBytes: number
   /** A directory is dead: what was not durable then never will be, unless the page cache lives on. */
   flushesFailed = false
+  /** A sync failed: the page cache shows what is not on the device. */
+  pagesForgotten = false
   readonly #sim: SimWorld
   readonly #seen: Seen
   #active = false
@@ -60,11 +62,8 @@ export class Trouble {
   }
 
   /** How a life with a fault has to end; null: anyhow. */
-  get forcedEnd(): 'power loss' | 'kill' | null {
-    if (this.#active && this.fault === 'eio' && this.#hit)
-      return this.#operation === 'sync' ? 'power loss' : null
-    if (this.#active && this.fault === 'enospc') return 'kill'
-    return null
+  get forcedEnd(): 'kill' | null {
+    return this.#active && this.fault === 'enospc' ? 'kill' : null
   }
 
   /** Every request of this life must be answered before its end. */
@@ -129,6 +128,7 @@ export class Trouble {
     const { faults, image } = this.#sim
     const dead = process.logger.messages('error').some((message) => /failed and is offline/.test(message))
     this.flushesFailed = dead
+    this.pagesForgotten = this.#active && this.fault === 'eio' && this.#hit && this.#operation === 'sync'
     if (this.#active && this.fault === 'eio' && this.#hit) {
       if (this.#operation !== 'reserve') {
         assert(dead, `a ${this.#operation} failed, and the log directory lives on`)

@@ -71,6 +71,10 @@ export class LyingFile implements File {
     else this.#file.sync(done)
   }
 
+  dropCached(done: () => void): void {
+    this.#file.dropCached(done)
+  }
+
   read(position: number, into: Buffer, done: DoneRead): void {
     this.#file.read(position, into, done)
   }

@@ -16,7 +16,8 @@ import type { SimRandom } from './sim-random.ts'
  *   system may forget the newest, never just the middle): stricter than any journal. With `journalled` names the
  *   changes of one directory keep their order, as ext4, XFS and NTFS see to it.
  * - A file whose name was lost is gone, however well its bytes were synced.
- * A process kill keeps the cached picture as it is.
+ * A process kill keeps the cached picture as it is, with what a failed sync left off the device, until the next
+ * process has the page cache dropped.
  */
 
 export const SECTOR_BYTES = 512
@@ -96,6 +97,8 @@ export class SimFileNode {
   unsynced: Change[] = []
   /** Changes that ever left `unsynced`, so that a sync can name those it covers. */
   settled = 0
+  /** The cached picture holds bytes that count as clean and are not on the device. */
+  private forgotten = false
   /** It was a segment before, and holds its bytes. */
   recycled = false
 
@@ -142,8 +145,19 @@ export class SimFileNode {
     while (this.settled < changes && this.unsynced.length > 0) {
       const change = this.unsynced.shift() as Change
       if (change.kind === 'write' && change.way.durable) apply(this.durable, change)
+      else this.forgotten = true
       this.settled += 1
     }
+  }
+
+  /** What counts as clean is read from the device from now on. What is still to be written stays, and so does the size. */
+  dropCached(): void {
+    if (!this.forgotten) return
+    const { size } = this.cached
+    this.cached = this.durable.clone()
+    for (const change of this.unsynced) apply(this.cached, change)
+    this.cached.truncate(size)
+    this.forgotten = false
   }
 
   powerLoss(random: SimRandom): void {
@@ -158,6 +172,7 @@ export class SimFileNode {
     this.settled += this.unsynced.length
     this.unsynced = []
     this.cached = this.durable.clone()
+    this.forgotten = false
   }
 }
 

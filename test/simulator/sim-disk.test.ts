@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { dropCached } from '../../src/log/disk-calls.ts'
 import type { Disk, DiskError, File } from '../../src/ports.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'
@@ -246,6 +247,27 @@ test('a failed sync loses the data for good although the next one succeeds', asy
     assert.equal((await read(file, 0, 4)).toString(), 'gone')
     await sim.powerLoss(process)
     assert.equal(sim.start().world.disk.readFile('/data/a').length, 0)
+  })
+})
+
+test('what a failed sync lost is seen until the cache is dropped, which spares unsynced bytes', async () => {
+  await withData(5, async (sim) => {
+    const process = sim.start()
+    const file = process.world.disk.open('/data/a', 'create')
+    await write(file, 0, Buffer.from('kept'))
+    assert.equal(await sync(file), null)
+    await write(file, 4, Buffer.from('gone'))
+    sim.faults.add({ operation: 'sync', code: 'EIO', count: 1 })
+    assert.equal((await sync(file))?.code, 'EIO')
+    await write(file, 6, Buffer.from('new'))
+    await sim.kill(process)
+    const again = sim.start().world.disk.open('/data/a', 'update')
+    assert.equal((await read(again, 0, 20)).toString(), 'keptgonew')
+    await dropCached(again)
+    assert.equal((await read(again, 0, 20)).toString(), 'kept\0\0new')
+    assert.equal(await sync(again), null)
+    await dropCached(again)
+    assert.equal((await read(again, 0, 20)).toString(), 'kept\0\0new')
   })
 })
 

@@ -81,6 +81,18 @@ export class SimFile implements File {
     })
   }
 
+  dropCached(done: () => void): void {
+    this.mustBeOpen('dropCached')
+    this.enqueue({
+      label: 'dropCached',
+      path: this.path,
+      complete: () => {
+        this.node.dropCached()
+        done()
+      },
+    })
+  }
+
   read(position: number, into: Buffer, done: DoneRead): void {
     this.mustBeOpen('read')
     assert(position >= 0, `read at ${position} of ${this.path}`)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { dropCached } from '../../src/log/disk-calls.ts'
 import type { Disk, DiskError } from '../../src/ports.ts'
 import type { NativeAddon } from '../../src/system/native-addon.ts'
 import { SystemDisk } from '../../src/system/system-disk.ts'
@@ -9,7 +10,7 @@ import { Turn } from '../../src/system/turn.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
 import { adversaryAddon } from './adversary-ring.ts'
-import { freshPaths, read, write } from './disk-fixture.ts'
+import { freshPaths, read, sync, write } from './disk-fixture.ts'
 import { ringMissing, ringOf } from './ring-fixture.ts'
 
 const paths = freshPaths()
@@ -59,6 +60,20 @@ for (const [name, create] of engines) {
       const again = disk.open(path, 'update')
       assert.equal(Math.min(again.sizeBytes, 12), 12)
       again.close()
+    })
+
+    test('dropping what is cached loses no byte, synced or not', async () => {
+      const path = freshPath()
+      const file = disk.open(path, 'create')
+      await write(file, 0, [Buffer.alloc(10_000, 'a')])
+      await sync(file)
+      await write(file, 10_000, [Buffer.alloc(10_000, 'b')])
+      await dropCached(file)
+      assert.equal(text(await read(file, 0, 30_000)), 'a'.repeat(10_000) + 'b'.repeat(10_000))
+      const closing = dropCached(file)
+      file.close()
+      await closing
+      assert.equal(contents(path).length, 20_000)
     })
 
     test('more buffers than one writev takes', async () => {
