@@ -239,7 +239,7 @@ async function read(probe: ReadProbe): Promise<ReadResult> {
   let bytesRead = 0
   const loop = new RingLoop(native, inFlight, {
     queue: (ring, slot) =>
-      ring.read(slot, fds[0]!, memory, slot * READ_BYTES, READ_BYTES, (next++ % places) * READ_BYTES),
+      ring.read(slot, fds[0]!, memory, slot * READ_BYTES, READ_BYTES, (next++ % places) * READ_BYTES, false),
     done: (_slot, bytes) => {
       if (bytes !== READ_BYTES) throw new Error(`a read of ${READ_BYTES} bytes got ${bytes}`)
       bytesRead += bytes

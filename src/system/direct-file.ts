@@ -207,7 +207,7 @@ export class DirectFile {
     const read: RingOperation = {
       queue: (ring, id) => {
         const position = this.#startPosition + bytesRead
-        return ring.read(id, this.#bufferedFd, kept, bytesRead, headBytes - bytesRead, position)
+        return ring.read(id, this.#bufferedFd, kept, bytesRead, headBytes - bytesRead, position, false)
       },
       ended: (result) => {
         if (result < 0) {

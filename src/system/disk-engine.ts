@@ -128,7 +128,7 @@ async function writeAndRead(
     block.fill(path, 0, blockBytes)
     const written = await operation(ring, (r, id) => r.write(id, direct, block, 0, blockBytes, 0, true))
     if (written < 0) return `a write past the page cache fails with ${errnoName(written)}`
-    const read = await operation(ring, (r, id) => r.read(id, direct, block, blockBytes, blockBytes, 0))
+    const read = await operation(ring, (r, id) => r.read(id, direct, block, blockBytes, blockBytes, 0, false))
     if (read < 0) throw fromErrno(read, 'read', path)
     const same = block.compare(block, blockBytes, 2 * blockBytes, 0, blockBytes) === 0
     if (written !== blockBytes || read !== blockBytes || !same) return 'what was written is not what is read'

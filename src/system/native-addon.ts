@@ -74,7 +74,19 @@ export interface Ring {
     position: number,
     dsync: boolean,
   ): number
-  read(id: number, fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number
+  /**
+   * `elsewhere`: a thread of the kernel reads. Otherwise what the page cache holds is copied by the thread that
+   * submits, which for a large read of few cached bytes stops it again and again.
+   */
+  read(
+    id: number,
+    fd: number,
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    elsewhere: boolean,
+  ): number
   fdatasync(id: number, fd: number): number
   /** `length` below 4 GiB; 0 is up to the end. */
   syncFileRange(id: number, fd: number, position: number, length: number, flags: number): number
@@ -87,6 +99,11 @@ export interface Ring {
    * the ring hands it over with the next completions by itself.
    */
   submit(): number
+  /**
+   * Takes the completions that are there, without waiting for the event loop to see them: how many, in `completions`;
+   * `onCompletions` is not called for them.
+   */
+  reap(): number
   /** Whether operations under way keep the event loop alive. They do at first. */
   ref(): void
   unref(): void

@@ -35,6 +35,7 @@ export class RingDriver {
     this.#turn = turn
     this.#ring = new addon.Ring(ENTRIES, (count) => this.#completed(count))
     this.#ring.unref()
+    turn.beforeStages(() => this.#reap())
     for (let id = ENTRIES - 1; id >= 0; id--) {
       this.#operations.push(null)
       this.#freeIds.push(id)
@@ -77,6 +78,16 @@ export class RingDriver {
     setTimeout(() => {
       if (this.#underWay > 0) this.#askSubmit()
     }, RETRY_MS)
+  }
+
+  /**
+   * What has completed while the turn ran goes on in this turn. Left to the event loop it would wait for the next one,
+   * and a durable append waits for two completions: its write, and the flush behind it.
+   */
+  #reap(): void {
+    if (this.#underWay === 0) return
+    const count = this.#ring.reap()
+    if (count > 0) this.#completed(count)
   }
 
   #completed(count: number): void {

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import type { Logger } from '../ports.ts'
+import { COLD_CHUNK_BYTES, ColdFile, ColdReads } from './cold-reads.ts'
 import { DirectFile } from './direct-file.ts'
 import { DirectWriter } from './direct-writer.ts'
 import type { NativeAddon } from './native-addon.ts'
@@ -39,6 +40,7 @@ export class RingEngine {
   readonly writer: DirectWriter
   readonly reader: RingReader
   readonly writeback: EarlyWriteback
+  readonly #coldReads: ColdReads
   readonly #logger: Logger
   readonly #turn: Turn
   /** By device number. */
@@ -57,6 +59,7 @@ export class RingEngine {
     )
     this.reader = new RingReader(this.driver)
     this.writeback = new EarlyWriteback(this.driver)
+    this.#coldReads = new ColdReads(this.driver, (bytes) => addon.alignedBuffer(bytes))
     this.#logger = logger
     this.#turn = turn
   }
@@ -120,6 +123,13 @@ export class RingEngine {
       { path, reason: blocks.reason },
       'no writes past the page cache on this file system: durable writes are ordinary ones with fdatasync there',
     )
+  }
+
+  /** An open file for large reads past the page cache; null where the file system has no such reads. */
+  coldFile(path: string, fd: number, device: number): ColdFile | null {
+    const { blockBytes } = this.probeBlocks(fd, device)
+    if (blockBytes === null || COLD_CHUNK_BYTES % blockBytes !== 0) return null
+    return new ColdFile(this.#coldReads, this.reader, fd, path)
   }
 
   zeroWriter(file: DirectFile): ZeroWriter {

@@ -5,21 +5,26 @@ import { advise } from './native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 
 const PIECE_BYTES = 1 << 20
+/** From here on a read is not for the event loop's own thread. */
+const ELSEWHERE_BYTES = 1 << 16
 /** Over all files: readers of cold bytes must not fill the queue that the writes wait in. */
 const MAX_UNDER_WAY = 32
-/** How far ahead of a reader the device works. */
-const AHEAD_BYTES = 4 << 20
+/** How far ahead of a reader the device works. What it was told to read of all files, others have to wait behind. */
+const AHEAD_BYTES = 1 << 20
 
 /** Where somebody reads a file from one end to the other. One per file. */
 export class ReadAhead {
-  /** Where the last read ended. */
+  /** Of the last read. */
+  #start = -1
   #end = -1
   /** Up to here the device was told to read. */
   #toldEnd = 0
 
   /** Returns the bytes that should be read in advance behind `end`, from there on; 0 for none. */
   next(position: number, length: number, sizeBytes: number): number {
-    const sequential = position === this.#end
+    // What a reader gets ends with a whole batch, before the end of what was read for it.
+    const sequential = position > this.#start && position <= this.#end
+    this.#start = position
     this.#end = position + length
     if (!sequential) {
       this.#toldEnd = this.#end
@@ -108,8 +113,10 @@ class PieceRead implements RingOperation {
   }
 
   queue(ring: Ring, id: number): number {
-    const length = Math.min(this.#into!.length - this.#bytesRead, PIECE_BYTES)
-    return ring.read(id, this.#fd, this.#into!, this.#bytesRead, length, this.#position + this.#bytesRead)
+    const into = this.#into!
+    const length = Math.min(into.length - this.#bytesRead, PIECE_BYTES)
+    const position = this.#position + this.#bytesRead
+    return ring.read(id, this.#fd, into, this.#bytesRead, length, position, length >= ELSEWHERE_BYTES)
   }
 
   ended(result: number): void {

@@ -2,6 +2,8 @@ import fs from 'node:fs'
 import process from 'node:process'
 import type { Done, DoneRead, File, FileSlice, OpenMode } from '../ports.ts'
 import { writeNow, writeOnPool } from './buffered-write.ts'
+import { MIN_COLD_READ_BYTES } from './cold-reads.ts'
+import type { ColdFile } from './cold-reads.ts'
 import type { DirectFile } from './direct-file.ts'
 import { DiskFailure, toDiskFailure } from './disk-failure.ts'
 import { FileWriteback } from './early-writeback.ts'
@@ -60,6 +62,8 @@ export class SystemFile implements File, ReservationOwner {
   #direct: DirectFile | null = null
   #writeback: FileWriteback | null = null
   readonly #readAhead = new ReadAhead()
+  /** Undefined: no large read has missed the page cache yet. */
+  #cold: ColdFile | null | undefined
   /** A write or truncation is under way. */
   #changing: FileChange | null = null
   /** The change under way dirties the page cache. */
@@ -206,6 +210,7 @@ export class SystemFile implements File, ReservationOwner {
   #truncated(sizeBytes: number, failure: DiskFailure | null): void {
     this.#truncations--
     this.#direct?.truncated(sizeBytes)
+    this.#cold?.changed(sizeBytes)
     if (failure !== null) {
       this.#reservation?.raise(this.#sizeBytes)
       return
@@ -219,12 +224,14 @@ export class SystemFile implements File, ReservationOwner {
   #directWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {
     // The page cache has given up what it held of these blocks, and what lies behind may be zeros now.
     this.#recent.truncated(position - (position % (this.#direct?.blockBytes ?? 1)))
+    this.#cold?.changed(position)
     if (failure === null) this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
   }
 
   #bufferedWriteEnded(change: FileChange, failure: DiskFailure | null): void {
     const { position, lengthBytes, durable } = change
     this.#direct?.changed(position)
+    this.#cold?.changed(position)
     if (!durable) this.unflushed = true
     if (failure !== null) return
     this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
@@ -317,14 +324,25 @@ export class SystemFile implements File, ReservationOwner {
       this.#readOnPool(position, into, done)
       return
     }
-    ring.reader.read(this.#fd, this.path, position, into, (error, bytesRead) => {
+    const ended: DoneRead = (error, bytesRead) => {
       this.#end()
       done(error, bytesRead)
-    })
+    }
+    if (this.#readCold(ring, position, into, ended)) return
+    ring.reader.read(this.#fd, this.path, position, into, ended)
     const ahead = this.#readAhead.next(position, into.length, this.#sizeBytes)
     if (ahead === 0) return
     this.#pending++
     ring.reader.readAhead(this.#fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
+  }
+
+  /** False: the bytes have to come through the page cache. */
+  #readCold(ring: RingEngine, position: number, into: Buffer, done: DoneRead): boolean {
+    if (into.length < MIN_COLD_READ_BYTES) return false
+    // What it holds for the greater part is not read from the device a second time.
+    if (ring.addon.cachedBytes(this.#fd, position, into.length) > into.length / 2) return false
+    if (this.#cold === undefined) this.#cold = ring.coldFile(this.path, this.#fd, this.stalls.device)
+    return this.#cold?.read(position, into, this.#sizeBytes, done) ?? false
   }
 
   #readOnPool(position: number, into: Buffer, done: DoneRead): void {
@@ -349,10 +367,20 @@ export class SystemFile implements File, ReservationOwner {
     if (length <= 0) return 0
     if (length > MAX_CACHED_READ_BYTES) return -1
     if (this.#direct?.tail.copy(position, into, length) === true) return length
+    if (this.#cold?.copy(position, into, length, this.#sizeBytes) === true) return length
     const { addon } = this.#host
-    if (addon !== null) return addon.readNow(this.#fd, into, 0, length, position) === length ? length : -1
+    if (addon !== null) {
+      if (length >= MIN_COLD_READ_BYTES && this.#misses(addon, position, length)) return -1
+      return addon.readNow(this.#fd, into, 0, length, position) === length ? length : -1
+    }
     if (!this.#recent.covers(position, length)) return -1
     return readWhole(this.#fd, position, into, length) ? length : -1
+  }
+
+  /** Bytes of the stretch are not in the page cache. To try and read them would have the kernel bring all of it there. */
+  #misses(addon: NativeAddon, position: number, length: number): boolean {
+    const cachedBytes = addon.cachedBytes(this.#fd, position, length)
+    return cachedBytes >= 0 && cachedBytes < length
   }
 
   slice(position: number, length: number): FileSlice | null {
@@ -397,6 +425,7 @@ export class SystemFile implements File, ReservationOwner {
 
   #closeNow(): void {
     this.#direct?.close()
+    this.#cold?.close()
     try {
       fs.closeSync(this.#fd)
     } catch {

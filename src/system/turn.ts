@@ -12,6 +12,7 @@ export class Turn {
   readonly #append: (() => void)[] = []
   readonly #submit: (() => void)[] = []
   readonly #reply: (() => void)[] = []
+  readonly #beginnings: (() => void)[] = []
   #scheduled = false
   readonly #runBound = (): void => this.#run()
 
@@ -20,6 +21,11 @@ export class Turn {
     else if (stage === 'submit') this.#submit.push(run)
     else this.#reply.push(run)
     this.#schedule()
+  }
+
+  /** Called at the end of every turn, before its stages. */
+  beforeStages(run: () => void): void {
+    this.#beginnings.push(run)
   }
 
   #schedule(): void {
@@ -31,6 +37,7 @@ export class Turn {
   #run(): void {
     this.number++
     try {
+      for (const run of this.#beginnings) run()
       // `#scheduled` stays true meanwhile: what the stages queue runs in this very loop.
       for (;;) {
         if (this.#append.length > 0) drain(this.#append)

@@ -121,6 +121,11 @@ export class AdversaryRing implements Ring {
     return count
   }
 
+  /** As in a turn of which nobody knows what completed meanwhile. */
+  reap(): number {
+    return this.#take()
+  }
+
   ref(): void {}
   unref(): void {}
   close(): void {}
@@ -161,6 +166,11 @@ export class AdversaryRing implements Ring {
   }
 
   #complete(): void {
+    const count = this.#take()
+    if (count > 0) this.#onCompletions(count)
+  }
+
+  #take(): number {
     const random = this.#random
     let count = 0
     while (this.#underWay.length > 0 && random.between(0, 2) === 0) {
@@ -171,11 +181,11 @@ export class AdversaryRing implements Ring {
       this.completions[2 * count + 1] = this.#run(operation!)
       count++
     }
-    if (count > 0) this.#onCompletions(count)
+    return count
   }
 
   #run(operation: Operation): number {
-    const { kind, fd, buffer, offset, length, position, began } = operation
+    const { kind, fd, length, position, began } = operation
     if (kind === 'other' || kind === 'flush') {
       fs.fstatSync(fd)
       if (kind === 'other') return 0
@@ -183,7 +193,7 @@ export class AdversaryRing implements Ring {
       this.#unflushed = this.#unflushed.filter(({ place }) => place >= began)
       return 0
     }
-    if (kind === 'read') return fs.readSync(fd, buffer, offset, length, position)
+    if (kind === 'read') return this.#read(operation)
     if (operation.durable) this.counts.durable++
     else {
       this.counts.plain++
@@ -191,6 +201,16 @@ export class AdversaryRing implements Ring {
       this.#unflushed.push({ inode: operation.inode, position, end, place: this.#ends++ })
     }
     return this.#write(operation)
+  }
+
+  #read({ fd, buffer, offset, length, position }: Operation): number {
+    // As for writes: an O_DIRECT descriptor wants aligned memory.
+    const plain = fs.openSync(`/proc/self/fd/${fd}`, 'r')
+    try {
+      return fs.readSync(plain, buffer, offset, length, position)
+    } finally {
+      fs.closeSync(plain)
+    }
   }
 
   #write({ fd, buffer, offset, length, position, checksum }: Operation): number {

@@ -22,12 +22,13 @@ test('a reader from one end to the other is read ahead of, a jumping one is not'
   const ahead = new ReadAhead()
   const size = 100 * MIB
   assert.equal(ahead.next(0, MIB, size), 0, 'one read says nothing')
-  assert.equal(ahead.next(MIB, MIB, size), 4 * MIB)
-  assert.equal(ahead.toldEnd, 6 * MIB)
-  assert.equal(ahead.next(2 * MIB, MIB, size), 0)
-  assert.equal(ahead.next(3 * MIB, MIB, size), 2 * MIB)
+  assert.equal(ahead.next(MIB, MIB, size), MIB)
+  assert.equal(ahead.toldEnd, 3 * MIB)
+  assert.equal(ahead.next(2 * MIB, MIB / 4, size), 0)
+  assert.equal(ahead.next(2.25 * MIB - 100, MIB / 2 + 100, size), 0.75 * MIB, 'what was cut off comes again')
+  assert.equal(ahead.toldEnd, 3.75 * MIB)
   assert.equal(ahead.next(50 * MIB, MIB, size), 0)
-  assert.equal(ahead.next(51 * MIB, MIB, size), 4 * MIB)
+  assert.equal(ahead.next(51 * MIB, MIB, size), MIB)
   assert.equal(ahead.next(52 * MIB, MIB, 53 * MIB), 0, 'not behind the end')
 })
 

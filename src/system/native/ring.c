@@ -213,6 +213,8 @@ struct operation {
   /* What the operation's flags mean depends on the operation; they share one field. */
   uint32_t flags;
   uint8_t *data;
+  /* The kernel tries it on a thread of its own at once, not on this one first. */
+  bool elsewhere;
 };
 
 static void prepare(struct io_uring_sqe *entry, const struct operation *operation) {
@@ -222,6 +224,7 @@ static void prepare(struct io_uring_sqe *entry, const struct operation *operatio
   entry->addr = (uint64_t)(uintptr_t)operation->data;
   entry->len = operation->length;
   entry->rw_flags = (int)operation->flags;
+  if (operation->elsewhere) entry->flags = IOSQE_ASYNC;
 }
 
 /* 0, or why the operation cannot be queued. `buffer` is NULL for an operation without one. */
@@ -250,26 +253,28 @@ static napi_value queue(struct holder *holder, napi_env env, struct operation *o
   return from_int64(env, 0);
 }
 
+/* (id, fd, buffer, offset, length, position, dsync or elsewhere) */
 static napi_value transfer(napi_env env, napi_callback_info info, int writes) {
   napi_value arguments[7];
   struct operation operation = {.opcode = writes ? IORING_OP_WRITE : IORING_OP_READ,
                                 .kind = writes ? FAULT_WRITE : FAULT_READ};
   struct bytes bytes;
-  bool dsync = false;
-  struct holder *holder = this_ring(env, info, writes ? 7 : 6, arguments);
+  bool flag;
+  struct holder *holder = this_ring(env, info, 7, arguments);
   if (holder == NULL || !get_int32(env, arguments[0], &operation.id) ||
       !get_int32(env, arguments[1], &operation.fd) ||
       !get_stretch(env, arguments[2], arguments[3], arguments[4], &bytes) ||
       !get_int64(env, arguments[5], &operation.position)) {
     return NULL;
   }
-  if (writes && napi_get_value_bool(env, arguments[6], &dsync) != napi_ok) {
+  if (napi_get_value_bool(env, arguments[6], &flag) != napi_ok) {
     napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", "a boolean is expected");
     return NULL;
   }
   operation.data = bytes.data;
   operation.length = (uint32_t)bytes.length;
-  operation.flags = dsync ? RWF_DSYNC : 0;
+  operation.flags = writes && flag ? RWF_DSYNC : 0;
+  operation.elsewhere = !writes && flag;
   return queue(holder, env, &operation, arguments[2]);
 }
 
@@ -330,6 +335,14 @@ static napi_value ring_fallocate(napi_env env, napi_callback_info info) {
   /* The kernel takes the mode in the place of a length, and the length in that of an address. */
   operation.data = (uint8_t *)(uintptr_t)length;
   return queue(holder, env, &operation, NULL);
+}
+
+static napi_value ring_reap(napi_env env, napi_callback_info info) {
+  struct holder *holder = this_ring(env, info, 0, NULL);
+  if (holder == NULL) return NULL;
+  struct ring *ring = holder->ring;
+  if (ring == NULL || ring->disposed) return from_int64(env, 0);
+  return from_int64(env, reap(ring, held_value(ring, HELD_BUFFERS)));
 }
 
 static napi_value ring_submit(napi_env env, napi_callback_info info) {
@@ -490,8 +503,9 @@ napi_value ring_class(napi_env env) {
       METHOD("write", ring_write),     METHOD("read", ring_read),
       METHOD("fdatasync", ring_fdatasync), METHOD("syncFileRange", ring_sync_range),
       METHOD("fadvise", ring_fadvise), METHOD("fallocate", ring_fallocate),
-      METHOD("submit", ring_submit),   METHOD("ref", ring_ref),
-      METHOD("unref", ring_unref),     METHOD("close", ring_close),
+      METHOD("reap", ring_reap),       METHOD("submit", ring_submit),
+      METHOD("ref", ring_ref),         METHOD("unref", ring_unref),
+      METHOD("close", ring_close),
   };
   napi_status status = napi_define_class(env, "Ring", NAPI_AUTO_LENGTH, construct, NULL,
                                          sizeof methods / sizeof methods[0], methods, &result);
