@@ -16,7 +16,8 @@ import { holdsGoodBatch, inspectTail } from './log-tail.ts'
 import type { TailKind } from './log-tail.ts'
 import type { LogOptions, RecoveryReport, SegmentCache } from './log-types.ts'
 import { ProducerSnapshots, replayProducers } from './producer-recovery.ts'
-import { Segment } from './segment.ts'
+import { segmentOf } from './segment.ts'
+import type { Segment } from './segment.ts'
 import { keepCutBytes, scanSegment, settleRecovered } from './segment-recovery.ts'
 import type { RecoveryTargets, ScanResult } from './segment-recovery.ts'
 import { TransactionIndex } from './transaction-index.ts'
@@ -47,15 +48,7 @@ export function nothingLoaded(
   logger: Logger,
 ): LoadedLog {
   const { directory, logStartOffset, topicId, config } = options
-  const { disk, clock } = world
-  const segment = new Segment({
-    disk,
-    cache,
-    directory,
-    baseOffset: logStartOffset,
-    indexIntervalBytes: config.indexIntervalBytes,
-    createdMs: clock.nowMs(),
-  })
+  const segment = segmentOf(world, cache, directory, config, logStartOffset)
   segment.startIndexes()
   return {
     segments: [segment],
@@ -174,14 +167,7 @@ export class LogLoader {
   }
 
   #segment(baseOffset: number): Segment {
-    return new Segment({
-      disk: this.#world.disk,
-      cache: this.#cache,
-      directory: this.#directory,
-      baseOffset,
-      indexIntervalBytes: this.#options.config.indexIntervalBytes,
-      createdMs: this.#world.clock.nowMs(),
-    })
+    return segmentOf(this.#world, this.#cache, this.#directory, this.#options.config, baseOffset)
   }
 
   #startAt(offset: number): void {

@@ -35,7 +35,8 @@ import { countDeletable, mustRoll, rollJitterMs } from './retention.ts'
 import { SegmentBin } from './segment-bin.ts'
 import { RecentSegments } from './segment-cache.ts'
 import { SegmentReplacement } from './segment-replacement.ts'
-import { Segment } from './segment.ts'
+import { segmentOf } from './segment.ts'
+import type { Segment } from './segment.ts'
 import { findByTimestamp } from './timestamp-lookup.ts'
 import type { TransactionIndex } from './transaction-index.ts'
 
@@ -505,15 +506,7 @@ export class Log implements ReadSource, WriterOwner {
   }
 
   #newSegment(baseOffset: number, suffix = ''): Segment {
-    return new Segment({
-      disk: this.#world.disk,
-      cache: this.#cache,
-      directory: this.directory,
-      baseOffset,
-      indexIntervalBytes: this.#config.indexIntervalBytes,
-      createdMs: this.#world.clock.nowMs(),
-      suffix,
-    })
+    return segmentOf(this.#world, this.#cache, this.directory, this.#config, baseOffset, suffix)
   }
 
   /** Whether files of deleted segments are written over. */

@@ -1,7 +1,8 @@
-import type { Disk, Done, File } from '../ports.ts'
+import type { Disk, Done, File, World } from '../ports.ts'
 import { BatchScanner } from './batch-scanner.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { readAt, readWhole, truncateFile, writeWhole } from './disk-calls.ts'
+import type { LogConfig } from './log-config.ts'
 import { INDEX_SUFFIX, LOG_SUFFIX, segmentFile, TIME_INDEX_SUFFIX } from './log-files.ts'
 import type { CachedSegment, SegmentCache } from './log-types.ts'
 import { OffsetIndex } from './offset-index.ts'
@@ -20,6 +21,19 @@ export interface SegmentOptions {
   readonly createdMs: number
   /** Other than `.log` while the segment is being made (`.log.cleaned`). */
   readonly suffix?: string
+}
+
+/** A segment of a log, created or found now. */
+export function segmentOf(
+  { clock, disk }: Pick<World, 'clock' | 'disk'>,
+  cache: SegmentCache,
+  directory: string,
+  { indexIntervalBytes }: LogConfig,
+  baseOffset: number,
+  suffix = '',
+): Segment {
+  const createdMs = clock.nowMs()
+  return new Segment({ disk, cache, directory, baseOffset, indexIntervalBytes, createdMs, suffix })
 }
 
 /**
