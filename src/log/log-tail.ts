@@ -1,10 +1,10 @@
 import * as batch from '../../protocol/records/record-batch.ts'
 import type { File } from '../ports.ts'
 import { readAt } from './disk-calls.ts'
+import { MAX_RELATIVE_OFFSET } from './offset-index.ts'
 
 const CHUNK_BYTES = 1 << 20
 const ZEROS = Buffer.alloc(CHUNK_BYTES)
-const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 /** Checksums per byte looked at, before bytes that look like headers everywhere count as good. */
 const MAX_CHECKS_PER_BYTE = 16
 

@@ -1,3 +1,5 @@
+/** The format has 32 bits for the distance of an offset from the base of its segment. */
+export const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 const ENTRY_BYTES = 8
 const FIRST_ENTRIES = 8
 /** Most partitions never have one. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../ports.ts'
 import type { LogConfig } from './log-config.ts'
+import { MAX_RELATIVE_OFFSET } from './offset-index.ts'
 import type { Segment } from './segment.ts'
 
 /** What retention looks at. */
@@ -63,8 +64,6 @@ function countWhile(
     count++
   }
 }
-
-const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 
 /** Whether a batch of `sizeBytes` that ends at `lastOffset` must go to a segment of its own. */
 export function mustRoll(

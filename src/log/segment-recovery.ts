@@ -5,12 +5,12 @@ import type { Disk } from '../ports.ts'
 import { BatchScanner } from './batch-scanner.ts'
 import { readAt, syncFile, truncateFile, writeAt } from './disk-calls.ts'
 import type { RecoveryProgress } from './log-types.ts'
+import { MAX_RELATIVE_OFFSET } from './offset-index.ts'
 import { recordProducer } from './producer-replay.ts'
 import type { Segment } from './segment.ts'
 import type { TransactionIndex } from './transaction-index.ts'
 
 const COPY_BYTES = 1 << 20
-const MAX_RELATIVE_OFFSET = 0x7fff_ffff
 
 /** What a scan fills and counts. */
 export interface RecoveryTargets {
