@@ -48,6 +48,50 @@ const COORDINATOR_LOAD_IN_PROGRESS = 14
 const COORDINATOR_NOT_AVAILABLE = 15
 const OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 
+/** Works as long as a broker lives, on one connection after the other: a reset is no reason to stop. */
+abstract class RunClient {
+  protected readonly run: ClientsRun
+  protected stopping = false
+  #done: Promise<void> = Promise.resolve()
+
+  constructor(run: ClientsRun) {
+    this.run = run
+  }
+
+  begin(): void {
+    this.stopping = false
+    this.#done = this.#untilBrokerEnds()
+  }
+
+  /** Sends nothing new and waits for the answers. */
+  async finish(): Promise<void> {
+    this.stopping = true
+    await this.#done
+  }
+
+  brokerDied(): void {
+    this.stopping = true
+  }
+
+  /** Returns once it is `stopping`, and rejects when the connection is gone. */
+  protected abstract work(client: SimClient): Promise<void>
+
+  async #untilBrokerEnds(): Promise<void> {
+    while (!this.stopping) {
+      const client = this.run.connect()
+      if (client === null) return
+      try {
+        await this.work(client)
+      } catch (error) {
+        // The connection is gone. Everything else is a bug.
+        if (client.closed) continue
+        this.run.clientFailed(error)
+        return
+      }
+    }
+  }
+}
+
 interface ProducerOptions {
   readonly topic: string
   readonly partition: number
@@ -69,44 +113,22 @@ interface PendingBatch {
  * Writes values that are sent by nobody else, a few batches at a time. An idempotent one sends again what was not
  * answered, with the same sequence; a plain one never does, for it would not know whether that makes two.
  */
-export class Producer {
-  readonly #run: ClientsRun
+export class Producer extends RunClient {
   readonly #name: string
   readonly #options: ProducerOptions
   #producer: { producerId: number; producerEpoch: number } | null = null
   #nextSequence = 0
   #unanswered: PendingBatch[] = []
   #count = 0
-  #stopping = false
-  #done: Promise<void> = Promise.resolve()
 
   constructor(run: ClientsRun, name: string, options: ProducerOptions) {
-    this.#run = run
+    super(run)
     this.#name = name
     this.#options = options
   }
 
-  begin(): void {
-    this.#stopping = false
-    this.#done = untilBrokerEnds(
-      this.#run,
-      () => this.#stopping,
-      (client) => this.#work(client),
-    )
-  }
-
-  /** Sends nothing new and waits for the answers. */
-  async finish(): Promise<void> {
-    this.#stopping = true
-    await this.#done
-  }
-
-  brokerDied(): void {
-    this.#stopping = true
-  }
-
-  async #work(client: SimClient): Promise<void> {
-    const { sim } = this.#run
+  protected async work(client: SimClient): Promise<void> {
+    const { sim } = this.run
     if (this.#options.idempotent && this.#producer === null) await this.#initialise(client)
     const inFlight = new Set<Promise<void>>()
     for (const batch of this.#unanswered) {
@@ -114,7 +136,7 @@ export class Producer {
       inFlight.add(this.#send(client, batch))
     }
     await Promise.all(inFlight)
-    while (!this.#stopping) {
+    while (!this.stopping) {
       await Promise.all(
         Array.from({ length: 1 + sim.random.below(3) }, () => this.#send(client, this.#nextBatch())),
       )
@@ -136,10 +158,10 @@ export class Producer {
   }
 
   #nextBatch(): PendingBatch {
-    const { random, scheduler } = this.#run.sim
+    const { random, scheduler } = this.run.sim
     const values = Array.from({ length: 1 + random.below(3) }, () => {
       const value = `${this.#name}-${this.#count++}-${'x'.repeat(random.below(this.#options.valueBytes))}`
-      this.#run.attempts.set(value, { place: null })
+      this.run.attempts.set(value, { place: null })
       return value
     })
     const timestampMs = 1_800_000_000_000 + Math.floor(scheduler.nowMs)
@@ -168,18 +190,18 @@ export class Producer {
     const answer = responses[0]?.partitionResponses[0]
     assert(answer !== undefined)
     if (answer.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER && idempotent) return this.#startOver(client, batch)
-    if (this.#run.tolerates(answer.errorCode)) {
+    if (this.run.tolerates(answer.errorCode)) {
       // Whether it was written nobody knows.
-      await this.#run.sim.sleep(3)
+      await this.run.sim.sleep(3)
       return
     }
     assert.equal(answer.errorCode, 0, `produce of ${this.#name}`)
     this.#forget(batch)
-    this.#run.seen.acknowledged += values.length
-    if (batch.retried && this.#run.attempts.get(values[0] ?? '')?.place !== null)
-      this.#run.seen.count('duplicate answered')
+    this.run.seen.acknowledged += values.length
+    if (batch.retried && this.run.attempts.get(values[0] ?? '')?.place !== null)
+      this.run.seen.count('duplicate answered')
     for (const [index, value] of values.entries())
-      this.#run.promised(value, topic, partition, answer.baseOffset + index)
+      this.run.promised(value, topic, partition, answer.baseOffset + index)
   }
 
   /**
@@ -198,42 +220,21 @@ export class Producer {
 }
 
 /** Reads here and there, now and then slowly, and checks every byte it gets. */
-export class Reader {
-  readonly #run: ClientsRun
+export class Reader extends RunClient {
   readonly #topic: string
   readonly #partition: number
-  #stopping = false
-  #done: Promise<void> = Promise.resolve()
 
   constructor(run: ClientsRun, topic: string, partition: number) {
-    this.#run = run
+    super(run)
     this.#topic = topic
     this.#partition = partition
   }
 
-  begin(): void {
-    this.#stopping = false
-    this.#done = untilBrokerEnds(
-      this.#run,
-      () => this.#stopping,
-      (client) => this.#work(client),
-    )
-  }
-
-  async finish(): Promise<void> {
-    this.#stopping = true
-    await this.#done
-  }
-
-  brokerDied(): void {
-    this.#stopping = true
-  }
-
-  async #work(client: SimClient): Promise<void> {
-    const { sim, seen } = this.#run
+  protected async work(client: SimClient): Promise<void> {
+    const { sim, seen } = this.run
     const { random } = sim
-    while (!this.#stopping) {
-      const { start, end } = this.#run.bounds(this.#topic, this.#partition)
+    while (!this.stopping) {
+      const { start, end } = this.run.bounds(this.#topic, this.#partition)
       const offset = random.chance(0.3) ? start : start + random.below(end - start + 1)
       const fetching = fetchOnce(
         client,
@@ -251,12 +252,12 @@ export class Reader {
       }
       const { errorCode, records } = await fetching
       if (errorCode === OFFSET_OUT_OF_RANGE) seen.count('read below the start')
-      else if (!this.#run.tolerates(errorCode))
+      else if (!this.run.tolerates(errorCode))
         assert.equal(errorCode, 0, `fetch of ${this.#topic} at ${offset}`)
       const problem = readValues(records, offset, (value, at) =>
-        this.#run.promised(value, this.#topic, this.#partition, at),
+        this.run.promised(value, this.#topic, this.#partition, at),
       )
-      if (!this.#run.mayReadDamage)
+      if (!this.run.mayReadDamage)
         assert.equal(problem, null, `${this.#topic}-${this.#partition} read at ${offset}`)
       if (records.length > 0) seen.count('read')
       await sim.sleep(random.fraction() * 6)
@@ -265,59 +266,14 @@ export class Reader {
   }
 }
 
-/** Works on one connection after the other: a reset is no reason to stop. */
-async function untilBrokerEnds(
-  run: ClientsRun,
-  stopping: () => boolean,
-  work: (client: SimClient) => Promise<void>,
-): Promise<void> {
-  while (!stopping()) {
-    const client = run.connect()
-    if (client === null) return
-    try {
-      await work(client)
-    } catch (error) {
-      // The connection is gone. Everything else is a bug.
-      if (client.closed) continue
-      run.clientFailed(error)
-      return
-    }
-  }
-}
-
 /** Commits offsets that only grow, for a group without members. */
-export class Committer {
-  readonly #run: ClientsRun
+export class Committer extends RunClient {
   readonly #groupId = 'readers'
   #next = 1
   #acknowledged = -1
   #safeAtStart = -1
   /** When which commit was acknowledged, since the process started. */
   #promises: { readonly timeMs: number; readonly offset: number }[] = []
-  #stopping = false
-  #done: Promise<void> = Promise.resolve()
-
-  constructor(run: ClientsRun) {
-    this.#run = run
-  }
-
-  begin(): void {
-    this.#stopping = false
-    this.#done = untilBrokerEnds(
-      this.#run,
-      () => this.#stopping,
-      (client) => this.#work(client),
-    )
-  }
-
-  async finish(): Promise<void> {
-    this.#stopping = true
-    await this.#done
-  }
-
-  brokerDied(): void {
-    this.#stopping = true
-  }
 
   /** The power went: only what recovery once made durable is sure, and what was acknowledged by `timeMs`. */
   lower(timeMs: number): void {
@@ -326,7 +282,7 @@ export class Committer {
   }
 
   async check(client: SimClient, when: string): Promise<void> {
-    const committed = await this.#run.committedOffset(client, this.#groupId)
+    const committed = await this.run.committedOffset(client, this.#groupId)
     assert(
       committed >= this.#acknowledged,
       `${when}: offset ${committed} committed, not ${this.#acknowledged}`,
@@ -337,10 +293,10 @@ export class Committer {
     this.#promises = []
   }
 
-  async #work(client: SimClient): Promise<void> {
-    const { sim } = this.#run
+  protected async work(client: SimClient): Promise<void> {
+    const { sim } = this.run
     await this.#findCoordinator(client)
-    while (!this.#stopping) {
+    while (!this.stopping) {
       const committedOffset = this.#next++
       const partitions = [
         {
@@ -363,8 +319,8 @@ export class Committer {
       if (errorCode === 0) {
         this.#acknowledged = Math.max(this.#acknowledged, committedOffset)
         this.#promises.push({ timeMs: sim.scheduler.nowMs, offset: this.#acknowledged })
-        this.#run.seen.commits += 1
-      } else if (!this.#run.tolerates(errorCode ?? -1)) {
+        this.run.seen.commits += 1
+      } else if (!this.run.tolerates(errorCode ?? -1)) {
         assert.equal(errorCode, COORDINATOR_LOAD_IN_PROGRESS)
       }
       await sim.sleep(sim.random.fraction() * 15)
@@ -379,9 +335,9 @@ export class Committer {
         { request: findCoordinatorRequest, response: findCoordinatorResponse, version: 2 },
         { key: this.#groupId, keyType: 0 },
       )
-      if (answer.errorCode === 0 || this.#stopping) return
-      if (!this.#run.tolerates(answer.errorCode)) assert.equal(answer.errorCode, COORDINATOR_NOT_AVAILABLE)
-      await this.#run.sim.sleep(5)
+      if (answer.errorCode === 0 || this.stopping) return
+      if (!this.run.tolerates(answer.errorCode)) assert.equal(answer.errorCode, COORDINATOR_NOT_AVAILABLE)
+      await this.run.sim.sleep(5)
     }
   }
 }
