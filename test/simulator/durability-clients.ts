@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { ErrorCode } from '../../protocol/errors.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
 import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messages/08-offset-commit.ts'
 import {
@@ -42,11 +43,6 @@ export interface ClientsRun {
   /** Committed offset of partition 0, -1 for none. */
   committedOffset(client: SimClient, groupId: string): Promise<number>
 }
-
-const OFFSET_OUT_OF_RANGE = 1
-const COORDINATOR_LOAD_IN_PROGRESS = 14
-const COORDINATOR_NOT_AVAILABLE = 15
-const OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 
 /** Works as long as a broker lives, on one connection after the other: a reset is no reason to stop. */
 abstract class RunClient {
@@ -189,7 +185,8 @@ export class Producer extends RunClient {
     )
     const answer = responses[0]?.partitionResponses[0]
     assert(answer !== undefined)
-    if (answer.errorCode === OUT_OF_ORDER_SEQUENCE_NUMBER && idempotent) return this.#startOver(client, batch)
+    if (answer.errorCode === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER && idempotent)
+      return this.#startOver(client, batch)
     if (this.run.tolerates(answer.errorCode)) {
       // Whether it was written nobody knows.
       await this.run.sim.sleep(3)
@@ -251,7 +248,7 @@ export class Reader extends RunClient {
         client.resume()
       }
       const { errorCode, records } = await fetching
-      if (errorCode === OFFSET_OUT_OF_RANGE) seen.count('read below the start')
+      if (errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) seen.count('read below the start')
       else if (!this.run.tolerates(errorCode))
         assert.equal(errorCode, 0, `fetch of ${this.#topic} at ${offset}`)
       const problem = readValues(records, offset, (value, at) =>
@@ -321,7 +318,7 @@ export class Committer extends RunClient {
         this.#promises.push({ timeMs: sim.scheduler.nowMs, offset: this.#acknowledged })
         this.run.seen.commits += 1
       } else if (!this.run.tolerates(errorCode ?? -1)) {
-        assert.equal(errorCode, COORDINATOR_LOAD_IN_PROGRESS)
+        assert.equal(errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
       }
       await sim.sleep(sim.random.fraction() * 15)
     }
@@ -336,7 +333,8 @@ export class Committer extends RunClient {
         { key: this.#groupId, keyType: 0 },
       )
       if (answer.errorCode === 0 || this.stopping) return
-      if (!this.run.tolerates(answer.errorCode)) assert.equal(answer.errorCode, COORDINATOR_NOT_AVAILABLE)
+      if (!this.run.tolerates(answer.errorCode))
+        assert.equal(answer.errorCode, ErrorCode.COORDINATOR_NOT_AVAILABLE)
       await this.run.sim.sleep(5)
     }
   }

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetFetchRequest, offsetFetchResponse } from '../../protocol/messages/09-offset-fetch.ts'
 import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
@@ -181,8 +182,7 @@ export class DurabilityRun implements ClientsRun {
     const call = { request: offsetFetchRequest, response: offsetFetchResponse, version: 5 } as const
     for (;;) {
       const answer = await client.send(call, { groupId, topics: [{ name: TOPIC, partitionIndexes: [0] }] })
-      // COORDINATOR_LOAD_IN_PROGRESS
-      if (answer.errorCode !== 14) {
+      if (answer.errorCode !== ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) {
         assert.equal(answer.errorCode, 0)
         return answer.topics[0]?.partitions[0]?.committedOffset ?? -1
       }

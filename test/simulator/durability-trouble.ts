@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { ErrorCode } from '../../protocol/errors.ts'
 import type { PartitionLedger } from './partition-ledger.ts'
 import type { Seen } from './seen.ts'
 import { UNBOUNDED_BYTES } from './sim-disk-image.ts'
@@ -26,10 +27,14 @@ import type { SimProcess, SimWorld } from './sim-world.ts'
  */
 export type Fault = 'none' | 'eio' | 'enospc' | 'flip' | 'misdirect'
 
-const CORRUPT_MESSAGE = 2
-const KAFKA_STORAGE_ERROR = 56
 /** What a coordinator says whose log is gone. */
-const COORDINATOR_ERRORS = new Set([14, 15, 16, KAFKA_STORAGE_ERROR, -1])
+const COORDINATOR_ERRORS = new Set<number>([
+  ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+  ErrorCode.COORDINATOR_NOT_AVAILABLE,
+  ErrorCode.NOT_COORDINATOR,
+  ErrorCode.KAFKA_STORAGE_ERROR,
+  ErrorCode.UNKNOWN_SERVER_ERROR,
+])
 const PARTITION_LOG = /\/((?:orders|rolling)-\d+)\/\d{20}\.log$/
 
 export class Trouble {
@@ -96,7 +101,9 @@ export class Trouble {
 
   tolerates(errorCode: number): boolean {
     if (!this.#tolerant) return false
-    return this.fault === 'misdirect' ? errorCode === CORRUPT_MESSAGE : COORDINATOR_ERRORS.has(errorCode)
+    return this.fault === 'misdirect'
+      ? errorCode === ErrorCode.CORRUPT_MESSAGE
+      : COORDINATOR_ERRORS.has(errorCode)
   }
 
   /** Before the clients of a life begin. */

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import { ErrorCode } from '../../protocol/errors.ts'
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
@@ -7,7 +8,6 @@ import type { SimClient } from './sim-client.ts'
 
 /** A consumer of a few lines, which trusts nobody: it checks every checksum and that no offset is missing. */
 
-const OFFSET_OUT_OF_RANGE = 1
 const EARLIEST_TIMESTAMP = -2
 
 export interface Fetched {
@@ -106,7 +106,7 @@ export async function readPartition(
   for (;;) {
     const next = logStartOffset + values.length
     const answer = await fetchOnce(client, topic, partition, next, 1 << 20)
-    if (answer.errorCode === OFFSET_OUT_OF_RANGE) {
+    if (answer.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
       logStartOffset = await earliestOffset(client, topic, partition)
       // Below the start: deleted meanwhile. Anywhere else there is no excuse.
       if (logStartOffset <= next) return { logStartOffset, values, problem: `${next} is out of range` }
