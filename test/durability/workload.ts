@@ -27,6 +27,9 @@ const listOffsetsCall = { request: listOffsetsRequest, response: listOffsetsResp
 const initProducerIdCall = { request: initProducerIdRequest, response: initProducerIdResponse, version: 1 }
 
 const IN_FLIGHT = 5
+/** Batches have 1 KiB to 64 KiB, roughly. */
+const LEAST_BATCH_BYTES = 1 << 10
+const BATCH_DOUBLINGS = 6
 const EARLIEST = -2
 const READ_BYTES = 1 << 20
 /** A broker that serves may still need a moment until every partition has its leader. */
@@ -47,8 +50,6 @@ export interface ProducerOptions {
   readonly random: Seeded
   readonly acks: 1 | -1
   readonly idempotent: boolean
-  /** Batches have between these, roughly. Default 1 KiB to 64 KiB. */
-  readonly batchBytes?: readonly [number, number]
   /** Default: as fast as it goes. */
   readonly bytesPerSecond?: number
 }
@@ -177,9 +178,8 @@ export class Producer {
 
   #next(): Batch {
     const { stream, contents, random } = this.options
-    const [least, most] = this.options.batchBytes ?? [1 << 10, 1 << 16]
     // Small and large batches as often: what is drawn is the power of two.
-    const wanted = least * 2 ** (Math.log2(most / least) * (random.uint32() / 2 ** 32))
+    const wanted = LEAST_BATCH_BYTES * 2 ** (BATCH_DOUBLINGS * (random.uint32() / 2 ** 32))
     const first = this.nextCounter
     const values: Buffer[] = []
     for (let bytes = 0; bytes < wanted;) {

@@ -25,8 +25,6 @@ export interface LossOptions {
   /** Of the mode `interval`; default 100. */
   readonly flushMs?: number
   readonly seed?: number
-  /** Default: a device that keeps every write, or one with a volatile cache, as the seed says. */
-  readonly cache?: 'none' | 'volatile'
   readonly onProgress?: (done: Loss) => void
 }
 
@@ -71,7 +69,8 @@ export async function measureLoss(options: LossOptions): Promise<Loss> {
   const loss = (): Loss => ({ seed: random.seed, ...count, problems: [...count.problems] })
   while (count.rounds < options.rounds) {
     const until = Math.min(options.rounds, count.rounds + ROUNDS_PER_DISK)
-    const cache = options.cache ?? (random.between(0, 1) === 0 ? 'none' : 'volatile')
+    // A device that keeps every write, or one with a volatile cache.
+    const cache = random.between(0, 1) === 0 ? 'none' : 'volatile'
     await using disk = await PowerDisk.make({ sizeMb: DISK_MB, cache })
     await using broker = await startBroker(options, disk)
     const experiment = new Experiment(options, disk, broker, random, count)
