@@ -2,6 +2,7 @@ import { strict as assert } from 'node:assert'
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { PartitionLedger } from './partition-ledger.ts'
 import type { Seen } from './seen.ts'
+import type { FaultyOperation } from './sim-disk-faults.ts'
 import { UNBOUNDED_BYTES } from './sim-disk-image.ts'
 import type { LogLine } from './sim-logger.ts'
 import type { SimProcess, SimWorld } from './sim-world.ts'
@@ -52,7 +53,7 @@ export class Trouble {
   /** Answers of the last life still arrive after its end. */
   #tolerant = false
   #hitsBefore = 0
-  #operation = ''
+  #operation: FaultyOperation = 'write'
   #acknowledgedAtDeath = -1
   readonly #damaged = new Set<string>()
   /** Partitions whose last write went elsewhere: their end may be gone without a trace. */
@@ -115,11 +116,11 @@ export class Trouble {
     this.#tolerant = this.#active
     if (!this.#active) return
     if (this.fault === 'eio') {
-      this.#operation = random.pick(['write', 'write', 'sync', 'reserve', 'truncate'])
+      this.#operation = random.pick(['write', 'write', 'sync', 'reserve', 'truncate'] as const)
       const count = random.pick([1, 1, Infinity])
       const path = /^\/data\/b\/.*\.log$/
       const after = random.below(15)
-      faults.add({ operation: this.#operation as 'write', code: 'EIO', path, after, count })
+      faults.add({ operation: this.#operation, code: 'EIO', path, after, count })
       this.#watchDeath(process)
     } else if (this.fault === 'enospc') {
       image.capacityBytes = image.usedBytes() + 3000 + random.below(20_000)
@@ -183,7 +184,7 @@ export class Trouble {
     if (endOffset >= ledger.floor) return this.#seen.count('damage without effect')
     const said = lines.some(({ level, fields, message }) => {
       const about = JSON.stringify(fields)
-      return (level === 'warn' || level === 'error') && about.includes(`${ledger.topic}`) && message !== ''
+      return (level === 'warn' || level === 'error') && about.includes(ledger.topic) && message !== ''
     })
     if (said) return this.#seen.count('damage found by the broker')
     assert(

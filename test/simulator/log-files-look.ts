@@ -3,7 +3,8 @@ import * as batch from '../../protocol/records/record-batch.ts'
 import type { Seen } from './seen.ts'
 import type { SimDiskImage } from './sim-disk-image.ts'
 
-const SEGMENT = /\/(\d{20})\.log$/
+/** The log file of a segment, and its base offset. */
+export const SEGMENT = /\/(\d{20})\.log$/
 
 /** Where the batches of a segment end, and the offset that is due there. */
 export function segmentEnd(bytes: Buffer, baseOffset: number): { position: number; nextOffset: number } {

@@ -1,7 +1,7 @@
 import * as batch from '../../protocol/records/record-batch.ts'
 import type { Disk, Done, File, Lock, OpenMode } from '../../src/ports.ts'
 import { LyingFile } from './lying-file.ts'
-import { findBatch, segmentEnd } from './log-files-look.ts'
+import { findBatch, SEGMENT, segmentEnd } from './log-files-look.ts'
 import type { SimDiskImage } from './sim-disk-image.ts'
 import type { SimScheduler } from './sim-scheduler.ts'
 
@@ -154,7 +154,7 @@ export class LyingDisk implements Disk {
 function reviveStaleBatches(image: SimDiskImage): void {
   if (image.find('/data') === null) return
   for (const [path, file] of image.walk('/data')) {
-    const base = /\/(\d{20})\.log$/.exec(path)?.[1]
+    const base = SEGMENT.exec(path)?.[1]
     if (base === undefined || !file.recycled) continue
     const bytes = file.cached.all()
     const { position, nextOffset } = segmentEnd(bytes, Number(base))

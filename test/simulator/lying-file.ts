@@ -1,5 +1,6 @@
 import type { DiskError, Done, DoneRead, File, FileSlice } from '../../src/ports.ts'
 import type { LyingDisk } from './lying-disk.ts'
+import { blockEnd } from './sim-file.ts'
 
 /** A file of a `LyingDisk`. */
 export class LyingFile implements File {
@@ -149,7 +150,7 @@ export class LyingFile implements File {
 
   /** What a buffer held before that was not cleared, if it fits into the rest of the block. */
   #leftOver(end: number): Buffer {
-    const room = (4096 - (end % 4096)) % 4096
+    const room = blockEnd(end) - end
     const last = this.#disk.lastWrite
     return last === null || last.path === this.path || last.bytes.length > room ? Buffer.alloc(0) : last.bytes
   }

@@ -214,9 +214,7 @@ export class SimDiskImage {
 
   constructor(capacityBytes = UNBOUNDED_BYTES, journalledNames = false) {
     this.capacityBytes = capacityBytes
-    this.#keyOf = journalledNames
-      ? (entry) => entry.directory.id
-      : (entry) => `${entry.directory.id}/${entry.name}`
+    this.#keyOf = journalledNames ? (entry) => entry.directory.id : keyOf
   }
 
   find(path: string): SimNode | null {

@@ -304,7 +304,7 @@ export class SimFileSlice implements FileSlice {
   }
 }
 
-function blockEnd(position: number): number {
+export function blockEnd(position: number): number {
   return Math.ceil(position / BLOCK_BYTES) * BLOCK_BYTES
 }
 
