@@ -39,21 +39,30 @@ export class Contender {
   /** Stands still: even an idle JVM ticks, and two brokers would warm each other's caches. */
   pause(): void {
     if (this.#asleep) return
-    process.kill(this.#broker.pid, 'SIGSTOP')
+    this.#signal('SIGSTOP')
     this.#asleep = true
   }
 
   async resume(): Promise<void> {
     if (!this.#asleep) return
-    process.kill(this.#broker.pid, 'SIGCONT')
+    this.#signal('SIGCONT')
     this.#asleep = false
     await sleep(this.target.awakeMs)
   }
 
   async stop(): Promise<void> {
-    if (this.#asleep) process.kill(this.#broker.pid, 'SIGCONT')
+    if (this.#asleep) this.#signal('SIGCONT')
     this.#asleep = false
     await this.#broker.stop()
+  }
+
+  /** One that has ended fails its own measurements; it must not fail those of the others. */
+  #signal(signal: NodeJS.Signals): void {
+    try {
+      process.kill(this.#broker.pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
   }
 
   /** Resident memory, millions of bytes. */
