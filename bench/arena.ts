@@ -136,9 +136,13 @@ export class Contender {
     })
   }
 
-  /** Kills it and starts it again on what it left; milliseconds until a record of the topic is acknowledged. */
-  async restartKilled(topic: string, timeoutMs: number): Promise<number> {
-    await this.#broker.kill()
+  /** SIGKILL. */
+  kill(): Promise<void> {
+    return this.#broker.kill()
+  }
+
+  /** Starts it again on what it left when killed; milliseconds until a record of the topic is acknowledged. */
+  async restart(topic: string, timeoutMs: number): Promise<number> {
     const startedUs = nowUs()
     await this.#broker.restart()
     return ((await firstProduce(this.#broker.endpoint, topic, timeoutMs)) - startedUs) / 1_000

@@ -333,8 +333,11 @@ export async function idleMemory(contender: Contender): Promise<number> {
 }
 
 const CRASH_DEADLINE_MS = 300_000
+const LOOK_AT_MEMORY_MS = 100
+/** How long the load that does not survive goes on before the kill. */
+const DOOMED_MS = 1_500
 
-/** A broker with many partitions: its memory after a load on all of them, then its start after kill -9. */
+/** A broker with many partitions: the most memory it has under a load on all of them, then its start after a kill -9 amidst it. */
 export async function measureCrash(
   contender: Contender,
   partitions: number,
@@ -343,19 +346,47 @@ export async function measureCrash(
   const topic = topicName()
   await contender.createTopic(topic, partitions, false)
   await contender.touch(topic, partitions)
-  const load = await applyLoad({
-    ...contender.place,
-    kind: 'produce',
-    topic,
-    partitions,
-    connections: 64,
-    inFlight: 4,
-    seed: 8,
-    batch: { records: 16, valueBytes: 1_000 },
-    acks: 1,
-    pace: { kind: 'closed' },
-    ...timing,
-  })
-  const residentMegabytes = contender.residentMegabytes()
-  return { residentMegabytes, load, startMs: await contender.restartKilled(topic, CRASH_DEADLINE_MS) }
+  const apply = (times: Timing): Promise<LoadResult> =>
+    applyLoad({
+      ...contender.place,
+      kind: 'produce',
+      topic,
+      partitions,
+      connections: 64,
+      inFlight: 4,
+      seed: 8,
+      batch: { records: 16, valueBytes: 1_000 },
+      acks: 1,
+      pace: { kind: 'closed' },
+      ...times,
+    })
+  let loading = true
+  const mostMemory = async (): Promise<number> => {
+    let most = 0
+    for (; loading; await sleep(LOOK_AT_MEMORY_MS)) most = Math.max(most, contender.residentMegabytes())
+    return most
+  }
+  const [load, residentMegabytes] = await Promise.all([
+    apply(timing).finally(() => (loading = false)),
+    mostMemory(),
+  ])
+  await killUnder(apply({ warmupMs: 0, measureMs: CRASH_DEADLINE_MS }), contender)
+  return { residentMegabytes, load, startMs: await contender.restart(topic, CRASH_DEADLINE_MS) }
+}
+
+/** The load must not end before the broker does, and takes nothing from the start that follows. */
+export async function killUnder(load: Promise<unknown>, contender: Pick<Contender, 'kill'>): Promise<void> {
+  let killed = false
+  const ended = load.then(
+    () => {
+      throw new Error('the load ended before the broker was killed')
+    },
+    (error: unknown) => {
+      if (!killed) throw error
+    },
+  )
+  await Promise.race([ended, sleep(DOOMED_MS)])
+  killed = true
+  await contender.kill()
+  await ended
 }

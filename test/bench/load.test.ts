@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { after, before, test } from 'node:test'
+import { killUnder } from '../../bench/jobs.ts'
 import { applyLoad } from '../../bench/load/apply-load.ts'
 import type { FetchLoad, FillLoad, ProduceLoad } from '../../bench/load/spec.ts'
 import { type NullServer, startNullServerProcess } from '../../bench/targets/null.ts'
@@ -128,4 +129,17 @@ test('errors in answers are counted by their code and are no requests', async ()
 
 test('a load that nobody takes is refused, not measured', async () => {
   await assert.rejects(applyLoad({ ...produce(), endpoint: { host: '127.0.0.1', port: 1 } }), /ECONNREFUSED/)
+})
+
+test('a broker is killed amidst the load, and what follows is not disturbed by it', async () => {
+  const victim = await startNullServerProcess()
+  const load = applyLoad({ ...produce(), endpoint: victim.endpoint, warmupMs: 0, measureMs: 60_000 })
+  const kill = async (): Promise<void> => victim.stop()
+  await killUnder(load, { kill })
+  await assert.rejects(load, /the broker closed a connection|ECONNRESET|EPIPE/)
+  const over = applyLoad({ ...produce(), warmupMs: 0, measureMs: 50 })
+  await assert.rejects(
+    killUnder(over, { kill: () => assert.fail('there was no load left') }),
+    /the load ended before the broker was killed/,
+  )
 })
