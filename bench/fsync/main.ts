@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { fileSystemOf } from '../machine.ts'
 import { BATCHES, type BatchSize, type InFlight, chooseCells, groupCells } from './cells.ts'
-import { failures, markdown } from './markdown.ts'
+import { failures, markdown, oneInFlight } from './markdown.ts'
 import { type Mode, MODES, defaultModes, modeCalled } from './modes.ts'
 import { page } from './page.ts'
 import { type FsyncPlan, runPlan } from './run.ts'
@@ -153,7 +153,10 @@ async function main(): Promise<void> {
   const plan = await makePlan(options)
   const report = await runPlan(plan)
   console.log(`\n${markdown(report)}`)
-  if (options.json !== undefined) await save(options.json, `${JSON.stringify(report, null, 1)}\n`)
+  if (options.json !== undefined) {
+    const all = { ...report, oneInFlight: oneInFlight(report) }
+    await save(options.json, `${JSON.stringify(all, null, 1)}\n`)
+  }
   await save(options.html, page(report))
   const measured = report.cells.some(({ samples }) => samples.length > 0)
   process.exitCode = !measured ? 2 : failures(report).length > 0 ? 1 : 0

@@ -1,4 +1,5 @@
-import { pairedRatio, requestsPerSecond } from '../measurement.ts'
+import type { LoadResult } from '../load/spec.ts'
+import { type Ratio, pairedRatio, requestsPerSecond } from '../measurement.ts'
 import { formatFigure } from '../report.ts'
 import { BATCH_TITLES, type Cell, describeCell } from './cells.ts'
 import { FAILED } from './loss.ts'
@@ -63,10 +64,10 @@ export function ratesRows(report: FsyncReport): Table {
   const rows = cellsOf(report).map((cell) => [
     describeCell(cell),
     ...modes.map(({ id }) => rateCell(findCell(report, cell, 'closed', id))),
-    ...(pair === null ? [] : [ratioCell(report, cell, pair)]),
+    ...(pair === null ? [] : [formatRatio(ratioOf(report, cell, pair, requestsPerSecond))]),
   ])
   const head = ['batches/s, median (range)', ...modes.map(({ title }) => title)]
-  if (pair !== null) head.push(`${pair.ours.title} / ${pair.theirs.title}`)
+  if (pair !== null) head.push(pairTitle(pair))
   return { head, rows }
 }
 
@@ -82,13 +83,68 @@ function durablePair(modes: readonly Mode[]): Pair | null {
   return ours === undefined || theirs === undefined ? null : { ours, theirs }
 }
 
-function ratioCell(report: FsyncReport, cell: Cell, { ours, theirs }: Pair): string {
-  const rates = (mode: Mode): number[] =>
-    findCell(report, cell, 'closed', mode.id)?.samples.map(({ load }) => requestsPerSecond(load)) ?? []
-  const ratio = pairedRatio(rates(ours), rates(theirs))
+function pairTitle({ ours, theirs }: Pair): string {
+  return `${ours.title} / ${theirs.title}`
+}
+
+function ratioOf(
+  report: FsyncReport,
+  cell: Cell,
+  { ours, theirs }: Pair,
+  pick: (load: LoadResult) => number,
+): Ratio | null {
+  const figures = (mode: Mode): number[] =>
+    findCell(report, cell, 'closed', mode.id)?.samples.map(({ load }) => pick(load)) ?? []
+  return pairedRatio(figures(ours), figures(theirs))
+}
+
+function formatRatio(ratio: Ratio | null): string {
   return ratio === null
     ? ''
     : `${formatFigure(ratio.median)} (${formatFigure(ratio.least)}-${formatFigure(ratio.greatest)})`
+}
+
+/** What one durable write costs: one partition, one in flight. */
+export interface OneInFlight {
+  readonly cell: Cell
+  /** By durable mode, medians of the repeats. */
+  readonly p50Us: Readonly<Partial<Record<ModeId, number>>>
+  /** Our p50 over the peer's. */
+  readonly ratio: Ratio | null
+}
+
+export function oneInFlight(report: FsyncReport): OneInFlight[] {
+  const modes = measuredModes(report).filter(({ durable }) => durable)
+  const pair = durablePair(modes)
+  const found: OneInFlight[] = []
+  for (const cell of cellsOf(report)) {
+    if (cell.partitions !== 1 || cell.inFlight !== 1) continue
+    const p50Us: Partial<Record<ModeId, number>> = {}
+    for (const { id } of modes) {
+      const closed = findCell(report, cell, 'closed', id)
+      const summary = closed === null ? null : summarize(closed)
+      if (summary !== null) p50Us[id] = summary.p50
+    }
+    const ratio = pair === null ? null : ratioOf(report, cell, pair, ({ latency }) => latency.p50)
+    found.push({ cell, p50Us, ratio })
+  }
+  return found
+}
+
+/** Null when no cell has one partition and one in flight, or no mode is durable. */
+export function oneInFlightRows(report: FsyncReport): Table | null {
+  const found = oneInFlight(report)
+  const modes = measuredModes(report).filter(({ durable }) => durable)
+  if (found.length === 0 || modes.length === 0) return null
+  const pair = durablePair(modes)
+  const rows = found.map(({ cell, p50Us, ratio }) => [
+    describeCell(cell),
+    ...modes.map(({ id }) => formatFigure(p50Us[id] ?? NaN)),
+    ...(pair === null ? [] : [formatRatio(ratio)]),
+  ])
+  const head = ['latency of a durable batch, p50 us', ...modes.map(({ title }) => title)]
+  if (pair !== null) head.push(pairTitle(pair))
+  return { head, rows }
 }
 
 function rateCell(report: CellReport | null): string {
@@ -292,12 +348,14 @@ export function mainCell(report: FsyncReport): Cell | null {
 export function markdown(report: FsyncReport): string {
   const main = mainCell(report)
   const missing = report.modes.filter(({ unavailable }) => unavailable !== null)
+  const alone = oneInFlightRows(report)
   const addon = addonRows(report)
   const slow = slowRows(report)
   const parts = [
     machineLines(report).join('\n'),
     markdownTable(ceilingRows(report)),
     main === null ? '' : markdownTable(ratesRows(report)),
+    alone === null ? '' : markdownTable(alone),
     main === null ? '' : markdownTable(detailRows(report, main)),
     addon === null ? `Addon alone: ${reason(report.ring)}` : markdownTable(addon),
     report.files.length === 0 ? '' : markdownTable(filesRows(report)),

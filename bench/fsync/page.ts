@@ -25,6 +25,7 @@ import {
   machineLines,
   mainCell,
   measuredModes,
+  oneInFlightRows,
   reason,
   type Table,
 } from './markdown.ts'
@@ -55,6 +56,7 @@ export function page(report: FsyncReport): string {
 ${summarySection(report)}
 ${legend(report)}
 ${section('Throughput', [...throughputFigures(report), sizeFigure(report, middle)])}
+${oneInFlightSection(report)}
 ${section('Latency', [
   ...counts.map((count) => latencyFigure(report, 'half', count)),
   ...counts.map((count) => latencyFigure(report, 'equal', count)),
@@ -97,6 +99,13 @@ function summarySection(report: FsyncReport): string {
   const { head, rows } = detailRows(report, cell)
   const table = tableHtml({ head: ['mode', ...head.slice(1)], rows }, 'wrap')
   return `<section><h2>${escapeHtml(capital(describeCell(cell)))}</h2>${table}</section>`
+}
+
+function oneInFlightSection(report: FsyncReport): string {
+  const table = oneInFlightRows(report)
+  return table === null
+    ? ''
+    : `<section><h2>One partition, one in flight</h2><p>Median latency of a batch that is on the device when it is acknowledged, with nothing else under way.</p>${tableHtml(table)}</section>`
 }
 
 function capital(text: string): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type CellFilter, chooseCells, groupCells } from '../../bench/fsync/cells.ts'
-import { failures, mainCell, markdown } from '../../bench/fsync/markdown.ts'
+import { failures, mainCell, markdown, oneInFlight } from '../../bench/fsync/markdown.ts'
 import { MODES, defaultModes, modeCalled } from '../../bench/fsync/modes.ts'
 import { page } from '../../bench/fsync/page.ts'
 import { barChart, lineChart, logTicks, niceBound, shortFigure, transform } from '../../bench/fsync/plot.ts'
@@ -204,6 +204,37 @@ test('the tables: losses beside what was promised, missing modes with their reas
   assert.match(text, /Slow disk: not available/)
   assert.deepEqual(mainCell(report(cells)), cells[0]?.cell)
   assert.equal(mainCell(report([])), null)
+})
+
+test('one partition, one in flight: the latency of the durable modes, and ours over the peer', () => {
+  const cell = { partitions: 1, batch: '16k', inFlight: 1 } as const
+  const slower = [sample(100, [400]), sample(100, [800]), sample(100, [1_000])]
+  const faster = [sample(100, [100]), sample(100, [200]), sample(100, [200])]
+  const measured = report([
+    cellReport(100),
+    cellReport(1, { cell, mode: 'os' }),
+    cellReport(1, { cell, mode: 'durable-threads', samples: faster }),
+    cellReport(1, { cell, mode: 'kafka-flush', samples: slower }),
+  ])
+  assert.deepEqual(oneInFlight(measured), [
+    {
+      cell,
+      p50Us: { 'durable-threads': 200, 'kafka-flush': 800 },
+      ratio: { median: 0.25, least: 0.2, greatest: 0.25 },
+    },
+  ])
+  const row = '1 partition, 16 KiB, 1 in flight'
+  const head = 'Samsa, durable, threads / Kafka, flush.messages=1'
+  const text = markdown(measured)
+  assert.ok(text.includes(`| ${row} | 200 | 800 | 0.25 (0.20-0.25) |`), text)
+  assert.ok(text.includes(`| ${head} |`), text)
+  assert.ok(page(measured).includes(`<td class="first">${row}</td><td>200</td><td>800</td>`))
+  // Alone, without a peer, and where no such cell was measured.
+  const alone = { ...measured, modes: measured.modes.filter(({ mode }) => mode.broker === 'samsa') }
+  assert.equal(oneInFlight(alone)[0]?.ratio, null)
+  assert.deepEqual(oneInFlight(report([cellReport(100)])), [])
+  const quick = chooseCells(true, ALL).filter(({ partitions, inFlight }) => partitions * inFlight === 1)
+  assert.ok(quick.length > 0)
 })
 
 test('what failed is said', () => {
