@@ -23,11 +23,18 @@ interface Options {
   readonly json?: string
   readonly html: string
   readonly cuts: boolean
+  readonly disk: boolean
 }
 
 const ABOUT = `
 Modes
 ${MODES.map((mode) => `  ${mode.id.padEnd(18)}${mode.title}: acknowledged = ${mode.acknowledged}`).join('\n')}
+
+A part of it
+  --modes, --partitions, --batches and --in-flight choose along their axis of the matrix; with --quick the axes that
+  are not named are all partitions, 16k and all in flight. What is measured beside the matrix is left out by
+  --no-cuts and --no-disk. One row of it, beside Apache Kafka:
+    --peer kafka --modes durable-uring,kafka-flush --partitions 1 --batches 16k --in-flight 1 --no-cuts --no-disk
 
 How it measures
   One broker process per mode; the repeats run A B C, C B A, and the brokers that are not measured stand still
@@ -91,6 +98,7 @@ function commandLine(): Options {
     .option('--json <file>', 'write everything, every repeat and histogram, to a file')
     .option('--html <file>', 'the page with the plots', 'samsa-fsync.html')
     .option('--no-cuts', 'do not cut the power')
+    .option('--no-disk', 'measure only brokers: neither the disk and the addon alone, nor on a slow disk')
     .addHelpText('after', ABOUT)
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .parse()
@@ -145,6 +153,7 @@ async function makePlan(options: Options): Promise<FsyncPlan> {
     },
     warmupMs: quick ? { samsa: 1_000, kafka: 6_000 } : { samsa: 5_000, kafka: 30_000 },
     cuts: options.cuts,
+    disk: options.disk,
   }
 }
 

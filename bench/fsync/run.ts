@@ -32,6 +32,8 @@ export interface FsyncPlan {
   readonly timing: Timing
   readonly warmupMs: Readonly<Record<Mode['broker'], number>>
   readonly cuts: boolean
+  /** Whether the disk and the addon are measured by themselves, and brokers on a slow disk. */
+  readonly disk: boolean
 }
 
 const START_MS = 3_000
@@ -53,13 +55,15 @@ function touchMs({ broker }: Mode, partitions: number): number {
 function estimateMs(plan: FsyncPlan, loss: LossMeter): number {
   const { modes, groups, repeats, timing, quick } = plan
   let total = ceilingCells(groups).length * CEILING_MS
-  total += PROBE_MS * (1 + ringShapes(groups).length) + filesMs(quick)
   for (const { broker } of modes) total += START_MS + plan.warmupMs[broker]
   for (const group of groups) {
     total += modes.length * measurements(group, repeats) * measurementMs(timing)
     for (const mode of modes) total += touchMs(mode, group.partitions)
   }
-  total += modes.filter(({ durable }) => durable).length * slowRates(plan).length * measurementMs(timing)
+  if (plan.disk) {
+    total += PROBE_MS * (1 + ringShapes(groups).length) + filesMs(quick)
+    total += modes.filter(({ durable }) => durable).length * slowRates(plan).length * measurementMs(timing)
+  }
   for (const mode of modes) total += loss.estimateMs(mode)
   return total
 }
@@ -77,16 +81,16 @@ export async function runPlan(plan: FsyncPlan): Promise<FsyncReport> {
   const loss = await lossMeter(plan)
   const progress = makeProgress(estimateMs(plan, loss), process.stderr)
   const ceilings = await measureCeilings(plan, progress)
-  const flush = await measureFlush(plan, blockStatPath, progress)
-  const ring = await measureRing(plan, blockStatPath, progress)
-  const files = await measureFiles(plan, blockStatPath, progress)
+  const alone = plan.disk ? await measureDisk(plan, blockStatPath, progress) : NO_DISK
   const brokers = new Brokers(plan, progress)
   let cells: CellReport[]
   let slow: FsyncReport['slow']
   try {
     await brokers.start()
     cells = await measureCells(plan, brokers.runners, progress)
-    slow = await measureSlow(brokers.runners, device, slowRates(plan), timing, progress)
+    slow = plan.disk
+      ? await measureSlow(brokers.runners, device, slowRates(plan), timing, progress)
+      : NOT_ASKED
   } finally {
     await brokers.stop()
   }
@@ -108,10 +112,8 @@ export async function runPlan(plan: FsyncPlan): Promise<FsyncReport> {
     settings: { quick, repeats, ...timing },
     modes,
     ceilings,
-    flush,
-    ring,
+    ...alone,
     cells,
-    files,
     slow,
   }
 }
@@ -231,6 +233,19 @@ async function measureCeilings({ groups }: FsyncPlan, progress: Progress): Promi
     server.stop()
   }
   return ceilings
+}
+
+type DiskReport = Pick<FsyncReport, 'flush' | 'ring' | 'files'>
+
+const NOT_ASKED = 'not measured (not asked for)'
+const NO_DISK: DiskReport = { flush: null, ring: NOT_ASKED, files: [] }
+
+async function measureDisk(plan: FsyncPlan, blockStatPath: string, progress: Progress): Promise<DiskReport> {
+  return {
+    flush: await measureFlush(plan, blockStatPath, progress),
+    ring: await measureRing(plan, blockStatPath, progress),
+    files: await measureFiles(plan, blockStatPath, progress),
+  }
 }
 
 async function measureFlush(
