@@ -64,8 +64,8 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | null {
 }
 
 /**
- * Counters of a block device: writes completed (5th), sectors of 512 bytes written (7th), flushes completed (16th;
- * since Linux 5.5).
+ * Counters of a block device: sectors of 512 bytes read (3rd), writes completed (5th), sectors written (7th), flushes
+ * completed (16th; since Linux 5.5).
  */
 export function parseBlockStat(text: string): BlockIo {
   const fields = text.trim().split(/\s+/)
@@ -73,6 +73,7 @@ export function parseBlockStat(text: string): BlockIo {
     writes: Number(fields[4] ?? NaN),
     flushes: Number(fields[15] ?? 0),
     writtenBytes: Number(fields[6] ?? NaN) * 512,
+    readBytes: Number(fields[2] ?? NaN) * 512,
   }
 }
 

@@ -166,12 +166,27 @@ async function filledTopic(contender: Contender, row: FetchRow): Promise<string>
   return topic
 }
 
+/** Of what is there: whoever reads on to its end begins again, from memory. */
+const COLD_SHARE = 0.9
+
 /** Without a warm-up, and not beyond what is there: the second time it would come from memory. */
 function coldShape(row: FetchRow): Omit<FetchLoad, 'topic' | keyof Contender['place']> {
   return {
     ...fetchShape(row, { warmupMs: 0, measureMs: COLD_DEADLINE_MS }),
-    stopAfterBytes: row.fillBytes * 0.9,
+    stopAfterBytes: row.fillBytes * COLD_SHARE,
   }
+}
+
+/** Less than all: a broker may have kept a little, and reads ahead before the measured time. */
+const DEVICE_SHARE = 0.9
+
+/** Throws when what was read did not come from the device, as far as its counters can be seen. */
+export function checkCold({ block, payloadBytes }: LoadResult): void {
+  if (block === null || block.readBytes >= payloadBytes * DEVICE_SHARE) return
+  const megabytes = (bytes: number): number => Math.round(bytes / 1e6)
+  throw new Error(
+    `not cold: ${megabytes(block.readBytes)} of ${megabytes(payloadBytes)} MB came from the device`,
+  )
 }
 
 function fetchJob(row: FetchRow, timing: Timing): Job {
@@ -191,7 +206,9 @@ function fetchJob(row: FetchRow, timing: Timing): Job {
       await contender.ready(topic, row.partitions)
       if (row.cold) dropPageCache()
       const shape = row.cold ? coldShape(row) : fetchShape(row, timing)
-      return [throughput(await applyLoad({ ...shape, ...contender.place, topic }))]
+      const load = await applyLoad({ ...shape, ...contender.place, topic })
+      if (row.cold) checkCold(load)
+      return [throughput(load)]
     },
     cleanUp: async (contender) => {
       const topic = kept.get(contender)
@@ -201,6 +218,25 @@ function fetchJob(row: FetchRow, timing: Timing): Job {
 }
 
 const BESIDE_PER_SECOND = 2_000
+/** Processes start, and what is on its way is answered, before and after the measured time. */
+const LASTING_MARGIN_MS = 1_000
+
+/**
+ * One request at a time, and no faster than makes what is cold last until the producers have ended: what a faster
+ * device or broker left of their time would be measured without a reader.
+ */
+export function lastingShape(row: FetchRow, timing: Timing): ReturnType<typeof coldShape> {
+  const shape = coldShape(row)
+  const seconds = (timing.warmupMs + timing.measureMs + LASTING_MARGIN_MS) / 1_000
+  const perSecond = Math.max(1, Math.floor((row.fillBytes * COLD_SHARE) / shape.maxBytes / seconds))
+  return { ...shape, connections: 1, pace: { kind: 'open', perSecond, arrivals: 'constant' } }
+}
+
+/** When one of them fails, the other is waited for nonetheless: it must not reach into what is measured next. */
+export async function bothEnded<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([a, b])
+  return [await a, await b]
+}
 
 /** Latency of producers alone, then while a consumer of another topic reads from the device; and the ratio of both. */
 function besideJob(rows: readonly BesideRow[], timing: Timing): Job {
@@ -238,10 +274,9 @@ function besideJob(rows: readonly BesideRow[], timing: Timing): Job {
       await contender.ready(written, partitions)
       const alone = await produce(contender, written)
       dropPageCache()
-      // One request at a time, so that it lasts as long as the producers; it ends when all has been read.
-      const reading = applyLoad({ ...coldShape(cold), ...contender.place, topic: read, connections: 1 })
-      const beside = await produce(contender, written)
-      await reading
+      const reading = applyLoad({ ...lastingShape(cold, timing), ...contender.place, topic: read })
+      const [consumed, beside] = await bothEnded(reading, produce(contender, written))
+      checkCold(consumed)
       const figures: Readonly<Record<BesideRow['figure'], Measurement>> = {
         alone: { value: alone.latency.p99, unit: 'us', load: alone },
         beside: { value: beside.latency.p99, unit: 'us', load: beside },

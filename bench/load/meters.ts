@@ -90,6 +90,7 @@ export class UsageMeter {
               writes: block.writes - this.#block.writes,
               flushes: block.flushes - this.#block.flushes,
               writtenBytes: block.writtenBytes - this.#block.writtenBytes,
+              readBytes: block.readBytes - this.#block.readBytes,
             },
     }
   }

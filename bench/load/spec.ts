@@ -128,6 +128,7 @@ export interface BlockIo {
   readonly writes: number
   readonly flushes: number
   readonly writtenBytes: number
+  readonly readBytes: number
 }
 
 export type GeneratorReply =

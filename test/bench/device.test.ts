@@ -41,6 +41,7 @@ test('counters of a block device', () => {
     writes: 1_895_143,
     flushes: 500_234,
     writtenBytes: 230_224_240 * 512,
+    readBytes: 9_483_682 * 512,
   })
   // Before Linux 5.5 flushes were not counted.
   assert.equal(parseBlockStat('1 2 3 4 5 6 7 8 9 10 11').flushes, 0)

@@ -56,7 +56,12 @@ function sample(perSecond: number, latenciesUs: readonly number[]): Sample {
       lost: 0,
       brokerCpu: { user: perSecond * 30, system: perSecond * 10 },
       generatorCpu: { user: 1, system: 1 },
-      block: { writes: perSecond * 2, flushes: perSecond / 2, writtenBytes: perSecond * 20_000 },
+      block: {
+        writes: perSecond * 2,
+        flushes: perSecond / 2,
+        writtenBytes: perSecond * 20_000,
+        readBytes: 0,
+      },
     },
   }
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { createServer } from 'node:net'
 import { after, before, test } from 'node:test'
-import { killUnder } from '../../bench/jobs.ts'
+import { bothEnded, checkCold, killUnder, lastingShape } from '../../bench/jobs.ts'
 import { applyLoad } from '../../bench/load/apply-load.ts'
 import type { FetchLoad, FillLoad, ProduceLoad } from '../../bench/load/spec.ts'
+import { ROWS } from '../../bench/rows.ts'
 import { type NullServer, startNullServerProcess } from '../../bench/targets/null.ts'
 
 let server: NullServer
@@ -142,4 +143,38 @@ test('a broker is killed amidst the load, and what follows is not disturbed by i
     killUnder(over, { kill: () => assert.fail('there was no load left') }),
     /the load ended before the broker was killed/,
   )
+})
+
+test('cold data lasts until the producers beside its reader have ended', () => {
+  const row = ROWS.find((each) => each.kind === 'fetch' && each.cold)
+  assert.ok(row?.kind === 'fetch')
+  const timing = { warmupMs: 1_000, measureMs: 4_000 }
+  const { pace, maxBytes, connections, stopAfterBytes = 0 } = lastingShape(row, timing)
+  assert.equal(connections, 1)
+  assert.ok(pace.kind === 'open')
+  assert.ok(stopAfterBytes / (pace.perSecond * maxBytes) > 5)
+})
+
+test('a read that came from memory is not a cold one', async () => {
+  const load = await applyLoad(produce())
+  const block = { writes: 0, flushes: 0, writtenBytes: 0, readBytes: 0 }
+  assert.doesNotThrow(() => checkCold({ ...load, block: null }))
+  assert.doesNotThrow(() => checkCold({ ...load, block: { ...block, readBytes: load.payloadBytes } }))
+  assert.throws(
+    () => checkCold({ ...load, payloadBytes: 2e6, block: { ...block, readBytes: 1e6 } }),
+    /not cold: 1 of 2 MB came from the device/,
+  )
+})
+
+test('of two loads side by side a failed one is reported when the other has ended too', async () => {
+  let ended = false
+  const slow = new Promise<number>((resolve) =>
+    setTimeout(() => {
+      ended = true
+      resolve(1)
+    }, 50),
+  )
+  await assert.rejects(bothEnded(Promise.reject(new Error('the first')), slow), /the first/)
+  assert.ok(ended)
+  assert.deepEqual(await bothEnded(slow, Promise.resolve('x')), [1, 'x'])
 })
