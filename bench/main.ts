@@ -1,10 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { existsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, resolve } from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { mkdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { Command } from 'commander'
 import { repositoryRoot } from '../test/support/processes.ts'
-import { type Machine, describeMachine, fileSystemOf } from './machine.ts'
+import { dataDirectory, positive, save } from './command-line.ts'
+import { type Machine, describeMachine } from './machine.ts'
 import { probe } from './fsync/probe.ts'
 import { makeProgress } from './progress.ts'
 import { describeProfiles } from './profile.ts'
@@ -45,12 +44,6 @@ Rows (--rows takes ids, or prefixes with *)
 ${ROWS.map((row) => `  ${row.id.padEnd(24)}${row.quick ? 'quick  ' : '       '}${row.title}`).join('\n')}
 `
 
-function positive(text: string): number {
-  const value = Number(text)
-  if (!(value > 0)) throw new InvalidArgumentError('not a positive number')
-  return value
-}
-
 function commandLine(): Options {
   return new Command('npm run bench --')
     .description('Measures the broker, alone or beside Apache Kafka.')
@@ -74,14 +67,6 @@ function commandLine(): Options {
     .addHelpText('after', ABOUT)
     .parse()
     .opts<Options>()
-}
-
-function dataDirectory(options: Options): string {
-  if (options.dir !== undefined) return resolve(options.dir)
-  for (const candidate of ['/var/tmp', tmpdir()]) {
-    if (existsSync(candidate) && fileSystemOf(candidate) !== 'tmpfs') return candidate
-  }
-  return tmpdir()
 }
 
 async function targetCalled(name: string, directory: string, profile: string | undefined): Promise<Target> {
@@ -151,7 +136,7 @@ async function main(): Promise<void> {
     for (const row of rows) console.log(`${row.id.padEnd(24)}${row.title}`)
     return
   }
-  const directory = dataDirectory(options)
+  const directory = dataDirectory(options.dir)
   await mkdir(directory, { recursive: true })
   const targets = await chooseTargets(options, directory)
   const names = targets.map(({ name }) => name)
@@ -181,10 +166,8 @@ async function main(): Promise<void> {
   }
   if (options.json !== undefined) {
     const { repeats, timing, brokerWarmupMs } = plan
-    const file = resolve(options.json)
-    await mkdir(dirname(file), { recursive: true })
-    await writeFile(
-      file,
+    await save(
+      options.json,
       `${JSON.stringify(
         {
           startedAt,
@@ -200,7 +183,6 @@ async function main(): Promise<void> {
         1,
       )}\n`,
     )
-    console.log(`\nwritten to ${file}`)
   }
   process.exitCode = exitCode(options, results, names)
 }

@@ -7,6 +7,7 @@ import {
   median,
   megabytesPerSecond,
   pairedRatio,
+  requestsPerSecond,
 } from './measurement.ts'
 import type { Reach, Row } from './rows.ts'
 import type { RowResult } from './runner.ts'
@@ -149,7 +150,7 @@ function loadCells(loads: readonly LoadResult[]): string[] {
     return sum === 0 ? '' : sum.toLocaleString('en')
   }
   return [
-    of((load) => (load.requests * 1_000) / load.elapsedMs),
+    of(requestsPerSecond),
     of(megabytesPerSecond),
     of((load) => load.latency.p50),
     of((load) => load.latency.p99),

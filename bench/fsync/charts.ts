@@ -1,4 +1,5 @@
 import type { Histogram } from 'hdr-histogram-js'
+import { requestsPerSecond } from '../measurement.ts'
 import { formatFigure } from '../report.ts'
 import { BATCHES, BATCH_TITLES, type BatchSize, type Cell, PARTITIONS } from './cells.ts'
 import { measuredModes } from './markdown.ts'
@@ -333,7 +334,7 @@ export function slowFigure({ slow, modes }: FsyncReport): Figure | null {
       label: mode.title,
       bars: rates.map((rate, i) => {
         const load = own.find(({ writesPerSecond }) => writesPerSecond === rate)?.load ?? null
-        const value = load === null ? NaN : (load.requests * 1_000) / load.elapsedMs
+        const value = load === null ? NaN : requestsPerSecond(load)
         return [{ value, kind: i === 0 ? 0 : 1 }]
       }),
     })

@@ -1,9 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { existsSync, statfsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { statfsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
-import { fileSystemOf } from '../machine.ts'
+import { dataDirectory, positive, save } from '../command-line.ts'
 import { BATCHES, type BatchSize, type InFlight, chooseCells, groupCells } from './cells.ts'
 import { failures, markdown, oneInFlight } from './markdown.ts'
 import { type Mode, MODES, defaultModes, modeCalled } from './modes.ts'
@@ -75,12 +73,6 @@ function flights(text: string): InFlight[] {
   })
 }
 
-function positive(text: string): number {
-  const value = Number(text)
-  if (!(value > 0)) throw new InvalidArgumentError('not a positive number')
-  return value
-}
-
 function commandLine(): Options {
   return new Command('npm run bench:fsync --')
     .description(
@@ -103,14 +95,6 @@ function commandLine(): Options {
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .parse()
     .opts<Options>()
-}
-
-function dataDirectory(chosen: string | undefined): string {
-  if (chosen !== undefined) return resolve(chosen)
-  for (const candidate of ['/var/tmp', tmpdir()]) {
-    if (existsSync(candidate) && fileSystemOf(candidate) !== 'tmpfs') return candidate
-  }
-  return tmpdir()
 }
 
 function chooseModes({ modes, peer, quick }: Options): readonly Mode[] {
@@ -169,13 +153,6 @@ async function main(): Promise<void> {
   await save(options.html, page(report))
   const measured = report.cells.some(({ samples }) => samples.length > 0)
   process.exitCode = !measured ? 2 : failures(report).length > 0 ? 1 : 0
-}
-
-async function save(path: string, text: string): Promise<void> {
-  const file = resolve(path)
-  await mkdir(dirname(file), { recursive: true })
-  await writeFile(file, text)
-  console.log(`\nwritten to ${file}`)
 }
 
 // Brokers die with this process and their data with them, but only an orderly exit lets it see to that.

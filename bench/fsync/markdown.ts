@@ -1,5 +1,5 @@
 import type { LoadResult } from '../load/spec.ts'
-import { type Ratio, pairedRatio, requestsPerSecond } from '../measurement.ts'
+import { type Ratio, megabytesPerSecond, pairedRatio, requestsPerSecond } from '../measurement.ts'
 import { formatFigure } from '../report.ts'
 import { BATCH_TITLES, type Cell, describeCell } from './cells.ts'
 import { FAILED } from './loss.ts'
@@ -298,7 +298,7 @@ export function slowRows({ slow, modes }: FsyncReport): Table | null {
       ...rates.map((rate) => {
         const row = slow.rows.find((each) => each.mode === mode.id && each.writesPerSecond === rate)
         if (row?.load === null || row === undefined) return 'failed'
-        return formatFigure((row.load.requests * 1_000) / row.load.elapsedMs)
+        return formatFigure(requestsPerSecond(row.load))
       }),
     ])
   const head = `batches/s, ${describeCell(slow.cell)}`
@@ -309,8 +309,8 @@ export function slowRows({ slow, modes }: FsyncReport): Table | null {
 export function ceilingRows({ ceilings }: FsyncReport): Table {
   const rows = ceilings.map(({ cell, load }) => [
     `${BATCH_TITLES[cell.batch]}, ${cell.inFlight} in flight`,
-    formatFigure((load.requests * 1_000) / load.elapsedMs),
-    formatFigure(load.payloadBytes / (load.elapsedMs * 1_000)),
+    formatFigure(requestsPerSecond(load)),
+    formatFigure(megabytesPerSecond(load)),
   ])
   return { head: ['load generator alone', 'batches/s', 'MB/s'], rows }
 }
