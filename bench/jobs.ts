@@ -272,6 +272,8 @@ function besideJob(rows: readonly BesideRow[], timing: Timing): Job {
     measure: async (contender) => {
       const { read, written } = topics.get(contender)!
       await contender.ready(written, partitions)
+      // What the fill left to be written back would slow down whoever comes first.
+      dropPageCache()
       const alone = await produce(contender, written)
       dropPageCache()
       const reading = applyLoad({ ...lastingShape(cold, timing), ...contender.place, topic: read })

@@ -25,7 +25,8 @@ const AHEAD_CHUNKS = 8
  * push out what others need, and the event loop would stop for every page that is found and copied there; so they come
  * past it, into memory that is used again and again, a few chunks ahead of the reader, and leave by one copy.
  * Readers that follow each other closely share chunks. What is asked for a second time when its chunk is gone has more
- * than one reader: that goes through the page cache, which then has it for all others.
+ * than one reader: that goes through the page cache, which then has it for all others, or is too small for it: every
+ * other time.
  */
 export class ColdReads {
   readonly driver: RingDriver
@@ -188,10 +189,7 @@ export class ColdFile {
   read(position: number, into: Buffer, sizeBytes: number, done: DoneRead): boolean {
     const first = chunkOf(position)
     const last = chunkOf(position + into.length - 1)
-    for (let index = first; index <= last; index++) {
-      if (!this.#chunks.has(index) && this.#wasSeen(index)) return false
-    }
-    if (!this.#open()) return false
+    if (this.#comesAgain(first, last) || !this.#open()) return false
     const goesOn = position === 0 || this.#chunks.has(first) || this.#chunks.has(first - 1)
     for (let index = first; index <= last; index++) if (this.#load(index, false) === null) break
     if (goesOn) this.#readAhead(last + 1, sizeBytes)
@@ -285,8 +283,16 @@ export class ColdFile {
     this.fd = -1
   }
 
-  #wasSeen(index: number): boolean {
-    return ((this.#seen[index >> 3] ?? 0) & (1 << (index & 7))) !== 0
+  /** Chunks that are gone were read before. If the page cache does not keep them either, their turn is past it again. */
+  #comesAgain(first: number, last: number): boolean {
+    let again = false
+    for (let index = first; index <= last; index++) {
+      const bit = 1 << (index & 7)
+      if (this.#chunks.has(index) || ((this.#seen[index >> 3] ?? 0) & bit) === 0) continue
+      this.#seen[index >> 3]! &= ~bit
+      again = true
+    }
+    return again
   }
 
   #markSeen(index: number): void {

@@ -38,6 +38,11 @@ export class ReadAhead {
     return wanted - told
   }
 
+  /** What is asked for now was to be read in advance, and nobody has had it yet. */
+  expects(position: number): boolean {
+    return position > this.#start && position <= this.#end && position < this.#toldEnd
+  }
+
   get toldEnd(): number {
     return this.#toldEnd
   }

@@ -370,15 +370,19 @@ export class SystemFile implements File, ReservationOwner {
     if (this.#cold?.copy(position, into, length, this.#sizeBytes) === true) return length
     const { addon } = this.#host
     if (addon !== null) {
-      if (length >= MIN_COLD_READ_BYTES && this.#misses(addon, position, length)) return -1
+      if (length >= MIN_COLD_READ_BYTES && this.#staysOffLoop(addon, position, length)) return -1
       return addon.readNow(this.#fd, into, 0, length, position) === length ? length : -1
     }
     if (!this.#recent.covers(position, length)) return -1
     return readWhole(this.#fd, position, into, length) ? length : -1
   }
 
-  /** Bytes of the stretch are not in the page cache. To try and read them would have the kernel bring all of it there. */
-  #misses(addon: NativeAddon, position: number, length: number): boolean {
+  /**
+   * The page cache lacks bytes of the stretch (to try and read them would have the kernel bring all of it there on this
+   * thread), or has got them just now: on a virtual machine their first copy costs ten times the next one.
+   */
+  #staysOffLoop(addon: NativeAddon, position: number, length: number): boolean {
+    if (this.#readAhead.expects(position)) return true
     const cachedBytes = addon.cachedBytes(this.#fd, position, length)
     return cachedBytes >= 0 && cachedBytes < length
   }
