@@ -66,8 +66,6 @@ export class LogSpace {
   #reserved(segment: Segment, error: DiskError | null): void {
     if (error === null) {
       this.#space.granted()
-    } else if (error.code === 'ECANCELED') {
-      // The file was closed meanwhile.
     } else if (error.code === 'ENOSPC' || error.code === 'EDQUOT') {
       const isNews = this.#space.refused(this.#options.clock.monotonicMs())
       if (isNews)

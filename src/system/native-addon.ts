@@ -96,7 +96,7 @@ export interface Ring {
   fadvise(id: number, fd: number, position: number, length: number, advice: number): number
   /**
    * Starts what is queued. Operations started, or a negative errno; what the kernel did not take stays queued, and
-   * the ring hands it over with the next completions by itself.
+   * the ring hands it over in the next turn of the event loop by itself.
    */
   submit(): number
   /**

@@ -14,7 +14,6 @@ export interface RingOperation {
  * room for the reads.
  */
 const ENTRIES = 256
-const RETRY_MS = 1
 
 /**
  * The one ring of a disk: what a turn starts leaves in one submission at its end, completions go to whoever started
@@ -73,11 +72,7 @@ export class RingDriver {
 
   #submit(): void {
     this.#submitAsked = false
-    if (this.#ring.submit() >= 0) return
-    // The kernel is short of something. The ring tries again with its next completion, but there may be none.
-    setTimeout(() => {
-      if (this.#underWay > 0) this.#askSubmit()
-    }, RETRY_MS)
+    this.#ring.submit()
   }
 
   /**
