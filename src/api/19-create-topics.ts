@@ -6,10 +6,9 @@ import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { CONFIG_SOURCE_IDS } from '../core/config/config-source.ts'
 import { describeTopicConfig } from '../core/config/describe-config.ts'
 import type { Outcome } from '../metadata/outcome.ts'
-import { refused } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_PARTITIONS } from './request-limits.ts'
+import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
 
 /**
  * CreateTopics, versions 0-7.
@@ -47,14 +46,12 @@ export const createTopics = defineApi({
         ? { configs: result.config === null ? [] : configsOf(result.config.overrides) }
         : { configs: [], topicConfigErrorCode: ErrorCode.POLICY_VIOLATION }),
     }))
-    return { topics: [...topics, ...repeated.map((topic) => failed(topic, REPEATED))] }
+    return { topics: [...topics, ...repeated.map((topic) => failed(topic, TOPIC_REPEATED))] }
   }),
 })
 
 /** Topics whose configuration comes back. An answer is put together in one go, and others wait meanwhile. */
 const MAX_CONFIGURATIONS = 2_500
-
-const REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.')
 
 function failed({ name }: { readonly name: string }, { errorCode, errorMessage }: Outcome) {
   return { name, topicId: ZERO_UUID, errorCode, errorMessage, configs: [] }

@@ -5,7 +5,7 @@ import type { Outcome } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES } from './request-limits.ts'
+import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES, TOPIC_REPEATED } from './request-limits.ts'
 
 /**
  * DeleteTopics, versions 0-6.
@@ -34,10 +34,7 @@ export const deleteTopics = defineApi({
     const deleted = await inSlices(once, context, (topics) =>
       Promise.all(topics.map((topic) => deleteOne(topic, context))),
     )
-    const refused = repeated.map((topic) =>
-      failed(topic, ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.'),
-    )
-    return { responses: [...deleted, ...refused] }
+    return { responses: [...deleted, ...repeated.map((topic) => answerOf(topic, TOPIC_REPEATED))] }
   }),
 })
 

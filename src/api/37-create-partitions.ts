@@ -1,15 +1,20 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import {
   createPartitionsRequest,
   createPartitionsResponse,
 } from '../../protocol/messages/37-create-partitions.ts'
 import type { CreatePartitionsRequest } from '../../protocol/messages/37-create-partitions.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { refused } from '../metadata/outcome.ts'
 import type { Outcome } from '../metadata/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES, TOO_MANY_PARTITIONS } from './request-limits.ts'
+import {
+  MAX_ELEMENTS,
+  refuseEach,
+  sortOut,
+  TOO_MANY_CHANGES,
+  TOO_MANY_PARTITIONS,
+  TOPIC_REPEATED,
+} from './request-limits.ts'
 
 /**
  * CreatePartitions, versions 0-3.
@@ -40,13 +45,11 @@ export const createPartitions = defineApi({
       return { name, errorCode, errorMessage }
     }
     const grown = await inSlices(once, context, (some) => Promise.all(some.map(grow)))
-    return { results: [...grown, ...repeated.map((topic) => failed(topic, REPEATED))] }
+    return { results: [...grown, ...repeated.map((topic) => failed(topic, TOPIC_REPEATED))] }
   }),
 })
 
 type AskedTopic = CreatePartitionsRequest['topics'][number]
-
-const REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this topic more than once.')
 
 function failed({ name }: AskedTopic, { errorCode, errorMessage }: Outcome) {
   return { name, errorCode, errorMessage }

@@ -23,6 +23,12 @@ export const TOO_MANY_ASKED = refused(
   `The request asks for more than ${MAX_ELEMENTS} elements.`,
 )
 
+/** The answer to a topic that `sortOut` found several times. */
+export const TOPIC_REPEATED = refused(
+  ErrorCode.INVALID_REQUEST,
+  'The request names this topic more than once.',
+)
+
 /** As KRaft says it (KAFKA-17870). */
 export const TOO_MANY_PARTITIONS = refused(
   ErrorCode.POLICY_VIOLATION,
