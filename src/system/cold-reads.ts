@@ -65,7 +65,6 @@ export class ColdReads {
       best = new ColdChunk(this, this.#allocate(COLD_CHUNK_BYTES))
       this.#chunks.push(best)
     }
-    best?.drop()
     return best
   }
 
@@ -112,6 +111,9 @@ class ColdChunk implements RingOperation {
   }
 
   begin(file: ColdFile, index: number): void {
+    // In this order: a file that takes over its own last chunk stays open.
+    file.adopt(index, this)
+    this.drop()
     this.file = file
     this.index = index
     this.reading = true
@@ -119,7 +121,6 @@ class ColdChunk implements RingOperation {
     this.validBytes = 0
     this.#limitBytes = COLD_CHUNK_BYTES
     this.#reads.used(this)
-    file.adopt(this)
     this.#reads.driver.start(this)
   }
 
@@ -239,8 +240,8 @@ export class ColdFile {
     }
   }
 
-  adopt(chunk: ColdChunk): void {
-    this.#chunks.set(chunk.index, chunk)
+  adopt(index: number, chunk: ColdChunk): void {
+    this.#chunks.set(index, chunk)
   }
 
   /** Its memory is for another one. */

@@ -89,6 +89,21 @@ describe('large reads of what is not in memory', { skip: ringMissing !== null },
     for (const file of files) file.close()
   })
 
+  test('a file may take over its own last chunk', async () => {
+    const { disk } = ringDisk()
+    const bytes = randomBytes(new Seeded(8), 2 * MIB)
+    const file = await coldFile(disk, bytes)
+    await read(file, 4 * COLD_CHUNK_BYTES, COLD_CHUNK_BYTES)
+    // That chunk is spent, and now the one that was used longest ago.
+    const other = await coldFile(disk, randomBytes(new Seeded(9), COLD_CHUNK_BYTES))
+    await read(other, 0, COLD_CHUNK_BYTES)
+    for (let i = 0; i < 40; i++) assert.equal(other.readCached(i, Buffer.alloc(100)), 100)
+    assert.ok((await read(file, 0, COLD_CHUNK_BYTES)).equals(bytes.subarray(0, COLD_CHUNK_BYTES)))
+    assert.equal(cachedBytes(file, bytes.length), 0)
+    file.close()
+    other.close()
+  })
+
   test('the end of the file ends the read', async () => {
     const { disk } = ringDisk()
     const bytes = randomBytes(new Seeded(5), MIB + 77)
