@@ -154,7 +154,7 @@ class ColdChunk implements RingOperation {
     const waiting = this.#waiting
     this.#waiting = []
     try {
-      forAll(waiting, (read) => read.arrived())
+      forAll(waiting, (read) => read.advance())
     } finally {
       // What could not be read is not kept: whoever comes next tries again. It may be under way for another already.
       if (!this.reading && (this.validBytes === 0 || this.file?.closed === true)) this.drop()
@@ -322,7 +322,7 @@ class ColdRead {
     this.#done = done
   }
 
-  /** Takes what is here, and waits for the next chunk. */
+  /** Takes what is here and waits for the next chunk; one that was read and has nothing for it ends the waiting. */
   advance(): void {
     while (this.#take());
     if (this.#copied === this.#into.length) {
@@ -332,12 +332,6 @@ class ColdRead {
     const chunk = this.#file.chunkAt(this.#position + this.#copied)
     if (chunk?.reading === true) chunk.wait(this)
     else if (chunk === null && this.#file.fd >= 0) this.#file.reads.stall(this)
-    else this.#finishBuffered()
-  }
-
-  /** The chunk waited for was read, or could not be. */
-  arrived(): void {
-    if (this.#take()) this.advance()
     else this.#finishBuffered()
   }
 
