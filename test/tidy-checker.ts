@@ -22,6 +22,25 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   index: ['system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
 }
 
+/**
+ * The wings of the rooms that have some, from the ground up: files of a wing import from it and from those before it.
+ * What stands in the room itself is above the wings named before `.` and below those behind it, except what lies on
+ * the ground: it describes the room to all of them.
+ */
+const WINGS: Readonly<
+  Record<string, { readonly ground: readonly string[]; readonly order: readonly string[] }>
+> = {
+  log: {
+    ground: ['log-config', 'log-types'],
+    order: 'files segment read recovery append space . directory compaction manager'.split(' '),
+  },
+  metadata: { ground: [], order: 'layout image changes .'.split(' ') },
+  system: {
+    ground: ['disk-failure', 'for-all', 'native-addon', 'turn'],
+    order: 'native uring disk network store figures .'.split(' '),
+  },
+}
+
 /** Rooms that touch the real world. */
 const REAL = new Set(['system', 'cli', 'index'])
 
@@ -54,6 +73,23 @@ export function roomOf(path: string): string | null {
   return found?.[1] ?? found?.[2] ?? null
 }
 
+/** The wing of a file of `room`: `.` for what stands in the room itself, null for what lies on its ground. */
+function wingOf(room: string, path: string): string | null {
+  const [first, ...rest] = path.slice(`src/${room}/`.length).split('/')
+  if (rest.length > 0) return first ?? '.'
+  return WINGS[room]?.ground.includes((first ?? '').replace(/\.ts$/, '')) === true ? null : '.'
+}
+
+/** Why a file of a room with wings must not import another one of it; null when it may. */
+function wingViolation(room: string, path: string, target: string): string | null {
+  const order = WINGS[room]?.order
+  if (order === undefined) return null
+  const to = wingOf(room, target)
+  const from = wingOf(room, path)
+  if (to === null || from === to || from === null) return null
+  return order.indexOf(to) < order.indexOf(from) ? null : `${room}/${from} must not import from ${room}/${to}`
+}
+
 /** Everything in one file that breaks the law, in words. */
 export function violations(path: string, source: string): string[] {
   const found: string[] = []
@@ -63,6 +99,10 @@ export function violations(path: string, source: string): string[] {
   if (room === null) return found
   const mayImport = MAY_IMPORT[room]
   if (mayImport === undefined) return [...found, `${path}: there is no room "${room}" in the house`]
+  const wings = WINGS[room]
+  const wing = wings === undefined ? null : wingOf(room, path)
+  if (wings !== undefined && wing !== null && !wings.order.includes(wing))
+    found.push(`${path}: there is no wing "${wing}" in ${room}`)
   const { code, imports } = scan(source)
   for (const specifier of imports) {
     const reason = importViolation(path, room, mayImport, specifier)
@@ -89,7 +129,8 @@ function importViolation(
     const target = resolveImport(path, specifier)
     const targetRoom = roomOf(target)
     if (targetRoom === null) return `imports ${specifier}, which is outside src and protocol`
-    if (targetRoom === room || mayImport.includes(targetRoom)) return null
+    if (targetRoom === room) return wingViolation(room, path, target)
+    if (mayImport.includes(targetRoom)) return null
     return `${room} must not import from ${targetRoom} (${specifier})`
   }
   if (REAL.has(room)) return null

@@ -75,6 +75,22 @@ describe('the checker sees', () => {
     assert.equal(of('src/cli/a.ts', `import { x } from '../index.ts'\nimport fs from 'node:fs'`), '')
   })
 
+  test('imports that go up within a room', () => {
+    assert.match(
+      of('src/log/segment/a.ts', `import { x } from '../read/b.ts'`),
+      /log\/segment must not import from log\/read/,
+    )
+    assert.match(of('src/log/space/a.ts', `import { x } from '../log.ts'`), /log\/space must not .* log\/\./)
+    assert.match(
+      of('src/log/log.ts', `import { x } from './manager/b.ts'`),
+      /must not import from log\/manager/,
+    )
+    assert.match(of('src/log/cellar/a.ts', ''), /no wing "cellar" in log/)
+    assert.equal(of('src/log/segment/a.ts', `import type { X } from '../log-types.ts'`), '')
+    assert.equal(of('src/log/log-types.ts', `import type { X } from './read/b.ts'`), '')
+    assert.equal(of('src/log/directory/a.ts', `import { x } from '../log.ts'`), '')
+  })
+
   test('modules and packages of the real world', () => {
     assert.match(of('src/log/a.ts', `import fs from 'node:fs'`), /node:fs belongs to src\/system/)
     assert.match(of('src/server/a.ts', `import { Socket } from "node:net"`), /node:net/)

@@ -13,9 +13,9 @@ import {
   describeTopicConfig,
 } from '../core/config/describe-config.ts'
 import type { DescribedConfig } from '../core/config/describe-config.ts'
-import { refused } from '../metadata/outcome.ts'
-import type { Outcome } from '../metadata/outcome.ts'
-import { topicNameProblem } from '../metadata/topic-names.ts'
+import { refused } from '../metadata/layout/outcome.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
+import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import { ResourceType } from './config-resources.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'

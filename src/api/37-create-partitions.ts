@@ -4,7 +4,7 @@ import {
 } from '../../protocol/messages/37-create-partitions.ts'
 import type { CreatePartitionsRequest } from '../../protocol/messages/37-create-partitions.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Outcome } from '../metadata/outcome.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'
 import {

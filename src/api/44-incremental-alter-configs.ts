@@ -3,8 +3,8 @@ import {
   incrementalAlterConfigsRequest,
   incrementalAlterConfigsResponse,
 } from '../../protocol/messages/44-incremental-alter-configs.ts'
-import type { ConfigChange } from '../metadata/config-change.ts'
-import { refused } from '../metadata/outcome.ts'
+import type { ConfigChange } from '../metadata/changes/config-change.ts'
+import { refused } from '../metadata/layout/outcome.ts'
 import { alterResources } from './alter-resources.ts'
 import { answer, defineApi } from './handler.ts'
 

@@ -4,8 +4,8 @@ import {
   alterPartitionReassignmentsResponse,
 } from '../../protocol/messages/45-alter-partition-reassignments.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { DONE, refused } from '../metadata/outcome.ts'
-import type { Outcome } from '../metadata/outcome.ts'
+import { DONE, refused } from '../metadata/layout/outcome.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 
 /**

@@ -6,7 +6,7 @@ import {
 import type { DescribeTopicPartitionsRequest } from '../../protocol/messages/75-describe-topic-partitions.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { Encodable } from '../../protocol/schema.ts'
-import { topicNameProblem } from '../metadata/topic-names.ts'
+import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import { describePartition } from './03-metadata.ts'
 import { TOPIC_OPERATIONS } from './authorized-operations.ts'
 import { answer, defineApi } from './handler.ts'

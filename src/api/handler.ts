@@ -1,7 +1,7 @@
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
-import type { ReadPiece } from '../log/read-buffers.ts'
+import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */

@@ -1,7 +1,7 @@
 /** What one admin request may ask for, and the duplicates in it. */
 import { ErrorCode } from '../../protocol/errors.ts'
-import { refused } from '../metadata/outcome.ts'
-import type { Outcome } from '../metadata/outcome.ts'
+import { refused } from '../metadata/layout/outcome.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
 import type { RequestContext } from './handler.ts'
 import { nextTurn } from './in-slices.ts'
 

@@ -1,5 +1,5 @@
-import { PooledBuffer, ReadBuffers } from '../log/read-buffers.ts'
-import type { ReadPiece } from '../log/read-buffers.ts'
+import { PooledBuffer, ReadBuffers } from '../log/read/read-buffers.ts'
+import type { ReadPiece } from '../log/read/read-buffers.ts'
 
 /** What a connection holds in memory, at most, of a slice that its client does not take at once. */
 const SLICE_HELD_BYTES = 64 * 1024

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { LogManager } from '../log/log-manager.ts'
+import type { LogManager } from '../log/manager/log-manager.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Logger, World } from '../ports.ts'
 import { Deadlines } from './deadlines.ts'

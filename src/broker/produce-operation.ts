@@ -1,6 +1,6 @@
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
-import { validateProduceBatch } from '../log/validate.ts'
+import { validateProduceBatch } from '../log/append/validate.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
 import type { Partition } from './partition.ts'

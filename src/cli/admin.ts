@@ -1,10 +1,10 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
-import { startAdminHttp } from '../system/admin-http.ts'
-import type { AdminHttp, Health } from '../system/admin-http.ts'
-import { METRICS_CONTENT_TYPE } from '../system/prom-metrics.ts'
-import type { PromMetrics } from '../system/prom-metrics.ts'
+import { startAdminHttp } from '../system/figures/admin-http.ts'
+import type { AdminHttp, Health } from '../system/figures/admin-http.ts'
+import { METRICS_CONTENT_TYPE } from '../system/figures/prom-metrics.ts'
+import type { PromMetrics } from '../system/figures/prom-metrics.ts'
 
 /** The HTTP port for figures and health. It is open while the broker recovers its logs, and says so. */
 export class Admin {

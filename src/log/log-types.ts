@@ -1,7 +1,7 @@
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { LogConfig } from './log-config.ts'
-import type { ReadPiece } from './read-buffers.ts'
-import type { SpareBudget } from './spare-budget.ts'
+import type { ReadPiece } from './read/read-buffers.ts'
+import type { SpareBudget } from './space/spare-budget.ts'
 
 export interface LogOptions {
   /** Absolute, Kafka's `<log.dir>/<topic>-<partition>`. Created when missing. */

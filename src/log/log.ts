@@ -5,17 +5,17 @@ import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
-import { accepted, checkProducer, refused } from './append-check.ts'
-import { diskError, syncDirectory, syncFile } from './disk-calls.ts'
+import { accepted, checkProducer, refused } from './append/append-check.ts'
+import { diskError, syncDirectory, syncFile } from './files/disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
-import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from './log-files.ts'
-import { LogFlusher } from './log-flusher.ts'
-import { LogLoader, nothingLoaded } from './log-loader.ts'
-import type { LoadedLog } from './log-loader.ts'
-import { LogNames } from './log-names.ts'
-import { floorSegment, readLog } from './log-reader.ts'
-import type { ReadSource } from './log-reader.ts'
-import { LogSpace } from './log-space.ts'
+import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from './files/log-files.ts'
+import { LogFlusher } from './append/log-flusher.ts'
+import { LogLoader, nothingLoaded } from './recovery/log-loader.ts'
+import type { LoadedLog } from './recovery/log-loader.ts'
+import { LogNames } from './files/log-names.ts'
+import { floorSegment, readLog } from './read/log-reader.ts'
+import type { ReadSource } from './read/log-reader.ts'
+import { LogSpace } from './space/log-space.ts'
 import type {
   AbortedTransaction,
   AppendResult,
@@ -25,20 +25,20 @@ import type {
   RecoveryReport,
   SegmentCache,
 } from './log-types.ts'
-import { LogWriter } from './log-writer.ts'
-import type { WriteChunk, WriterOwner } from './log-writer.ts'
-import { PositionHints } from './position-hints.ts'
-import { loadProducers } from './producer-recovery.ts'
-import type { ProducerSnapshots } from './producer-recovery.ts'
-import { recordProducer } from './producer-replay.ts'
-import { countDeletable, mustRoll, rollJitterMs } from './retention.ts'
-import { SegmentBin } from './segment-bin.ts'
-import { RecentSegments } from './segment-cache.ts'
-import { SegmentReplacement } from './segment-replacement.ts'
-import { segmentOf } from './segment.ts'
-import type { Segment } from './segment.ts'
-import { findByTimestamp } from './timestamp-lookup.ts'
-import type { TransactionIndex } from './transaction-index.ts'
+import { LogWriter } from './append/log-writer.ts'
+import type { WriteChunk, WriterOwner } from './append/log-writer.ts'
+import { PositionHints } from './read/position-hints.ts'
+import { loadProducers } from './recovery/producer-recovery.ts'
+import type { ProducerSnapshots } from './recovery/producer-recovery.ts'
+import { recordProducer } from './recovery/producer-replay.ts'
+import { countDeletable, mustRoll, rollJitterMs } from './segment/retention.ts'
+import { SegmentBin } from './space/segment-bin.ts'
+import { RecentSegments } from './segment/segment-cache.ts'
+import { SegmentReplacement } from './segment/segment-replacement.ts'
+import { segmentOf } from './segment/segment.ts'
+import type { Segment } from './segment/segment.ts'
+import { findByTimestamp } from './read/timestamp-lookup.ts'
+import type { TransactionIndex } from './segment/transaction-index.ts'
 
 /** Without a shared cache a log keeps this many closed segments open, and this many bytes of their indexes. */
 const OWN_CACHE_SEGMENTS = 8
@@ -63,7 +63,7 @@ export class Log implements ReadSource, WriterOwner {
   readonly epochs: EpochCache
   readonly producers: ProducerState
   readonly logger: Logger
-  readonly tailHints = new PositionHints()
+  readonly appendHints = new PositionHints()
   readonly readHints = new PositionHints()
   #config: LogConfig
   #segments: Segment[]
@@ -263,7 +263,7 @@ export class Log implements ReadSource, WriterOwner {
     const position = active.sizeBytes
     this.#sideFilesStale = true
     this.#writer.add(active, position, buffer, baseOffset, lastOffset + 1)
-    this.tailHints.add(baseOffset, active, position)
+    this.appendHints.add(baseOffset, active, position)
     active.appended(lastOffset, maxTimestamp, sizeBytes)
     this.#logEndOffset = lastOffset + 1
     this.#sizeBytes += sizeBytes
@@ -580,7 +580,7 @@ export class Log implements ReadSource, WriterOwner {
     this.#logEndOffset = endOffset
     this.#writtenEndOffset = endOffset
     this.#logStartOffset = Math.min(this.#logStartOffset, endOffset)
-    this.tailHints.clear()
+    this.appendHints.clear()
     this.readHints.clear()
     this.#countBytes()
     this.#drawJitter()

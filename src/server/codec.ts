@@ -7,7 +7,7 @@ import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Reader } from '../../protocol/reader.ts'
 import type { External, Writer } from '../../protocol/writer.ts'
 import type { Api } from '../api/handler.ts'
-import type { ReadPiece } from '../log/read-buffers.ts'
+import type { ReadPiece } from '../log/read/read-buffers.ts'
 
 /** In place of a body: an ApiVersions request of a version that is not known, which is answered in v0 (KIP-511). */
 export const UNSUPPORTED_VERSION = Symbol('unsupported version')

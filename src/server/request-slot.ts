@@ -1,8 +1,8 @@
 import type { Api, RequestContext } from '../api/handler.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
-import { releasePieces } from '../log/read-buffers.ts'
-import type { ReadPiece } from '../log/read-buffers.ts'
+import { releasePieces } from '../log/read/read-buffers.ts'
+import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 

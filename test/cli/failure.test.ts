@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { explain } from '../../src/cli/failure.ts'
 import { whoListensOn } from '../../src/cli/port-owner.ts'
 import { SamsaError } from '../../src/core/samsa-error.ts'
-import { NetSockets } from '../../src/system/net-sockets.ts'
+import { NetSockets } from '../../src/system/network/net-sockets.ts'
 import { Turn } from '../../src/system/turn.ts'
 
 test('a busy port: who has it and what to do', { skip: !fs.existsSync('/proc/net/tcp') }, async () => {

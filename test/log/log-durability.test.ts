@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { syncDirectory } from '../../src/log/disk-calls.ts'
-import { SpareBudget } from '../../src/log/spare-budget.ts'
+import { syncDirectory } from '../../src/log/files/disk-calls.ts'
+import { SpareBudget } from '../../src/log/space/spare-budget.ts'
 import type { DiskFault } from '../simulator/sim-disk-faults.ts'
 import { seedsFromEnvironment } from '../simulator/sim-random.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { content, makeBatch, TestLog } from './log-fixture.ts'
-import { logConfig, Partition, startManager, TOPIC_ID } from './log-manager-fixture.ts'
+import { logConfig, Partition, startManager, TOPIC_ID } from './manager/log-manager-fixture.ts'
 
 const KIB = 1024
 const HOME = '/data/t-0'

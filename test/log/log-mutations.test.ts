@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as batch from '../../protocol/records/record-batch.ts'
-import { readAt, syncDirectory, writeWhole } from '../../src/log/disk-calls.ts'
+import { readAt, syncDirectory, writeWhole } from '../../src/log/files/disk-calls.ts'
 import type { RecoveryReport } from '../../src/log/log-types.ts'
 import type { World } from '../../src/ports.ts'
 import { SimRandom, seedsFromEnvironment } from '../simulator/sim-random.ts'

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import type { Disk, File, FileSlice, World } from '../../src/ports.ts'
 import { createLogger } from '../../src/system/pino-logger.ts'
 import { SystemClock } from '../../src/system/system-clock.ts'
-import { SystemDisk } from '../../src/system/system-disk.ts'
+import { SystemDisk } from '../../src/system/disk/system-disk.ts'
 import { Turn } from '../../src/system/turn.ts'
 import type { Seeded } from '../support/seed.ts'
 

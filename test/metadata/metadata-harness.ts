@@ -1,10 +1,10 @@
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { BrokerConfig } from '../../src/core/config/broker-config.ts'
-import type { PartitionImage, TopicImage } from '../../src/metadata/metadata-image.ts'
-import type { MetadataListener } from '../../src/metadata/metadata-state.ts'
+import type { PartitionImage, TopicImage } from '../../src/metadata/image/metadata-image.ts'
+import type { MetadataListener } from '../../src/metadata/image/metadata-state.ts'
 import { Metadata } from '../../src/metadata/metadata.ts'
-import type { NewTopic } from '../../src/metadata/topic-plan.ts'
-import { openEmbeddedStore } from '../../src/system/embedded-store.ts'
+import type { NewTopic } from '../../src/metadata/changes/topic-plan.ts'
+import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import type { SimProcess } from '../simulator/sim-world.ts'
 
 export function brokerConfig(values: Record<string, string> = {}): BrokerConfig {

@@ -5,7 +5,7 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import { startBroker } from '../../src/server/start-broker.ts'
 import type { RunningBroker } from '../../src/server/start-broker.ts'
-import { openEmbeddedStore } from '../../src/system/embedded-store.ts'
+import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { Committer, Producer, Reader, ROLLING_TOPIC, TOPIC } from './durability-clients.ts'
 import type { Attempt, ClientsRun } from './durability-clients.ts'
 import { Trouble } from './durability-trouble.ts'

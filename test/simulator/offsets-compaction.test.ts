@@ -8,7 +8,7 @@ import {
 } from '../../protocol/messages/10-find-coordinator.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import { startBroker } from '../../src/server/start-broker.ts'
-import { openEmbeddedStore } from '../../src/system/embedded-store.ts'
+import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { SimClient } from './sim-client.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'

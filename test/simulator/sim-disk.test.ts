@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { dropCached } from '../../src/log/disk-calls.ts'
+import { dropCached } from '../../src/log/files/disk-calls.ts'
 import type { Disk, DiskError, File } from '../../src/ports.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLogger, silentLogger } from '../../src/system/pino-logger.ts'
-import { METRICS_CONTENT_TYPE, PromMetrics } from '../../src/system/prom-metrics.ts'
-import { QuantileWindow } from '../../src/system/quantile-window.ts'
+import { METRICS_CONTENT_TYPE, PromMetrics } from '../../src/system/figures/prom-metrics.ts'
+import { QuantileWindow } from '../../src/system/figures/quantile-window.ts'
 
 function collector() {
   const lines: string[] = []

@@ -1,0 +1,148 @@
+import type { Clock, DiskError } from '../../ports.ts'
+import type { Segment } from '../segment/segment.ts'
+
+/** Batches that lie one behind the other in one segment: what one write takes. */
+export interface WriteChunk {
+  readonly segment: Segment
+  readonly position: number
+  readonly startOffset: number
+  readonly buffers: Buffer[]
+  sizeBytes: number
+  endOffset: number
+}
+
+export interface WriterOwner {
+  /** Asked before each write: must `done` mean that the bytes are on the device? */
+  durable(): boolean
+  /** True when the names of the files are durable; otherwise `ready` runs once they are. */
+  namesReady(ready: () => void): boolean
+  written(chunk: WriteChunk, durable: boolean): void
+  writeFailed(error: unknown): void
+}
+
+/**
+ * Greedy group commit: one write of the log is under way at a time, what arrives meanwhile leaves with the next. No
+ * timer: the first batch of an idle log leaves at the end of its turn, together with all others of that turn.
+ */
+export class LogWriter {
+  readonly #clock: Clock
+  readonly #owner: WriterOwner
+  #waiting: WriteChunk[] = []
+  #writing: WriteChunk | null = null
+  #writingDurably = false
+  #scheduled = false
+  #stopped = false
+  #held = false
+  #still: (() => void)[] = []
+  #drained: (() => void)[] = []
+  readonly #pumpBound = (): void => this.#pump()
+  readonly #doneBound = (error: DiskError | null): void => this.#done(error)
+
+  constructor(clock: Clock, owner: WriterOwner) {
+    this.#clock = clock
+    this.#owner = owner
+  }
+
+  get idle(): boolean {
+    return this.#writing === null && this.#waiting.length === 0
+  }
+
+  /** `position` is where the batch goes in the segment's file, right behind what was added before. */
+  add(segment: Segment, position: number, buffer: Buffer, startOffset: number, endOffset: number): void {
+    const last = this.#waiting.at(-1)
+    if (last !== undefined && last.segment === segment) {
+      last.buffers.push(buffer)
+      last.sizeBytes += buffer.length
+      last.endOffset = endOffset
+    } else {
+      const sizeBytes = buffer.length
+      this.#waiting.push({ segment, position, startOffset, buffers: [buffer], sizeBytes, endOffset })
+    }
+    this.#schedule()
+  }
+
+  /** Resolves when everything added so far is written, or the writer stopped. */
+  drained(): Promise<void> {
+    if (this.idle || this.#stopped) return Promise.resolve()
+    return new Promise((resolve) => this.#drained.push(resolve))
+  }
+
+  /** Resolves when no write is under way, and none begins until `release`. What is added meanwhile waits. */
+  hold(): Promise<void> {
+    this.#held = true
+    if (this.#writing === null) return Promise.resolve()
+    return new Promise((resolve) => this.#still.push(resolve))
+  }
+
+  release(): void {
+    this.#held = false
+    if (this.#waiting.length > 0) this.#schedule()
+  }
+
+  /** Nothing is written any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#waiting = []
+    this.#wakeDrained()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#writing !== null || this.#stopped || this.#held) return
+    this.#scheduled = true
+    this.#clock.atEndOfTurn('append', this.#pumpBound)
+  }
+
+  #pump(): void {
+    this.#scheduled = false
+    const chunk = this.#waiting[0]
+    if (chunk === undefined || this.#writing !== null || this.#stopped || this.#held) return
+    const { segment } = chunk
+    const durable = this.#owner.durable()
+    // What a recycled file held before goes with the first write: its old name must not come back with new content.
+    if ((durable || segment.recycled) && !this.#owner.namesReady(this.#pumpBound)) return
+    // On the device the file may end with its block.
+    if (durable) segment.loose = true
+    this.#waiting.shift()
+    this.#writing = chunk
+    this.#writingDurably = durable
+    try {
+      segment.file.write(chunk.position, chunk.buffers, durable, this.#doneBound)
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #done(error: DiskError | null): void {
+    const chunk = this.#writing
+    if (chunk === null) return
+    if (error !== null) {
+      this.#failed(error)
+      return
+    }
+    this.#writing = null
+    chunk.segment.writtenBytes = chunk.position + chunk.sizeBytes
+    this.#owner.written(chunk, this.#writingDurably)
+    if (this.#still.length > 0) this.#wakeStill()
+    if (this.#waiting.length > 0) this.#schedule()
+    else if (this.#drained.length > 0) this.#wakeDrained()
+  }
+
+  #failed(error: unknown): void {
+    this.#writing = null
+    this.stop()
+    this.#wakeStill()
+    this.#owner.writeFailed(error)
+  }
+
+  #wakeStill(): void {
+    const still = this.#still
+    this.#still = []
+    for (const resolve of still) resolve()
+  }
+
+  #wakeDrained(): void {
+    const drained = this.#drained
+    this.#drained = []
+    for (const resolve of drained) resolve()
+  }
+}

@@ -1,0 +1,361 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { SamsaError } from '../../core/samsa-error.ts'
+import type { Lock, World } from '../../ports.ts'
+import {
+  CLEAN_SHUTDOWN_MARKER,
+  CLEANER_CHECKPOINT,
+  decodeCleanShutdownMarker,
+  decodeMetaProperties,
+  decodeOffsetCheckpoint,
+  encodeCleanShutdownMarker,
+  encodeMetaProperties,
+  encodeOffsetCheckpoint,
+  HIGH_WATERMARK_CHECKPOINT,
+  LOG_START_OFFSET_CHECKPOINT,
+  META_PROPERTIES,
+  partitionName,
+  randomDirectoryId,
+  RECOVERY_POINT_CHECKPOINT,
+  writeFileDurably,
+} from '../files/checkpoints.ts'
+import type { MetaProperties, PartitionOffset } from '../files/checkpoints.ts'
+import { diskError, removePath, syncDirectory } from '../files/disk-calls.ts'
+import { FlushSchedule } from './flush-schedule.ts'
+import type { DescribedDirectory, DescribedTopic } from './described-directory.ts'
+import type { RecoveryProgress } from '../log-types.ts'
+import type { Log } from '../log.ts'
+import { SpareBudget } from '../space/spare-budget.ts'
+
+type DirectoryWorld = Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
+
+/** A log as far as the checkpoints of its directory go. */
+export interface CheckpointedLog {
+  readonly topic: string
+  readonly partition: number
+  readonly highWatermark: number
+  readonly cleanedEndOffset: number
+  readonly log: Log
+}
+
+/** What the checkpoints of a directory say of one log. */
+export interface KnownOffsets {
+  readonly recoveryPoint: number
+  readonly logStartOffset: number
+  readonly highWatermark: number
+  readonly cleanedEndOffset: number
+}
+
+export interface Opening extends KnownOffsets {
+  /** Of a partition that was there when the broker started. */
+  readonly found?: { readonly topicId: string | null; readonly progress: RecoveryProgress }
+}
+
+export const NEW_LOG: KnownOffsets = {
+  recoveryPoint: 0,
+  logStartOffset: 0,
+  highWatermark: 0,
+  cleanedEndOffset: -1,
+}
+
+/**
+ * One of `log.dirs`: its lock, its small files and the logs in it.
+ *
+ * A directory that failed once is offline until the next start: nothing more is written to it, and its page cache
+ * is not trusted (after a failed fsync Linux counts the lost pages as clean).
+ */
+export class LogDirectory {
+  readonly path: string
+  /** Logs by `topic-partition`. */
+  readonly logs = new Map<string, CheckpointedLog>()
+  readonly spares = new SpareBudget()
+  readonly flushes: FlushSchedule
+  /** Whether the last process stopped cleanly: no log needs a scan. */
+  readonly cleanShutdown: boolean
+  /** Broker epoch of the clean marker, -1 when there is none. */
+  readonly cleanShutdownEpoch: number
+  /** Refuses new data until there is room again. */
+  lacksSpace = false
+  /** Refuses even the little that the broker writes for its own: half of the floor is gone too. */
+  lacksAllSpace = false
+  /** Logs on their way into `logs`. */
+  creating = 0
+  readonly #world: DirectoryWorld
+  readonly #lock: Lock
+  /** Content of each checkpoint as it is on the disk, so that an unchanged one is not written again. */
+  readonly #checkpointed = new Map<string, Buffer>()
+  #meta: MetaProperties | null
+  #failure: SamsaError | null = null
+  #namesSyncing: Promise<void> | null = null
+  #namesQueued: Promise<void> | null = null
+  #checkpointing: Promise<void> = Promise.resolve()
+  #checkpointQueued: Promise<void> | null = null
+
+  private constructor(world: DirectoryWorld, path: string, lock: Lock) {
+    const { disk } = world
+    this.#world = world
+    this.flushes = new FlushSchedule(world.clock)
+    this.path = path
+    this.#lock = lock
+    const metaPath = `${path}/${META_PROPERTIES}`
+    this.#meta = disk.exists(metaPath) ? decodeMetaProperties(disk.readFile(metaPath), metaPath) : null
+    const markerPath = `${path}/${CLEAN_SHUTDOWN_MARKER}`
+    this.cleanShutdown = disk.exists(markerPath)
+    this.cleanShutdownEpoch = this.cleanShutdown ? decodeCleanShutdownMarker(disk.readFile(markerPath)) : -1
+  }
+
+  /**
+   * Makes the directory when it is missing, locks it and reads whose it is. Rejects with SAMSA_DATA_DIR_LOCKED,
+   * SAMSA_DISK_IO, or SAMSA_CONFIG when `meta.properties` makes no sense.
+   */
+  static async open(world: DirectoryWorld, path: string): Promise<LogDirectory> {
+    let lock: Lock | null = null
+    try {
+      await makeDurably(world, path)
+      lock = world.disk.lock(path)
+      return new LogDirectory(world, path, lock)
+    } catch (error) {
+      lock?.release()
+      if (error instanceof Error && 'code' in error && error.code === 'EBUSY')
+        throw new SamsaError(
+          'SAMSA_DATA_DIR_LOCKED',
+          `log directory ${path} is in use: ${error.message}`,
+          error,
+        )
+      throw diskError(`cannot use log directory ${path}`, error)
+    }
+  }
+
+  get meta(): MetaProperties | null {
+    return this.#meta
+  }
+
+  get partitionCount(): number {
+    return this.logs.size + this.creating
+  }
+
+  get failure(): SamsaError | null {
+    return this.#failure
+  }
+
+  /** Takes the directory offline. False when it was already. */
+  fail(error: SamsaError): boolean {
+    if (this.#failure !== null) return false
+    this.#failure = error
+    return true
+  }
+
+  async claim(clusterId: string, nodeId: number): Promise<void> {
+    const known = this.#meta
+    if (known !== null && known.clusterId !== null && known.nodeId !== null) return
+    const directoryId = known?.directoryId ?? randomDirectoryId(this.#world.random)
+    const content = encodeMetaProperties(clusterId, nodeId, directoryId)
+    await writeFileDurably(this.#world.disk, `${this.path}/${META_PROPERTIES}`, content)
+    this.#meta = { version: 1, clusterId, nodeId, directoryId }
+  }
+
+  /** When it resolves, no power loss brings the marker back: only now may a log take records. */
+  async removeCleanMarker(): Promise<void> {
+    if (!this.cleanShutdown) return
+    await removePath(this.#world.disk, `${this.path}/${CLEAN_SHUTDOWN_MARKER}`)
+    await this.syncNames()
+  }
+
+  async writeCleanMarker(brokerEpoch: number): Promise<void> {
+    const path = `${this.path}/${CLEAN_SHUTDOWN_MARKER}`
+    await writeFileDurably(this.#world.disk, path, encodeCleanShutdownMarker(brokerEpoch))
+  }
+
+  /** What all checkpoints say, by `topic-partition`. */
+  readCheckpoints(): Map<string, KnownOffsets> {
+    const recoveryPoints = this.#readCheckpoint(RECOVERY_POINT_CHECKPOINT)
+    const startOffsets = this.#readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
+    const highWatermarks = this.#readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
+    const cleanedOffsets = this.#readCheckpoint(CLEANER_CHECKPOINT)
+    const known = new Map<string, KnownOffsets>()
+    const names = [recoveryPoints, startOffsets, highWatermarks, cleanedOffsets].flatMap((map) => [
+      ...map.keys(),
+    ])
+    for (const name of new Set(names))
+      known.set(name, {
+        recoveryPoint: recoveryPoints.get(name) ?? 0,
+        logStartOffset: startOffsets.get(name) ?? 0,
+        highWatermark: highWatermarks.get(name) ?? 0,
+        cleanedEndOffset: cleanedOffsets.get(name) ?? -1,
+      })
+    return known
+  }
+
+  /** Offsets by `topic-partition`. A checkpoint that cannot be read counts as empty: the scan finds more work. */
+  #readCheckpoint(name: string): Map<string, number> {
+    const { disk, logger } = this.#world
+    const path = `${this.path}/${name}`
+    if (!disk.exists(path)) return new Map()
+    try {
+      const content = disk.readFile(path)
+      // Apache Kafka makes its cleaner's checkpoint empty.
+      const entries = content.length === 0 ? [] : decodeOffsetCheckpoint(content, path)
+      this.#checkpointed.set(name, content)
+      return new Map(entries.map(({ topic, partition, offset }) => [partitionName(topic, partition), offset]))
+    } catch (error) {
+      logger.warn({ path, error }, 'unreadable checkpoint ignored')
+      return new Map()
+    }
+  }
+
+  /** Writes all checkpoints that changed. Calls made while one is under way share the next. */
+  checkpoint(): Promise<void> {
+    this.#checkpointQueued ??= this.#checkpointing
+      .catch(() => {})
+      .then(() => {
+        this.#checkpointQueued = null
+        this.#checkpointing = this.#writeCheckpoints()
+        return this.#checkpointing
+      })
+    return this.#checkpointQueued
+  }
+
+  /** Makes created, renamed and removed names durable. Calls made while one is under way share the next. */
+  syncNames(): Promise<void> {
+    const sync = (): Promise<void> => {
+      this.#namesQueued = null
+      this.#namesSyncing = syncDirectory(this.#world.disk, this.path).finally(
+        () => (this.#namesSyncing = null),
+      )
+      return this.#namesSyncing
+    }
+    // The first of a turn waits for the others of that turn: a sync covers what precedes its submission.
+    this.#namesQueued ??= (this.#namesSyncing ?? Promise.resolve()).then(sync, sync)
+    return this.#namesQueued
+  }
+
+  /** For DescribeLogDirs. `wanted`: partitions by topic, null for all. */
+  describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory {
+    if (this.#failure !== null) return describedOffline(this.path)
+    const topics = new Map<string, DescribedTopic>()
+    for (const { topic, partition, log } of this.logs.values()) {
+      if (wanted !== null && wanted.get(topic)?.has(partition) !== true) continue
+      const described = topics.get(topic) ?? { name: topic, partitions: [] }
+      topics.set(topic, described)
+      const partitionSize = log.sizeBytes
+      described.partitions.push({
+        partitionIndex: partition,
+        partitionSize,
+        offsetLag: 0,
+        isFutureKey: false,
+      })
+    }
+    const usableBytes = this.freeBytes() ?? -1
+    const totalBytes = this.#totalBytes()
+    return { errorCode: 0, logDir: this.path, topics: [...topics.values()], totalBytes, usableBytes }
+  }
+
+  /** Null when nobody can tell. */
+  freeBytes(): number | null {
+    try {
+      return this.#world.disk.freeBytes(this.path)
+    } catch {
+      return null
+    }
+  }
+
+  /** -1 when nobody can tell. */
+  #totalBytes(): number {
+    try {
+      return this.#world.disk.totalBytes(this.path)
+    } catch {
+      return -1
+    }
+  }
+
+  release(): void {
+    this.#lock.release()
+  }
+
+  async #writeCheckpoints(): Promise<void> {
+    if (this.#failure !== null) return
+    // In one order, so that equal content is equal bytes.
+    const logs = [...this.logs.values()].toSorted(
+      (left, right) =>
+        (left.topic < right.topic ? -1 : left.topic > right.topic ? 1 : 0) ||
+        left.partition - right.partition,
+    )
+    const offsets = (offsetOf: (managed: CheckpointedLog) => number): PartitionOffset[] =>
+      logs
+        .map((managed) => ({ topic: managed.topic, partition: managed.partition, offset: offsetOf(managed) }))
+        .filter((entry) => entry.offset >= 0)
+    await this.#writeCheckpoint(
+      RECOVERY_POINT_CHECKPOINT,
+      offsets(({ log }) => log.recoveryPoint),
+    )
+    // As Kafka: only where DeleteRecords moved the start into a segment.
+    await this.#writeCheckpoint(
+      LOG_START_OFFSET_CHECKPOINT,
+      offsets(({ log }) => {
+        const first = log.segments[0]
+        return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
+      }),
+    )
+    await this.#writeCheckpoint(
+      HIGH_WATERMARK_CHECKPOINT,
+      offsets((managed) => managed.highWatermark),
+    )
+    await this.#writeCheckpoint(
+      CLEANER_CHECKPOINT,
+      offsets((managed) => managed.cleanedEndOffset),
+    )
+  }
+
+  async #writeCheckpoint(name: string, entries: PartitionOffset[]): Promise<void> {
+    const content = encodeOffsetCheckpoint(entries)
+    const known = this.#checkpointed.get(name)
+    if (known?.equals(content) === true || (known === undefined && entries.length === 0)) return
+    await writeFileDurably(this.#world.disk, `${this.path}/${name}`, content)
+    this.#checkpointed.set(name, content)
+  }
+}
+
+/** DescribeLogDirs of a directory that is offline. */
+export function describedOffline(path: string): DescribedDirectory {
+  const errorCode = ErrorCode.KAFKA_STORAGE_ERROR
+  return { errorCode, logDir: path, topics: [], totalBytes: -1, usableBytes: -1 }
+}
+
+/** Creates what is missing of the path, and makes each new name durable in its parent. */
+async function makeDurably(world: DirectoryWorld, path: string): Promise<void> {
+  const parents: string[] = []
+  for (let missing = path; missing.length > 1 && !world.disk.exists(missing);) {
+    missing = missing.slice(0, Math.max(1, missing.lastIndexOf('/')))
+    parents.push(missing)
+  }
+  if (parents.length === 0) return
+  world.disk.makeDirectory(path)
+  await Promise.all(parents.map((parent) => syncDirectory(world.disk, parent)))
+}
+
+/** What keeps these directories from serving one node together; null when nothing does. */
+export function ownershipProblem(directories: readonly LogDirectory[], nodeId: number): SamsaError | null {
+  let first: LogDirectory | null = null
+  for (const directory of directories) {
+    const { meta } = directory
+    if (meta === null) continue
+    if (meta.nodeId !== null && meta.nodeId !== nodeId)
+      return new SamsaError(
+        'SAMSA_CONFIG',
+        `log directory ${directory.path} belongs to node ${meta.nodeId}, and this is node ${nodeId} (node.id)`,
+      )
+    if (meta.clusterId === null) continue
+    if (first !== null && first.meta?.clusterId !== meta.clusterId)
+      return new SamsaError(
+        'SAMSA_CONFIG',
+        `log directories of different clusters: ${first.path} (${first.meta?.clusterId}) and ${directory.path} (${meta.clusterId})`,
+      )
+    first = directory
+  }
+  return null
+}
+
+/** Topic and partition in the name of a directory; null when it is none of a partition. */
+export function parsePartitionName(name: string): { topic: string; partition: number } | null {
+  const match = /^([a-zA-Z0-9._-]{1,249})-(0|[1-9]\d{0,9})$/.exec(name)
+  return match === null ? null : { topic: match[1] as string, partition: Number(match[2]) }
+}

@@ -1,0 +1,133 @@
+import type { SamsaError } from '../../core/samsa-error.ts'
+import type { Clock } from '../../ports.ts'
+import { partitionName } from '../files/checkpoints.ts'
+import { eachAtOnce } from '../files/each-at-once.ts'
+import type { DueFlush } from './flush-schedule.ts'
+import type { LogConfig } from '../log-config.ts'
+import type { LogDirectory } from './log-directory.ts'
+import type { Log } from '../log.ts'
+
+const TRIMS_AT_ONCE = 4
+
+/** What a partition wants to hear from its log. */
+export interface LogListener {
+  /** Everything below `endOffset` is written as the flush mode promises. */
+  written(endOffset: number): void
+  /** Once. Whatever waits gets KAFKA_STORAGE_ERROR. */
+  failed(): void
+  /** For the `replication-offset-checkpoint` and the cleaner. */
+  readonly highWatermark: number
+}
+
+/** A log in its directory, with what the manager keeps for it: listener, next flush, one maintenance job at a time. */
+export class ManagedLog {
+  readonly topic: string
+  readonly partition: number
+  readonly name: string
+  readonly directory: LogDirectory
+  listener: LogListener | null = null
+  /** Compaction went through everything below; -1 when it never ran. */
+  cleanedEndOffset = -1
+  /** The log is being closed or deleted: maintenance stops where it is. */
+  leaving = false
+  #log: Log | null = null
+  #nextFlush: DueFlush | null = null
+  #flushing = false
+  #closed: Promise<void> | null = null
+  #maintenance: Promise<void> = Promise.resolve()
+
+  constructor(directory: LogDirectory, topic: string, partition: number) {
+    this.directory = directory
+    this.topic = topic
+    this.partition = partition
+    this.name = partitionName(topic, partition)
+  }
+
+  get log(): Log {
+    if (this.#log === null) throw new Error(`${this.name} is not open yet`)
+    return this.#log
+  }
+
+  get isOpen(): boolean {
+    return this.#log !== null
+  }
+
+  opened(log: Log): void {
+    this.#log = log
+    this.#scheduleFlush()
+  }
+
+  get highWatermark(): number {
+    return this.listener?.highWatermark ?? this.log.writtenEndOffset
+  }
+
+  written(endOffset: number): void {
+    this.listener?.written(endOffset)
+    if (this.#nextFlush === null) this.#scheduleFlush()
+  }
+
+  failed(error: SamsaError): void {
+    this.leaving = true
+    this.#cancelFlush()
+    this.#log?.fail(error)
+    this.listener?.failed()
+  }
+
+  /** Ends the log, once. */
+  close(clean: boolean): Promise<void> {
+    this.leaving = true
+    this.#cancelFlush()
+    this.#closed ??= this.exclusively(async () => this.#log?.close(clean))
+    return this.#closed
+  }
+
+  updateConfig(config: LogConfig): void {
+    this.log.updateConfig(config)
+    this.#cancelFlush()
+    this.#scheduleFlush()
+  }
+
+  /** Runs after the maintenance already asked for: retention, compaction and deletion never overlap. */
+  exclusively(run: () => Promise<void>): Promise<void> {
+    const turn = this.#maintenance.then(run)
+    this.#maintenance = turn.catch(() => {})
+    return turn
+  }
+
+  #cancelFlush(): void {
+    if (this.#nextFlush !== null) this.#nextFlush.cancelled = true
+    this.#nextFlush = null
+  }
+
+  /** `flush.ms`, counted from the oldest byte that is not durable. */
+  #scheduleFlush(): void {
+    const log = this.#log
+    if (log === null || this.leaving || this.#flushing) return
+    if (log.dirtySinceMs < 0 || log.config.flushMs >= Number.MAX_SAFE_INTEGER) return
+    const dueMs = log.dirtySinceMs + log.config.flushMs
+    this.#nextFlush = { dueMs, cancelled: false, run: (done) => this.#flush(log, dueMs, done) }
+    this.directory.flushes.add(this.#nextFlush)
+  }
+
+  #flush(log: Log, dueMs: number, done: () => void): boolean {
+    this.#nextFlush = null
+    if (this.leaving || log.dirtySinceMs < 0 || log.dirtySinceMs + log.config.flushMs > dueMs) {
+      // Something else flushed it since.
+      this.#scheduleFlush()
+      return false
+    }
+    this.#flushing = true
+    log.flush(() => {
+      this.#flushing = false
+      this.#scheduleFlush()
+      done()
+    })
+    return true
+  }
+}
+
+/** Room that logs reserved before they went idle goes back to the volume. */
+export function trimReserved(logs: readonly ManagedLog[], clock: Clock): Promise<void> {
+  const nowMs = clock.monotonicMs()
+  return eachAtOnce(logs, TRIMS_AT_ONCE, ({ log }) => log.trimReserved(nowMs))
+}

@@ -1,0 +1,477 @@
+import { EpochCache } from '../../core/replication/epoch-cache.ts'
+import { ProducerState } from '../../core/transaction/producer-state.ts'
+import type { Logger, World } from '../../ports.ts'
+import {
+  dropCached,
+  readSmall,
+  removePath,
+  replaceWhole,
+  syncDirectory,
+  writeWhole,
+} from '../files/disk-calls.ts'
+import { prepareDirectory } from './partition-directory.ts'
+import type { DirectoryContent } from './partition-directory.ts'
+import {
+  EPOCH_CHECKPOINT,
+  LOG_SUFFIX,
+  parentOf,
+  SEGMENT_SUFFIXES,
+  segmentFile,
+  TRANSACTION_INDEX_SUFFIX,
+} from '../files/log-files.ts'
+import { holdsGoodBatch, inspectEnd } from './log-end.ts'
+import type { EndKind } from './log-end.ts'
+import type { LogOptions, RecoveryReport, SegmentCache } from '../log-types.ts'
+import { ProducerSnapshots, replayProducers } from './producer-recovery.ts'
+import { segmentOf } from '../segment/segment.ts'
+import type { Segment } from '../segment/segment.ts'
+import { keepCutBytes, scanSegment, settleRecovered } from './segment-recovery.ts'
+import type { RecoveryTargets, ScanResult } from './segment-recovery.ts'
+import { TransactionIndex } from '../segment/transaction-index.ts'
+
+export interface LoadedLog {
+  readonly segments: Segment[]
+  readonly epochs: EpochCache
+  readonly producers: ProducerState
+  readonly transactions: TransactionIndex
+  readonly topicId: string | null
+  readonly logStartOffset: number
+  readonly logEndOffset: number
+  readonly snapshots: ProducerSnapshots
+  readonly recovery: RecoveryReport | null
+  /** Names were made that are not on the device yet. */
+  readonly namesDirty: boolean
+  /** `changeCount` of the epochs as their file has them. */
+  readonly epochsOnDisk: number
+}
+
+type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
+
+/** What a log has to start with that nobody can get at. Touches no disk. */
+export function nothingLoaded(
+  world: LogWorld,
+  options: LogOptions,
+  cache: SegmentCache,
+  logger: Logger,
+): LoadedLog {
+  const { directory, logStartOffset, topicId, config } = options
+  const segment = segmentOf(world, cache, directory, config, logStartOffset)
+  segment.startIndexes()
+  return {
+    segments: [segment],
+    epochs: new EpochCache(),
+    producers: new ProducerState(),
+    transactions: new TransactionIndex(),
+    topicId,
+    logStartOffset,
+    logEndOffset: logStartOffset,
+    snapshots: new ProducerSnapshots(world, directory, logger, []),
+    recovery: null,
+    namesDirty: false,
+    epochsOnDisk: 0,
+  }
+}
+
+/** Reads, checks and where needed repairs the directory of one partition. */
+export class LogLoader {
+  readonly #world: LogWorld
+  readonly #options: LogOptions
+  readonly #cache: SegmentCache
+  readonly #logger: Logger
+  readonly #directory: string
+  #segments: Segment[] = []
+  #snapshots: ProducerSnapshots
+  #epochs = new EpochCache()
+  readonly #producers = new ProducerState()
+  readonly #transactions = new TransactionIndex()
+  #logEndOffset = 0
+  #namesDirty = false
+  #scanned = false
+  #scannedBytes = 0
+  #truncatedBytes = 0
+  #unusedBytes = 0
+  #removedSegments = 0
+  #midLogCorruption = false
+  readonly #problems: string[] = []
+  /** `changeCount` of the epochs as the file has them. */
+  #epochsOnDisk = 0
+  #transactionIndexOffsets: ReadonlySet<number> = new Set()
+  /** Recovery made, renamed or removed files. */
+  #namesChanged = false
+
+  constructor(world: LogWorld, options: LogOptions, cache: SegmentCache, logger: Logger) {
+    this.#world = world
+    this.#options = options
+    this.#cache = cache
+    this.#logger = logger
+    this.#directory = options.directory
+    this.#snapshots = new ProducerSnapshots(world, options.directory, logger, [])
+  }
+
+  async load(): Promise<LoadedLog> {
+    const { disk } = this.#world
+    const { topicId, foundTopicId } = this.#options
+    const content = await prepareDirectory(disk, this.#directory, topicId, this.#logger, foundTopicId)
+    this.#namesDirty = content.created
+    this.#snapshots = new ProducerSnapshots(
+      this.#world,
+      this.#directory,
+      this.#logger,
+      content.snapshotOffsets,
+    )
+    this.#segments = content.segmentOffsets.map((offset) => this.#segment(offset))
+    if (content.hasEpochs) this.#loadEpochs()
+    if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
+    else await this.#loadSegments(content)
+    if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
+    this.#checkPromises()
+    const logStartOffset = Math.max(this.#options.logStartOffset, this.#segments[0]?.baseOffset ?? 0)
+    this.#epochs.truncateFromEnd(this.#logEndOffset)
+    this.#epochs.truncateFromStart(logStartOffset)
+    await this.#snapshots.removeStray(this.#segments, this.#logEndOffset)
+    return {
+      segments: this.#segments,
+      epochs: this.#epochs,
+      producers: this.#producers,
+      transactions: this.#transactions,
+      topicId: content.topicId,
+      logStartOffset,
+      logEndOffset: this.#logEndOffset,
+      snapshots: this.#snapshots,
+      recovery: this.#report(),
+      namesDirty: this.#namesDirty,
+      epochsOnDisk: this.#epochsOnDisk,
+    }
+  }
+
+  /** Null when nothing was scanned and nothing is missing. */
+  #report(): RecoveryReport | null {
+    if (!this.#scanned && this.#problems.length === 0) return null
+    return {
+      scannedBytes: this.#scannedBytes,
+      truncatedBytes: this.#truncatedBytes,
+      unusedBytes: this.#unusedBytes,
+      removedSegments: this.#removedSegments,
+      midLogCorruption: this.#midLogCorruption,
+      unclean: this.#problems.length > 0,
+      problems: this.#problems,
+    }
+  }
+
+  /** What an earlier life of this log wrote down as safe, or showed to clients, has to be there still. */
+  #checkPromises(): void {
+    const { recoveryPoint, highWatermark = 0 } = this.#options
+    const promised = Math.max(recoveryPoint, highWatermark)
+    if (this.#logEndOffset >= promised) return
+    const what = recoveryPoint >= promised ? 'recovery point' : 'high watermark'
+    this.#problems.push(`the log ends at ${this.#logEndOffset}, below its ${what} ${promised}`)
+    this.#logger.error(
+      { logEndOffset: this.#logEndOffset, recoveryPoint, highWatermark },
+      recoveryPoint > this.#logEndOffset
+        ? 'RECORDS ARE MISSING: the log ends below its recovery point; what lay below that was on the device'
+        : 'RECORDS ARE MISSING: the log ends below the high watermark that clients saw',
+    )
+  }
+
+  #segment(baseOffset: number): Segment {
+    return segmentOf(this.#world, this.#cache, this.#directory, this.#options.config, baseOffset)
+  }
+
+  #startAt(offset: number): void {
+    const segment = this.#segment(offset)
+    segment.startIndexes()
+    this.#segments = [segment]
+    // Makes the file: a partition is its directory with a log file in it.
+    void segment.file
+    this.#logEndOffset = offset
+    this.#namesDirty = true
+  }
+
+  /** The log ends before it starts (DeleteRecords went further than what survived): nothing in it counts. */
+  async #startOver(): Promise<void> {
+    this.#logger.warn(
+      { logEndOffset: this.#logEndOffset, logStartOffset: this.#options.logStartOffset },
+      'the log ends before its start offset: starting over there',
+    )
+    for (const segment of this.#segments) {
+      segment.close()
+      for (const suffix of SEGMENT_SUFFIXES) await this.#remove(segment.baseOffset, suffix)
+    }
+    this.#producers.clear()
+    this.#transactions.truncateFromEnd(0)
+    this.#startAt(this.#options.logStartOffset)
+  }
+
+  #loadEpochs(): void {
+    const text = this.#world.disk.readFile(`${this.#directory}/${EPOCH_CHECKPOINT}`)
+    const epochs = EpochCache.decode(text.toString('utf8'))
+    if (epochs === null) {
+      this.#logger.warn({ file: EPOCH_CHECKPOINT }, 'damaged, rebuilding it from the log')
+      this.#epochsOnDisk = -1
+    } else {
+      this.#epochs = epochs
+      this.#epochsOnDisk = epochs.changeCount
+    }
+  }
+
+  async #loadSegments(content: DirectoryContent): Promise<void> {
+    const segments = this.#segments
+    let recoverFrom = this.#options.cleanShutdown
+      ? segments.length
+      : this.#floorOf(this.#options.recoveryPoint)
+    await this.#examineClosed(Math.min(recoverFrom, segments.length - 1))
+    if (recoverFrom === segments.length) {
+      const end = await segments.at(-1)!.loadActive()
+      if (end >= 0) {
+        this.#logEndOffset = end
+      } else {
+        this.#logger.warn(
+          { segment: segments.at(-1)!.baseOffset },
+          'index and log do not fit together: scanning',
+        )
+        recoverFrom = segments.length - 1
+      }
+    }
+    const scanStart = segments[recoverFrom]?.baseOffset ?? this.#logEndOffset
+    this.#loadTransactionIndexes(content, scanStart)
+    await this.#loadProducers(scanStart)
+    if (recoverFrom === segments.length) return
+    this.#scanned = true
+    this.#transactionIndexOffsets = new Set(content.transactionIndexOffsets)
+    await this.#recover(recoverFrom)
+  }
+
+  /** Index of the segment that contains `offset`. */
+  #floorOf(offset: number): number {
+    let found = 0
+    this.#segments.forEach((segment, i) => {
+      if (segment.baseOffset <= offset) found = i
+    })
+    return found
+  }
+
+  async #examineClosed(count: number): Promise<void> {
+    for (const segment of this.#segments.slice(0, count)) {
+      if (await segment.examine()) continue
+      this.#logger.warn({ segment: segment.baseOffset }, 'index missing or damaged: rebuilding it')
+      await segment.rebuildIndexes()
+      await segment.writeIndexes(true, true)
+    }
+  }
+
+  #loadTransactionIndexes(content: DirectoryContent, below: number): void {
+    for (const offset of content.transactionIndexOffsets) {
+      if (offset >= below) continue
+      const bytes = readSmall(
+        this.#world.disk,
+        segmentFile(this.#directory, offset, TRANSACTION_INDEX_SUFFIX),
+      )
+      if (bytes !== null && !this.#transactions.decode(bytes)) {
+        this.#logger.warn({ segment: offset }, 'transaction index damaged: aborted records may be seen')
+      }
+    }
+  }
+
+  /** Producer state as of `offset`, from the newest snapshot and what the log holds after it. */
+  async #loadProducers(offset: number): Promise<void> {
+    // A cleanly closed log without any snapshot comes from a version that did not know producers.
+    if (this.#options.cleanShutdown && this.#snapshots.count === 0) return
+    const from = await this.#snapshots.load(this.#producers, offset)
+    if (from < offset) {
+      await replayProducers(this.#segments, this.#producers, from, offset, this.#world.clock.nowMs())
+    }
+  }
+
+  #activeBase(): number {
+    return this.#segments.at(-1)?.baseOffset ?? 0
+  }
+
+  async #recover(from: number): Promise<void> {
+    const { clock } = this.#world
+    const { progress } = this.#options
+    const targets: RecoveryTargets = {
+      epochs: this.#epochs,
+      producers: this.#producers,
+      transactions: this.#transactions,
+      nowMs: clock.nowMs(),
+      progress: progress ?? null,
+      scannedBytes: 0,
+      firstMissingOffset: -1,
+    }
+    for (const { file } of this.#segments.slice(from)) {
+      // After a failed flush the page cache shows bytes as clean that are not on the device: a later flush that
+      // succeeds would say nothing about them.
+      await dropCached(file)
+      progress?.found(file.sizeBytes)
+    }
+    let next = this.#segments[from]?.baseOffset ?? 0
+    for (let i = from; i < this.#segments.length; i++) {
+      const segment = this.#segments[i]!
+      if (i > from && this.#endLost(segment, next)) {
+        const before = this.#segments[i - 1]!
+        const problem = `the next segment starts at ${segment.baseOffset} where ${next} is due`
+        await this.#cut(i - 1, { nextOffset: next, validBytes: before.sizeBytes, problem }, 'unused')
+        // It is the active segment again.
+        await before.reopenUpTo(Infinity)
+        break
+      }
+      if (segment.baseOffset > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
+      if (i > from) {
+        await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
+        this.#namesChanged = true
+      }
+      const scan = await scanSegment(segment, Math.max(next, segment.baseOffset), targets)
+      next = scan.nextOffset
+      const loose = scan.problem !== null && (await this.#endsBefore(i, scan, this.#hasGap(targets)))
+      await this.#settle(i, scan, loose)
+    }
+    this.#logEndOffset = Math.max(next, this.#activeBase())
+    this.#scannedBytes = targets.scannedBytes
+    if (this.#hasGap(targets)) this.#missing(targets.firstMissingOffset)
+    await this.#persistNames(next)
+  }
+
+  #hasGap({ firstMissingOffset }: RecoveryTargets): boolean {
+    return firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact
+  }
+
+  /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
+  async #endsBefore(i: number, scan: ScanResult, gapBefore: boolean): Promise<boolean> {
+    const segment = this.#segments[i]!
+    const { sizeBytes } = segment.file
+    const end = await inspectEnd(
+      segment.file,
+      scan.validBytes,
+      sizeBytes,
+      scan.nextOffset,
+      segment.baseOffset,
+    )
+    const following = this.#segments[i + 1]
+    // A segment that was not cut to its end yet when the next one took over.
+    const goesOn = following === undefined ? end === 'unused' : following.baseOffset === scan.nextOffset
+    if (end === 'damaged' || !goesOn) {
+      await this.#cut(i, scan, end)
+      return false
+    }
+    if (gapBefore) {
+      // What is missing may be in there: two files that changed places.
+      const kept = await keepCutBytes(this.#world.disk, segment, scan.validBytes)
+      this.#namesChanged = true
+      this.#logger.error({ segment: segment.path, kept }, 'kept what stood behind the end of a segment')
+    }
+    if (end === 'unused') this.#unusedBytes += sizeBytes - scan.validBytes
+    else this.#noteCut(segment, scan, { truncatedBytes: sizeBytes - scan.validBytes, removedSegments: 0 })
+    return end === 'unused'
+  }
+
+  /**
+   * What the recovery point covers is on the device with all names, so that a log at rest costs no flush. A file whose
+   * unused end comes back after a power loss is none the worse, as long as it is scanned again: the last one.
+   */
+  async #settle(i: number, scan: ScanResult, loose: boolean): Promise<void> {
+    const segment = this.#segments[i]!
+    const last = i === this.#segments.length - 1
+    const cut = segment.file.sizeBytes > scan.validBytes
+    const known = scan.nextOffset <= this.#options.recoveryPoint
+    await settleRecovered(segment, scan.validBytes, !known || (cut && !(loose && last)))
+    if (!last) await segment.writeIndexes(true, true)
+    await this.#writeTransactionIndex(segment, scan.nextOffset)
+  }
+
+  /** Names that this recovery made, and those that the crash found made and not durable. */
+  async #persistNames(endOffset: number): Promise<void> {
+    const { disk } = this.#world
+    this.#epochs.truncateFromEnd(this.#logEndOffset)
+    // While the log is one segment, each recovery finds all its epochs again: no hurry.
+    if (this.#epochs.changeCount !== this.#epochsOnDisk && this.#segments.length > 1) {
+      const path = `${this.#directory}/${EPOCH_CHECKPOINT}`
+      await replaceWhole(disk, path, Buffer.from(this.#epochs.encode()), true)
+      this.#epochsOnDisk = this.#epochs.changeCount
+      this.#namesChanged = true
+    }
+    if (!this.#namesChanged && endOffset <= this.#options.recoveryPoint) return
+    await syncDirectory(disk, this.#directory)
+    if (this.#options.callerSyncsParent !== true) await syncDirectory(disk, parentOf(this.#directory))
+  }
+
+  /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
+  #missing(offset: number): void {
+    this.#problems.push(`offset ${offset} is missing, and the log is not compacted`)
+    this.#logger.error({ offset }, 'RECORDS ARE MISSING: offsets do not follow one another')
+  }
+
+  /**
+   * Did the segment before `segment` lose its last batches? Without a sync a later file may survive a power loss that
+   * an earlier one does not. A gap that compaction made has a snapshot behind it, written when the segment before was
+   * durable as a whole.
+   */
+  #endLost(segment: Segment, nextOffset: number): boolean {
+    return segment.baseOffset > nextOffset && !this.#snapshots.offsets.includes(segment.baseOffset)
+  }
+
+  /** Segment `i` is bad from `scan.validBytes` on: what comes later goes, or is kept aside when some of it is good. */
+  async #cut(i: number, scan: ScanResult, end: EndKind): Promise<void> {
+    const segment = this.#segments[i]!
+    const later = this.#segments.splice(i + 1)
+    let midLog = end === 'damaged'
+    for (const other of later) midLog ||= await holdsGoodBatch(other.file, other.baseOffset)
+    let truncatedBytes = segment.file.sizeBytes - scan.validBytes
+    const kept: string[] = []
+    if (midLog && truncatedBytes > 0)
+      kept.push(await keepCutBytes(this.#world.disk, segment, scan.validBytes))
+    for (const other of later) {
+      truncatedBytes += other.file.sizeBytes
+      const { path } = other
+      other.close()
+      if (midLog) {
+        this.#world.disk.rename(path, `${path}.corrupt-0`)
+        kept.push(`${path}.corrupt-0`)
+      }
+      for (const suffix of SEGMENT_SUFFIXES) await this.#remove(other.baseOffset, suffix)
+    }
+    this.#namesChanged ||= kept.length > 0 || later.length > 0
+    this.#noteCut(segment, scan, { truncatedBytes, removedSegments: later.length }, midLog ? kept : null)
+  }
+
+  /** `kept`: where the cut bytes are, of which some are good; null when none is. */
+  #noteCut(
+    segment: Segment,
+    scan: ScanResult,
+    cut: { truncatedBytes: number; removedSegments: number },
+    kept: readonly string[] | null = null,
+  ): void {
+    this.#truncatedBytes += cut.truncatedBytes
+    this.#removedSegments += cut.removedSegments
+    const fields = { segment: segment.path, position: scan.validBytes, problem: scan.problem, ...cut }
+    if (kept === null) {
+      this.#logger.warn(fields, 'cut a torn tail')
+      return
+    }
+    this.#midLogCorruption = true
+    this.#problems.push(
+      `${segment.path} is damaged at ${scan.validBytes}, before good batches: ${scan.problem}`,
+    )
+    this.#logger.error(
+      { ...fields, kept },
+      'CORRUPTION in the middle of the log: a bad batch is followed by good ones, and all from there on is cut off ' +
+        'and kept aside. Records that were acknowledged may be missing (a write of several batches that a power ' +
+        'loss interrupted looks the same, and was not acknowledged)',
+    )
+  }
+
+  async #writeTransactionIndex(segment: Segment, endOffset: number): Promise<void> {
+    const bytes = this.#transactions.encode(segment.baseOffset, endOffset)
+    const path = segmentFile(this.#directory, segment.baseOffset, TRANSACTION_INDEX_SUFFIX)
+    if (bytes !== null) await writeWhole(this.#world.disk, path, bytes, true)
+    else if (this.#transactionIndexOffsets.has(segment.baseOffset)) await removePath(this.#world.disk, path)
+    else return
+    this.#namesChanged = true
+  }
+
+  #remove(offset: number, suffix: string): Promise<void> {
+    const path = segmentFile(this.#directory, offset, suffix)
+    return this.#world.disk.exists(path) || suffix === LOG_SUFFIX
+      ? removePath(this.#world.disk, path)
+      : Promise.resolve()
+  }
+}

@@ -1,0 +1,121 @@
+import type { EpochCache } from '../../core/replication/epoch-cache.ts'
+import type { ProducerState } from '../../core/transaction/producer-state.ts'
+import * as batch from '../../../protocol/records/record-batch.ts'
+import type { Disk } from '../../ports.ts'
+import { BatchScanner } from '../files/batch-scanner.ts'
+import { readAt, syncFile, truncateFile, writeAt } from '../files/disk-calls.ts'
+import type { RecoveryProgress } from '../log-types.ts'
+import { MAX_RELATIVE_OFFSET } from '../segment/offset-index.ts'
+import { recordProducer } from './producer-replay.ts'
+import type { Segment } from '../segment/segment.ts'
+import type { TransactionIndex } from '../segment/transaction-index.ts'
+
+const COPY_BYTES = 1 << 20
+
+/** What a scan fills and counts. */
+export interface RecoveryTargets {
+  readonly epochs: EpochCache
+  readonly producers: ProducerState
+  readonly transactions: TransactionIndex
+  readonly nowMs: number
+  readonly progress: RecoveryProgress | null
+  scannedBytes: number
+  /** The first offset that is not there although a later one is; -1 when none is missing. */
+  firstMissingOffset: number
+}
+
+export interface ScanResult {
+  /** The offset after the last good batch. */
+  readonly nextOffset: number
+  /** Bytes of good batches. */
+  readonly validBytes: number
+  /** Why it ends there; null when the whole file is good. */
+  readonly problem: string | null
+}
+
+/**
+ * Checks every batch of a segment (frame, checksum, offsets that grow) and rebuilds its indexes, producer state,
+ * transaction index and epochs. Stops before the first bad batch; changes no file.
+ */
+export async function scanSegment(
+  segment: Segment,
+  nextOffset: number,
+  targets: RecoveryTargets,
+): Promise<ScanResult> {
+  const size = segment.file.sizeBytes
+  segment.startIndexes()
+  const scanner = new BatchScanner(segment.file, 0, size)
+  let next = nextOffset
+  while (await scanner.fill()) {
+    const before = scanner.position
+    while (scanner.step()) {
+      const { buffer, at } = scanner
+      const problem = batchProblem(buffer, at, scanner.sizeBytes, next, segment.baseOffset)
+      if (problem !== null) {
+        scanner.reject(problem)
+        break
+      }
+      const lastOffset = batch.lastOffset(buffer, at)
+      if (batch.magic(buffer, at) >= 2) {
+        const base = batch.baseOffset(buffer, at)
+        const epoch = batch.partitionLeaderEpoch(buffer, at)
+        if (epoch > targets.epochs.latestEpoch) targets.epochs.assign(epoch, base)
+        if (base > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
+      }
+      const maxTimestamp = batch.maxTimestamp(buffer, at)
+      recordProducer(buffer, at, targets.producers, targets.transactions, targets.nowMs)
+      segment.appended(lastOffset, maxTimestamp, scanner.sizeBytes)
+      next = lastOffset + 1
+    }
+    targets.scannedBytes += scanner.position - before
+    targets.progress?.advanced(scanner.position - before)
+    if (scanner.problem !== null) break
+  }
+  segment.writtenBytes = segment.sizeBytes
+  return { nextOffset: next, validBytes: segment.sizeBytes, problem: scanner.problem }
+}
+
+function batchProblem(
+  buffer: Buffer,
+  at: number,
+  sizeBytes: number,
+  nextOffset: number,
+  segmentBase: number,
+): string | null {
+  const problem = batch.batchProblem(buffer, at, at + sizeBytes)
+  if (problem !== null) return problem
+  const base = batch.baseOffset(buffer, at)
+  if (base < nextOffset) return `offset ${base} where at least ${nextOffset} is due`
+  if (batch.lastOffset(buffer, at) - segmentBase > MAX_RELATIVE_OFFSET)
+    return `offset ${base} does not fit the segment`
+  return null
+}
+
+/** Copies what is about to be cut to `<file>.corrupt-<position>`, durably. Resolves to that path. */
+export async function keepCutBytes(disk: Disk, segment: Segment, position: number): Promise<string> {
+  const path = `${segment.path}.corrupt-${position}`
+  const copy = disk.open(path, 'create')
+  try {
+    const chunk = Buffer.allocUnsafe(COPY_BYTES)
+    let copied = 0
+    for (;;) {
+      const length = await readAt(segment.file, position + copied, chunk)
+      if (length === 0) break
+      await writeAt(copy, copied, [chunk.subarray(0, length)], false)
+      copied += length
+    }
+    await syncFile(copy)
+  } finally {
+    copy.close()
+  }
+  return path
+}
+
+/**
+ * Cuts the file behind its last good batch. With `durable` all that is left is on the device when it resolves:
+ * nothing that was only in the page cache may be served, or it could be gone after it was seen.
+ */
+export async function settleRecovered(segment: Segment, validBytes: number, durable: boolean): Promise<void> {
+  if (segment.file.sizeBytes > validBytes) await truncateFile(segment.file, validBytes)
+  if (durable) await syncFile(segment.file)
+}

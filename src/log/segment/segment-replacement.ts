@@ -1,0 +1,68 @@
+import * as batch from '../../../protocol/records/record-batch.ts'
+import type { Disk } from '../../ports.ts'
+import { removePath, syncFile, writeAt, writeWhole } from '../files/disk-calls.ts'
+import {
+  CLEANED_SUFFIX,
+  SEGMENT_SUFFIXES,
+  segmentFile,
+  TRANSACTION_INDEX_SUFFIX,
+} from '../files/log-files.ts'
+import type { Segment } from './segment.ts'
+
+/** A segment in the making, under `.cleaned`, that will take the place of closed ones. */
+export class SegmentReplacement {
+  readonly segment: Segment
+  readonly #disk: Disk
+
+  /** `segment` has the suffix `.cleaned`, empty indexes and no bytes. */
+  constructor(disk: Disk, segment: Segment) {
+    this.#disk = disk
+    this.segment = segment
+  }
+
+  get baseOffset(): number {
+    return this.segment.baseOffset
+  }
+
+  get sizeBytes(): number {
+    return this.segment.sizeBytes
+  }
+
+  /** Takes whole batches with their final offsets, ascending. The buffer is free again when it resolves. */
+  async append(batches: Buffer): Promise<void> {
+    const position = this.segment.sizeBytes
+    let at = 0
+    while (at < batches.length) {
+      const size = batch.batchSizeBytes(batches, at)
+      this.segment.appended(batch.lastOffset(batches, at), batch.maxTimestamp(batches, at), size)
+      at += size
+    }
+    if (batches.length > 0) await writeAt(this.segment.file, position, [batches], false)
+    this.segment.writtenBytes = this.segment.sizeBytes
+  }
+
+  /** Everything durable but the names. */
+  async complete(transactionIndex: Buffer | null): Promise<void> {
+    await this.segment.writeIndexes(true, false)
+    if (transactionIndex !== null) {
+      const path = segmentFile(
+        this.segment.directory,
+        this.baseOffset,
+        TRANSACTION_INDEX_SUFFIX + CLEANED_SUFFIX,
+      )
+      await writeWhole(this.#disk, path, transactionIndex, true)
+    }
+    await syncFile(this.segment.file)
+  }
+
+  /** Removes the `.cleaned` files. */
+  async abandon(): Promise<void> {
+    this.segment.close()
+    for (const suffix of SEGMENT_SUFFIXES) {
+      await removePath(
+        this.#disk,
+        segmentFile(this.segment.directory, this.baseOffset, suffix + CLEANED_SUFFIX),
+      )
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import type { TopicConfig } from '../../core/config/topic-config.ts'
+import { collisionKey } from '../layout/topic-names.ts'
+
+export interface PartitionImage {
+  readonly topic: string
+  readonly index: number
+  /** Node id, -1 when the partition has none. */
+  readonly leader: number
+  readonly leaderEpoch: number
+  /** Node ids, the preferred leader first. */
+  readonly replicas: readonly number[]
+  readonly isr: readonly number[]
+  /** Version of the partition's state in the store; grows with every change. */
+  readonly partitionEpoch: number
+}
+
+export interface TopicImage {
+  readonly name: string
+  /** 22 characters of base64url. */
+  readonly topicId: string
+  readonly internal: boolean
+  /** By index, without gaps. */
+  readonly partitions: readonly PartitionImage[]
+  /** The configuration in force; its `overrides` are the topic's own. */
+  readonly config: TopicConfig
+}
+
+export interface BrokerImage {
+  readonly id: number
+  readonly rack: string | null
+  /** Transaction of the registration: grows each time a process registers under this id. */
+  readonly epoch: number
+}
+
+/** What the broker knows of the cluster. Topics are replaced, never changed; the maps change in place. */
+export class MetadataImage {
+  readonly topics = new Map<string, TopicImage>()
+  readonly brokers = new Map<number, BrokerImage>()
+  readonly #topicsById = new Map<string, TopicImage>()
+  readonly #namesByCollisionKey = new Map<string, string>()
+  #partitionCount = 0
+
+  get partitionCount(): number {
+    return this.#partitionCount
+  }
+
+  topicById(topicId: string): TopicImage | undefined {
+    return this.#topicsById.get(topicId)
+  }
+
+  /** A topic whose name cannot be told from this one in metrics. */
+  collision(name: string): string | undefined {
+    return this.#namesByCollisionKey.get(collisionKey(name))
+  }
+
+  put(topic: TopicImage): void {
+    this.remove(topic.name)
+    this.topics.set(topic.name, topic)
+    this.#topicsById.set(topic.topicId, topic)
+    this.#namesByCollisionKey.set(collisionKey(topic.name), topic.name)
+    this.#partitionCount += topic.partitions.length
+  }
+
+  remove(name: string): void {
+    const topic = this.topics.get(name)
+    if (topic === undefined) return
+    this.topics.delete(name)
+    this.#topicsById.delete(topic.topicId)
+    const key = collisionKey(name)
+    if (this.#namesByCollisionKey.get(key) === name) this.#namesByCollisionKey.delete(key)
+    this.#partitionCount -= topic.partitions.length
+  }
+
+  /** Resolves every topic's configuration again. Returns the topics as they are now. */
+  reconfigure(config: BrokerConfig): TopicImage[] {
+    const changed = [...this.topics.values()].map((topic) => ({
+      ...topic,
+      config: resolveTopicConfig(topic.config.overrides, config),
+    }))
+    for (const topic of changed) {
+      this.topics.set(topic.name, topic)
+      this.#topicsById.set(topic.topicId, topic)
+    }
+    return changed
+  }
+}

@@ -1,0 +1,72 @@
+import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import type { Logger, MetadataStore, Random } from '../../ports.ts'
+import { KeyedQueue } from './keyed-queue.ts'
+import { MetadataImage } from './metadata-image.ts'
+import type { PartitionImage, TopicImage } from './metadata-image.ts'
+
+/**
+ * Who hears of changes. A change is answered to its client when these are done, so a topic that a client was told
+ * about has its leaders. A rejection undoes a creation.
+ */
+export interface MetadataListener {
+  /** The topic is not visible yet. Of very many partitions it holds the first; `onPartitionsAdded` brings the others. */
+  onTopicCreated(topic: TopicImage): Promise<void>
+  /** The partitions are not visible yet; `topic` holds them. */
+  onPartitionsAdded(topic: TopicImage, added: readonly PartitionImage[]): Promise<void>
+  /** The topic is not visible any more. Its files must be durably out of the way when this resolves. */
+  onTopicDeleted(topic: TopicImage): Promise<void>
+  /** `topic.config` changed, by its overrides or by the broker's defaults. */
+  onTopicConfigChanged(topic: TopicImage): Promise<void> | void
+  onBrokerConfigChanged(config: BrokerConfig): Promise<void> | void
+}
+
+const NOBODY: MetadataListener = {
+  onTopicCreated: () => Promise.resolve(),
+  onPartitionsAdded: () => Promise.resolve(),
+  onTopicDeleted: () => Promise.resolve(),
+  onTopicConfigChanged: () => undefined,
+  onBrokerConfigChanged: () => undefined,
+}
+
+/** What the parts of the controller share. */
+export class MetadataState {
+  readonly store: MetadataStore
+  readonly random: Random
+  readonly logger: Logger
+  readonly nodeId: number
+  readonly controllerEpoch: number
+  readonly image = new MetadataImage()
+  /** Changes of one topic, and of the broker's configuration, happen one after the other. */
+  readonly queue = new KeyedQueue()
+  listener: MetadataListener = NOBODY
+  /** With the dynamic values. */
+  config: BrokerConfig
+
+  constructor(parts: {
+    readonly store: MetadataStore
+    readonly random: Random
+    readonly logger: Logger
+    readonly controllerEpoch: number
+    readonly config: BrokerConfig
+  }) {
+    this.store = parts.store
+    this.random = parts.random
+    this.logger = parts.logger
+    this.controllerEpoch = parts.controllerEpoch
+    this.config = parts.config
+    this.nodeId = parts.config['broker.id']
+  }
+
+  /** Makes a topic visible. `resolvedUnder` is the broker configuration its own was resolved under. */
+  async publish(topic: TopicImage, resolvedUnder: BrokerConfig): Promise<TopicImage> {
+    if (resolvedUnder === this.config) {
+      this.image.put(topic)
+      return topic
+    }
+    const current = { ...topic, config: resolveTopicConfig(topic.config.overrides, this.config) }
+    this.image.put(current)
+    await this.listener.onTopicConfigChanged(current)
+    return current
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Where things lie in the metadata store and how they are written: the paths and the JSON of Kafka's ZooKeeper
+ * layout, so that its tools can read what we store.
+ */
+import { SamsaError } from '../../core/samsa-error.ts'
+
+export const paths = {
+  brokerIds: '/brokers/ids',
+  brokerId: (id: number): string => `/brokers/ids/${id}`,
+  topics: '/brokers/topics',
+  topic: (name: string): string => `/brokers/topics/${name}`,
+  partitions: (name: string): string => `/brokers/topics/${name}/partitions`,
+  partition: (name: string, index: number): string => `/brokers/topics/${name}/partitions/${index}`,
+  partitionState: (name: string, index: number): string =>
+    `/brokers/topics/${name}/partitions/${index}/state`,
+  topicConfigs: '/config/topics',
+  topicConfig: (name: string): string => `/config/topics/${name}`,
+  brokerConfigs: '/config/brokers',
+  brokerConfig: (name: string): string => `/config/brokers/${name}`,
+  deleteTopics: '/admin/delete_topics',
+  deleteTopic: (name: string): string => `/admin/delete_topics/${name}`,
+  clusterId: '/cluster/id',
+  controller: '/controller',
+  controllerEpoch: '/controller_epoch',
+  producerIds: '/latest_producer_id_block',
+} as const
+
+/** The node that holds dynamic values for all brokers. */
+export const CLUSTER_DEFAULTS = '<default>'
+
+/** Parents before children. */
+export const PERSISTENT_DIRECTORIES: readonly string[] = [
+  '/brokers',
+  '/brokers/ids',
+  '/brokers/topics',
+  '/config',
+  '/config/topics',
+  '/config/brokers',
+  '/admin',
+  '/admin/delete_topics',
+  '/cluster',
+]
+
+type Json = Readonly<Record<string, unknown>>
+
+function encode(value: Json): Buffer {
+  return Buffer.from(JSON.stringify(value))
+}
+
+function decode(path: string, data: Buffer): Json {
+  let value: unknown
+  try {
+    value = JSON.parse(data.toString('utf8'))
+  } catch (error) {
+    throw damaged(path, error)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw damaged(path)
+  return value as Json
+}
+
+function damaged(path: string, cause?: unknown): SamsaError {
+  return new SamsaError(
+    'SAMSA_METADATA_STORE',
+    `${path} in the metadata store does not hold what it should`,
+    cause,
+  )
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fff_ffff
+}
+
+function ids(path: string, value: unknown): number[] {
+  if (!Array.isArray(value) || !value.every(isId)) throw damaged(path)
+  return value
+}
+
+export interface TopicRecord {
+  /** Null in nodes that a Kafka older than topic ids wrote. */
+  readonly topicId: string | null
+  /** Replicas by partition index. */
+  readonly assignment: readonly (readonly number[])[]
+}
+
+export function encodeTopic(topicId: string, assignment: readonly (readonly number[])[]): Buffer {
+  const partitions = Object.fromEntries(assignment.map((replicas, index) => [String(index), replicas]))
+  return encode({ version: 3, topic_id: topicId, partitions, adding_replicas: {}, removing_replicas: {} })
+}
+
+export function decodeTopic(path: string, data: Buffer): TopicRecord {
+  const json = decode(path, data)
+  const partitions = json['partitions']
+  if (typeof partitions !== 'object' || partitions === null) throw damaged(path)
+  const byIndex = new Map(Object.entries(partitions).map(([index, replicas]) => [Number(index), replicas]))
+  const assignment = Array.from({ length: byIndex.size }, (_, index) => ids(path, byIndex.get(index)))
+  const topicId = json['topic_id']
+  return { topicId: typeof topicId === 'string' ? topicId : null, assignment }
+}
+
+export interface PartitionState {
+  /** -1: none. */
+  readonly leader: number
+  readonly leaderEpoch: number
+  readonly isr: readonly number[]
+}
+
+export function encodePartitionState(state: PartitionState, controllerEpoch: number): Buffer {
+  return encode({
+    version: 1,
+    leader: state.leader,
+    leader_epoch: state.leaderEpoch,
+    controller_epoch: controllerEpoch,
+    isr: state.isr,
+    leader_recovery_state: 0,
+  })
+}
+
+export function decodePartitionState(path: string, data: Buffer): PartitionState {
+  const json = decode(path, data)
+  const leader = json['leader']
+  const leaderEpoch = json['leader_epoch']
+  if (!(isId(leader) || leader === -1) || !isId(leaderEpoch)) throw damaged(path)
+  return { leader, leaderEpoch, isr: ids(path, json['isr']) }
+}
+
+export function encodeConfig(values: ReadonlyMap<string, string>): Buffer {
+  return encode({ version: 1, config: Object.fromEntries(values) })
+}
+
+export function decodeConfig(path: string, data: Buffer): Map<string, string> {
+  const config = decode(path, data)['config']
+  if (typeof config !== 'object' || config === null) throw damaged(path)
+  return new Map(Object.entries(config).map(([key, value]) => [key, String(value)]))
+}
+
+export interface BrokerRecord {
+  readonly endpoints: readonly string[]
+  readonly protocols: ReadonlyMap<string, string>
+  readonly rack: string | null
+  readonly incarnation: string
+  readonly timestampMs: number
+}
+
+export function encodeBroker(record: BrokerRecord): Buffer {
+  return encode({
+    version: 5,
+    endpoints: record.endpoints,
+    listener_security_protocol_map: Object.fromEntries(record.protocols),
+    ...(record.rack === null ? {} : { rack: record.rack }),
+    features: {},
+    host: null,
+    port: -1,
+    jmx_port: -1,
+    timestamp: String(record.timestampMs),
+    incarnation: record.incarnation,
+  })
+}
+
+export function encodeController(brokerId: number, timestampMs: number): Buffer {
+  return encode({ version: 1, brokerid: brokerId, timestamp: String(timestampMs) })
+}
+
+export function encodeClusterId(clusterId: string): Buffer {
+  return encode({ version: '1', id: clusterId })
+}
+
+export function decodeClusterId(data: Buffer): string {
+  const id = decode(paths.clusterId, data)['id']
+  if (typeof id !== 'string') throw damaged(paths.clusterId)
+  return id
+}
+
+export interface ProducerIdBlock {
+  readonly brokerId: number
+  readonly first: number
+  readonly last: number
+}
+
+export function encodeProducerIdBlock(block: ProducerIdBlock): Buffer {
+  return encode({
+    version: 1,
+    broker: block.brokerId,
+    block_start: String(block.first),
+    block_end: String(block.last),
+  })
+}
+
+/** The last id of the block. */
+export function decodeProducerIdBlock(data: Buffer): number {
+  const last = Number(decode(paths.producerIds, data)['block_end'])
+  if (!Number.isSafeInteger(last)) throw damaged(paths.producerIds)
+  return last
+}
+
+export function decodeControllerEpoch(data: Buffer): number {
+  const epoch = Number(data.toString('utf8'))
+  if (!isId(epoch)) throw damaged(paths.controllerEpoch)
+  return epoch
+}

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as batch from '../../../protocol/records/record-batch.ts'
+import { buildBatch, buildControlBatch } from '../../../protocol/records/record-builder.ts'
+import type { BatchOptions } from '../../../protocol/records/record-builder.ts'
+import { RecordReader } from '../../../protocol/records/record-reader.ts'
+import { cleanBatch, noteKeys, OffsetMap, recordsOf } from '../../../src/log/compaction/cleaner-batch.ts'
+import type { CleaningRules } from '../../../src/log/compaction/cleaner-batch.ts'
+
+const NOW = 1_800_000_000_000
+
+function keyed(
+  entries: readonly (readonly [string | null, string | null])[],
+  options: BatchOptions = {},
+): Buffer {
+  const records = entries.map(([key, value], index) => ({
+    key: key === null ? null : Buffer.from(key),
+    value: value === null ? null : Buffer.from(value),
+    timestampMs: NOW - 1000 + index,
+    headers: [{ key: 'h', value: Buffer.from(`${index}`) }],
+  }))
+  return buildBatch(records, { baseOffset: 100, partitionLeaderEpoch: 3, ...options })
+}
+
+function rules(newest: Record<string, number>, more: Partial<CleaningRules> = {}): CleaningRules {
+  const map = new OffsetMap(1e9)
+  for (const [key, offset] of Object.entries(newest)) map.set(key, offset)
+  return {
+    map,
+    nowMs: NOW,
+    deleteRetentionMs: 500,
+    isNewestOfProducer: () => false,
+    ...more,
+  }
+}
+
+/** `offset:key=value@timestamp/headers` of each record. */
+function read(bytes: Buffer): string[] {
+  const reader = new RecordReader(recordsOf(bytes, 0), batch.recordCount(bytes, 0))
+  const lines: string[] = []
+  while (reader.next()) {
+    const offset = batch.baseOffset(bytes, 0) + reader.offsetDelta
+    const timestampMs = batch.baseTimestamp(bytes, 0) + reader.timestampDelta - NOW
+    const headers = reader.headers().map(({ key, value }) => `${key}${value?.toString()}`)
+    lines.push(
+      `${offset}:${reader.key()?.toString()}=${reader.value()?.toString()}@${timestampMs}/${headers.join()}`,
+    )
+  }
+  assert.equal(reader.problem, null)
+  return lines
+}
+
+function rebuilt(bytes: Buffer, by: CleaningRules): Buffer {
+  const cleaned = cleanBatch(bytes, 0, by)
+  assert(Buffer.isBuffer(cleaned), String(cleaned))
+  assert.equal(batch.batchProblem(cleaned, 0, cleaned.length), null)
+  return cleaned
+}
+
+test('replaced records go; what stays keeps offset, timestamp, headers and the header of its batch', () => {
+  for (const codec of [0, 1, 2]) {
+    const producer = { producerId: 7, producerEpoch: 1, baseSequence: 40 }
+    const original = keyed(
+      [
+        ['a', '1'],
+        ['b', '2'],
+        ['a', '3'],
+        ['c', '4'],
+      ],
+      { ...producer, codec },
+    )
+    const cleaned = rebuilt(original, rules({ a: 102, b: 200, c: 103 }))
+    assert.deepEqual(read(cleaned), ['102:a=3@-998/h2', '103:c=4@-997/h3'])
+    for (const field of [
+      batch.baseOffset,
+      batch.lastOffset,
+      batch.partitionLeaderEpoch,
+      batch.producerId,
+      batch.producerEpoch,
+      batch.baseSequence,
+      batch.codec,
+      batch.maxTimestamp,
+    ])
+      assert.equal(field(cleaned, 0), field(original, 0))
+  }
+})
+
+test('a batch in which nothing is replaced stays as it is, one in which everything is goes', () => {
+  const original = keyed([
+    ['a', '1'],
+    ['b', '2'],
+  ])
+  assert.equal(cleanBatch(original, 0, rules({ a: 100, b: 101 })), 'all')
+  assert.equal(cleanBatch(original, 0, rules({})), 'all')
+  assert.equal(cleanBatch(original, 0, rules({ a: 300, b: 300 })), 'nothing')
+  assert.deepEqual(
+    read(
+      rebuilt(
+        keyed([
+          [null, 'x'],
+          ['b', '2'],
+        ]),
+        rules({}),
+      ),
+    ),
+    ['101:b=2@-999/h1'],
+  )
+})
+
+test('a tombstone gets a date, keeps it, and goes after it', () => {
+  const original = keyed([
+    ['a', '1'],
+    ['b', null],
+  ])
+  const dated = rebuilt(original, rules({ b: 101 }))
+  assert(batch.hasDeleteHorizon(dated, 0))
+  assert.equal(batch.baseTimestamp(dated, 0), NOW + 500)
+  assert.deepEqual(read(dated), ['100:a=1@-1000/h0', '101:b=undefined@-999/h1'])
+  assert.equal(batch.maxTimestamp(dated, 0), batch.maxTimestamp(original, 0))
+  assert.equal(cleanBatch(dated, 0, rules({ b: 101 }, { nowMs: NOW + 500 })), 'all')
+  const after = rebuilt(dated, rules({ b: 101 }, { nowMs: NOW + 501 }))
+  assert.deepEqual(read(after), ['100:a=1@-1000/h0'])
+  assert.equal(batch.baseTimestamp(after, 0), NOW + 500)
+})
+
+test('the newest batch of a producer leaves its header behind', () => {
+  const isNewestOfProducer: CleaningRules['isNewestOfProducer'] = (id, epoch, last) =>
+    id === 7 && epoch === 1 && last === 41
+  const original = keyed(
+    [
+      ['a', '1'],
+      ['b', '2'],
+    ],
+    { producerId: 7, producerEpoch: 1, baseSequence: 40, codec: 1 },
+  )
+  const gone = { a: 300, b: 300 }
+  const empty = rebuilt(original, rules(gone, { isNewestOfProducer }))
+  assert.equal(empty.length, batch.BATCH_OVERHEAD)
+  assert.equal(batch.recordCount(empty, 0), 0)
+  assert.equal(batch.lastOffset(empty, 0), 101)
+  assert.equal(batch.baseSequence(empty, 0), 40)
+  assert.equal(batch.maxTimestamp(empty, 0), batch.maxTimestamp(original, 0))
+  assert.equal(cleanBatch(empty, 0, rules(gone, { isNewestOfProducer })), 'all')
+  assert.equal(cleanBatch(empty, 0, rules(gone)), 'nothing')
+  // 2^31-1 is followed by 0.
+  const wrapped = keyed(
+    [
+      ['a', '1'],
+      ['b', '2'],
+    ],
+    { producerId: 7, producerEpoch: 1, baseSequence: 0x7fff_ffff },
+  )
+  const wraps: CleaningRules['isNewestOfProducer'] = (_id, _epoch, last) => last === 0
+  assert(Buffer.isBuffer(cleanBatch(wrapped, 0, rules(gone, { isNewestOfProducer: wraps }))))
+})
+
+test('control batches stay and say nothing about keys', () => {
+  const marker = buildControlBatch('COMMIT', 0, { producerId: 7, producerEpoch: 1 }, NOW)
+  assert.equal(cleanBatch(marker, 0, rules({})), 'all')
+  const map = new OffsetMap(1e9)
+  assert(noteKeys(marker, 0, map))
+  assert.equal(map.size, 0)
+})
+
+test('under LogAppendTime the time of the batch is kept', () => {
+  const original = keyed(
+    [
+      ['a', '1'],
+      ['b', '2'],
+    ],
+    { logAppendTime: true, maxTimestampMs: NOW + 77 },
+  )
+  const cleaned = rebuilt(original, rules({ a: 300 }))
+  assert(batch.isLogAppendTime(cleaned, 0))
+  assert.equal(batch.maxTimestamp(cleaned, 0), NOW + 77)
+})
+
+test('the map keeps the newest offset of each key, byte for byte, and is full at its bound', () => {
+  const map = new OffsetMap(300)
+  assert(
+    noteKeys(
+      keyed([
+        ['a', '1'],
+        ['b', null],
+        ['a', '3'],
+        [null, 'x'],
+      ]),
+      0,
+      map,
+    ),
+  )
+  assert.equal(map.latest('a'), 102)
+  assert.equal(map.latest('b'), 101)
+  assert.equal(map.latest('c'), -1)
+  assert(!map.full)
+  const bytes = buildBatch([{ key: Buffer.from([0xff]), value: null, timestampMs: 1 }])
+  noteKeys(bytes, 0, map)
+  assert.equal(map.latest('\u00ff'), 0)
+  assert.equal(map.latest('\ufffd'), -1)
+  map.set('y'.repeat(100), 1)
+  assert(map.full)
+})
+
+test('a batch that does not parse is told apart', () => {
+  const original = keyed([
+    ['a', '1'],
+    ['b', '2'],
+  ])
+  original[batch.BATCH_OVERHEAD] = 0x7e
+  assert.equal(cleanBatch(original, 0, rules({})), null)
+  assert.equal(noteKeys(original, 0, new OffsetMap(100)), false)
+})

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as batch from '../../../protocol/records/record-batch.ts'
+import { syncDirectory } from '../../../src/log/files/disk-calls.ts'
+import { SpareBudget } from '../../../src/log/space/spare-budget.ts'
+import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
+import { SimWorld } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-world.ts'
+import { content, makeBatch, split, TestLog } from '../log-fixture.ts'
+
+const HOME = '/data/t-0'
+const DURABLE = 1
+const ORDINARY = Number.MAX_SAFE_INTEGER
+
+/**
+ * One partition over several lives of its broker, with small segments, retention that hardly keeps any, and files
+ * written over again and again; beside it what each offset must hold. A record of one life never shows up under an
+ * offset of another, whatever file it is in, and what was promised is there.
+ */
+class Lives {
+  readonly #sim: SimWorld
+  /** By offset: every batch has one record. */
+  readonly #contents: string[] = []
+  /** What must be there after a kill, and after a power loss. */
+  #writtenEnd = 0
+  #durableEnd = 0
+  #startOffset = 0
+  #recoveryPoint = 0
+  #clean = false
+  recycled = 0
+
+  constructor(sim: SimWorld) {
+    this.#sim = sim
+  }
+
+  async run(): Promise<void> {
+    const { disk } = this.#sim.start().world
+    disk.makeDirectory('/data')
+    await syncDirectory(disk, '/')
+    for (let life = 0; life < 6; life++) await this.#live()
+  }
+
+  async #live(): Promise<void> {
+    const { random } = this.#sim
+    const machine = this.#sim.start()
+    const config = {
+      flushMessages: random.chance(0.8) ? DURABLE : ORDINARY,
+      segmentBytes: random.pick([6000, 12_000, 20_000]),
+      retentionBytes: random.pick([5000, 20_000]),
+      indexIntervalBytes: 500,
+      fileDeleteDelayMs: random.pick([1, 20]),
+    }
+    const recoveryPoint = random.chance(0.7) ? this.#recoveryPoint : 0
+    const spares = new SpareBudget(random.pick([1 << 20, 1 << 20, 0]))
+    const known = { recoveryPoint, cleanShutdown: this.#clean, spares }
+    const log = await TestLog.open(machine.world, HOME, config, known)
+    await this.#found(log)
+    const steps = random.below(60)
+    for (let i = 0; i < steps; i++) await this.#step(log)
+    await this.#end(log, machine)
+  }
+
+  async #found(log: TestLog): Promise<void> {
+    const end = log.log.logEndOffset
+    assert.ok(end >= this.#writtenEnd, `ends at ${end}, ${this.#writtenEnd} was promised`)
+    assert.ok(log.log.logStartOffset <= this.#startOffset)
+    const batches = await log.readAll(this.#startOffset)
+    assert.deepEqual(
+      batches.map((bytes) => batch.baseOffset(bytes, 0)),
+      Array.from({ length: end - this.#startOffset }, (_, i) => this.#startOffset + i),
+    )
+    this.#check(await log.readAll())
+    this.#contents.length = end
+    this.#writtenEnd = end
+    this.#durableEnd = log.log.durableEndOffset
+  }
+
+  #check(batches: readonly Buffer[]): void {
+    for (const bytes of batches) {
+      const offset = batch.baseOffset(bytes, 0)
+      assert.equal(content(bytes), this.#contents[offset], `offset ${offset}`)
+    }
+  }
+
+  async #step(log: TestLog): Promise<void> {
+    const { random } = this.#sim
+    const what = random.below(20)
+    if (what < 12) {
+      for (let i = random.below(4); i >= 0; i--) {
+        // Equal sizes make batches of one life begin where those of another ended.
+        const bytes = makeBatch(1, random.pick([900, 900, 900, random.below(2500)]), {
+          timestampMs: this.#sim.scheduler.nowMs,
+        })
+        this.#contents.push(content(bytes))
+        assert.equal(log.log.append(bytes, 0).errorCode, 0)
+      }
+      if (random.chance(0.6)) await log.reached(log.log.logEndOffset)
+      if (log.log.segments.at(-1)?.recycled === true) this.recycled++
+    } else if (what < 15) {
+      await log.log.applyRetention(0)
+      this.#startOffset = log.log.logStartOffset
+    } else if (what === 15) log.log.roll()
+    else if (what === 16) await this.#sim.sleep(random.below(40))
+    else if (what === 17) void this.#readSome(log)
+    else if (what === 18) await log.log.trimReserved(Infinity)
+    else if (random.chance(0.3)) {
+      const flushMessages = log.log.durable() ? ORDINARY : DURABLE
+      log.log.updateConfig({ ...log.log.config, flushMessages })
+    } else assert.equal(await log.flush(), true)
+    assert.equal(log.failure, null)
+    this.#writtenEnd = log.log.writtenEndOffset
+    this.#durableEnd = log.log.durableEndOffset
+    if (random.chance(0.3)) this.#recoveryPoint = log.log.recoveryPoint
+  }
+
+  /** Segments may go while it reads. */
+  async #readSome(log: TestLog): Promise<void> {
+    let offset = log.log.logStartOffset
+    for (let i = 0; i < 5; i++) {
+      const result = await log.read(offset, 4000)
+      if (result.errorCode !== 0 || result.sizeBytes === 0) return
+      this.#check(split(Buffer.concat(result.buffers)))
+      offset = result.nextOffset
+    }
+  }
+
+  async #end(log: TestLog, machine: SimProcess): Promise<void> {
+    const { random } = this.#sim
+    this.#clean = random.chance(0.3)
+    if (this.#clean) {
+      await log.log.close(true)
+      assert.equal(log.failure, null)
+      this.#writtenEnd = log.log.logEndOffset
+      this.#durableEnd = log.log.logEndOffset
+      this.#recoveryPoint = log.log.recoveryPoint
+      assert.equal(this.#recoveryPoint, this.#writtenEnd)
+    }
+    if (random.chance(0.5)) {
+      await this.#sim.kill(machine)
+    } else {
+      await this.#sim.powerLoss(machine)
+      this.#writtenEnd = this.#durableEnd
+    }
+  }
+}
+
+test('whatever a file held before, a log holds what was appended to it', async () => {
+  let recycled = 0
+  for (const seed of seedsFromEnvironment(1, 60)) {
+    const sim = new SimWorld(seed, { journalledNames: seed % 2 === 0 })
+    const lives = new Lives(sim)
+    await sim.run(() => lives.run())
+    recycled += lives.recycled
+  }
+  assert.ok(recycled > 0, 'no file was written over')
+})
