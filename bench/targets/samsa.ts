@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { adopt, end, freePort } from '../../test/support/processes.ts'
@@ -19,9 +20,22 @@ export interface SamsaOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Where `--cpu-prof` leaves its profiles, or null. */
   readonly profileDirectory: string | null
+  /** The folder of another checkout that was built: its broker is measured, by this one's load. Without it, ours. */
+  readonly checkout?: string
 }
 
-const commandLine = fileURLToPath(new URL('../../src/cli/samsa.cjs', import.meta.url))
+const ownCommandLine = fileURLToPath(new URL('../../src/cli/samsa.cjs', import.meta.url))
+
+/** The broker of another checkout, such as the commit before. Throws when it was not built. */
+export function samsaOf(checkout: string, directory: string): Target {
+  const commandLine = commandLineOf(checkout)
+  if (!existsSync(commandLine)) throw new Error(`${commandLine} is missing: build that checkout first`)
+  return samsa({ directory, name: `samsa in ${basename(checkout)}`, profileDirectory: null, checkout })
+}
+
+function commandLineOf(checkout: string | undefined): string {
+  return checkout === undefined ? ownCommandLine : join(checkout, 'dist/src/cli/samsa.cjs')
+}
 
 /** Samsa as a user starts it from a shell, with its defaults. */
 export function samsa(options: SamsaOptions): Target {
@@ -105,7 +119,12 @@ async function launchProcess(options: SamsaOptions, place: Place): Promise<Child
   const child = adopt(
     spawn(
       process.execPath,
-      [...profiling, commandLine, 'start', ...settings.flatMap((setting) => ['--set', setting])],
+      [
+        ...profiling,
+        commandLineOf(options.checkout),
+        'start',
+        ...settings.flatMap((setting) => ['--set', setting]),
+      ],
       {
         stdio: ['ignore', log.fd, log.fd],
         cwd: place.base,
