@@ -1,20 +1,11 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
+import { GROUP_OPERATIONS, OPERATIONS_NOT_ASKED } from './authorized-operations.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
 import { MAX_ELEMENTS, refuseEach, TOO_MANY_ASKED } from './request-limits.ts'
-
-/** The operations that Kafka knows on a group, as bits: without ACLs all are allowed. */
-const ALL_OPERATIONS = [
-  3, // READ
-  6, // DELETE
-  8, // DESCRIBE
-  10, // DESCRIBE_CONFIGS
-  11, // ALTER_CONFIGS
-].reduce((bits, operation) => bits | (1 << operation), 0)
-const NOT_ASKED = -0x8000_0000
 
 /**
  * DescribeGroups, versions 0-5.
@@ -48,7 +39,7 @@ function describe(groupId: string, includeAuthorizedOperations: boolean, { broke
     ...described,
     // As in Kafka: no state at all where the group could not be asked.
     groupState: described.errorCode === ErrorCode.NONE ? described.groupState : '',
-    authorizedOperations: mayTell ? ALL_OPERATIONS : NOT_ASKED,
+    authorizedOperations: mayTell ? GROUP_OPERATIONS : OPERATIONS_NOT_ASKED,
   }
 }
 
@@ -60,6 +51,6 @@ function beyondLimit(groupId: string, { errorCode }: Outcome) {
     protocolType: '',
     protocolData: '',
     members: [],
-    authorizedOperations: NOT_ASKED,
+    authorizedOperations: OPERATIONS_NOT_ASKED,
   }
 }

@@ -2,7 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import type { ConfigResource } from '../metadata/changes/config-change.ts'
 import { refused, shortened } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import { alterEach } from './config-resources.ts'
+import { alterableResource } from './config-resources.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
 import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES } from './request-limits.ts'
@@ -28,11 +28,12 @@ export async function alterResources<Resource extends NamedResource>(
     resources,
     ({ resourceType, resourceName }) => `${resourceType} ${resourceName}`,
   )
-  const altered = await inSlices(once, context, (some) => alterEach(some, alter))
-  return [
-    ...altered.map((outcome) => answerOf(outcome, outcome)),
-    ...repeated.map((resource) => answerOf(resource, REPEATED)),
-  ]
+  const alterOne = async (resource: Resource) => {
+    const target = alterableResource(resource)
+    return answerOf(resource, 'errorCode' in target ? target : await alter(resource, target))
+  }
+  const altered = await inSlices(once, context, (some) => Promise.all(some.map(alterOne)))
+  return [...altered, ...repeated.map((resource) => answerOf(resource, REPEATED))]
 }
 
 function answerOf({ resourceType, resourceName }: NamedResource, { errorCode, errorMessage }: Outcome) {

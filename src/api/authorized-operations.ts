@@ -28,6 +28,8 @@ export const TOPIC_OPERATIONS = bits(
   'alterConfigs',
 )
 
+export const GROUP_OPERATIONS = bits('read', 'delete', 'describe', 'describeConfigs', 'alterConfigs')
+
 export const CLUSTER_OPERATIONS = bits(
   'create',
   'alter',

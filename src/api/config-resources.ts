@@ -31,28 +31,3 @@ export function alterableResource({ resourceType, resourceName }: NamedResource)
     errorMessage: `Broker id must be an integer, but it is: ${resourceName}`,
   }
 }
-
-/** Runs a change for every resource. One that is named twice is refused: which of its changes should win? */
-export function alterEach<Resource extends NamedResource>(
-  resources: readonly Resource[],
-  alter: (resource: Resource, target: ConfigResource) => Promise<Outcome>,
-): Promise<(Outcome & NamedResource)[]> {
-  const keyOf = ({ resourceType, resourceName }: NamedResource): string => `${resourceType} ${resourceName}`
-  const times = new Map<string, number>()
-  for (const resource of resources) times.set(keyOf(resource), (times.get(keyOf(resource)) ?? 0) + 1)
-  const distinct = new Map(resources.map((resource) => [keyOf(resource), resource]))
-  return Promise.all(
-    [...distinct.values()].map(async (resource) => {
-      const { resourceType, resourceName } = resource
-      const target = alterableResource(resource)
-      const outcome =
-        times.get(keyOf(resource)) === 1
-          ? 'errorCode' in target
-            ? target
-            : await alter(resource, target)
-          : { errorCode: ErrorCode.INVALID_REQUEST, errorMessage: 'Each resource must appear at most once.' }
-      const { errorCode, errorMessage } = outcome
-      return { errorCode, errorMessage, resourceType, resourceName }
-    }),
-  )
-}

@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { LogManager } from '../log/manager/log-manager.ts'
+import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Logger, World } from '../ports.ts'
 import { Deadlines } from './deadlines.ts'
@@ -10,13 +11,9 @@ import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
 
-/** The internal topic of committed offsets and groups: written by the broker, never by clients. */
-export const OFFSETS_TOPIC = '__consumer_offsets'
-
 /** What `startBroker` assembled. */
 export interface BrokerParts {
   readonly world: World
-  readonly config: BrokerConfig
   readonly logs: LogManager
   readonly metadata: Metadata
   readonly groups: GroupCoordinator
@@ -35,16 +32,15 @@ export class Broker {
   readonly deadlines: Deadlines
   readonly fetchSessions: FetchSessions
   readonly topicMetrics: TopicMetrics
-  #config: BrokerConfig
   /** Topics being created for a client that named them, so that many requests cause one creation. */
   readonly #creating = new Map<string, Promise<number>>()
 
   constructor(parts: BrokerParts) {
-    const { world, config } = parts
+    const { world, metadata } = parts
     this.clock = world.clock
     this.logger = world.logger
     this.logs = parts.logs
-    this.metadata = parts.metadata
+    this.metadata = metadata
     this.groups = parts.groups
     this.partitions = parts.partitions
     this.topicMetrics = parts.topicMetrics
@@ -52,21 +48,17 @@ export class Broker {
     this.fetchSessions = new FetchSessions(
       world.clock,
       world.random,
-      config['max.incremental.fetch.session.cache.slots'],
+      metadata.config['max.incremental.fetch.session.cache.slots'],
     )
-    this.#config = config
   }
 
+  /** With its dynamic values, as they are now. */
   get config(): BrokerConfig {
-    return this.#config
+    return this.metadata.config
   }
 
   get nodeId(): number {
-    return this.#config['broker.id']
-  }
-
-  configChanged(config: BrokerConfig): void {
-    this.#config = config
+    return this.metadata.nodeId
   }
 
   /** Error code for clients that may not write here now, 0 when they may. */
@@ -85,7 +77,7 @@ export class Broker {
   autoCreateTopic(topic: string): Promise<number> | null {
     const underWay = this.topicBeingCreated(topic)
     if (underWay !== undefined) return underWay
-    if (!this.#config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
+    if (!this.config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
     const creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))
     this.#creating.set(topic, creating)
     return creating

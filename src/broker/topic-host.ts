@@ -1,4 +1,3 @@
-import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { eachAtOnce } from '../log/files/each-at-once.ts'
 import type { LogConfig } from '../log/log-config.ts'
@@ -6,9 +5,9 @@ import type { LogManager } from '../log/manager/log-manager.ts'
 import type { Log } from '../log/log.ts'
 import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
 import type { MetadataListener } from '../metadata/image/metadata-state.ts'
+import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
-import type { Broker } from './broker.ts'
-import { OFFSETS_TOPIC } from './broker.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
 import { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
@@ -18,7 +17,7 @@ import type { TopicMetrics } from './topic-metrics.ts'
 const DELETIONS_AT_ONCE = 32
 
 export interface TopicHostParts {
-  readonly config: BrokerConfig
+  readonly metadata: Metadata
   readonly logs: LogManager
   readonly partitions: Partitions
   readonly topicMetrics: TopicMetrics
@@ -26,24 +25,22 @@ export interface TopicHostParts {
 
 /** Carries out what the metadata decides: partitions come, go and change their configuration. */
 export class TopicHost implements MetadataListener {
+  readonly #metadata: Metadata
   readonly #logs: LogManager
   readonly #partitions: Partitions
   readonly #topicMetrics: TopicMetrics
-  #config: BrokerConfig
   #groups: GroupCoordinator | null = null
-  #broker: Broker | null = null
 
   constructor(parts: TopicHostParts) {
-    this.#config = parts.config
+    this.#metadata = parts.metadata
     this.#logs = parts.logs
     this.#partitions = parts.partitions
     this.#topicMetrics = parts.topicMetrics
   }
 
-  /** The parts that are made after the first topics are open. */
-  attach(groups: GroupCoordinator, broker: Broker): void {
+  /** Made after the first topics are open. */
+  attach(groups: GroupCoordinator): void {
     this.#groups = groups
-    this.#broker = broker
   }
 
   /** A topic that was there when the broker started: its data may lie in a directory that is offline now. */
@@ -68,17 +65,12 @@ export class TopicHost implements MetadataListener {
   }
 
   onTopicConfigChanged(topic: TopicImage): void {
-    const config = toLogConfig(topic.config, this.#config)
+    const config = toLogConfig(topic.config, this.#metadata.config)
     for (const { index } of topic.partitions) this.#logs.updateConfig(topic.name, index, config)
   }
 
-  onBrokerConfigChanged(config: BrokerConfig): void {
-    this.#config = config
-    this.#broker?.configChanged(config)
-  }
-
   async #open(topic: TopicImage, partitions: readonly PartitionImage[], isNew: boolean): Promise<void> {
-    const config = toLogConfig(topic.config, this.#config)
+    const config = toLogConfig(topic.config, this.#metadata.config)
     this.#topicMetrics.addTopic(topic.name)
     await Promise.all(
       partitions.map(async ({ index, leaderEpoch }) => {

@@ -1,5 +1,5 @@
 import { errorName } from '../../protocol/errors.ts'
-import { Broker, OFFSETS_TOPIC } from '../broker/broker.ts'
+import { Broker } from '../broker/broker.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
 import { Partitions } from '../broker/partitions.ts'
@@ -11,6 +11,7 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { LogConfig } from '../log/log-config.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
+import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
 import type { Address, MetadataStore, World } from '../ports.ts'
@@ -81,10 +82,9 @@ interface Assembled {
 }
 
 async function assemble(world: World, logs: LogManager, metadata: Metadata): Promise<Assembled> {
-  const { config } = metadata
   const partitions = new Partitions()
   const topicMetrics = new TopicMetrics(world.metrics)
-  const host = new TopicHost({ config, logs, partitions, topicMetrics })
+  const host = new TopicHost({ metadata, logs, partitions, topicMetrics })
   await adoptDiscoveredTopics(logs, metadata)
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   const lacksSpace = (directory: string): boolean => logs.lacksSpace(directory, true)
@@ -93,9 +93,9 @@ async function assemble(world: World, logs: LogManager, metadata: Metadata): Pro
     if (errorCode !== 0)
       throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)
   })
-  const groups = new GroupCoordinator(world, offsetsLog, config)
-  const broker = new Broker({ world, config, logs, metadata, groups, partitions, topicMetrics })
-  host.attach(groups, broker)
+  const groups = new GroupCoordinator(world, offsetsLog, metadata.config)
+  const broker = new Broker({ world, logs, metadata, groups, partitions, topicMetrics })
+  host.attach(groups)
   await metadata.start(host)
   await groups.start()
   registerBrokerGauges(world.metrics, broker)

@@ -38,10 +38,6 @@ export class RecordingListener implements MetadataListener {
     return this.heard(`configured ${topic.name}`)
   }
 
-  onBrokerConfigChanged(): Promise<void> {
-    return this.heard('configured broker')
-  }
-
   /** `hidden`: a topic that nobody may see yet or any more. */
   private async heard(event: string, hidden?: string): Promise<void> {
     const visible = hidden !== undefined && this.metadata?.topics.has(hidden) === true

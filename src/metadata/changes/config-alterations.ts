@@ -115,7 +115,6 @@ export class ConfigAlterations {
     )
     state.config = config
     const topics = reachesTopics ? state.image.reconfigure(config) : []
-    await state.listener.onBrokerConfigChanged(config)
     await Promise.all(topics.map(async (topic) => state.listener.onTopicConfigChanged(topic)))
     return DONE
   }

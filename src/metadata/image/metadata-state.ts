@@ -18,7 +18,6 @@ export interface MetadataListener {
   onTopicDeleted(topic: TopicImage): Promise<void>
   /** `topic.config` changed, by its overrides or by the broker's defaults. */
   onTopicConfigChanged(topic: TopicImage): Promise<void> | void
-  onBrokerConfigChanged(config: BrokerConfig): Promise<void> | void
 }
 
 const NOBODY: MetadataListener = {
@@ -26,7 +25,6 @@ const NOBODY: MetadataListener = {
   onPartitionsAdded: () => Promise.resolve(),
   onTopicDeleted: () => Promise.resolve(),
   onTopicConfigChanged: () => undefined,
-  onBrokerConfigChanged: () => undefined,
 }
 
 /** What the parts of the controller share. */
@@ -40,7 +38,7 @@ export class MetadataState {
   /** Changes of one topic, and of the broker's configuration, happen one after the other. */
   readonly queue = new KeyedQueue()
   listener: MetadataListener = NOBODY
-  /** With the dynamic values. */
+  /** With the dynamic values: the one place that holds the broker's configuration as it is now. */
   config: BrokerConfig
 
   constructor(parts: {

@@ -1,4 +1,5 @@
 const LEGAL_NAME = /^[a-zA-Z0-9._-]{1,249}$/
+/** Committed offsets and groups: written by the broker, never by clients. */
 export const OFFSETS_TOPIC = '__consumer_offsets'
 /** Topics that brokers keep for themselves. */
 const INTERNAL_TOPICS: ReadonlySet<string> = new Set([
