@@ -32,7 +32,7 @@ const WINGS: Readonly<
 > = {
   log: {
     ground: ['log-config', 'log-types'],
-    order: 'files segment read recovery append space . directory compaction manager'.split(' '),
+    order: 'files segment read recovery append space change . directory compaction manager'.split(' '),
   },
   metadata: { ground: [], order: 'layout image changes .'.split(' ') },
   system: {

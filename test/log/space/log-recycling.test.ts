@@ -104,7 +104,7 @@ class Lives {
     else if (what === 17) void this.#readSome(log)
     else if (what === 18) await log.log.trimReserved(Infinity)
     else if (random.chance(0.3)) {
-      const flushMessages = log.log.durable() ? ORDINARY : DURABLE
+      const flushMessages = log.log.config.flushMessages === 1 ? ORDINARY : DURABLE
       log.log.updateConfig({ ...log.log.config, flushMessages })
     } else assert.equal(await log.flush(), true)
     assert.equal(log.failure, null)

@@ -1,0 +1,36 @@
+import { syncFile } from '../files/disk-calls.ts'
+import type { LogBody } from './log-body.ts'
+
+/** Ends a log, once. `clean`: everything is durable, and the files are what a start without a scan takes them for. */
+export async function closeLog(body: LogBody, clean: boolean): Promise<void> {
+  if (body.closing) return
+  body.closing = true
+  await body.writer.drained()
+  body.writer.stop()
+  if (clean) {
+    await body.flusher.run(() => settle(body))
+    // A power loss may take the names of a log that was never written to: they are made again.
+    if (body.sideFilesStale || body.logEndOffset > 0) await body.flusher.close()
+  }
+  await body.flusher.run(() => body.bin.empty())
+  body.flusher.stop()
+  for (const segment of body.segments) segment.close()
+}
+
+async function settle(body: LogBody): Promise<void> {
+  const { flusher, logEndOffset, names } = body
+  const { active } = body.list
+  if (active.loose) {
+    if (active.recycled) await names.persist()
+    await active.cutToSize()
+    await syncFile(active.file)
+  }
+  if (body.sideFilesStale) {
+    await active.writeIndexes(true, false)
+    await flusher.writeTransactionIndex(active, logEndOffset)
+    await body.snapshots.write(logEndOffset, body.producers.encodeSnapshot())
+    names.changed()
+  } else if (active.sizeBytes === 0) {
+    await active.makeIndexFiles()
+  }
+}

@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict'
+import type { EpochCache } from '../../core/replication/epoch-cache.ts'
+import type { SamsaError } from '../../core/samsa-error.ts'
+import type { ProducerState } from '../../core/transaction/producer-state.ts'
+import type { Logger, World } from '../../ports.ts'
+import { LogFlusher } from '../append/log-flusher.ts'
+import { LogWriter } from '../append/log-writer.ts'
+import type { WriteChunk, WriterOwner } from '../append/log-writer.ts'
+import { diskError } from '../files/disk-calls.ts'
+import { LogNames } from '../files/log-names.ts'
+import type { LogConfig } from '../log-config.ts'
+import type { LogOptions, SegmentCache } from '../log-types.ts'
+import type { ReadSource } from '../read/log-reader.ts'
+import { PositionHints } from '../read/position-hints.ts'
+import type { LoadedLog } from '../recovery/log-loader.ts'
+import type { ProducerSnapshots } from '../recovery/producer-recovery.ts'
+import { rollJitterMs } from '../segment/retention.ts'
+import { SegmentList } from '../segment/segment-list.ts'
+import { segmentOf } from '../segment/segment.ts'
+import type { Segment } from '../segment/segment.ts'
+import type { TransactionIndex } from '../segment/transaction-index.ts'
+import { LogSpace } from '../space/log-space.ts'
+import { SegmentBin } from '../space/segment-bin.ts'
+
+type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
+
+/**
+ * What the log of one partition is made of, and the steps that appending, retention, truncation and compaction have in
+ * common. `Log` is what others see of it.
+ */
+export class LogBody implements ReadSource, WriterOwner {
+  readonly world: LogWorld
+  readonly options: LogOptions
+  readonly cache: SegmentCache
+  readonly logger: Logger
+  readonly directory: string
+  readonly epochs: EpochCache
+  readonly producers: ProducerState
+  readonly transactions: TransactionIndex
+  readonly snapshots: ProducerSnapshots
+  readonly list: SegmentList
+  readonly writer: LogWriter
+  readonly flusher: LogFlusher
+  readonly names: LogNames
+  readonly space: LogSpace
+  readonly bin: SegmentBin
+  readonly appendHints = new PositionHints()
+  readonly readHints = new PositionHints()
+  config: LogConfig
+  logStartOffset: number
+  logEndOffset: number
+  writtenEndOffset: number
+  rollJitterMs = 0
+  failure: SamsaError | null = null
+  closing = false
+  /** What lies beside the log file on the device does not belong to the log as it is now. */
+  sideFilesStale: boolean
+
+  constructor(world: LogWorld, options: LogOptions, cache: SegmentCache, logger: Logger, loaded: LoadedLog) {
+    const { clock, disk } = world
+    const { directory } = options
+    this.world = world
+    this.options = options
+    this.cache = cache
+    this.logger = logger
+    this.directory = directory
+    this.epochs = loaded.epochs
+    this.producers = loaded.producers
+    this.config = options.config
+    this.list = new SegmentList(loaded.segments)
+    this.transactions = loaded.transactions
+    this.snapshots = loaded.snapshots
+    this.logStartOffset = loaded.logStartOffset
+    this.logEndOffset = loaded.logEndOffset
+    this.writtenEndOffset = loaded.logEndOffset
+    this.writer = new LogWriter(clock, this)
+    this.sideFilesStale = loaded.recovery !== null
+    const failed = (error: unknown): void => this.fail(diskError(`log ${directory}`, error))
+    // A log that was never written to is closed without a look at its names.
+    const namesDirty = loaded.namesDirty || loaded.logEndOffset === 0
+    const names = new LogNames(disk, directory, this.epochs, namesDirty, loaded.epochsOnDisk)
+    this.names = names
+    const { snapshots, transactions } = loaded
+    this.flusher = new LogFlusher(
+      { clock, disk, directory, names, snapshots, transactions, failed },
+      this.list.active,
+      this.logEndOffset,
+    )
+    const spares = options.spares ?? null
+    this.space = new LogSpace({ clock, logger, names, spares, failed })
+    this.bin = new SegmentBin({
+      clock,
+      disk,
+      directory,
+      spares,
+      delayMs: () => this.config.fileDeleteDelayMs,
+      maxSpareBytes: () => (this.recycles() ? this.config.segmentBytes : 0),
+      run: (task) => void this.flusher.run(task),
+    })
+    this.drawJitter()
+  }
+
+  get segments(): readonly Segment[] {
+    return this.list.all
+  }
+
+  get failed(): boolean {
+    return this.failure !== null
+  }
+
+  get sizeBytes(): number {
+    return this.list.sizeBytes
+  }
+
+  /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
+  fail(error: SamsaError): void {
+    if (this.failure !== null) return
+    this.failure = error
+    this.writer.stop()
+    this.flusher.stop()
+    this.bin.stop()
+    this.logger.error({ error }, 'log failed')
+    this.options.onFailed(error)
+  }
+
+  // ------------------------------------------------------------------------------------- for the writer and readers
+
+  durable(): boolean {
+    return this.config.flushMessages === 1
+  }
+
+  namesReady(ready: () => void): boolean {
+    if (this.names.durable) return true
+    this.names.persist().then(ready, (error: unknown) => this.writeFailed(error))
+    return false
+  }
+
+  written(chunk: WriteChunk, durable: boolean): void {
+    const { flushMessages } = this.config
+    this.flusher.written(chunk, durable)
+    const unflushed = chunk.endOffset - this.flusher.durableEndOffset
+    if (unflushed < flushMessages) {
+      this.#publish(chunk.endOffset)
+    } else {
+      // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
+      void this.flusher.flush().then((ok) => {
+        if (ok) this.#publish(Math.max(chunk.endOffset, this.flusher.durableEndOffset))
+      })
+    }
+    if (durable && chunk.segment === this.list.active && !this.closing && !this.failed)
+      this.space.wrote(chunk.segment, chunk.sizeBytes, this.config.segmentBytes)
+  }
+
+  writeFailed(error: unknown): void {
+    this.fail(diskError(`cannot write to ${this.list.active.path}`, error))
+  }
+
+  readFailed(error: unknown): void {
+    this.fail(diskError(`cannot read from ${this.directory}`, error))
+  }
+
+  #publish(endOffset: number): void {
+    if (endOffset <= this.writtenEndOffset || this.failure !== null) return
+    this.writtenEndOffset = endOffset
+    this.options.onWritten(endOffset)
+  }
+
+  // -------------------------------------------------------------------------------------------------------- segments
+
+  /** Whether files of deleted segments are written over. */
+  recycles(): boolean {
+    return this.durable() && !this.config.cleanupPolicy.compact
+  }
+
+  drawJitter(): void {
+    this.rollJitterMs = rollJitterMs(this.config, this.directory, this.list.active.baseOffset)
+  }
+
+  newSegment(baseOffset: number, suffix = ''): Segment {
+    return segmentOf(this.world, this.cache, this.directory, this.config, baseOffset, suffix)
+  }
+
+  /** A new, empty segment with its file. Throws what the disk throws. */
+  makeSegment(baseOffset: number, mayRecycle = false): Segment {
+    const segment = this.newSegment(baseOffset)
+    assert(!this.world.disk.exists(segment.path), `${segment.path} is in the way`)
+    segment.recycled = mayRecycle && this.bin.use(segment)
+    segment.loose = segment.recycled
+    segment.startIndexes()
+    // Makes the file.
+    void segment.file
+    return segment
+  }
+
+  /** The batch goes behind all others: hands it to the writer and counts it in. */
+  appended(buffer: Buffer, baseOffset: number, lastOffset: number, maxTimestamp: number): void {
+    const { active } = this.list
+    const position = active.sizeBytes
+    this.sideFilesStale = true
+    this.writer.add(active, position, buffer, baseOffset, lastOffset + 1)
+    this.appendHints.add(baseOffset, active, position)
+    active.appended(lastOffset, maxTimestamp, buffer.length)
+    this.logEndOffset = lastOffset + 1
+    this.list.grew(buffer.length)
+  }
+
+  /** Starts a new segment; nothing when the active one is empty. */
+  roll(): void {
+    const old = this.list.active
+    if (old.sizeBytes === 0 || this.failure !== null) return
+    try {
+      this.sideFilesStale = true
+      const active = this.makeSegment(this.logEndOffset, this.recycles())
+      this.list.add(active)
+      this.flusher.rolled(old, this.logEndOffset, this.producers.encodeSnapshot(), active)
+      if (this.durable()) this.space.reserve(active, this.config.segmentBytes)
+      this.drawJitter()
+    } catch (error) {
+      this.fail(diskError(`cannot start a segment in ${this.directory}`, error))
+    }
+  }
+
+  /** Takes a segment out. All its offsets are below `endOffset`; -1: its file must not be used again. */
+  async retire(segment: Segment, endOffset: number, keepSnapshot = false): Promise<void> {
+    this.cache.forget(segment)
+    this.bin.retire(segment, endOffset)
+    if (!keepSnapshot) await this.snapshots.remove(segment.baseOffset)
+  }
+
+  /** Nothing below is in the log any more. */
+  startAt(offset: number): void {
+    this.logStartOffset = offset
+    this.epochs.truncateFromStart(offset)
+    this.transactions.truncateFromStart(offset)
+  }
+}
