@@ -1,3 +1,4 @@
+import os from 'node:os'
 import process from 'node:process'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Address, Logger } from '../ports.ts'
@@ -14,6 +15,7 @@ import { durabilityOf } from './durability.ts'
 import { explain, reportFailure } from './failure.ts'
 import { loadConfig } from './load-config.ts'
 import type { ConfigOptions } from './load-config.ts'
+import { onStopSignals } from './stop-signals.ts'
 
 export interface StartOptions extends ConfigOptions {
   readonly logLevel?: LogLevel
@@ -32,12 +34,20 @@ export async function start(options: StartOptions): Promise<void> {
   for (const warning of warnings) logger.warn({}, warning)
   const metrics = new PromMetrics(true)
   const { world, engine } = await startSystemWorld({ logger, metrics }, engineOptionsOf(config))
-  const signals = new StopSignals(logger)
+  const stopping = new Promise<NodeJS.Signals>((resolve) => {
+    onStopSignals({
+      first: resolve,
+      again: (signal) => {
+        logger.warn({ signal }, 'second signal: ending at once, the next start will check the logs')
+        process.exit(128 + os.constants.signals[signal])
+      },
+    })
+  })
   const admin = await startAdmin(config, metrics)
   const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
   admin?.started(running)
   announce(logger, config, engine, running)
-  const exitCode = await Promise.race([signals.first, running.failed]).then(
+  const exitCode = await Promise.race([stopping, running.failed]).then(
     (signal) => {
       logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
       return 0
@@ -71,28 +81,6 @@ function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, ru
   logger.info({ listeners: listeners.join(','), data: config['log.dirs'].join(',') }, 'serving')
   // The text is what log waiters look for.
   logger.info({ ms: Math.round(performance.now()) }, `[KafkaServer id=${config['broker.id']}] started`)
-}
-
-/** The first signal asks for a clean stop; the second one ends the process at once. */
-class StopSignals {
-  readonly first: Promise<NodeJS.Signals>
-
-  constructor(logger: Logger) {
-    this.first = new Promise((resolve) => {
-      let stopping = false
-      const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
-      for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
-        process.on(signal, () => {
-          if (stopping) {
-            logger.warn({ signal }, 'second signal: ending at once, the next start will check the logs')
-            process.exit(exitCodes[signal])
-          }
-          stopping = true
-          resolve(signal)
-        })
-      }
-    })
-  }
 }
 
 /** A broken invariant: what is in memory cannot be trusted any more, what is in the log can. */
