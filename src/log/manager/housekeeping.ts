@@ -1,0 +1,91 @@
+import type { Timer } from '../../ports.ts'
+import { LogCleaner } from '../compaction/cleaner.ts'
+import { watchFreeSpace } from '../directory/free-space.ts'
+import { trimReserved } from '../directory/managed-log.ts'
+import type { ManagedLogs } from './managed-logs.ts'
+
+const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
+
+/** What is done for all logs again and again: retention, checkpoints, compaction, a look at the room that is left. */
+export class Housekeeping {
+  readonly #logs: ManagedLogs
+  readonly #cleaner: LogCleaner
+  readonly #timers = new Map<string, Timer>()
+  readonly #jobs = new Set<Promise<void>>()
+
+  constructor(logs: ManagedLogs) {
+    this.#logs = logs
+    this.#cleaner = new LogCleaner(logs.world, logs.options.cleaner)
+  }
+
+  start(): void {
+    const { options, world } = this.#logs
+    this.#every('retention', options.retentionCheckIntervalMs, () => this.applyRetention())
+    this.#every('checkpoint', options.checkpointIntervalMs, async () => {
+      await this.#logs.checkpointAll()
+      await trimReserved([...this.#logs.byName.values()], world.clock)
+    })
+    this.#watchSpace()
+    if (options.cleaner.enabled) this.#every('clean', options.cleaner.backoffMs, () => this.clean())
+  }
+
+  /** Nothing begins any more; resolves when what is under way has ended. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers.values()) timer.cancel()
+    await Promise.allSettled(this.#jobs)
+  }
+
+  /** One round of compaction over all compacted logs, now. */
+  async clean(): Promise<void> {
+    const logs = this.#logs
+    if (!logs.options.cleaner.enabled || logs.closing) return
+    for (const managed of logs.byName.values()) {
+      if (logs.closing) return
+      if (managed.leaving || !managed.log.config.cleanupPolicy.compact) continue
+      await logs.guard(managed, () => this.#cleaner.clean(managed))
+    }
+    await logs.checkpointAll()
+  }
+
+  /** One round of retention over all logs, now. */
+  async applyRetention(): Promise<void> {
+    const logs = this.#logs
+    for (const managed of logs.byName.values()) {
+      if (logs.closing) return
+      if (managed.leaving) continue
+      await logs.guard(managed, async () => {
+        await managed.log.applyRetention(logs.world.clock.nowMs(), managed.highWatermark)
+      })
+    }
+  }
+
+  /** Again and again, each time `intervalMs` after the last one ended. */
+  #every(name: string, intervalMs: number, run: () => Promise<void>): void {
+    if (this.#logs.closing) return
+    const timer = this.#logs.world.clock.after(intervalMs, () => {
+      // What rejects here is no error of the disk but a broken invariant: it ends the process.
+      const job = run().finally(() => {
+        this.#jobs.delete(job)
+        this.#every(name, intervalMs, run)
+      })
+      this.#jobs.add(job)
+    })
+    this.#timers.set(name, timer)
+  }
+
+  #watchSpace(): void {
+    const logs = this.#logs
+    if (logs.closing) return
+    const minFreeBytes = logs.options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
+    const delays = logs.online().map((directory) =>
+      watchFreeSpace(directory, minFreeBytes, logs.world.logger, () => {
+        for (const { log } of logs.of(directory)) log.dropSpare()
+      }),
+    )
+    if (delays.length === 0) return
+    this.#timers.set(
+      'space',
+      logs.world.clock.after(Math.min(...delays), () => this.#watchSpace()),
+    )
+  }
+}

@@ -1,0 +1,127 @@
+import { SamsaError } from '../../core/samsa-error.ts'
+import type { World } from '../../ports.ts'
+import type { KnownOffsets, LogDirectory, Opening } from '../directory/log-directory.ts'
+import { ManagedLog } from '../directory/managed-log.ts'
+import { diskError } from '../files/disk-calls.ts'
+import type { LogConfig } from '../log-config.ts'
+import { Log } from '../log.ts'
+import type { LogManagerOptions } from './log-manager-types.ts'
+
+/** What opening one log needs. */
+export interface OpenRequest {
+  readonly directory: LogDirectory
+  readonly topic: string
+  readonly partition: number
+  readonly topicId: string | null
+  readonly config: LogConfig
+  readonly known: Opening
+}
+
+/** The log directories and the logs in them: who is there, and who is offline. */
+export class ManagedLogs {
+  readonly world: World
+  readonly options: LogManagerOptions
+  readonly directories: readonly LogDirectory[]
+  readonly byName = new Map<string, ManagedLog>()
+  readonly byPath = new Map<string, ManagedLog>()
+  /** Partitions that checkpoints know and that were found in no directory. */
+  readonly missing = new Map<string, KnownOffsets>()
+  /** Partitions whose files make no sense. */
+  readonly corrupt = new Map<string, SamsaError>()
+  /** Logs in which acknowledged records may be missing, as recovery found since the start. */
+  uncleanCount = 0
+  closing = false
+
+  constructor(world: World, options: LogManagerOptions, directories: readonly LogDirectory[]) {
+    this.world = world
+    this.options = options
+    this.directories = directories
+  }
+
+  /** Directories that did not fail. */
+  online(): LogDirectory[] {
+    return this.directories.filter((directory) => directory.failure === null)
+  }
+
+  of(directory: LogDirectory): ManagedLog[] {
+    return [...this.byName.values()].filter((managed) => managed.directory === directory)
+  }
+
+  async open(request: OpenRequest): Promise<Log> {
+    const { directory, topic, partition, topicId, config, known } = request
+    const managed = new ManagedLog(directory, topic, partition)
+    const log = await Log.open(this.world, {
+      directory: `${directory.path}/${managed.name}`,
+      topic,
+      partition,
+      topicId,
+      config,
+      recoveryPoint: known.recoveryPoint,
+      logStartOffset: known.logStartOffset,
+      highWatermark: known.highWatermark,
+      ...(known.found === undefined
+        ? {}
+        : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
+      cleanShutdown: directory.cleanShutdown,
+      onWritten: (endOffset) => managed.written(endOffset),
+      onFailed: (error) => this.directoryFailed(directory, error),
+      spares: directory.spares,
+      ...(this.options.segmentCache === undefined ? {} : { segmentCache: this.options.segmentCache }),
+    })
+    managed.opened(log)
+    managed.cleanedEndOffset = Math.min(known.cleanedEndOffset, log.logEndOffset)
+    if (log.recovery?.unclean === true) this.uncleanCount += 1
+    directory.logs.set(managed.name, managed)
+    this.byName.set(managed.name, managed)
+    this.byPath.set(log.directory, managed)
+    return log
+  }
+
+  /** From here on nobody finds it. */
+  forget(managed: ManagedLog): void {
+    managed.directory.logs.delete(managed.name)
+    this.byName.delete(managed.name)
+    this.byPath.delete(managed.log.directory)
+  }
+
+  /** The first error of a directory ends it: its logs fail, the others live on. */
+  directoryFailed(directory: LogDirectory, error: SamsaError): void {
+    if (!directory.fail(error)) return
+    this.world.logger.error(
+      { logDir: directory.path, error: error.message },
+      'log directory failed and is offline',
+    )
+    for (const managed of this.of(directory)) managed.failed(error)
+    if (this.online().length === 0) this.options.onAllDirectoriesFailed(error)
+  }
+
+  /** Runs maintenance of one log; an error of the disk takes its directory offline. */
+  async guard(managed: ManagedLog, run: () => Promise<void>): Promise<void> {
+    try {
+      await managed.exclusively(async () => {
+        if (!managed.leaving) await run()
+      })
+    } catch (error) {
+      if (managed.leaving) return
+      if (!isDiskError(error)) throw error
+      this.directoryFailed(managed.directory, diskError(`maintenance of ${managed.name}`, error))
+    }
+  }
+
+  async checkpoint(directory: LogDirectory): Promise<void> {
+    try {
+      await directory.checkpoint()
+    } catch (error) {
+      this.directoryFailed(directory, diskError(`cannot write checkpoints in ${directory.path}`, error))
+    }
+  }
+
+  async checkpointAll(): Promise<void> {
+    await Promise.all(this.online().map((directory) => this.checkpoint(directory)))
+  }
+}
+
+function isDiskError(error: unknown): boolean {
+  if (error instanceof SamsaError) return error.code === 'SAMSA_DISK_IO'
+  return error instanceof Error && 'code' in error && error.code !== 'ERR_ASSERTION'
+}

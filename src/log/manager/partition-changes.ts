@@ -1,0 +1,137 @@
+import { SamsaError } from '../../core/samsa-error.ts'
+import { NEW_LOG } from '../directory/log-directory.ts'
+import type { LogDirectory } from '../directory/log-directory.ts'
+import type { ManagedLog } from '../directory/managed-log.ts'
+import { partitionName } from '../files/checkpoints.ts'
+import { diskError } from '../files/disk-calls.ts'
+import type { LogConfig } from '../log-config.ts'
+import type { Log } from '../log.ts'
+import type { ManagedLogs } from './managed-logs.ts'
+import type { PartitionRemoval } from './partition-removal.ts'
+
+/** Creates and deletes logs while the broker runs, one change of a partition at a time. */
+export class PartitionChanges {
+  readonly #logs: ManagedLogs
+  readonly #removal: PartitionRemoval
+  /** Those of `log.dirs` that could not even be opened. */
+  readonly #unusable: readonly string[]
+  /** Partitions being created or deleted: whoever asks for one meanwhile waits. */
+  readonly #changing = new Map<string, Promise<unknown>>()
+
+  constructor(logs: ManagedLogs, removal: PartitionRemoval, unusable: readonly string[]) {
+    this.#logs = logs
+    this.#removal = removal
+    this.#unusable = unusable
+  }
+
+  /** See `LogManager.getOrCreate`. */
+  async getOrCreate(
+    topic: string,
+    partition: number,
+    topicId: string,
+    config: LogConfig,
+    isNew: boolean,
+  ): Promise<Log> {
+    const name = partitionName(topic, partition)
+    // Not a call that is awaited: without a change under way this one begins in the turn that asks for it.
+    while (this.#changing.has(name)) await this.#changed(name)
+    const known = this.#logs.byName.get(name)
+    if (known !== undefined && (known.log.topicId === topicId || known.log.topicId === null)) return known.log
+    const making = (async () => {
+      if (known !== undefined) await this.#delete(known)
+      return this.#create(topic, partition, topicId, config, isNew)
+    })()
+    return this.#whileChanging(name, making)
+  }
+
+  /** See `LogManager.delete`. */
+  async delete(topic: string, partition: number): Promise<void> {
+    const name = partitionName(topic, partition)
+    while (this.#changing.has(name)) await this.#changed(name)
+    const managed = this.#logs.byName.get(name)
+    if (managed !== undefined) await this.#whileChanging(name, this.#delete(managed))
+  }
+
+  /** Resolves when no change is under way. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#changing.values())
+  }
+
+  async #changed(name: string): Promise<void> {
+    await this.#changing.get(name)?.catch(() => {})
+  }
+
+  async #whileChanging<T>(name: string, change: Promise<T>): Promise<T> {
+    this.#changing.set(name, change)
+    try {
+      return await change
+    } finally {
+      this.#changing.delete(name)
+    }
+  }
+
+  async #create(
+    topic: string,
+    partition: number,
+    topicId: string,
+    config: LogConfig,
+    isNew: boolean,
+  ): Promise<Log> {
+    const logs = this.#logs
+    const name = partitionName(topic, partition)
+    const directory = this.#placeFor(name, isNew)
+    directory.creating += 1
+    try {
+      // What was known of a log whose directory is gone is what is missing now.
+      const known = isNew ? NEW_LOG : (logs.missing.get(name) ?? NEW_LOG)
+      logs.missing.delete(name)
+      // Its name becomes durable with the first promise the log makes: a new log has nothing to lose.
+      return await logs.open({ directory, topic, partition, topicId, config, known })
+    } catch (error) {
+      const failure = diskError(`cannot create ${name} in ${directory.path}`, error)
+      if (failure.code === 'SAMSA_DISK_IO') logs.directoryFailed(directory, failure)
+      if (!isNew || logs.online().length === 0 || failure.code !== 'SAMSA_DISK_IO') throw failure
+    } finally {
+      directory.creating -= 1
+    }
+    return this.#create(topic, partition, topicId, config, isNew)
+  }
+
+  /** The directory with the fewest partitions. Throws when a new log must not be made. */
+  #placeFor(name: string, isNew: boolean): LogDirectory {
+    const logs = this.#logs
+    const corrupt = logs.corrupt.get(name)
+    if (corrupt !== undefined) throw corrupt
+    if (logs.closing) throw new SamsaError('SAMSA_STOPPED', 'the log manager is closed')
+    const dead = logs.directories.find((directory) => directory.failure !== null)
+    const offline = dead?.path ?? this.#unusable[0]
+    if (offline !== undefined && !isNew)
+      throw new SamsaError('SAMSA_DISK_IO', `${name} may be in ${offline}, which is offline`, dead?.failure)
+    const place = logs
+      .online()
+      .reduce<LogDirectory | null>(
+        (least, next) => (least === null || next.partitionCount < least.partitionCount ? next : least),
+        null,
+      )
+    if (place === null) throw new SamsaError('SAMSA_DISK_IO', 'no log directory is left')
+    return place
+  }
+
+  async #delete(managed: ManagedLog): Promise<void> {
+    const { directory } = managed
+    managed.leaving = true
+    this.#logs.forget(managed)
+    if (directory.failure !== null) return
+    try {
+      await managed.close(false)
+      this.#removal.renameAway(managed)
+      await directory.syncNames()
+      // A later log of that name must not inherit its offsets.
+      await directory.checkpoint()
+    } catch (error) {
+      const failure = diskError(`cannot delete ${managed.name}`, error)
+      this.#logs.directoryFailed(directory, failure)
+      throw failure
+    }
+  }
+}
