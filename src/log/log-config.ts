@@ -12,7 +12,12 @@ export interface LogConfig {
   readonly retentionMs: number
   /** -1: no limit. */
   readonly retentionBytes: number
+  /**
+   * The n-th record that is not on the device takes all before it there, and nobody sees it or is acknowledged before:
+   * a power cut takes fewer than n records that anybody has seen. 1: none, each write goes to the device itself.
+   */
   readonly flushMessages: number
+  /** No record that anybody has seen is older than this without being on the device. */
   readonly flushMs: number
   readonly maxMessageBytes: number
   readonly cleanupPolicy: CleanupPolicy

@@ -112,7 +112,7 @@ export class Log implements ReadSource {
     return this.#body.logEndOffset
   }
 
-  /** Readers may see only offsets below. */
+  /** Readers may see only offsets below; see `LogBody` for what it promises. */
   get writtenEndOffset(): number {
     return this.#body.writtenEndOffset
   }
@@ -268,6 +268,10 @@ export class Log implements ReadSource {
   /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
   fail(error: SamsaError): void {
     this.#body.fail(error)
+  }
+
+  readableBytes(segment: Segment): number {
+    return this.#body.readableBytes(segment)
   }
 
   readFailed(error: unknown): void {

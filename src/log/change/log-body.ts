@@ -24,6 +24,12 @@ import { SegmentBin } from '../space/segment-bin.ts'
 
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
 
+interface UnpublishedStretch {
+  readonly segment: Segment
+  readonly position: number
+  readonly endOffset: number
+}
+
 /**
  * What the log of one partition is made of, and the steps that appending, retention, truncation and compaction have in
  * common. `Log` is what others see of it.
@@ -49,12 +55,18 @@ export class LogBody implements ReadSource, WriterOwner {
   config: LogConfig
   logStartOffset: number
   logEndOffset: number
+  /**
+   * Readers see what lies below, and its producers are acknowledged: both at once, when it is as safe as the flush mode
+   * says. Of what lies below, fewer than `flush.messages` records are not on the device (none with 1).
+   */
   writtenEndOffset: number
   rollJitterMs = 0
   failure: SamsaError | null = null
   closing = false
   /** What lies beside the log file on the device does not belong to the log as it is now. */
   sideFilesStale: boolean
+  /** In the file and at or above `writtenEndOffset`: it waits for the flush that `flush.messages` asks for. */
+  #unpublished: UnpublishedStretch[] = []
 
   constructor(world: LogWorld, options: LogOptions, cache: SegmentCache, logger: Logger, loaded: LoadedLog) {
     const { clock, disk } = world
@@ -143,12 +155,20 @@ export class LogBody implements ReadSource, WriterOwner {
       this.#publish(chunk.endOffset)
     } else {
       // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
+      const { segment, position, endOffset } = chunk
+      this.#unpublished.push({ segment, position, endOffset })
       void this.flusher.flush().then((ok) => {
         if (ok) this.#publish(Math.max(chunk.endOffset, this.flusher.durableEndOffset))
       })
     }
     if (durable && chunk.segment === this.list.active && !this.closing && !this.failed)
       this.space.wrote(chunk.segment, chunk.sizeBytes, this.config.segmentBytes)
+  }
+
+  /** Where readers of the segment stop: with the batch below `writtenEndOffset`. */
+  readableBytes(segment: Segment): number {
+    for (const stretch of this.#unpublished) if (stretch.segment === segment) return stretch.position
+    return segment.writtenBytes
   }
 
   writeFailed(error: unknown): void {
@@ -162,6 +182,8 @@ export class LogBody implements ReadSource, WriterOwner {
   #publish(endOffset: number): void {
     if (endOffset <= this.writtenEndOffset || this.failure !== null) return
     this.writtenEndOffset = endOffset
+    if (this.#unpublished.length > 0)
+      this.#unpublished = this.#unpublished.filter((stretch) => stretch.endOffset > endOffset)
     this.options.onWritten(endOffset)
   }
 
@@ -225,6 +247,20 @@ export class LogBody implements ReadSource, WriterOwner {
     this.cache.forget(segment)
     this.bin.retire(segment, endOffset)
     if (!keepSnapshot) await this.snapshots.remove(segment.baseOffset)
+  }
+
+  /** The log was cut and is durable up to there. */
+  endAt(endOffset: number): void {
+    this.sideFilesStale = true
+    this.logEndOffset = endOffset
+    this.writtenEndOffset = endOffset
+    this.#unpublished = []
+    this.logStartOffset = Math.min(this.logStartOffset, endOffset)
+    this.appendHints.clear()
+    this.readHints.clear()
+    this.list.recount()
+    this.drawJitter()
+    this.flusher.truncated(this.list.active, endOffset)
   }
 
   /** Nothing below is in the log any more. */

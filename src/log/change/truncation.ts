@@ -16,7 +16,7 @@ export async function truncate(body: LogBody, offset: number): Promise<void> {
   await syncFile(active.file)
   epochs.truncateFromEnd(offset)
   transactions.truncateFromEnd(offset)
-  restartAt(body, offset)
+  body.endAt(offset)
   await snapshots.removeAbove(offset)
   await loadProducers(snapshots, list.all, producers, offset, world.clock)
   await syncDirectory(world.disk, body.directory)
@@ -32,18 +32,6 @@ export async function startOver(body: LogBody, offset: number): Promise<void> {
   transactions.truncateFromEnd(0)
   body.logStartOffset = offset
   list.startOver(body.makeSegment(offset))
-  restartAt(body, offset)
+  body.endAt(offset)
   await syncDirectory(world.disk, body.directory)
-}
-
-function restartAt(body: LogBody, endOffset: number): void {
-  body.sideFilesStale = true
-  body.logEndOffset = endOffset
-  body.writtenEndOffset = endOffset
-  body.logStartOffset = Math.min(body.logStartOffset, endOffset)
-  body.appendHints.clear()
-  body.readHints.clear()
-  body.list.recount()
-  body.drawJitter()
-  body.flusher.truncated(body.list.active, endOffset)
 }

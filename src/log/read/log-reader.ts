@@ -30,6 +30,8 @@ export interface ReadSource {
   readonly appendHints: PositionHints
   /** Places where reads ended. */
   readonly readHints: PositionHints
+  /** Of a segment, what lies below `writtenEndOffset`. */
+  readableBytes(segment: Segment): number
   /** The disk failed while reading. */
   readFailed(error: unknown): void
 }
@@ -158,7 +160,7 @@ class LogRead {
     }
     this.#index = index
     this.#segment = segment
-    this.#endPosition = segment.writtenBytes
+    this.#endPosition = this.#source.readableBytes(segment)
     this.#endOffset = Math.min(segments[index + 1]?.baseOffset ?? writtenEndOffset, writtenEndOffset)
     if (this.#offset <= segment.baseOffset) {
       this.#read(0, this.#maxBytes)
