@@ -263,10 +263,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   #assembledSizeAcceptable(): boolean {
-    const { totalBytes, receivedBytes } = this.#assembler
-    if (totalBytes < 0) return true
+    const { claimedBytes, receivedBytes } = this.#assembler
+    if (claimedBytes === null) return true
     const apiKey = receivedBytes >= API_KEY_END ? this.#assembler.peek().readInt16BE(SIZE_BYTES) : null
-    return this.#sizeAcceptable(totalBytes - SIZE_BYTES, apiKey)
+    return this.#sizeAcceptable(claimedBytes, apiKey)
   }
 
   #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {

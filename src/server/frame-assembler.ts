@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
 import { type ArenaChunk, type FrameArena, SHARED_FRAME_LIMIT_BYTES } from './frame-arena.ts'
@@ -18,7 +19,8 @@ export class FrameAssembler {
   readonly #preamble: Buffer = Buffer.alloc(PREAMBLE_BYTES)
   #buffer: Buffer = this.#preamble
   #filled = 0
-  #totalBytes = -1
+  /** Null while the size prefix is incomplete. Any other value is what the client claims, also a negative one. */
+  #claimedBytes: number | null = null
   #chunk: ArenaChunk | null = null
 
   constructor(arena: FrameArena) {
@@ -33,9 +35,12 @@ export class FrameAssembler {
     return this.#filled
   }
 
-  /** Size of the frame with its prefix, or -1 while the prefix itself is incomplete. */
-  get totalBytes(): number {
-    return this.#totalBytes
+  /**
+   * What the size prefix claims of the bytes behind it; null while it is incomplete. Whoever feeds the assembler judges
+   * the claim, each time it may have become known, and takes nothing more of a frame that cannot be.
+   */
+  get claimedBytes(): number | null {
+    return this.#claimedBytes
   }
 
   /** Takes what belongs to this frame and returns how many bytes that was. */
@@ -47,26 +52,33 @@ export class FrameAssembler {
       this.#filled += count
       at += count
       if (this.#filled < SIZE_BYTES) return at - start
-      this.#totalBytes = SIZE_BYTES + this.#buffer.readInt32BE(0)
+      this.#claimedBytes = this.#buffer.readInt32BE(0)
       return at - start
     }
+    const totalBytes = this.#totalBytes
     // The API key first: it decides where the rest is collected.
     if (this.#filled < PREAMBLE_BYTES)
-      at += this.#copy(source, at, Math.min(end, at + PREAMBLE_BYTES - this.#filled))
-    if (at < end) at += this.#copy(source, at, end)
+      at += this.#copy(source, at, Math.min(end, at + PREAMBLE_BYTES - this.#filled), totalBytes)
+    if (at < end) at += this.#copy(source, at, end, totalBytes)
     return at - start
   }
 
-  #copy(source: Buffer, start: number, end: number): number {
-    const count = Math.min(this.#totalBytes - this.#filled, end - start)
-    this.#ensureCapacity(this.#filled + count)
+  /** Size of the frame with its prefix. */
+  get #totalBytes(): number {
+    assert(this.#claimedBytes !== null && this.#claimedBytes >= 0, 'no frame has a negative size')
+    return SIZE_BYTES + this.#claimedBytes
+  }
+
+  #copy(source: Buffer, start: number, end: number, totalBytes: number): number {
+    const count = Math.min(totalBytes - this.#filled, end - start)
+    this.#ensureCapacity(this.#filled + count, totalBytes)
     source.copy(this.#buffer, this.#filled, start, start + count)
     this.#filled += count
     return count
   }
 
   get complete(): boolean {
-    return this.#filled === this.#totalBytes
+    return this.#claimedBytes !== null && this.#filled === SIZE_BYTES + this.#claimedBytes
   }
 
   /** The first bytes of the frame that have arrived, prefix included. */
@@ -81,29 +93,30 @@ export class FrameAssembler {
 
   /** The complete frame, which from here on belongs to the caller. */
   release(): Buffer {
+    const totalBytes = this.#totalBytes
     const frame =
       this.#buffer === this.#preamble
-        ? Buffer.from(this.#preamble.subarray(0, this.#totalBytes))
-        : this.#buffer.subarray(0, this.#totalBytes)
+        ? Buffer.from(this.#preamble.subarray(0, totalBytes))
+        : this.#buffer.subarray(0, totalBytes)
     this.#buffer = this.#preamble
     this.#filled = 0
-    this.#totalBytes = -1
+    this.#claimedBytes = null
     this.#chunk = null
     return frame
   }
 
-  #ensureCapacity(neededBytes: number): void {
+  #ensureCapacity(neededBytes: number, totalBytes: number): void {
     if (neededBytes <= this.#buffer.length) return
     if (this.#buffer === this.#preamble && this.#buffer.readInt16BE(SIZE_BYTES) === ApiKey.Produce) {
-      if (this.#totalBytes <= SHARED_FRAME_LIMIT_BYTES) {
-        this.#buffer = this.#arena.take(this.#totalBytes)
+      if (totalBytes <= SHARED_FRAME_LIMIT_BYTES) {
+        this.#buffer = this.#arena.take(totalBytes)
         this.#chunk = this.#arena.taken
         this.#preamble.copy(this.#buffer)
         return
       }
     }
     const wanted = Math.max(neededBytes, this.#buffer.length * 2, FIRST_CAPACITY_BYTES)
-    const grown = Buffer.allocUnsafeSlow(Math.min(wanted, this.#totalBytes))
+    const grown = Buffer.allocUnsafeSlow(Math.min(wanted, totalBytes))
     this.#buffer.copy(grown, 0, 0, this.#filled)
     this.#buffer = grown
   }

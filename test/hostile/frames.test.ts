@@ -9,7 +9,7 @@ import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { Attacker, expectClosed, frameOf, requestFrame } from './attacker.ts'
-import { startTarget } from './target.ts'
+import { startTarget, within } from './target.ts'
 import type { Target } from './target.ts'
 
 const MIB = 1024 * 1024
@@ -49,6 +49,26 @@ test('a size that no request has', async () => {
     'less than a header': Buffer.concat([int32(7), Buffer.alloc(7)]),
     'more than socket.request.max.bytes': int32(104_857_601),
     'size 2^31 - 1': int32(0x7fff_ffff),
+  })
+})
+
+test('a size that no request has, in two packets cut anywhere', async () => {
+  const sizes = [
+    0x9000_0000, 0x8000_0000, 0xffff_ffff, 0xffff_fffc, 0xffff_fffa, 0xdead_beef, 0, 7, 0x7fff_ffff,
+  ]
+  await target.survives(async () => {
+    const attempts = sizes.flatMap((size) =>
+      Array.from({ length: 7 }, async (_, cut) => {
+        const bytes = Buffer.concat([int32(size | 0), Buffer.alloc(4)])
+        const attacker = await Attacker.connect(target.port)
+        await attacker.flush(bytes.subarray(0, cut + 1))
+        await sleep(50)
+        await attacker.flush(bytes.subarray(cut + 1))
+        await within(attacker.closed)
+        assert.equal(attacker.receivedBytes, 0)
+      }),
+    )
+    await Promise.all(attempts)
   })
 })
 
