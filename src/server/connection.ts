@@ -135,10 +135,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
       this.#pause(PAUSED_FOR_BUDGET)
-      this.#hold(slab, start, end)
+      this.#hold(slab, start, end, false)
       return
     }
-    if (this.#held.length > 0) this.#hold(slab, start, end)
+    if (this.#held.length > 0) this.#hold(slab, start, end, false)
     else this.#parse(slab, start, end, false)
   }
 
@@ -218,7 +218,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     let at = start
     while (at < end && !this.#closed && !this.#refused) {
       if (this.#held.length > 0) {
-        this.#hold(buffer, at, end)
+        this.#hold(buffer, at, end, owned)
         break
       }
       const frameEnd = end - at < API_KEY_END ? Infinity : at + SIZE_BYTES + buffer.readInt32BE(at)
@@ -231,7 +231,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       const apiKey = buffer.readInt16BE(at + SIZE_BYTES)
       if (!this.#sizeAcceptable(frameEnd - at - SIZE_BYTES, apiKey)) break
       if (!this.#mayBegin(apiKey)) {
-        this.#hold(buffer, at, end)
+        this.#hold(buffer, at, end, owned)
         break
       }
       if (owned) this.#begin(buffer, at, frameEnd, null)
@@ -400,8 +400,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   // ------------------------------------------------------------------------------------------------- held back bytes
 
-  #hold(buffer: Buffer, start: number, end: number): void {
-    this.#keep(Buffer.from(buffer.subarray(start, end)))
+  /**
+   * What is left of bytes that were held before stays where it is while that is most of them: copying the rest for
+   * each request that begins would take quadratic time, and never copying it would keep a megabyte for a few bytes.
+   */
+  #hold(buffer: Buffer, start: number, end: number, owned: boolean): void {
+    const rest = buffer.subarray(start, end)
+    this.#keep(owned && 2 * rest.length > rest.buffer.byteLength ? rest : Buffer.from(rest))
   }
 
   #keep(bytes: Buffer): void {

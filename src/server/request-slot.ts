@@ -6,8 +6,6 @@ import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 
-const NO_PIECES: readonly ReadPiece[] = []
-
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
   readonly broker: Broker
@@ -41,8 +39,8 @@ export class RequestSlot implements RequestContext {
   #abandoned: (() => void) | null = null
   /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
   chunks: readonly ReadPiece[] | null | undefined
-  /** What the handler attached, until it is in the answer that is written. */
-  #pieces: readonly ReadPiece[] = NO_PIECES
+  /** What the handler attached, as it came, until it is in the answer that is written. */
+  #attached: (readonly ReadPiece[])[] | null = null
 
   constructor(
     owner: SlotOwner,
@@ -95,19 +93,21 @@ export class RequestSlot implements RequestContext {
   abandon(): void {
     this.#gone = true
     if (!this.#answered) this.#abandoned?.()
-    const pieces = this.#pieces
-    this.#pieces = NO_PIECES
-    releasePieces(pieces)
+    const attached = this.#attached
+    this.#attached = null
+    for (const pieces of attached ?? []) releasePieces(pieces)
   }
 
   attach(pieces: readonly ReadPiece[]): void {
+    if (pieces.length === 0) return
     if (this.#gone) releasePieces(pieces)
-    else this.#pieces = this.#pieces.length === 0 ? pieces : [...this.#pieces, ...pieces]
+    else if (this.#attached === null) this.#attached = [pieces]
+    else this.#attached.push(pieces)
   }
 
   /** The answer is written: its pieces belong to the connection. */
   sent(): void {
-    this.#pieces = NO_PIECES
+    this.#attached = null
   }
 
   releaseBytes(): void {

@@ -8,6 +8,8 @@ import { DescriptorSlice } from '../disk/file-slice.ts'
 const JOIN_BYTES = 2048
 /** How long an ended connection waits for the peer to close its side. */
 const END_GRACE_MS = 1000
+/** Pieces that have left are dropped from the list in one go when there are this many, and most of it is. */
+const FORGET_AFTER = 64
 /** Of slices, per connection and turn: the others get their turn. */
 const SLICE_BYTES_PER_TURN = 2 << 20
 /** Of a slice, when the socket takes no more: written the usual way, its 'drain' says when there is room again. */
@@ -47,6 +49,8 @@ export class SocketConnection implements Connection {
   readonly #queue: (connection: SocketConnection) => void
   #receiver: Receiver | null = null
   #unwritten: (Buffer | DescriptorSlice)[] = []
+  /** Pieces before this one have left: an answer may have tens of thousands. */
+  #next = 0
   /** Of a slice under way only what is left of it. */
   #unwrittenBytes = 0
   /** How many of the unwritten pieces are slices. */
@@ -124,7 +128,7 @@ export class SocketConnection implements Connection {
       }
       this.#unwrittenBytes += piece.length
     }
-    if (this.#unwritten.length > 0) this.#wantFlush()
+    if (this.#anyUnwritten) this.#wantFlush()
   }
 
   pause(): void {
@@ -157,16 +161,16 @@ export class SocketConnection implements Connection {
   flush(): void {
     this.#queued = false
     if (this.#finished || this.#readingSlice) return
-    const any = this.#unwritten.length > 0
+    const any = this.#anyUnwritten
     if (this.#slices > 0) this.#send(this.#stalled)
-    else this.#writeBuffers(this.#unwritten.length)
+    else this.#writeBuffers()
     this.#stalled = this.#slices > 0
     this.#sent(any)
   }
 
   /** After a write, when nothing is left to be written. */
   #sent(any: boolean): void {
-    if (this.#unwritten.length > 0 || this.#finished) return
+    if (this.#anyUnwritten || this.#finished) return
     if (!this.#ending) {
       if (any) this.#taken()
       return
@@ -186,19 +190,48 @@ export class SocketConnection implements Connection {
     else this.#receiver?.drained()
   }
 
-  /** Hands the first `count` unwritten pieces, all of them buffers, to the stream. */
-  #writeBuffers(count: number): void {
-    if (count === 0) return
-    let buffers = this.#unwritten as Buffer[]
-    if (count < buffers.length) buffers = buffers.splice(0, count)
-    else this.#unwritten = []
+  get #anyUnwritten(): boolean {
+    return this.#next < this.#unwritten.length
+  }
+
+  /** Hands the buffers before the first slice to the stream. */
+  #writeBuffers(): void {
+    const buffers = this.#takeBuffers()
     let bytes = 0
     for (const buffer of buffers) bytes += buffer.length
     this.#unwrittenBytes -= bytes
     const first = buffers[0]
-    if (first !== undefined && buffers.length === 1) this.#socket.write(first)
+    if (first === undefined) return
+    if (buffers.length === 1) this.#socket.write(first)
     else if (bytes <= JOIN_BYTES) this.#socket.write(Buffer.concat(buffers, bytes))
     else this.#writeVectored(buffers)
+  }
+
+  #takeBuffers(): readonly Buffer[] {
+    const pieces = this.#unwritten
+    if (this.#slices === 0 && this.#next === 0) {
+      this.#unwritten = []
+      return pieces as Buffer[]
+    }
+    const buffers: Buffer[] = []
+    for (
+      let piece = pieces[this.#next];
+      piece !== undefined && isBuffer(piece);
+      piece = pieces[++this.#next]
+    ) {
+      buffers.push(piece)
+    }
+    this.#forgetWritten()
+    return buffers
+  }
+
+  /** A reader that never catches up must not keep what it was sent. */
+  #forgetWritten(): void {
+    if (!this.#anyUnwritten) this.#unwritten = []
+    else if (this.#next >= FORGET_AFTER && 2 * this.#next >= this.#unwritten.length)
+      this.#unwritten.splice(0, this.#next)
+    else return
+    this.#next = 0
   }
 
   #writeVectored(buffers: readonly Buffer[]): void {
@@ -215,10 +248,9 @@ export class SocketConnection implements Connection {
    */
   #send(late: boolean): void {
     let share = SLICE_BYTES_PER_TURN
-    while (!this.#finished && this.#unwritten.length > 0) {
-      const buffers = this.#unwritten.findIndex((piece) => !isBuffer(piece))
-      this.#writeBuffers(buffers < 0 ? this.#unwritten.length : buffers)
-      const slice = this.#unwritten[0]
+    while (!this.#finished && this.#anyUnwritten) {
+      this.#writeBuffers()
+      const slice = this.#unwritten[this.#next]
       if (slice === undefined || isBuffer(slice)) return
       if (this.#socket.writableLength > 0) {
         this.#awaitsDrain = true
@@ -287,8 +319,9 @@ export class SocketConnection implements Connection {
   #count(slice: DescriptorSlice, bytes: number): void {
     this.#unwrittenBytes -= bytes
     if (slice.left > 0) return
-    this.#unwritten.shift()
+    this.#next++
     this.#slices--
+    this.#forgetWritten()
     slice.release()
   }
 
@@ -312,8 +345,9 @@ export class SocketConnection implements Connection {
   }
 
   #dropUnwritten(): void {
-    const pieces = this.#unwritten
+    const pieces = this.#unwritten.slice(this.#next)
     this.#unwritten = []
+    this.#next = 0
     this.#unwrittenBytes = 0
     this.#slices = 0
     for (const piece of pieces) if (!isBuffer(piece)) piece.release()

@@ -149,6 +149,23 @@ describe('slices of files to sockets', () => {
     client.destroy()
   })
 
+  test('an answer of very many pieces takes no longer than its bytes', async (t) => {
+    if (addonOf(t) === null) return
+    const file = new SlicedFile()
+    const { connection, client } = await connected()
+    const PAIRS = 120_000
+    const pieces = Array.from({ length: PAIRS }, () => [Buffer.from('header'), file.slice(0, 8)]).flat()
+    const startedMs = performance.now()
+    connection.write(pieces)
+    const all = await received(client, PAIRS * 14)
+    const took = performance.now() - startedMs
+    const pair = Buffer.concat([Buffer.from('header'), CONTENT.subarray(0, 8)])
+    for (let i = 0; i < PAIRS; i += 997) assert.ok(pair.equals(all.subarray(i * 14, i * 14 + 14)))
+    assert.ok(took < 20_000, `${Math.round(took)} ms`)
+    assert.equal(file.open, 0)
+    client.destroy()
+  })
+
   test('a slow reader gets all of it; what is not sent counts as unsent', async (t) => {
     if (addonOf(t) === null) return
     const file = new SlicedFile()
