@@ -30,6 +30,7 @@ import { Outbox } from '../core/group/outbox.ts'
 import type { AppendEffect, Effect, LogEffect, Waiter } from '../core/group/outbox.ts'
 import type { Timer, World } from '../ports.ts'
 import { GroupReplay } from './group-replay.ts'
+import { RateLimitedLog } from './rate-limited-log.ts'
 
 /** `__consumer_offsets` as the coordinator sees it. */
 export interface CoordinatorLog {
@@ -66,6 +67,9 @@ type Hosted =
   | { readonly state: 'loading'; readonly loaded: Promise<void> }
   | { readonly state: 'failed'; readonly retryAtMs: number }
 
+/** Joins and leaves come as fast as clients like. */
+const CHANGES_LOGGED_PER_SECOND = 100
+
 /** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
 const RELOAD_BACKOFF_MS = 1_000
 
@@ -75,6 +79,8 @@ const RELOAD_BACKOFF_MS = 1_000
  */
 export class GroupCoordinator {
   readonly #world: GroupWorld
+  readonly #changes: RateLimitedLog
+  readonly #warnings: RateLimitedLog
   readonly #log: CoordinatorLog
   readonly #config: GroupConfig
   readonly #checkIntervalMs: number
@@ -93,6 +99,8 @@ export class GroupCoordinator {
 
   constructor(world: GroupWorld, log: CoordinatorLog, config: GroupSettings) {
     this.#world = { ...world, logger: world.logger.child({ component: 'groups' }) }
+    this.#changes = new RateLimitedLog(this.#world.logger, world.clock, CHANGES_LOGGED_PER_SECOND)
+    this.#warnings = new RateLimitedLog(this.#world.logger, world.clock)
     this.#log = log
     this.#config = groupConfig(config)
     this.#checkIntervalMs = config['offsets.retention.check.interval.ms']
@@ -385,7 +393,9 @@ export class GroupCoordinator {
   }
 
   #logLine({ level, fields, message }: LogEffect): void {
-    this.#world.logger[level](fields, message)
+    // Not one budget for both: who makes many groups must not hide what is wrong with another one.
+    const lines = level === 'info' ? this.#changes : this.#warnings
+    lines.log(level, fields, message)
   }
 
   #armTimer(): void {

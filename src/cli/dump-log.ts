@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
+import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { dumpBatches } from './dump-batches.ts'
 import { dumpOffsetIndex, dumpProducerSnapshot, dumpTimeIndex, dumpTransactionIndex } from './dump-indexes.ts'
@@ -68,13 +69,17 @@ function dumpFile(file: string, options: DumpOptions, print: Print): void {
   }
 }
 
-/** Standard output in large pieces, written at once: nothing piles up, and a closed pipe ends the command quietly. */
+/**
+ * Standard output in large pieces, written at once: nothing piles up, and a closed pipe ends the command quietly. What
+ * clients put into names, keys and values moves no cursor.
+ */
 class LineWriter {
   #lines: string[] = []
   #length = 0
   readonly print: Print = (line) => {
-    this.#lines.push(line)
-    this.#length += line.length
+    const shown = printable(line)
+    this.#lines.push(shown)
+    this.#length += shown.length
     if (this.#length > 1 << 16) this.flush()
   }
 

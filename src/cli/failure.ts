@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { printable, printableLines } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { whoListensOn } from './port-owner.ts'
 
@@ -10,14 +11,15 @@ export function reportFailure(error: unknown): void {
 /** The message and what to do about it. The stack only where nobody foresaw the error. */
 export function explain(error: unknown): string {
   const busy = busyAddress(error)
-  if (busy !== null) return explainBusyPort(busy)
+  if (busy !== null) return printable(explainBusyPort(busy))
   if (error instanceof SamsaError) {
     const cause =
       error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null
-    return cause === null ? error.message : `${error.message}: ${cause.message}`
+    return printable(cause === null ? error.message : `${error.message}: ${cause.message}`)
   }
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.message
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string')
+    return printable(error.message)
+  return printableLines(error instanceof Error ? (error.stack ?? error.message) : String(error))
 }
 
 /** The port of an EADDRINUSE anywhere in the chain of causes. */

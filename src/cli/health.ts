@@ -5,6 +5,7 @@ import { metadataRequest, metadataResponse } from '../../protocol/messages/03-me
 import type { MetadataResponse } from '../../protocol/messages/03-metadata.ts'
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { parseHostPort } from '../core/config/listeners.ts'
+import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Address } from '../ports.ts'
 import { KafkaClient } from './kafka-client.ts'
@@ -44,7 +45,7 @@ export async function health(options: HealthOptions): Promise<void> {
   const leaderless = found.topics.flatMap((topic) => topic.partitions.filter(({ leaderId }) => leaderId < 0))
   const tookMs = Math.round(performance.now() - startMs)
   process.stdout.write(
-    `${where} is healthy: cluster ${found.clusterId ?? 'without id'}, ${found.brokers.length} broker(s), ` +
+    `${where} is healthy: cluster ${printable(found.clusterId ?? 'without id')}, ${found.brokers.length} broker(s), ` +
       `${found.topics.length} topic(s), ${leaderless.length} partition(s) without leader, ${tookMs} ms\n`,
   )
 }

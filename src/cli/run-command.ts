@@ -7,6 +7,7 @@ import process from 'node:process'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
+import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { loadConfig } from './load-config.ts'
@@ -39,7 +40,7 @@ async function startQuietly(options: StartOptions, temporaryDir: string): Promis
     level: options.logLevel ?? 'warn',
     format: options.logFormat ?? (process.stderr.isTTY ? 'human' : 'json'),
     colour: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,
-    destination: { write: (line: string) => void fs.writeSync(2, line) },
+    destination: standardSink(2),
   })
   for (const warning of warnings) logger.warn({}, warning)
   const { world, engine } = await startSystemWorld({ logger }, engineOptionsOf(config))

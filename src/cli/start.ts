@@ -6,6 +6,7 @@ import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import type { EngineChoice } from '../system/disk/disk-engine.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
+import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
 import { PromMetrics } from '../system/figures/prom-metrics.ts'
@@ -33,6 +34,11 @@ export async function start(options: StartOptions): Promise<void> {
   endOnCrash(logger)
   for (const warning of warnings) logger.warn({}, warning)
   const metrics = new PromMetrics(true)
+  metrics.scrapedCounter(
+    'samsa_log_dropped_lines_total',
+    'Lines of the log that nobody read in time.',
+    () => [{ value: standardSink(1).droppedLines }],
+  )
   const { world, engine } = await startSystemWorld({ logger, metrics }, engineOptionsOf(config))
   const stopping = new Promise<NodeJS.Signals>((resolve) => {
     onStopSignals({
@@ -75,6 +81,12 @@ function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, ru
         'anybody who reaches this address can read and write: no encryption, no passwords',
       )
     }
+  }
+  if (config.adminEndpoint !== null && !isLoopback(config.adminEndpoint.host)) {
+    logger.warn(
+      { listener: 'samsa.admin.listener' },
+      'anybody who reaches this address can read figures and the names of topics: no encryption, no passwords',
+    )
   }
   logger.info({ io: engine.io }, engine.description)
   logger.info({ flush: mode }, promise)

@@ -3,11 +3,11 @@ import type { Writer } from '../../protocol/writer.ts'
 import type { Api } from '../api/handler.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
+import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Clock, Logger } from '../ports.ts'
 import type { FrameArena } from './frame-arena.ts'
 import type { MemoryBudget } from './memory-budget.ts'
-import type { RateLimitedLog } from './rate-limited-log.ts'
 import type { RequestMetrics } from './request-metrics.ts'
 
 /** The configuration of connections, as plain numbers: they are looked at for every request. */

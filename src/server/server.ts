@@ -10,7 +10,7 @@ import type { Address, Clock, CloseReason, Connection, Listener, Timer, World } 
 import { ClientConnection } from './connection.ts'
 import { FrameArena } from './frame-arena.ts'
 import { MemoryBudget } from './memory-budget.ts'
-import { RateLimitedLog } from './rate-limited-log.ts'
+import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { connectionLimits } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'

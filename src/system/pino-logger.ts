@@ -2,6 +2,8 @@ import { createRequire } from 'node:module'
 import type { DestinationStream, Logger as PinoInstance, pino as Pino } from 'pino'
 import type { prettyFactory as PrettyFactory } from 'pino-pretty'
 import type { LogFields, Logger } from '../ports.ts'
+import { LineSink, standardSink } from './line-sink.ts'
+import { printableFields, printableMessage } from './log-values.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export type LogFormat = 'json' | 'human'
@@ -19,11 +21,11 @@ export interface LoggerOptions {
 /** Loaded when the first logger needs them: an embedded broker is silent and starts without. */
 const require = createRequire(import.meta.url)
 
-/** Lines are written synchronously: the last ones before the process ends are the ones that matter. */
+/** Whatever is logged is shown as `core/printable` does: clients name much of it. */
 export function createLogger(options: LoggerOptions): Logger {
   if (options.level === 'silent') return silentLogger
   const { pino }: { pino: typeof Pino } = require('pino')
-  const raw = options.destination ?? pino.destination({ dest: 1, sync: true })
+  const raw = options.destination ?? standardSink(1)
   const destination = options.format === 'human' ? prettified(raw, options.colour ?? false) : raw
   const settings = {
     level: options.level,
@@ -31,7 +33,12 @@ export function createLogger(options: LoggerOptions): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  return new PinoLogger(pino(settings, destination))
+  const logger = new PinoLogger(pino(settings, destination))
+  if (raw instanceof LineSink) {
+    raw.onDropped = (droppedLines) =>
+      logger.warn({ droppedLines }, 'lines of this log were dropped: nobody read it fast enough')
+  }
+  return logger
 }
 
 function prettified(raw: DestinationStream, colour: boolean): DestinationStream {
@@ -48,23 +55,23 @@ class PinoLogger implements Logger {
   }
 
   debug(fields: LogFields, message: string): void {
-    this.#pino.debug(fields, message)
+    this.#pino.debug(printableFields(fields), printableMessage(message))
   }
 
   info(fields: LogFields, message: string): void {
-    this.#pino.info(fields, message)
+    this.#pino.info(printableFields(fields), printableMessage(message))
   }
 
   warn(fields: LogFields, message: string): void {
-    this.#pino.warn(fields, message)
+    this.#pino.warn(printableFields(fields), printableMessage(message))
   }
 
   error(fields: LogFields, message: string): void {
-    this.#pino.error(fields, message)
+    this.#pino.error(printableFields(fields), printableMessage(message))
   }
 
   child(fields: LogFields): Logger {
-    return new PinoLogger(this.#pino.child(fields))
+    return new PinoLogger(this.#pino.child(printableFields(fields)))
   }
 }
 

@@ -76,6 +76,28 @@ test('batches and records', () => {
   )
 })
 
+test('what clients put into keys, values and headers moves no cursor', () => {
+  const hostile = 'x\u001b[2J\u009b\u202e\u2028\u007f\nFound'
+  const file = logFile(
+    buildBatch([
+      {
+        timestampMs: 1,
+        key: Buffer.from(hostile),
+        value: Buffer.from(hostile),
+        headers: [{ key: hostile, value: null }],
+      },
+    ]),
+  )
+  const { status, stdout } = spawnSync(process.execPath, [main, 'dump-log', '--print-data-log', file], {
+    encoding: 'utf8',
+  })
+  assert.equal(status, 0)
+  const lines = stdout.trimEnd().split('\n')
+  assert.equal(lines.length, 4)
+  const shown = 'x\\u001b[2J\\u009b\\u202e\\u2028\\u007f\\nFound'
+  assert.ok(lines[3]?.endsWith(`headerKeys: [${shown}] key: ${shown} payload: ${shown}`), lines[3])
+})
+
 test('damage is shown and does not stop the batches before it', () => {
   const good = batchAt(0)
   const flipped = batchAt(2)

@@ -39,4 +39,5 @@ test('foreseen errors are sentences, others keep their stack', () => {
   )
   assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n\s+at /)
   assert.equal(explain('text'), 'text')
+  assert.equal(explain(new SamsaError('SAMSA_CONFIG', 'a\u009b=b\nsamsa: done')), 'a\\u009b=b\\nsamsa: done')
 })

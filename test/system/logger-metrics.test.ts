@@ -41,6 +41,38 @@ test('human lines are one line of text, coloured on request', () => {
   }
 })
 
+test('whatever is logged is one line of visible text, of bounded length', () => {
+  const hostile = 'a\u009b31m\u202eb\u2028c\u007fd\u001b[2Je\nFORGED \ud800'
+  for (const format of ['json', 'human'] as const) {
+    const { lines, destination } = collector()
+    const logger = createLogger({ level: 'info', format, destination }).child({ clientId: hostile })
+    logger.warn(
+      { id: hostile, list: [hostile], nested: { [hostile]: hostile }, error: new TypeError(hostile) },
+      `joined by ${hostile}`,
+    )
+    assert.equal(lines.length, 1)
+    const [line = ''] = lines
+    // Frames of the stack are lines of their own for people; what a client named never begins one.
+    assert.doesNotMatch(line.trimEnd().replaceAll('\n', ''), /[\p{C}\p{Zl}\p{Zp}]/u, format)
+    assert.doesNotMatch(line, /^FORGED/m)
+    assert.ok(line.includes('u202e'))
+    logger.info({ groupId: 'g'.repeat(100_000), error: new Error('e'.repeat(100_000)) }, 'm'.repeat(100_000))
+    assert.ok((lines[1] ?? '').length < 20_000, `${lines[1]?.length} characters`)
+  }
+})
+
+test('an error shows what it says and where it comes from, whatever its field is called', () => {
+  const { lines, destination } = collector()
+  const logger = createLogger({ level: 'info', format: 'json', destination })
+  const failure = Object.assign(new Error('no room', { cause: new Error('deeper') }), { code: 'ENOSPC' })
+  logger.error({ error: failure }, 'log failed')
+  const line: unknown = JSON.parse(lines[0] ?? '')
+  assert.ok(typeof line === 'object' && line !== null && 'error' in line)
+  const { type, message, code, stack, cause } = Object(line.error)
+  assert.deepEqual([type, message, code, cause.message], ['Error', 'no room', 'ENOSPC', 'deeper'])
+  assert.match(stack, /^Error: no room\n\s+at .*logger-metrics/)
+})
+
 test('the silent logger and its children say nothing', () => {
   silentLogger.child({ a: 1 }).error({}, 'x')
 })

@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { excerpt } from '../printable.ts'
 import { NO_BYTES } from './group.ts'
 import type { Group } from './group.ts'
 import type { JoinResponse, SyncResponse } from './group-types.ts'
@@ -32,9 +33,13 @@ export function failedSync(errorCode: number): SyncResponse {
 }
 
 const NAMES_SHOWN = 10
+const MAX_NAME_LENGTH = 100
 
 /** For the log: the first few names, and how many more there are. */
 export function some(names: readonly string[]): string {
-  const shown = names.slice(0, NAMES_SHOWN).join(', ')
+  const shown = names
+    .slice(0, NAMES_SHOWN)
+    .map((name) => excerpt(name, MAX_NAME_LENGTH))
+    .join(', ')
   return names.length <= NAMES_SHOWN ? shown : `${shown} and ${names.length - NAMES_SHOWN} more`
 }

@@ -1,3 +1,4 @@
+import { excerpt } from '../printable.ts'
 import type { Now } from './deadline-queue.ts'
 
 /** Where the answer to a request goes. The core keeps it and never calls it: answers leave through the outbox. */
@@ -9,7 +10,7 @@ export interface OffsetsRecord {
   readonly value: Buffer | null
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogLevel = 'info' | 'warn' | 'error'
 
 export interface ReplyEffect {
   readonly kind: 'reply'
@@ -50,7 +51,22 @@ export class Outbox {
   }
 
   log(level: LogLevel, fields: Readonly<Record<string, unknown>>, message: string): void {
-    // Ids and reasons come from clients: they shall not draw on somebody's terminal.
-    this.effects.push({ kind: 'log', level, fields, message: message.replaceAll(/\p{Cc}/gu, '?') })
+    // Ids and reasons come from clients, who may make them long.
+    this.effects.push({
+      kind: 'log',
+      level,
+      fields: shortened(fields),
+      message: excerpt(message, MAX_MESSAGE_LENGTH),
+    })
   }
+}
+
+const MAX_ID_LENGTH = 200
+const MAX_MESSAGE_LENGTH = 1_000
+
+function shortened(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const entries = Object.entries(fields)
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, typeof value === 'string' ? excerpt(value, MAX_ID_LENGTH) : value]),
+  )
 }
