@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import type { Partition } from '../broker/partition.ts'
+import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 
@@ -79,14 +80,19 @@ async function lookUp(
       }
     case MAX_TIMESTAMP: {
       if (context.apiVersion < 7) return failed(ErrorCode.UNSUPPORTED_VERSION)
-      return { ...NOTHING, ...(await log.offsetOfMaxTimestamp()) }
+      return foundIn(partition, await log.offsetOfMaxTimestamp())
     }
     case LATEST_TIERED:
       return context.apiVersion < 9 ? failed(ErrorCode.UNSUPPORTED_VERSION) : NOTHING
     default:
       if (timestamp < 0) return failed(ErrorCode.UNSUPPORTED_VERSION)
-      return { ...NOTHING, ...(await log.offsetForTimestamp(timestamp, end)) }
+      return foundIn(partition, await log.offsetForTimestamp(timestamp, end))
   }
+}
+
+/** Nothing found says nothing when the partition went away while it was looked for. */
+function foundIn(partition: Partition, found: OffsetAndTimestamp | null): Found {
+  return found === null ? failed(partition.errorCode) : { ...NOTHING, ...found }
 }
 
 function failed(errorCode: number): Found {

@@ -136,7 +136,15 @@ export class Log implements ReadSource {
   }
 
   get failed(): boolean {
-    return this.#body.failure !== null
+    return this.#body.failed
+  }
+
+  get refusal(): number {
+    return this.#body.refusal
+  }
+
+  get cuts(): number {
+    return this.#body.cuts
   }
 
   /** Monotonic milliseconds since when something waits for `flush`; -1 when all is durable. */
@@ -177,7 +185,7 @@ export class Log implements ReadSource {
 
   /** Earliest record with a timestamp >= `timestampMs`; null when there is none below `maxOffset`. */
   async offsetForTimestamp(timestampMs: number, maxOffset: number): Promise<OffsetAndTimestamp | null> {
-    const found = await findByTimestamp(this, timestampMs)
+    const found = await findByTimestamp(this, timestampMs, this.#body.world.clock)
     const limit = Math.min(maxOffset, this.#body.writtenEndOffset)
     return found !== null && found.offset < limit ? found : null
   }
@@ -265,6 +273,12 @@ export class Log implements ReadSource {
     return closeLog(this.#body, clean)
   }
 
+  /** As `close`, for good: from here on its readers and writers hear UNKNOWN_TOPIC_OR_PARTITION. */
+  discard(): Promise<void> {
+    this.#body.discarded = true
+    return closeLog(this.#body, false)
+  }
+
   /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
   fail(error: SamsaError): void {
     this.#body.fail(error)
@@ -276,6 +290,10 @@ export class Log implements ReadSource {
 
   readFailed(error: unknown): void {
     this.#body.readFailed(error)
+  }
+
+  noteShortage(what: string, error: unknown): void {
+    this.#body.noteShortage(what, error)
   }
 
   /** Starts a `.cleaned` segment that will take the place of closed segments from `baseOffset` on. */

@@ -1,4 +1,5 @@
 import type { Clock, Disk } from '../../ports.ts'
+import { diskProblem, patiently } from '../files/disk-problem.ts'
 import { removePath, syncFile, writeWhole } from '../files/disk-calls.ts'
 import { segmentFile, TRANSACTION_INDEX_SUFFIX } from '../files/log-files.ts'
 import type { LogNames } from '../files/log-names.ts'
@@ -23,6 +24,8 @@ export interface FlusherOptions {
   readonly names: LogNames
   readonly snapshots: ProducerSnapshots
   readonly transactions: TransactionIndex
+  /** May a task wait for descriptors? Asked before each further try. */
+  readonly mayWait: () => boolean
   /** What a failure of the disk is reported to. */
   readonly failed: (error: unknown) => void
 }
@@ -118,15 +121,18 @@ export class LogFlusher {
     })
   }
 
-  /** Runs `task` after everything queued before. Resolves to false, and the log fails, when it throws. */
+  /**
+   * Runs `task` after everything queued before. Resolves to false, and the log fails, when it throws. Without a
+   * descriptor the task waits and begins again, so it must be one that may.
+   */
   run(task: () => Promise<void>): Promise<boolean> {
     const result = this.#tail.then(async () => {
       if (this.#stopped) return false
       try {
-        await task()
+        await patiently(this.#options.clock, () => !this.#stopped && this.#options.mayWait(), task)
         return true
       } catch (error) {
-        this.#options.failed(error)
+        if (diskProblem(error) !== 'short') this.#options.failed(error)
         return false
       }
     })
@@ -158,10 +164,13 @@ export class LogFlusher {
   async #finish(closing: ClosingSegment): Promise<void> {
     const { segment, endOffset } = closing
     if (!this.#closing.includes(closing)) return
-    await segment.cutToSize()
-    await syncFile(segment.file)
-    await this.writeTransactionIndex(segment, endOffset)
-    await segment.writeIndexes(true, true)
+    // Retention may have taken it out before it was finished.
+    if (!segment.retired) {
+      await segment.cutToSize()
+      await syncFile(segment.openFile())
+      await this.writeTransactionIndex(segment, endOffset)
+      await segment.complete(true)
+    }
     // Last: recovery takes a snapshot where a segment starts as proof that the one before is complete.
     await this.#options.snapshots.write(endOffset, closing.snapshot)
     await this.#options.names.persist()
@@ -173,8 +182,8 @@ export class LogFlusher {
     const { endOffset } = this
     if (this.durableEndOffset >= endOffset && this.#options.names.durable) return
     this.#dirtyAgainMs = -1
-    for (const closing of this.#closing) await syncFile(closing.segment.file)
-    await syncFile(this.#active.file)
+    for (const { segment } of this.#closing) if (!segment.retired) await syncFile(segment.openFile())
+    await syncFile(this.#active.openFile())
     await this.#options.names.persist()
     this.#durable(endOffset)
   }

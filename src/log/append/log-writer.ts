@@ -1,4 +1,5 @@
 import type { Clock, DiskError } from '../../ports.ts'
+import { diskProblem, RETRY_MS } from '../files/disk-problem.ts'
 import type { Segment } from '../segment/segment.ts'
 
 /** Batches that lie one behind the other in one segment: what one write takes. */
@@ -101,14 +102,14 @@ export class LogWriter {
     // What a recycled file held before goes with the first write: its old name must not come back with new content.
     if ((durable || segment.recycled) && !this.#owner.namesReady(this.#pumpBound)) return
     // On the device the file may end with its block.
-    if (durable) segment.loose = true
+    if (durable) segment.mayGrowLoose()
     this.#waiting.shift()
     this.#writing = chunk
     this.#writingDurably = durable
     try {
-      segment.file.write(chunk.position, chunk.buffers, durable, this.#doneBound)
+      segment.openFile().write(chunk.position, chunk.buffers, durable, this.#doneBound)
     } catch (error) {
-      this.#failed(error)
+      this.#failed(error, chunk)
     }
   }
 
@@ -116,7 +117,7 @@ export class LogWriter {
     const chunk = this.#writing
     if (chunk === null) return
     if (error !== null) {
-      this.#failed(error)
+      this.#failed(error, chunk)
       return
     }
     this.#writing = null
@@ -127,8 +128,16 @@ export class LogWriter {
     else if (this.#drained.length > 0) this.#wakeDrained()
   }
 
-  #failed(error: unknown): void {
+  #failed(error: unknown, chunk: WriteChunk): void {
     this.#writing = null
+    if (diskProblem(error) === 'short' && !this.#stopped) {
+      // There was no descriptor to write with: nothing happened, and it is tried again.
+      this.#waiting.unshift(chunk)
+      this.#scheduled = true
+      this.#clock.after(RETRY_MS, this.#pumpBound)
+      this.#wakeStill()
+      return
+    }
     this.stop()
     this.#wakeStill()
     this.#owner.writeFailed(error)

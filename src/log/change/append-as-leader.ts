@@ -10,7 +10,7 @@ import type { LogBody } from './log-body.ts'
 /** Appends one validated batch: stamps offset and leader epoch in place and checks what is known of its producer. */
 export function appendAsLeader(body: LogBody, buffer: Buffer, leaderEpoch: number): AppendResult {
   if (body.failure !== null || body.closing)
-    return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
+    return refused(body.refusal || ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
   const { config, epochs, list, producers } = body
   const sizeBytes = buffer.length
   assert(sizeBytes === batch.batchSizeBytes(buffer, 0))
@@ -24,8 +24,8 @@ export function appendAsLeader(body: LogBody, buffer: Buffer, leaderEpoch: numbe
   const lastOffset = baseOffset + batch.lastOffsetDelta(buffer, 0)
   const { clock } = body.world
   if (mustRoll(list.active, config, body.rollJitterMs, clock, sizeBytes, maxTimestamp, lastOffset)) {
-    body.roll()
-    if (body.failed) return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
+    // The one answer to it that makes every client try again.
+    if (!body.roll()) return refused(ErrorCode.KAFKA_STORAGE_ERROR, 'no segment could be started')
   }
   batch.setBaseOffset(buffer, 0, baseOffset)
   batch.setPartitionLeaderEpoch(buffer, 0, leaderEpoch)

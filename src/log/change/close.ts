@@ -1,3 +1,4 @@
+import { SamsaError } from '../../core/samsa-error.ts'
 import { syncFile } from '../files/disk-calls.ts'
 import type { LogBody } from './log-body.ts'
 
@@ -7,14 +8,18 @@ export async function closeLog(body: LogBody, clean: boolean): Promise<void> {
   body.closing = true
   await body.writer.drained()
   body.writer.stop()
+  let settled = true
   if (clean) {
-    await body.flusher.run(() => settle(body))
+    settled = await body.flusher.run(() => settle(body))
     // A power loss may take the names of a log that was never written to: they are made again.
-    if (body.sideFilesStale || body.logEndOffset > 0) await body.flusher.close()
+    if (settled && (body.sideFilesStale || body.logEndOffset > 0)) settled = await body.flusher.close()
   }
   await body.flusher.run(() => body.bin.empty())
   body.flusher.stop()
-  for (const segment of body.segments) segment.close()
+  body.closed = true
+  for (const segment of body.segments) segment.become('retired')
+  if (!settled && !body.failed)
+    throw new SamsaError('SAMSA_DISK_IO', `no descriptor to close ${body.directory} with`)
 }
 
 async function settle(body: LogBody): Promise<void> {
@@ -23,10 +28,10 @@ async function settle(body: LogBody): Promise<void> {
   if (active.loose) {
     if (active.recycled) await names.persist()
     await active.cutToSize()
-    await syncFile(active.file)
+    await syncFile(active.openFile())
   }
   if (body.sideFilesStale) {
-    await active.writeIndexes(true, false)
+    await active.writeIndexes(true)
     await flusher.writeTransactionIndex(active, logEndOffset)
     await body.snapshots.write(logEndOffset, body.producers.encodeSnapshot())
     names.changed()

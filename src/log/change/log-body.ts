@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { ErrorCode } from '../../../protocol/errors.ts'
 import type { EpochCache } from '../../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import type { ProducerState } from '../../core/transaction/producer-state.ts'
@@ -7,6 +8,7 @@ import { LogFlusher } from '../append/log-flusher.ts'
 import { LogWriter } from '../append/log-writer.ts'
 import type { WriteChunk, WriterOwner } from '../append/log-writer.ts'
 import { diskError } from '../files/disk-calls.ts'
+import { diskProblem, RETRY_MS } from '../files/disk-problem.ts'
 import { LogNames } from '../files/log-names.ts'
 import type { LogConfig } from '../log-config.ts'
 import type { LogOptions, SegmentCache } from '../log-types.ts'
@@ -21,6 +23,11 @@ import type { Segment } from '../segment/segment.ts'
 import type { TransactionIndex } from '../segment/transaction-index.ts'
 import { LogSpace } from '../space/log-space.ts'
 import { SegmentBin } from '../space/segment-bin.ts'
+
+/** How often a log that is being closed waits for descriptors before it is closed without. */
+const RETRIES_WHEN_CLOSING = 50
+/** Between two lines about the same shortage. */
+const SAY_AGAIN_MS = 10_000
 
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
 
@@ -63,8 +70,15 @@ export class LogBody implements ReadSource, WriterOwner {
   rollJitterMs = 0
   failure: SamsaError | null = null
   closing = false
+  /** Its files are closed. */
+  closed = false
+  /** The partition is deleted. */
+  discarded = false
+  cuts = 0
   /** What lies beside the log file on the device does not belong to the log as it is now. */
   sideFilesStale: boolean
+  #retriesLeft = RETRIES_WHEN_CLOSING
+  #sayShortageMs = -Infinity
   /** In the file and at or above `writtenEndOffset`: it waits for the flush that `flush.messages` asks for. */
   #unpublished: UnpublishedStretch[] = []
 
@@ -94,7 +108,7 @@ export class LogBody implements ReadSource, WriterOwner {
     this.names = names
     const { snapshots, transactions } = loaded
     this.flusher = new LogFlusher(
-      { clock, disk, directory, names, snapshots, transactions, failed },
+      { clock, disk, directory, names, snapshots, transactions, failed, mayWait: () => this.#mayWait() },
       this.list.active,
       this.logEndOffset,
     )
@@ -120,6 +134,11 @@ export class LogBody implements ReadSource, WriterOwner {
     return this.failure !== null
   }
 
+  get refusal(): number {
+    if (this.discarded) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    return this.failure !== null || this.closed ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.NONE
+  }
+
   get sizeBytes(): number {
     return this.list.sizeBytes
   }
@@ -135,6 +154,18 @@ export class LogBody implements ReadSource, WriterOwner {
     this.options.onFailed(error)
   }
 
+  /** Something could not be done for want of a descriptor, and is refused or comes later. */
+  noteShortage(what: string, error: unknown): void {
+    const nowMs = this.world.clock.monotonicMs()
+    if (nowMs < this.#sayShortageMs) return
+    this.#sayShortageMs = nowMs + SAY_AGAIN_MS
+    this.logger.warn({ error }, `${what}: no descriptor is left`)
+  }
+
+  #mayWait(): boolean {
+    return !this.closing || this.#retriesLeft-- > 0
+  }
+
   // ------------------------------------------------------------------------------------- for the writer and readers
 
   durable(): boolean {
@@ -143,7 +174,10 @@ export class LogBody implements ReadSource, WriterOwner {
 
   namesReady(ready: () => void): boolean {
     if (this.names.durable) return true
-    this.names.persist().then(ready, (error: unknown) => this.writeFailed(error))
+    this.names.persist().then(ready, (error: unknown) => {
+      if (diskProblem(error) !== 'short') this.writeFailed(error)
+      else this.world.clock.after(RETRY_MS, ready)
+    })
     return false
   }
 
@@ -206,11 +240,14 @@ export class LogBody implements ReadSource, WriterOwner {
   makeSegment(baseOffset: number, mayRecycle = false): Segment {
     const segment = this.newSegment(baseOffset)
     assert(!this.world.disk.exists(segment.path), `${segment.path} is in the way`)
-    segment.recycled = mayRecycle && this.bin.use(segment)
-    segment.loose = segment.recycled
-    segment.startIndexes()
-    // Makes the file.
-    void segment.file
+    const spare = mayRecycle ? this.bin.use(segment) : null
+    try {
+      segment.create(spare !== null)
+    } catch (error) {
+      if (spare !== null) this.bin.putBack(segment, spare)
+      throw error
+    }
+    segment.become('active')
     return segment
   }
 
@@ -226,31 +263,42 @@ export class LogBody implements ReadSource, WriterOwner {
     this.list.grew(buffer.length)
   }
 
-  /** Starts a new segment; nothing when the active one is empty. */
-  roll(): void {
-    const old = this.list.active
-    if (old.sizeBytes === 0 || this.failure !== null) return
+  /** Starts a new segment; nothing when the active one is empty. False: there is none, and the log goes on with the old. */
+  roll(): boolean {
+    if (this.failure !== null) return false
     try {
-      this.sideFilesStale = true
-      const active = this.makeSegment(this.logEndOffset, this.recycles())
-      this.list.add(active)
-      this.flusher.rolled(old, this.logEndOffset, this.producers.encodeSnapshot(), active)
-      if (this.durable()) this.space.reserve(active, this.config.segmentBytes)
-      this.drawJitter()
+      this.startSegment()
+      return true
     } catch (error) {
-      this.fail(diskError(`cannot start a segment in ${this.directory}`, error))
+      const what = `cannot start a segment in ${this.directory}`
+      if (diskProblem(error) === 'short') this.noteShortage(what, error)
+      else this.fail(diskError(what, error))
+      return false
     }
+  }
+
+  /** As `roll`. Throws what the disk throws. */
+  startSegment(): void {
+    const old = this.list.active
+    if (old.sizeBytes === 0) return
+    this.sideFilesStale = true
+    const active = this.makeSegment(this.logEndOffset, this.recycles())
+    old.become('rolled')
+    this.list.add(active)
+    this.flusher.rolled(old, this.logEndOffset, this.producers.encodeSnapshot(), active)
+    if (this.durable()) this.space.reserve(active, this.config.segmentBytes)
+    this.drawJitter()
   }
 
   /** Takes a segment out. All its offsets are below `endOffset`; -1: its file must not be used again. */
   async retire(segment: Segment, endOffset: number, keepSnapshot = false): Promise<void> {
-    this.cache.forget(segment)
     this.bin.retire(segment, endOffset)
     if (!keepSnapshot) await this.snapshots.remove(segment.baseOffset)
   }
 
   /** The log was cut and is durable up to there. */
   endAt(endOffset: number): void {
+    this.cuts += 1
     this.sideFilesStale = true
     this.logEndOffset = endOffset
     this.writtenEndOffset = endOffset

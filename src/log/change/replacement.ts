@@ -11,7 +11,7 @@ export function beginReplacement(body: LogBody, baseOffset: number): SegmentRepl
   const path = segmentFile(body.directory, baseOffset, LOG_SUFFIX + CLEANED_SUFFIX)
   assert(!disk.exists(path), 'two compactions of one segment at once')
   const segment = body.newSegment(baseOffset, CLEANED_SUFFIX)
-  segment.startIndexes()
+  segment.create()
   return new SegmentReplacement(disk, segment)
 }
 
@@ -29,14 +29,12 @@ export async function replaceSegments(
   )
   const endOffset = list.all[at + replaced.length]!.baseOffset
   const { segment } = by
-  // Writes the log file's name even when nothing was kept.
-  void segment.file
   await by.complete(transactions.encode(by.baseOffset, endOffset))
   segment.rename(SWAP_SUFFIX)
   await syncDirectory(world.disk, directory)
   for (const old of replaced) await body.retire(old, -1, old.baseOffset === by.baseOffset)
   segment.rename('')
-  segment.persisted = true
+  segment.become('closed')
   list.swap(replaced, segment)
   await syncDirectory(world.disk, directory)
 }

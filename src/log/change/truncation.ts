@@ -9,11 +9,10 @@ export async function truncate(body: LogBody, offset: number): Promise<void> {
   const keep = floorSegment(list.all, offset)
   for (const segment of list.keepOldest(keep + 1)) await body.bin.remove(segment)
   const { active } = list
-  active.evict()
   await active.reopenUpTo(offset)
-  active.loose = true
+  active.mayGrowLoose()
   await active.cutToSize()
-  await syncFile(active.file)
+  await syncFile(active.openFile())
   epochs.truncateFromEnd(offset)
   transactions.truncateFromEnd(offset)
   body.endAt(offset)

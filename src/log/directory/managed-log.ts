@@ -81,6 +81,14 @@ export class ManagedLog {
     return this.#closed
   }
 
+  /** As `close`, because the partition is deleted. */
+  discard(): Promise<void> {
+    this.leaving = true
+    this.#cancelFlush()
+    this.#closed ??= this.exclusively(async () => this.#log?.discard())
+    return this.#closed
+  }
+
   updateConfig(config: LogConfig): void {
     this.log.updateConfig(config)
     this.#cancelFlush()

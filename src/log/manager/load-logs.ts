@@ -4,6 +4,7 @@ import type { KnownOffsets, LogDirectory } from '../directory/log-directory.ts'
 import { ManagedLog } from '../directory/managed-log.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import { diskError, readSmall } from '../files/disk-calls.ts'
+import { patiently } from '../files/disk-problem.ts'
 import { eachAtOnce } from '../files/each-at-once.ts'
 import { PARTITION_METADATA, parsePartitionMetadata } from '../files/log-files.ts'
 import { OpeningProgress } from '../recovery/recovery-progress.ts'
@@ -18,6 +19,8 @@ export const CLEAN_OPENS_AT_ONCE = 64
  * of them wait: for what they read, and for the device to have it for good.
  */
 const SCANS_PER_RECOVERY_THREAD = 32
+/** Others that are opened at the same time give their descriptors back. */
+const OPEN_RETRIES = 50
 /** In one log line. */
 const MAX_NAMED_LOGS = 20
 /** KRaft's own log, which Kafka keeps in the first log directory. */
@@ -136,7 +139,12 @@ export class LogsAtStart {
 
   async #open(request: OpenRequest): Promise<void> {
     try {
-      await this.#logs.open(request)
+      let triesLeft = OPEN_RETRIES
+      await patiently(
+        this.#logs.world.clock,
+        () => triesLeft-- > 0,
+        () => this.#logs.open(request),
+      )
     } catch (error) {
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
       const { topic, partition } = request

@@ -1,8 +1,9 @@
-import { SamsaError } from '../../core/samsa-error.ts'
+import type { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import type { KnownOffsets, LogDirectory, Opening } from '../directory/log-directory.ts'
 import { ManagedLog } from '../directory/managed-log.ts'
 import { diskError } from '../files/disk-calls.ts'
+import { diskProblem } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import { Log } from '../log.ts'
 import type { LogManagerOptions } from './log-manager-types.ts'
@@ -95,6 +96,15 @@ export class ManagedLogs {
     if (this.online().length === 0) this.options.onAllDirectoriesFailed(error)
   }
 
+  /** Something was not done in a directory that will be done again: what that says of the directory. */
+  failed(directory: LogDirectory, what: string, error: unknown): void {
+    const problem = diskProblem(error)
+    if (problem === 'invariant') throw error
+    if (problem === 'short')
+      this.world.logger.warn({ logDir: directory.path, error }, `${what}: no descriptor is left`)
+    else this.directoryFailed(directory, diskError(what, error))
+  }
+
   /** Runs maintenance of one log; an error of the disk takes its directory offline. */
   async guard(managed: ManagedLog, run: () => Promise<void>): Promise<void> {
     try {
@@ -103,8 +113,7 @@ export class ManagedLogs {
       })
     } catch (error) {
       if (managed.leaving) return
-      if (!isDiskError(error)) throw error
-      this.directoryFailed(managed.directory, diskError(`maintenance of ${managed.name}`, error))
+      this.failed(managed.directory, `maintenance of ${managed.name}`, error)
     }
   }
 
@@ -112,16 +121,11 @@ export class ManagedLogs {
     try {
       await directory.checkpoint()
     } catch (error) {
-      this.directoryFailed(directory, diskError(`cannot write checkpoints in ${directory.path}`, error))
+      this.failed(directory, `cannot write checkpoints in ${directory.path}`, error)
     }
   }
 
   async checkpointAll(): Promise<void> {
     await Promise.all(this.online().map((directory) => this.checkpoint(directory)))
   }
-}
-
-function isDiskError(error: unknown): boolean {
-  if (error instanceof SamsaError) return error.code === 'SAMSA_DISK_IO'
-  return error instanceof Error && 'code' in error && error.code !== 'ERR_ASSERTION'
 }

@@ -4,10 +4,14 @@ import type { LogDirectory } from '../directory/log-directory.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import { diskError } from '../files/disk-calls.ts'
+import { diskProblem, patiently } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import type { Log } from '../log.ts'
 import type { ManagedLogs } from './managed-logs.ts'
 import type { PartitionRemoval } from './partition-removal.ts'
+
+/** A log that is made waits so often for a descriptor. */
+const OPEN_RETRIES = 50
 
 /** Creates and deletes logs while the broker runs, one change of a partition at a time. */
 export class PartitionChanges {
@@ -86,11 +90,18 @@ export class PartitionChanges {
       const known = isNew ? NEW_LOG : (logs.missing.get(name) ?? NEW_LOG)
       logs.missing.delete(name)
       // Its name becomes durable with the first promise the log makes: a new log has nothing to lose.
-      return await logs.open({ directory, topic, partition, topicId, config, known })
+      const request = { directory, topic, partition, topicId, config, known }
+      let triesLeft = OPEN_RETRIES
+      return await patiently(
+        logs.world.clock,
+        () => triesLeft-- > 0,
+        () => logs.open(request),
+      )
     } catch (error) {
       const failure = diskError(`cannot create ${name} in ${directory.path}`, error)
-      if (failure.code === 'SAMSA_DISK_IO') logs.directoryFailed(directory, failure)
-      if (!isNew || logs.online().length === 0 || failure.code !== 'SAMSA_DISK_IO') throw failure
+      const isDead = failure.code === 'SAMSA_DISK_IO' && diskProblem(error) !== 'short'
+      if (isDead) logs.directoryFailed(directory, failure)
+      if (!isNew || logs.online().length === 0 || !isDead) throw failure
     } finally {
       directory.creating -= 1
     }
@@ -123,14 +134,15 @@ export class PartitionChanges {
     this.#logs.forget(managed)
     if (directory.failure !== null) return
     try {
-      await managed.close(false)
+      await managed.discard()
       this.#removal.renameAway(managed)
-      await directory.syncNames()
+      const mayWait = (): boolean => !this.#logs.closing
+      await patiently(this.#logs.world.clock, mayWait, () => directory.syncNames())
       // A later log of that name must not inherit its offsets.
-      await directory.checkpoint()
+      await patiently(this.#logs.world.clock, mayWait, () => directory.checkpoint())
     } catch (error) {
       const failure = diskError(`cannot delete ${managed.name}`, error)
-      this.#logs.directoryFailed(directory, failure)
+      if (diskProblem(error) !== 'short') this.#logs.directoryFailed(directory, failure)
       throw failure
     }
   }

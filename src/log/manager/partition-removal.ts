@@ -2,6 +2,7 @@ import type { Timer, World } from '../../ports.ts'
 import type { LogDirectory } from '../directory/log-directory.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
 import { removePath } from '../files/disk-calls.ts'
+import { patiently } from '../files/disk-problem.ts'
 
 const MAX_NAME_LENGTH = 255
 const MAX_DELAY_MS = 2 ** 31 - 1
@@ -33,7 +34,12 @@ export class PartitionRemoval {
       this.#world.clock.after(delayMs, () => {
         this.#timers.delete(path)
         if (directory.failure !== null) return
-        removePath(this.#world.disk, path).catch((error: unknown) =>
+        const { clock, disk } = this.#world
+        patiently(
+          clock,
+          () => !this.#stopped,
+          () => removePath(disk, path),
+        ).catch((error: unknown) =>
           this.#world.logger.warn({ path, error }, 'a deleted partition could not be removed'),
         )
       }),

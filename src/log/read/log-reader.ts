@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
-import type { FileSlice, Logger } from '../../ports.ts'
+import type { File, FileSlice, Logger } from '../../ports.ts'
+import { diskProblem } from '../files/disk-problem.ts'
 import type { ReadDone, SendableDone, SendableRead } from '../log-types.ts'
 import type { PositionHints } from './position-hints.ts'
 import type { PooledBuffer, ReadBuffers, ReadPiece } from './read-buffers.ts'
+import type { HeldFile } from '../segment/segment-file.ts'
 import type { Segment } from '../segment/segment.ts'
 
 /** What a header search reads at once. */
@@ -24,7 +26,10 @@ export interface ReadSource {
   readonly writtenEndOffset: number
   readonly logStartOffset: number
   readonly logEndOffset: number
-  readonly failed: boolean
+  /** Why nothing can be read any more, as an error code; 0 while it can. */
+  readonly refusal: number
+  /** How often the log was cut: what was read across a cut may be of two logs. */
+  readonly cuts: number
   readonly logger: Logger
   /** Places of batches appended lately. */
   readonly appendHints: PositionHints
@@ -34,9 +39,11 @@ export interface ReadSource {
   readableBytes(segment: Segment): number
   /** The disk failed while reading. */
   readFailed(error: unknown): void
+  /** Something was not read for want of a descriptor. */
+  noteShortage(what: string, error: unknown): void
 }
 
-/** Index of the segment that would contain `offset`. */
+/** Index of the segment that would contain `offset`. The list of them is replaced as a whole, so it fits this list only. */
 export function floorSegment(segments: readonly Segment[], offset: number): number {
   let low = 0
   let high = segments.length - 1
@@ -91,6 +98,10 @@ function asBuffer(piece: ReadPiece): Buffer {
  * reads on; else from the index entry before it along the headers), then answer whole batches from there on. Where
  * the system can send them from the file, that is a slice whose end the index tells; else they are read into one
  * buffer.
+ *
+ * The file of the segment is held from the first step to the last. What happens to the log between two steps is looked
+ * at before the next: when segments came or went, a place in the list means nothing any more, and when the log was cut,
+ * bytes that were read mean nothing either. Then the read begins again.
  */
 class LogRead {
   readonly #source: ReadSource
@@ -104,8 +115,11 @@ class LogRead {
   readonly #done: SendableDone
   /** Reads end below. */
   #limit = 0
+  #segments: readonly Segment[]
+  #cuts = 0
   #index = 0
   #segment: Segment
+  #held: HeldFile | null = null
   /** Of the segment, as far as it could be read when the read of it began. */
   #endPosition = 0
   #endOffset = 0
@@ -132,27 +146,47 @@ class LogRead {
     this.#buffers = buffers
     this.#slices = slices
     this.#done = done
+    this.#segments = source.segments
     this.#segment = source.segments[0]!
   }
 
   start(): void {
     const { logStartOffset, logEndOffset, writtenEndOffset } = this.#source
     this.#limit = Math.min(this.#maxOffset, writtenEndOffset)
-    if (this.#source.failed) {
-      this.#refuse(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.#segments = this.#source.segments
+    this.#cuts = this.#source.cuts
+    if (this.#source.refusal !== ErrorCode.NONE) {
+      this.#refuse(this.#source.refusal)
     } else if (this.#offset < logStartOffset || this.#offset > logEndOffset) {
       this.#refuse(ErrorCode.OFFSET_OUT_OF_RANGE)
     } else if (this.#offset >= this.#limit || (this.#maxBytes <= 0 && !this.#minOneBatch)) {
       this.#empty()
     } else {
-      this.#enter(floorSegment(this.#source.segments, this.#offset))
+      this.#enter(floorSegment(this.#segments, this.#offset))
     }
+  }
+
+  /** All over again, in the log as it is now. */
+  #restart(): void {
+    this.#giveBack()
+    this.start()
+  }
+
+  /** The segment has nothing at or above the offset. */
+  #next(): void {
+    if (this.#segments !== this.#source.segments) this.#restart()
+    else this.#enter(this.#index + 1)
+  }
+
+  get #file(): File {
+    assert(this.#held !== null)
+    return this.#held.file
   }
 
   /** Looks for the offset in segment `index`. */
   #enter(index: number): void {
     const { writtenEndOffset } = this.#source
-    const segments = this.#source.segments
+    const segments = this.#segments
     const segment = segments[index]
     if (segment === undefined || segment.baseOffset >= this.#limit) {
       this.#empty()
@@ -160,6 +194,13 @@ class LogRead {
     }
     this.#index = index
     this.#segment = segment
+    this.#letGo()
+    try {
+      this.#held = segment.hold()
+    } catch (error) {
+      this.#failed(error)
+      return
+    }
     this.#endPosition = this.#source.readableBytes(segment)
     this.#endOffset = Math.min(segments[index + 1]?.baseOffset ?? writtenEndOffset, writtenEndOffset)
     if (this.#offset <= segment.baseOffset) {
@@ -175,7 +216,10 @@ class LogRead {
 
   #load(): void {
     this.#segment.load().then(
-      () => this.#locate(this.#segment.offsetIndex?.positionBefore(this.#offset) ?? 0),
+      () => {
+        if (this.#wasCut()) this.#restart()
+        else this.#locate(this.#segment.offsetIndex?.positionBefore(this.#offset) ?? 0)
+      },
       (error: unknown) => this.#failed(error),
     )
   }
@@ -183,7 +227,7 @@ class LogRead {
   /** Goes along the headers from `position` on. */
   #locate(position: number): void {
     if (position >= this.#endPosition) {
-      this.#enter(this.#index + 1)
+      this.#next()
       return
     }
     const length = Math.min(LOCATE_BYTES, this.#endPosition - position)
@@ -210,7 +254,7 @@ class LogRead {
   #read(position: number, maxBytes: number): void {
     const available = this.#endPosition - position
     if (available <= 0) {
-      this.#enter(this.#index + 1)
+      this.#next()
       return
     }
     const large = Math.min(available, maxBytes) >= MIN_SLICE_BYTES
@@ -234,14 +278,14 @@ class LogRead {
     try {
       slice = this.#segment.indexed
         ? this.#sliceWithIndex(position, maxBytes)
-        : this.#segment.file.slice(position, MIN_SLICE_BYTES)
+        : this.#file.slice(position, MIN_SLICE_BYTES)
     } catch (error) {
       this.#failed(error)
       return true
     }
     if (slice === null) return false
     if (this.#segment.indexed) {
-      this.#segment.sliced = true
+      this.#segment.noteSlice()
       this.#deliver(position, slice, this.#sliceEndOffset)
     } else {
       // The bytes can be sent, so it is worth it to get the index of the closed segment from its file.
@@ -254,7 +298,9 @@ class LogRead {
   #loadToSlice(position: number, maxBytes: number): void {
     this.#segment.load().then(
       () => {
-        if (!this.#segment.indexed || !this.#slice(position, maxBytes)) this.#copyFrom(position, maxBytes)
+        if (this.#wasCut()) this.#restart()
+        else if (!this.#segment.indexed || !this.#slice(position, maxBytes))
+          this.#copyFrom(position, maxBytes)
       },
       (error: unknown) => this.#failed(error),
     )
@@ -267,7 +313,7 @@ class LogRead {
       ? this.#endPosition
       : (segment.offsetIndex?.boundaryBefore(position + maxBytes, this.#limit) ?? 0)
     if (end - position < MIN_SLICE_BYTES) return null
-    const slice = segment.file.slice(position, end - position)
+    const slice = this.#file.slice(position, end - position)
     if (slice === null) return null
     let endOffset = -1
     try {
@@ -293,7 +339,7 @@ class LogRead {
 
   #headerAt(position: number): boolean {
     return (
-      this.#segment.file.readCached(position, HEADER) === HEADER.length &&
+      this.#file.readCached(position, HEADER) === HEADER.length &&
       batch.frameProblem(HEADER, 0, this.#endPosition - position) === null
     )
   }
@@ -301,7 +347,7 @@ class LogRead {
   // ---------------------------------------------------------------------------------------------------------- copies
 
   #copy(position: number, length: number): void {
-    this.#giveBack()
+    this.#giveBackBuffer()
     this.#pooled = this.#buffers?.take(length) ?? null
     const into = this.#pooled?.buffer ?? Buffer.allocUnsafe(length)
     this.#bytes(position, into, (buffer, bytesRead) => this.#answer(position, buffer, bytesRead))
@@ -358,8 +404,22 @@ class LogRead {
   }
 
   #giveBack(): void {
+    this.#letGo()
+    this.#giveBackBuffer()
+  }
+
+  #giveBackBuffer(): void {
     this.#pooled?.release()
     this.#pooled = null
+  }
+
+  #letGo(): void {
+    this.#held?.release()
+    this.#held = null
+  }
+
+  #wasCut(): boolean {
+    return this.#cuts !== this.#source.cuts
   }
 
   #empty(): void {
@@ -382,11 +442,12 @@ class LogRead {
   #bytes(position: number, into: Buffer, use: (buffer: Buffer, bytesRead: number) => void): void {
     let bytesRead: number
     try {
-      const { file } = this.#segment
+      const file = this.#file
       bytesRead = file.readCached(position, into)
       if (bytesRead < 0) {
         file.read(position, into, (error, length) => {
           if (error !== null) this.#failed(error)
+          else if (this.#wasCut()) this.#restart()
           else this.#short(position, into, length, use)
         })
         return
@@ -398,7 +459,7 @@ class LogRead {
     this.#short(position, into, bytesRead, use)
   }
 
-  /** A file shorter than what was written to it has been cut under the reader, or is damaged. */
+  /** A file shorter than what was written to it is damaged. */
   #short(
     position: number,
     into: Buffer,
@@ -406,19 +467,19 @@ class LogRead {
     use: (buffer: Buffer, bytesRead: number) => void,
   ): void {
     if (length === into.length) use(into, length)
-    else if (this.#segment.writtenBytes < position + into.length) this.#empty()
     else this.#corrupt(position + length, 'the file ends early')
   }
 
   #failed(error: unknown): void {
-    if (this.#source.failed) {
-      this.#refuse(ErrorCode.KAFKA_STORAGE_ERROR)
+    const { refusal } = this.#source
+    if (refusal !== ErrorCode.NONE) {
+      this.#refuse(refusal)
     } else if (this.#segment.retired) {
       // Deleted or compacted meanwhile: its successor has the answer.
-      if (this.#offset < this.#source.logStartOffset) this.#refuse(ErrorCode.OFFSET_OUT_OF_RANGE)
-      else this.start()
+      this.#restart()
     } else {
-      this.#source.readFailed(error)
+      if (diskProblem(error) === 'short') this.#source.noteShortage('a read was refused', error)
+      else this.#source.readFailed(error)
       this.#refuse(ErrorCode.KAFKA_STORAGE_ERROR)
     }
   }

@@ -2,7 +2,9 @@ import { CompressionError } from '../../../protocol/compression-error.ts'
 import { decompress } from '../../../protocol/compression.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
+import type { Clock, File } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
+import { patiently } from '../files/disk-problem.ts'
 import type { OffsetAndTimestamp } from '../log-types.ts'
 import type { Segment } from '../segment/segment.ts'
 
@@ -14,23 +16,30 @@ const CHUNK_BYTES = 64 * 1024
 export interface LookupSource {
   readonly segments: readonly Segment[]
   readonly logStartOffset: number
-  readonly failed: boolean
+  /** Why nothing can be read any more, as an error code; 0 while it can. */
+  readonly refusal: number
+  /** How often the log was cut. */
+  readonly cuts: number
   /** The disk failed while reading. */
   readFailed(error: unknown): void
 }
 
-/** The earliest record whose timestamp is at least `timestampMs`; null when there is none, or the log failed. */
+/** The earliest record whose timestamp is at least `timestampMs`; null when there is none, or the log refuses. */
 export async function findByTimestamp(
   source: LookupSource,
   timestampMs: number,
+  clock: Clock,
 ): Promise<OffsetAndTimestamp | null> {
-  while (!source.failed) {
-    const segments = [...source.segments]
+  const mayWait = (): boolean => source.refusal === 0
+  while (source.refusal === 0) {
+    const { segments, cuts } = source
     try {
-      return await findIn(segments, timestampMs, source.logStartOffset)
+      const find = () => findIn(segments, timestampMs, source.logStartOffset)
+      const found = await patiently(clock, mayWait, find)
+      if (cuts === source.cuts) return found
     } catch (error) {
-      // Retention and compaction may take segments away while they are searched.
-      if (!segments.some((segment) => segment.retired)) source.readFailed(error)
+      // Retention, compaction and truncation may take segments away while they are searched.
+      if (segments === source.segments && source.refusal === 0) source.readFailed(error)
     }
   }
   return null
@@ -44,7 +53,7 @@ async function findIn(
   for (const [i, segment] of segments.entries()) {
     if ((segments[i + 1]?.baseOffset ?? Infinity) <= fromOffset) continue
     if (segment.largestTimestampMs < timestampMs) continue
-    const found = await findInSegment(segment, timestampMs, fromOffset)
+    const found = await segment.whileHeld((file) => findInSegment(segment, file, timestampMs, fromOffset))
     if (found !== null) return found
   }
   return null
@@ -52,13 +61,14 @@ async function findIn(
 
 async function findInSegment(
   segment: Segment,
+  file: File,
   timestampMs: number,
   fromOffset: number,
 ): Promise<OffsetAndTimestamp | null> {
   while (!segment.indexed) await segment.load()
   const before = segment.timeIndex?.offsetBefore(timestampMs) ?? segment.baseOffset
   const start = segment.offsetIndex?.positionBefore(Math.max(before, fromOffset)) ?? 0
-  const scanner = new BatchScanner(segment.file, start, segment.writtenBytes, CHUNK_BYTES)
+  const scanner = new BatchScanner(file, start, segment.writtenBytes, CHUNK_BYTES)
   while (await scanner.fill()) {
     while (scanner.step()) {
       const { buffer, at } = scanner

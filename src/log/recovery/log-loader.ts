@@ -57,6 +57,7 @@ export function nothingLoaded(
   const { directory, logStartOffset, topicId, config } = options
   const segment = segmentOf(world, cache, directory, config, logStartOffset)
   segment.startIndexes()
+  segment.become('active')
   return {
     segments: [segment],
     epochs: new EpochCache(),
@@ -124,6 +125,8 @@ export class LogLoader {
     if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
     else await this.#loadSegments(content)
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
+    const active = this.#segments.at(-1)!
+    if (active.state !== 'active') active.become('active')
     this.#checkPromises()
     const logStartOffset = Math.max(this.#options.logStartOffset, this.#segments[0]?.baseOffset ?? 0)
     this.#epochs.truncateFromEnd(this.#logEndOffset)
@@ -179,10 +182,9 @@ export class LogLoader {
 
   #startAt(offset: number): void {
     const segment = this.#segment(offset)
-    segment.startIndexes()
-    this.#segments = [segment]
     // Makes the file: a partition is its directory with a log file in it.
-    void segment.file
+    segment.create()
+    this.#segments = [segment]
     this.#logEndOffset = offset
     this.#namesDirty = true
   }
@@ -194,7 +196,7 @@ export class LogLoader {
       'the log ends before its start offset: starting over there',
     )
     for (const segment of this.#segments) {
-      segment.close()
+      segment.become('retired')
       for (const suffix of SEGMENT_SUFFIXES) await this.#remove(segment.baseOffset, suffix)
     }
     this.#producers.clear()
@@ -255,7 +257,7 @@ export class LogLoader {
       if (await segment.examine()) continue
       this.#logger.warn({ segment: segment.baseOffset }, 'index missing or damaged: rebuilding it')
       await segment.rebuildIndexes()
-      await segment.writeIndexes(true, true)
+      await segment.complete(true)
     }
   }
 
@@ -298,7 +300,8 @@ export class LogLoader {
       scannedBytes: 0,
       firstMissingOffset: -1,
     }
-    for (const { file } of this.#segments.slice(from)) {
+    for (const segment of this.#segments.slice(from)) {
+      const file = segment.openFile()
       // After a failed flush the page cache shows bytes as clean that are not on the device: a later flush that
       // succeeds would say nothing about them.
       await dropCached(file)
@@ -338,9 +341,9 @@ export class LogLoader {
   /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
   async #endsBefore(i: number, scan: ScanResult, gapBefore: boolean): Promise<boolean> {
     const segment = this.#segments[i]!
-    const { sizeBytes } = segment.file
+    const { sizeBytes } = segment.openFile()
     const end = await inspectEnd(
-      segment.file,
+      segment.openFile(),
       scan.validBytes,
       sizeBytes,
       scan.nextOffset,
@@ -371,10 +374,10 @@ export class LogLoader {
   async #settle(i: number, scan: ScanResult, loose: boolean): Promise<void> {
     const segment = this.#segments[i]!
     const last = i === this.#segments.length - 1
-    const cut = segment.file.sizeBytes > scan.validBytes
+    const cut = segment.openFile().sizeBytes > scan.validBytes
     const known = scan.nextOffset <= this.#options.recoveryPoint
     await settleRecovered(segment, scan.validBytes, !known || (cut && !(loose && last)))
-    if (!last) await segment.writeIndexes(true, true)
+    if (!last) await segment.complete(true)
     await this.#writeTransactionIndex(segment, scan.nextOffset)
   }
 
@@ -414,15 +417,15 @@ export class LogLoader {
     const segment = this.#segments[i]!
     const later = this.#segments.splice(i + 1)
     let midLog = end === 'damaged'
-    for (const other of later) midLog ||= await holdsGoodBatch(other.file, other.baseOffset)
-    let truncatedBytes = segment.file.sizeBytes - scan.validBytes
+    for (const other of later) midLog ||= await holdsGoodBatch(other.openFile(), other.baseOffset)
+    let truncatedBytes = segment.openFile().sizeBytes - scan.validBytes
     const kept: string[] = []
     if (midLog && truncatedBytes > 0)
       kept.push(await keepCutBytes(this.#world.disk, segment, scan.validBytes))
     for (const other of later) {
-      truncatedBytes += other.file.sizeBytes
+      truncatedBytes += other.openFile().sizeBytes
       const { path } = other
-      other.close()
+      other.become('retired')
       if (midLog) {
         this.#world.disk.rename(path, `${path}.corrupt-0`)
         kept.push(`${path}.corrupt-0`)

@@ -108,14 +108,16 @@ export async function replayProducers(
   for (const [i, segment] of segments.entries()) {
     if (segment.baseOffset >= toOffset) return
     if ((segments[i + 1]?.baseOffset ?? Infinity) <= fromOffset) continue
-    const scanner = new BatchScanner(segment.file, 0, segment.file.sizeBytes)
-    while (await scanner.fill()) {
-      while (scanner.step()) {
-        const { buffer, at } = scanner
-        const base = batch.baseOffset(buffer, at)
-        if (base < fromOffset || base >= toOffset) continue
-        recordProducer(buffer, at, producers, ignored, nowMs)
+    await segment.whileHeld(async (file) => {
+      const scanner = new BatchScanner(file, 0, file.sizeBytes)
+      while (await scanner.fill()) {
+        while (scanner.step()) {
+          const { buffer, at } = scanner
+          const base = batch.baseOffset(buffer, at)
+          if (base < fromOffset || base >= toOffset) continue
+          recordProducer(buffer, at, producers, ignored, nowMs)
+        }
       }
-    }
+    })
   }
 }

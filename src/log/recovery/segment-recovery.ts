@@ -42,9 +42,10 @@ export async function scanSegment(
   nextOffset: number,
   targets: RecoveryTargets,
 ): Promise<ScanResult> {
-  const size = segment.file.sizeBytes
+  // Nobody evicts a segment whose log is not open yet.
+  const file = segment.openFile()
   segment.startIndexes()
-  const scanner = new BatchScanner(segment.file, 0, size)
+  const scanner = new BatchScanner(file, 0, file.sizeBytes)
   let next = nextOffset
   while (await scanner.fill()) {
     const before = scanner.position
@@ -99,7 +100,7 @@ export async function keepCutBytes(disk: Disk, segment: Segment, position: numbe
     const chunk = Buffer.allocUnsafe(COPY_BYTES)
     let copied = 0
     for (;;) {
-      const length = await readAt(segment.file, position + copied, chunk)
+      const length = await readAt(segment.openFile(), position + copied, chunk)
       if (length === 0) break
       await writeAt(copy, copied, [chunk.subarray(0, length)], false)
       copied += length
@@ -116,6 +117,7 @@ export async function keepCutBytes(disk: Disk, segment: Segment, position: numbe
  * nothing that was only in the page cache may be served, or it could be gone after it was seen.
  */
 export async function settleRecovered(segment: Segment, validBytes: number, durable: boolean): Promise<void> {
-  if (segment.file.sizeBytes > validBytes) await truncateFile(segment.file, validBytes)
-  if (durable) await syncFile(segment.file)
+  const file = segment.openFile()
+  if (file.sizeBytes > validBytes) await truncateFile(file, validBytes)
+  if (durable) await syncFile(file)
 }

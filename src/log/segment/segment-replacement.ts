@@ -37,13 +37,13 @@ export class SegmentReplacement {
       this.segment.appended(batch.lastOffset(batches, at), batch.maxTimestamp(batches, at), size)
       at += size
     }
-    if (batches.length > 0) await writeAt(this.segment.file, position, [batches], false)
+    if (batches.length > 0) await writeAt(this.segment.openFile(), position, [batches], false)
     this.segment.writtenBytes = this.segment.sizeBytes
   }
 
   /** Everything durable but the names. */
   async complete(transactionIndex: Buffer | null): Promise<void> {
-    await this.segment.writeIndexes(true, false)
+    await this.segment.writeIndexes(true)
     if (transactionIndex !== null) {
       const path = segmentFile(
         this.segment.directory,
@@ -52,12 +52,12 @@ export class SegmentReplacement {
       )
       await writeWhole(this.#disk, path, transactionIndex, true)
     }
-    await syncFile(this.segment.file)
+    await syncFile(this.segment.openFile())
   }
 
   /** Removes the `.cleaned` files. */
   async abandon(): Promise<void> {
-    this.segment.close()
+    this.segment.become('retired')
     for (const suffix of SEGMENT_SUFFIXES) {
       await removePath(
         this.#disk,

@@ -1,15 +1,45 @@
+import assert from 'node:assert/strict'
 import type { Disk, Done, File, World } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { readAt, readWhole, truncateFile, writeWhole } from '../files/disk-calls.ts'
+import { SegmentGone } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
-import { INDEX_SUFFIX, LOG_SUFFIX, segmentFile, TIME_INDEX_SUFFIX } from '../files/log-files.ts'
+import {
+  INDEX_SUFFIX,
+  LOG_SUFFIX,
+  SEGMENT_SUFFIXES,
+  segmentFile,
+  TIME_INDEX_SUFFIX,
+} from '../files/log-files.ts'
 import type { CachedSegment, SegmentCache } from '../log-types.ts'
 import { OffsetIndex } from './offset-index.ts'
+import { SegmentFile } from './segment-file.ts'
+import type { HeldFile } from './segment-file.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** What an open file costs beside its indexes, for the cache's sums. */
 const OPEN_FILE_BYTES = 1024
+
+/**
+ * Where a segment is in its life.
+ *
+ * `making`: not part of the log yet. Compaction fills it, or it was found on the disk and is being looked at.
+ * `active`: the last of the log, the one that is appended to.
+ * `rolled`: full. Its bytes may still be on their way, its side files are not written.
+ * `closed`: everything is on the disk, so what is in memory of it can be dropped.
+ * `retired`: no longer part of the log. Who holds its file reads on; nobody else gets it, and nothing is made in its name.
+ */
+export type SegmentState = 'making' | 'active' | 'rolled' | 'closed' | 'retired'
+
+/** A truncation makes a segment active again. */
+const FOLLOWS: Readonly<Record<SegmentState, readonly SegmentState[]>> = {
+  making: ['active', 'closed', 'retired'],
+  active: ['rolled', 'retired'],
+  rolled: ['closed', 'active', 'retired'],
+  closed: ['active', 'retired'],
+  retired: [],
+}
 
 export interface SegmentOptions {
   readonly disk: Disk
@@ -40,7 +70,8 @@ export function segmentOf(
  * One log file with its offset and time index.
  *
  * The active segment keeps file and indexes in memory; index files are written when it is closed. A closed one opens
- * and loads on use and gives both back when the cache asks for it.
+ * and loads on use and gives both back when the cache asks for it. Whoever needs its file for more than one step
+ * holds it: neither the cache nor the end of the segment takes it away then.
  */
 export class Segment implements CachedSegment {
   readonly baseOffset: number
@@ -56,55 +87,114 @@ export class Segment implements CachedSegment {
   firstTimestampMs = -1
   offsetIndex: OffsetIndex | null = null
   timeIndex: TimeIndex | null = null
-  /** No longer part of the log; files may be gone. */
-  retired = false
-  /**
-   * Slices of it were given to connections. The kernel may hold its pages in the queue of a socket for as long as the
-   * client does not read, so its bytes must never be written over: it may be removed, but not used again.
-   */
-  sliced = false
-  /** Index files on disk are complete: what is in memory can be dropped. */
-  persisted = false
-  /** The file may be longer than the log in it: room was reserved, or is left of an earlier life of the file. */
-  loose = false
-  /** The file was another segment's before. */
-  recycled = false
+  readonly #options: SegmentOptions
   readonly #disk: Disk
   readonly #cache: SegmentCache
   readonly #indexIntervalBytes: number
   #suffix: string
-  #file: File | null = null
+  #state: SegmentState = 'making'
+  readonly #file: SegmentFile
+  /**
+   * Slices of it were given to connections. The kernel may hold its pages in the queue of a socket for as long as the
+   * client does not read, so its bytes must never be written over: it may be removed, but not used again.
+   */
+  #sliced = false
+  #loose = false
+  #recycled = false
   #bytesSinceIndexEntry = 0
   #loading: Promise<void> | null = null
   #reserving: Promise<void> | null = null
-  /** Files given back while something was still under way in them. */
-  #leaving: File[] = []
 
   constructor(options: SegmentOptions) {
     this.baseOffset = options.baseOffset
     this.largestTimestampOffset = options.baseOffset
     this.directory = options.directory
     this.createdMs = options.createdMs
+    this.#options = options
     this.#disk = options.disk
     this.#cache = options.cache
     this.#indexIntervalBytes = options.indexIntervalBytes
     this.#suffix = options.suffix ?? ''
+    this.#file = new SegmentFile(options.disk, this.#sibling(LOG_SUFFIX))
   }
 
   get path(): string {
-    return segmentFile(this.directory, this.baseOffset, LOG_SUFFIX + this.#suffix)
+    return this.#file.path
   }
 
-  /** Opened when it is not. */
-  get file(): File {
-    this.#file ??= this.#disk.open(this.path, this.persisted ? 'read' : 'create')
-    if (this.persisted && !this.retired) this.#cache.touch(this)
-    return this.#file
+  get state(): SegmentState {
+    return this.#state
+  }
+
+  get retired(): boolean {
+    return this.#state === 'retired'
+  }
+
+  /** The file may be longer than the log in it: room was reserved, or is left of an earlier life of the file. */
+  get loose(): boolean {
+    return this.#loose
+  }
+
+  /** The file was another segment's before. */
+  get recycled(): boolean {
+    return this.#recycled
+  }
+
+  /** The file is longer than the log in it, or may become so. */
+  mayGrowLoose(): void {
+    this.#loose = true
+  }
+
+  /** A slice of it goes to a connection. */
+  noteSlice(): void {
+    this.#sliced = true
+  }
+
+  become(state: SegmentState): void {
+    assert(FOLLOWS[this.#state].includes(state), `${this.path}: ${this.#state} cannot become ${state}`)
+    this.#state = state
+    if (state !== 'retired') return
+    this.#cache.forget(this)
+    this.#file.giveUp()
+  }
+
+  /** Makes its file, which is there already when it is `recycled`. Empty indexes. Throws what the disk throws. */
+  create(recycled = false): void {
+    this.startIndexes()
+    this.#recycled = recycled
+    this.#loose = recycled
+    this.#file.open('create')
+  }
+
+  /** The file, for one operation. Throws what the disk throws; SegmentGone when the segment has left the log. */
+  openFile(): File {
+    return this.#opened().file
+  }
+
+  /** The file, for as long as the caller does not release it. Throws as `openFile`. */
+  hold(): HeldFile {
+    return this.#opened().hold()
+  }
+
+  async whileHeld<T>(run: (file: File) => Promise<T>): Promise<T> {
+    const held = this.hold()
+    try {
+      return await run(held.file)
+    } finally {
+      held.release()
+    }
+  }
+
+  #opened(): HeldFile {
+    if (this.#state === 'retired') throw new SegmentGone(this.path)
+    const opened = this.#file.open(this.#state === 'closed' ? 'read' : 'update')
+    if (this.#state === 'closed') this.#cache.touch(this)
+    return opened
   }
 
   /** What is under way in its files, read or sent, may still need the bytes as they are. */
   get inUse(): boolean {
-    return this.sliced || this.#file?.busy === true || this.#leaving.some((file) => file.busy)
+    return this.#sliced || this.#file.inUse
   }
 
   get reserving(): boolean {
@@ -120,8 +210,8 @@ export class Segment implements CachedSegment {
   }
 
   evict(): void {
-    if (!this.persisted) return
-    this.#closeFile()
+    if (this.#state !== 'closed') return
+    this.#file.giveUp()
     this.offsetIndex = null
     this.timeIndex = null
   }
@@ -129,17 +219,18 @@ export class Segment implements CachedSegment {
   /** Closes the file; the segment must not be used any more. */
   close(): void {
     this.#cache.forget(this)
-    this.#closeFile()
+    this.#file.giveUp()
   }
 
   /** Makes the file of the active segment at least `sizeBytes` long. One reservation at a time. */
   reserve(sizeBytes: number, done: Done): void {
-    this.loose = true
+    const file = this.openFile()
+    this.#loose = true
     let settled = (): void => {}
     this.#reserving = new Promise((resolve) => {
       settled = resolve
     })
-    this.file.reserve(sizeBytes, (error) => {
+    file.reserve(sizeBytes, (error) => {
       this.#reserving = null
       settled()
       done(error)
@@ -148,10 +239,10 @@ export class Segment implements CachedSegment {
 
   /** Cuts the file to what the log has in it. Nothing may be written meanwhile. */
   async cutToSize(): Promise<void> {
-    if (!this.loose) return
+    if (!this.#loose) return
     await this.#reserving
-    await truncateFile(this.file, this.writtenBytes)
-    this.loose = false
+    await truncateFile(this.openFile(), this.writtenBytes)
+    this.#loose = false
   }
 
   /** Empty indexes for a segment that is about to be filled or scanned. */
@@ -163,7 +254,6 @@ export class Segment implements CachedSegment {
     this.largestTimestampOffset = this.baseOffset
     this.firstTimestampMs = -1
     this.#bytesSinceIndexEntry = 0
-    this.persisted = false
   }
 
   /** The batch at the end of the segment: counts it in and indexes it now and then, as Kafka does. */
@@ -182,23 +272,27 @@ export class Segment implements CachedSegment {
     this.sizeBytes += sizeBytes
   }
 
-  /** Writes both index files; the segment may be evicted afterwards when `final`. */
-  async writeIndexes(durable: boolean, final: boolean): Promise<void> {
+  /** Writes both index files. */
+  async writeIndexes(durable: boolean): Promise<void> {
     const { offsetIndex, timeIndex } = this
     if (offsetIndex === null || timeIndex === null) return
     timeIndex.maybeAppend(this.largestTimestampMs, this.largestTimestampOffset)
-    await writeWhole(this.#disk, this.#sibling(INDEX_SUFFIX), offsetIndex.encode(), durable)
-    await writeWhole(this.#disk, this.#sibling(TIME_INDEX_SUFFIX), timeIndex.encode(), durable)
-    if (!final) return
-    this.persisted = true
-    if (!this.retired) this.#cache.touch(this)
+    await this.#writeSideFile(INDEX_SUFFIX, offsetIndex.encode(), durable)
+    await this.#writeSideFile(TIME_INDEX_SUFFIX, timeIndex.encode(), durable)
+  }
+
+  /** As `writeIndexes`, and the segment is closed: nothing is missing on the disk any more. */
+  async complete(durable: boolean): Promise<void> {
+    await this.writeIndexes(durable)
+    if (this.#state === 'retired') return
+    this.become('closed')
+    this.#cache.touch(this)
   }
 
   /** Empty index files, where there are none: Kafka wants them beside a log file that it trusts. */
   async makeIndexFiles(): Promise<void> {
-    for (const kind of [INDEX_SUFFIX, TIME_INDEX_SUFFIX]) {
-      await writeWhole(this.#disk, this.#sibling(kind), Buffer.alloc(0), false)
-    }
+    for (const kind of [INDEX_SUFFIX, TIME_INDEX_SUFFIX])
+      await this.#writeSideFile(kind, Buffer.alloc(0), false)
   }
 
   /**
@@ -230,7 +324,7 @@ export class Segment implements CachedSegment {
     } finally {
       time.close()
     }
-    this.persisted = true
+    this.become('closed')
     return true
   }
 
@@ -247,8 +341,12 @@ export class Segment implements CachedSegment {
    * Loads the indexes of the segment that will be appended to, and reads what comes after the last entry. Resolves to
    * the next offset, or -1 when the files do not fit together and the segment has to be recovered.
    */
-  async loadActive(): Promise<number> {
-    const size = this.file.sizeBytes
+  loadActive(): Promise<number> {
+    return this.whileHeld((file) => this.#loadActive(file))
+  }
+
+  async #loadActive(file: File): Promise<number> {
+    const size = file.sizeBytes
     const index = await this.#readIndex(size)
     const time = await this.#readTimeIndex()
     if ((index === null || time === null) && size > 0) return -1
@@ -259,90 +357,89 @@ export class Segment implements CachedSegment {
     this.sizeBytes = start
     this.largestTimestampMs = this.timeIndex?.lastTimestampMs ?? -1
     this.largestTimestampOffset = this.timeIndex?.lastOffset ?? this.baseOffset
-    const scanner = new BatchScanner(this.file, start, size)
-    let next = this.baseOffset
-    while (await scanner.fill()) {
-      while (scanner.step()) {
-        const { buffer, at } = scanner
-        next = batch.lastOffset(buffer, at) + 1
-        this.appended(next - 1, batch.maxTimestamp(buffer, at), scanner.sizeBytes)
-      }
-    }
-    if (scanner.problem !== null || next < this.baseOffset) return -1
+    const { next, problem } = await this.#count(file, start, size)
+    if (problem !== null || next < this.baseOffset) return -1
     if (start > 0 && size > 0) {
       const header = Buffer.alloc(batch.BATCH_OVERHEAD)
-      if ((await readAt(this.file, 0, header)) >= 43) this.firstTimestampMs = batch.maxTimestamp(header, 0)
+      if ((await readAt(file, 0, header)) >= 43) this.firstTimestampMs = batch.maxTimestamp(header, 0)
     }
     this.writtenBytes = size
     return next
   }
 
   /** Makes indexes from the headers of the log file. Stops silently where the file makes no sense. */
-  async rebuildIndexes(): Promise<void> {
-    const file = this.file
-    const size = file.sizeBytes
-    this.startIndexes()
-    const scanner = new BatchScanner(file, 0, size)
-    while (await scanner.fill()) {
-      while (scanner.step()) {
-        const { buffer, at } = scanner
-        this.appended(batch.lastOffset(buffer, at), batch.maxTimestamp(buffer, at), scanner.sizeBytes)
-      }
-    }
-    this.sizeBytes = size
-    this.writtenBytes = size
+  rebuildIndexes(): Promise<void> {
+    return this.whileHeld(async (file) => {
+      // Aside, because the segment may be read, counted and evicted meanwhile.
+      const fresh = new Segment({ ...this.#options, createdMs: this.createdMs })
+      fresh.startIndexes()
+      await fresh.#count(file, 0, file.sizeBytes)
+      this.offsetIndex = fresh.offsetIndex
+      this.timeIndex = fresh.timeIndex
+      this.largestTimestampMs = fresh.largestTimestampMs
+      this.largestTimestampOffset = fresh.largestTimestampOffset
+      this.firstTimestampMs = fresh.firstTimestampMs
+      this.sizeBytes = file.sizeBytes
+      this.writtenBytes = file.sizeBytes
+    })
   }
 
   /**
    * Makes this the segment that is appended to, without the batches that end at or above `offset`: rebuilds the
-   * indexes up to there. Resolves to the size the file has to be cut to.
+   * indexes up to there. The file is not cut yet: `sizeBytes` says to where it has to be.
    */
-  async reopenUpTo(offset: number): Promise<number> {
+  async reopenUpTo(offset: number): Promise<void> {
     this.#cache.forget(this)
     await this.#reserving
-    // Behind them a recycled file holds batches that look as good, with offsets below.
-    const endBytes = Math.min(this.writtenBytes, this.file.sizeBytes)
-    this.startIndexes()
-    this.#closeFile()
-    const scanner = new BatchScanner(this.file, 0, endBytes)
-    let cut = false
-    while (!cut && (await scanner.fill())) {
+    if (this.#state !== 'active') this.become('active')
+    // It may be open for reading only.
+    this.#file.giveUp()
+    await this.whileHeld(async (file) => {
+      // Behind them a recycled file holds batches that look as good, with offsets below.
+      const endBytes = Math.min(this.writtenBytes, file.sizeBytes)
+      this.startIndexes()
+      await this.#count(file, 0, endBytes, offset)
+    })
+    this.writtenBytes = this.sizeBytes
+    this.#loose = true
+  }
+
+  /** Counts in the batches of [start, end) that end below `offset`. */
+  async #count(
+    file: File,
+    start: number,
+    end: number,
+    offset = Infinity,
+  ): Promise<{ next: number; problem: string | null }> {
+    const scanner = new BatchScanner(file, start, end)
+    let next = this.baseOffset
+    while (await scanner.fill()) {
       while (scanner.step()) {
         const { buffer, at } = scanner
         const lastOffset = batch.lastOffset(buffer, at)
-        cut = lastOffset >= offset
-        if (cut) break
+        if (lastOffset >= offset) return { next, problem: null }
+        next = lastOffset + 1
         this.appended(lastOffset, batch.maxTimestamp(buffer, at), scanner.sizeBytes)
       }
     }
-    this.writtenBytes = this.sizeBytes
-    return this.sizeBytes
+    return { next, problem: scanner.problem }
   }
 
   /** Reads up to `into.length` bytes at `position`; resolves to what was read (less only at the end of the segment). */
   read(position: number, into: Buffer): Promise<number> {
     const length = Math.max(0, Math.min(into.length, this.writtenBytes - position))
-    return readAt(this.file, position, into.subarray(0, length))
+    return readAt(this.openFile(), position, into.subarray(0, length))
   }
 
   /** Appends or takes away what stands behind the names of its files, on disk too. */
   rename(suffix: string): void {
-    for (const kind of [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, '.txnindex']) {
-      const from = segmentFile(this.directory, this.baseOffset, kind + this.#suffix)
-      if (this.#disk.exists(from)) {
-        this.#disk.rename(from, segmentFile(this.directory, this.baseOffset, kind + suffix))
-      }
+    for (const kind of SEGMENT_SUFFIXES) {
+      const from = this.#sibling(kind)
+      if (!this.#disk.exists(from)) continue
+      this.#disk.rename(from, segmentFile(this.directory, this.baseOffset, kind + suffix))
     }
     this.#suffix = suffix
-  }
-
-  #closeFile(): void {
-    const file = this.#file
-    if (file === null) return
-    this.#file = null
-    file.close()
-    this.#leaving = this.#leaving.filter((other) => other.busy)
-    if (file.busy) this.#leaving.push(file)
+    this.#file.renamed(this.#sibling(LOG_SUFFIX))
   }
 
   #sibling(kind: string): string {
@@ -352,14 +449,21 @@ export class Segment implements CachedSegment {
   async #load(): Promise<void> {
     const index = await this.#readIndex(this.writtenBytes)
     const time = await this.#readTimeIndex()
+    // Its files have other names, or are gone.
+    if (this.#state === 'retired') throw new SegmentGone(this.path)
     if (index === null || time === null) {
       await this.rebuildIndexes()
-      await this.writeIndexes(false, true)
+      await this.writeIndexes(false)
       return
     }
     this.offsetIndex = index
     this.timeIndex = time
-    if (!this.retired) this.#cache.touch(this)
+    this.#cache.touch(this)
+  }
+
+  /** Nothing is made in the name of a segment that left the log. */
+  async #writeSideFile(kind: string, bytes: Buffer, durable: boolean): Promise<void> {
+    if (this.#state !== 'retired') await writeWhole(this.#disk, this.#sibling(kind), bytes, durable)
   }
 
   async #readIndex(logBytes: number): Promise<OffsetIndex | null> {

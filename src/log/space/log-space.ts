@@ -1,5 +1,6 @@
 import type { Clock, DiskError, Logger } from '../../ports.ts'
 import { truncateFile } from '../files/disk-calls.ts'
+import { diskProblem } from '../files/disk-problem.ts'
 import type { LogNames } from '../files/log-names.ts'
 import type { LogWriter } from '../append/log-writer.ts'
 import { SegmentSpace } from './segment-space.ts'
@@ -33,12 +34,12 @@ export class LogSpace {
   reserve(segment: Segment, maxBytes: number): void {
     const nowMs = this.#options.clock.monotonicMs()
     if (segment.reserving || this.#options.spares?.scarce === true) return
-    const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.file.sizeBytes, maxBytes)
+    const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.openFile().sizeBytes, maxBytes)
     if (size < 0) return
     try {
       segment.reserve(size, (error) => this.#reserved(segment, error))
     } catch (error) {
-      this.#options.failed(error)
+      if (diskProblem(error) !== 'short') this.#options.failed(error)
     }
   }
 
@@ -53,20 +54,20 @@ export class LogSpace {
     await writer.hold()
     try {
       const size = this.#surplus(segment, nowMs)
-      if (size >= 0 && !segment.reserving) await truncateFile(segment.file, size)
+      if (size >= 0 && !segment.reserving) await truncateFile(segment.openFile(), size)
     } finally {
       writer.release()
     }
   }
 
   #surplus(segment: Segment, nowMs: number): number {
-    return this.#space.surplus(nowMs, segment.sizeBytes, segment.file.sizeBytes)
+    return this.#space.surplus(nowMs, segment.sizeBytes, segment.openFile().sizeBytes)
   }
 
   #reserved(segment: Segment, error: DiskError | null): void {
     if (error === null) {
       this.#space.granted()
-    } else if (error.code === 'ENOSPC' || error.code === 'EDQUOT') {
+    } else if (error.code === 'ENOSPC' || error.code === 'EDQUOT' || diskProblem(error) === 'short') {
       const isNews = this.#space.refused(this.#options.clock.monotonicMs())
       if (isNews)
         this.#options.logger.warn(

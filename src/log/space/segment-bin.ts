@@ -30,7 +30,7 @@ interface Deleted {
   readonly endOffset: number
 }
 
-interface Spare {
+export interface Spare {
   readonly endOffset: number
   readonly sizeBytes: number
   readonly path: string
@@ -53,8 +53,8 @@ export class SegmentBin {
 
   /** The segment is out of the log. Its files become `.deleted`, and are gone some time later. */
   retire(segment: Segment, endOffset: number): void {
-    segment.retired = true
     segment.rename(DELETED_SUFFIX)
+    segment.become('retired')
     const timer = this.#options.clock.after(this.#options.delayMs(), () => {
       this.#options.run(() => this.#expire(segment))
     })
@@ -63,19 +63,24 @@ export class SegmentBin {
 
   /** Removes the files of a segment whose offsets will be given again. */
   async remove(segment: Segment): Promise<void> {
-    segment.retired = true
-    segment.close()
+    segment.become('retired')
     await this.#removeFiles(segment, '')
   }
 
-  /** Makes the spare file, if there is one that fits, the log file of a segment. True when it did. */
-  use(segment: Segment): boolean {
+  /** Makes the spare file, if there is one that fits, the log file of a segment. Null when there is none. */
+  use(segment: Segment): Spare | null {
     const spare = this.#spare
-    if (spare === null || segment.baseOffset < spare.endOffset) return false
+    if (spare === null || segment.baseOffset < spare.endOffset) return null
     this.#spare = null
     this.#options.spares?.give(spare.sizeBytes)
     this.#options.disk.rename(spare.path, segment.path)
-    return true
+    return spare
+  }
+
+  /** The segment could not be started after all: its file is the spare again. */
+  putBack(segment: Segment, spare: Spare): void {
+    this.#options.disk.rename(segment.path, spare.path)
+    if (this.#options.spares?.take(spare.sizeBytes) !== false) this.#spare = spare
   }
 
   /** Removes the spare file when it is of no use any more. */
@@ -88,8 +93,8 @@ export class SegmentBin {
   async dropSpare(): Promise<void> {
     const spare = this.#spare
     if (spare === null) return
-    this.#spare = null
     await removePath(this.#options.disk, spare.path)
+    this.#spare = null
     this.#options.spares?.give(spare.sizeBytes)
   }
 
@@ -120,7 +125,6 @@ export class SegmentBin {
     const { disk, directory, spares, maxSpareBytes } = this.#options
     const { sizeBytes } = segment
     if (spares === null || endOffset < 0 || this.#spare !== null || sizeBytes > maxSpareBytes()) return false
-    segment.close()
     if (segment.inUse || !spares.take(sizeBytes)) return false
     const path = segmentFile(directory, endOffset, SPARE_SUFFIX)
     disk.rename(segmentFile(directory, segment.baseOffset, LOG_SUFFIX + DELETED_SUFFIX), path)
@@ -130,9 +134,8 @@ export class SegmentBin {
 
   async #removeDeleted({ segment, timer }: Deleted): Promise<void> {
     timer.cancel()
-    this.#deleted.delete(segment)
-    segment.close()
     await this.#removeFiles(segment, DELETED_SUFFIX)
+    this.#deleted.delete(segment)
   }
 
   async #removeFiles(segment: Segment, suffix: string): Promise<void> {

@@ -68,7 +68,7 @@ const failures: readonly [string, FaultyOperation, string, RegExp][] = [
   ['a flush of a log', 'sync', 'EIO', /^\/data\/two\/t-\d\/\d+\.log$/],
   ['a flush of a directory', 'syncDirectory', 'EIO', /^\/data\/two\/t-\d$/],
   ['a checkpoint', 'write', 'EROFS', /^\/data\/two\/recovery-point/],
-  ['a new segment', 'open', 'EMFILE', /^\/data\/two\/t-\d\/\d+\.log$/],
+  ['a new segment', 'open', 'EACCES', /^\/data\/two\/t-\d\/\d+\.log$/],
 ]
 
 for (const [what, operation, code, path] of failures) {

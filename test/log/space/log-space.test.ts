@@ -101,14 +101,22 @@ onEveryDisk('an idle log gives back all but one step', async (world, directory) 
   await test.reached(200)
   await appendMany(test, 2)
   const active = test.log.segments[0]!
-  await until(world, 'room', () => !active.reserving && active.file.sizeBytes > active.sizeBytes + 256 * KIB)
+  await until(
+    world,
+    'room',
+    () => !active.reserving && active.openFile().sizeBytes > active.sizeBytes + 256 * KIB,
+  )
   const heldBytes = fileBytes(world, file)
   await test.log.trimReserved(world.clock.monotonicMs())
   assert.ok(fileBytes(world, file) >= heldBytes, 'it is not idle yet')
   await test.log.trimReserved(world.clock.monotonicMs() + 60_000)
   assert.ok(fileBytes(world, file) <= test.log.sizeBytes + 72 * KIB)
   await test.append(makeBatch(1, 100))
-  await until(world, 'room', () => !active.reserving && active.file.sizeBytes > active.sizeBytes + 72 * KIB)
+  await until(
+    world,
+    'room',
+    () => !active.reserving && active.openFile().sizeBytes > active.sizeBytes + 72 * KIB,
+  )
   // Writes under way are waited for, and those that come meanwhile wait for the cut.
   const appended = test.append(makeBatch(1, 3 * KIB))
   await new Promise<void>((resolve) => world.clock.atEndOfTurn('reply', resolve))
@@ -230,8 +238,8 @@ test('a file that is being read, or was given to a socket, is not written over',
       const cache = new RecentSegments()
       const more = { indexIntervalBytes: 4096, createdMs: 0 }
       const segment = new Segment({ disk, cache, directory: '/data/t-0', baseOffset, ...more })
-      segment.startIndexes()
-      await writeAt(segment.file, 0, [Buffer.alloc(1000, 1)], true)
+      segment.create()
+      await writeAt(segment.openFile(), 0, [Buffer.alloc(1000, 1)], true)
       segment.sizeBytes = 1000
       use(segment)
       bin.retire(segment, baseOffset + 10)
@@ -245,18 +253,20 @@ test('a file that is being read, or was given to a socket, is not written over',
     let bytesRead = 0
     const into = Buffer.alloc(1000)
     const read = (segment: Segment): void =>
-      segment.file.read(0, into, (_error, length) => (bytesRead = length))
+      segment.openFile().read(0, into, (_error, length) => (bytesRead = length))
     assert.deepEqual(await retired(20, read), [])
     assert.equal(bytesRead, 1000)
     assert.deepEqual(into, Buffer.alloc(1000, 1))
     // The cache has closed it under the reader.
     const evicted = (segment: Segment): void => {
-      segment.persisted = true
+      segment.become('closed')
       read(segment)
       segment.evict()
     }
     assert.deepEqual(await retired(30, evicted), [])
-    assert.deepEqual(await retired(40, (segment) => (segment.sliced = true)), [])
+    // A reader of several steps is between two of them.
+    assert.deepEqual(await retired(50, (segment) => void segment.hold()), [])
+    assert.deepEqual(await retired(40, (segment) => segment.noteSlice()), [])
   })
 })
 
