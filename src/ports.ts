@@ -88,8 +88,11 @@ export interface Disk {
   /** Of the volume that holds the directory: what is left, and its size. */
   freeBytes(directory: string): number
   totalBytes(directory: string): number
-  /** Bars other processes from the directory until released or the process ends. Throws EBUSY when it is held. */
-  lock(directory: string): Lock
+  /**
+   * Bars other processes from the directory until released or the process ends. A holder that is about to end is waited
+   * for, for some seconds; rejects with EBUSY when it is held still.
+   */
+  lock(directory: string, events: LockEvents): Promise<Lock>
 }
 
 export interface File {
@@ -150,6 +153,13 @@ export type Piece = Buffer | FileSlice
 
 export interface Lock {
   release(): void
+}
+
+export interface LockEvents {
+  /** Somebody who seems to end has the directory, and is waited for up to so long. */
+  waiting(holder: string, upToMs: number): void
+  /** Another process has the directory now: nothing more may be written there. */
+  lost(error: DiskError): void
 }
 
 // --------------------------------------------------------------------------------------------------------- network

@@ -38,3 +38,8 @@ export function errnoName(result: number): string {
 export function nothingWritten(path: string): DiskFailure {
   return new DiskFailure('EIO', `EIO: the device took no byte of a write to '${path}'`)
 }
+
+/** What Node.js threw has this code of the system's. */
+export function isCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+}

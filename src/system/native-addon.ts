@@ -28,6 +28,13 @@ export interface NativeAddon {
    * tell, and 4 KiB is the answer: only a write shows whether it holds.
    */
   directAlignment(path: string): DirectAlignment | null
+  /**
+   * Locks the whole file for whoever has this descriptor, until it is closed or the process ends. 0, or a negative
+   * errno: -EAGAIN when it is locked, be it by another process or by another descriptor of this one.
+   */
+  lockFile(fd: number): number
+  /** The process whose record lock bars `lockFile`; 0 when there is none, or one that belongs to a descriptor. */
+  lockOwner(fd: number): number
   /** Zeroed memory of its own that begins at a 4 KiB boundary. */
   alignedBuffer(bytes: number): Buffer
   /**

@@ -1,5 +1,5 @@
 import * as batch from '../../protocol/records/record-batch.ts'
-import type { Disk, Done, File, Lock, OpenMode } from '../../src/ports.ts'
+import type { Disk, Done, File, Lock, LockEvents, OpenMode } from '../../src/ports.ts'
 import { LyingFile } from './lying-file.ts'
 import { findBatch, SEGMENT, segmentEnd } from './log-files-look.ts'
 import type { SimDiskImage } from './sim-disk-image.ts'
@@ -129,8 +129,8 @@ export class LyingDisk implements Disk {
     return this.#disk.totalBytes(directory)
   }
 
-  lock(directory: string): Lock {
-    return this.#disk.lock(directory)
+  lock(directory: string, events: LockEvents): Promise<Lock> {
+    return this.#disk.lock(directory, events)
   }
 
   tells(lie: Lie): boolean {

@@ -323,13 +323,16 @@ test('a breach of the contract fails the test', async () => {
   )
 })
 
+const ignored = { waiting: () => {}, lost: () => {} }
+
 test('a directory is locked by one living process at a time', async () => {
   await withData(9, async (sim, disk) => {
     const other = sim.start()
-    other.world.disk.lock('/data')
-    assert.throws(() => disk.lock('/data'), { code: 'EBUSY' })
+    await other.world.disk.lock('/data', ignored)
+    await assert.rejects(disk.lock('/data', ignored), { code: 'EBUSY' })
     await sim.kill(other)
-    disk.lock('/data').release()
-    disk.lock('/data')
+    const lock = await disk.lock('/data', ignored)
+    lock.release()
+    await disk.lock('/data', ignored)
   })
 })

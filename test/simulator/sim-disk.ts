@@ -180,7 +180,7 @@ export class SimDisk implements Disk {
     return this.image.capacityBytes
   }
 
-  lock(directory: string): Lock {
+  async lock(directory: string): Promise<Lock> {
     this.image.directory(directory, 'lock')
     if (this.locks.get(directory)?.alive === true) throw new SimDiskError('EBUSY', 'lock', directory)
     if (!this.exists(`${directory}/.lock`)) this.image.createFile(`${directory}/.lock`)

@@ -79,6 +79,8 @@ export class LogDirectory {
   lacksAllSpace = false
   /** Logs on their way into `logs`. */
   creating = 0
+  /** Another process took it, having found no life in this one: nothing more may be written there. */
+  onLost: (error: SamsaError) => void = () => {}
   readonly #world: DirectoryWorld
   readonly #lock: Lock
   /** Content of each checkpoint as it is on the disk, so that an unchanged one is not written again. */
@@ -111,8 +113,17 @@ export class LogDirectory {
     let lock: Lock | null = null
     try {
       await makeDurably(world, path)
-      lock = world.disk.lock(path)
-      return new LogDirectory(world, path, lock)
+      let opened: LogDirectory | null = null
+      lock = await world.disk.lock(path, {
+        waiting: (holder, upToMs) =>
+          world.logger.warn(
+            { logDir: path, holder, upToMs },
+            'log directory is in use still: waiting for its holder',
+          ),
+        lost: (error) => opened?.onLost(diskError(`log directory ${path} was taken over`, error)),
+      })
+      opened = new LogDirectory(world, path, lock)
+      return opened
     } catch (error) {
       lock?.release()
       if (error instanceof Error && 'code' in error && error.code === 'EBUSY')

@@ -21,6 +21,7 @@ export async function openDirectories(
   const opened = await Promise.allSettled(logDirs.map((path) => LogDirectory.open(world, path)))
   const directories: LogDirectory[] = []
   const unusable: string[] = []
+  const failures: SamsaError[] = []
   let failure: SamsaError | null = null
   for (const [i, result] of opened.entries()) {
     if (result.status === 'fulfilled') {
@@ -29,7 +30,7 @@ export async function openDirectories(
     }
     const error = diskError('cannot use a log directory', result.reason)
     unusable.push(logDirs[i]!)
-    world.logger.error({ error: error.message }, 'log directory cannot be used')
+    failures.push(error)
     if (failure === null || failure.code === 'SAMSA_DISK_IO') failure = error
   }
   const problem =
@@ -40,5 +41,7 @@ export async function openDirectories(
     for (const directory of directories) directory.release()
     throw problem
   }
+  // The start goes on without them; what ends it is told by whoever it ends.
+  for (const { message } of failures) world.logger.error({ error: message }, 'log directory cannot be used')
   return { directories, unusable }
 }

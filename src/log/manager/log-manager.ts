@@ -40,6 +40,8 @@ export class LogManager {
     this.#removal = new PartitionRemoval(world)
     this.#changes = new PartitionChanges(this.#logs, this.#removal, opened.unusable)
     this.#housekeeping = new Housekeeping(this.#logs)
+    for (const directory of opened.directories)
+      directory.onLost = (error) => this.#logs.directoryFailed(directory, error)
     world.metrics.gauge(
       'kafka_log_logmanager_offlinelogdirectorycount',
       'Log directories that failed',

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import process from 'node:process'
-import type { Disk, Done, File, Lock, OpenMode } from '../../ports.ts'
+import type { Disk, Done, File, Lock, LockEvents, OpenMode } from '../../ports.ts'
 import { DirectoryLock } from './directory-lock.ts'
 import { toDiskFailure } from '../disk-failure.ts'
 import type { NativeAddon } from '../native-addon.ts'
@@ -135,8 +135,8 @@ export class SystemDisk implements Disk {
     })
   }
 
-  lock(directory: string): Lock {
-    return call(() => DirectoryLock.acquire(directory))
+  lock(directory: string, events: LockEvents): Promise<Lock> {
+    return DirectoryLock.acquire(directory, this.#host.addon, events)
   }
 
   #queue(change: FileChange): void {

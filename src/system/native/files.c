@@ -129,10 +129,33 @@ static napi_value aligned_buffer(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/*
+ * A lock on the whole file that belongs to the open descriptor: the kernel drops it with the last of them, however the
+ * process ends. It excludes the record locks of others, such as Java's FileChannel takes.
+ */
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t fd;
+  if (!get_arguments(env, info, 1, &argument, NULL) || !get_int32(env, argument, &fd)) return NULL;
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  return result_of(env, fcntl(fd, F_OFD_SETLK, &lock));
+}
+
+static napi_value lock_owner(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t fd;
+  if (!get_arguments(env, info, 1, &argument, NULL) || !get_int32(env, argument, &fd)) return NULL;
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK || lock.l_pid < 0) return from_int64(env, 0);
+  return from_int64(env, lock.l_pid);
+}
+
 const napi_property_descriptor files_exports[FILES_EXPORTS] = {
     {"sendfile", NULL, send_file, NULL, NULL, NULL, napi_enumerable, NULL},
     {"cachedBytes", NULL, cached_bytes, NULL, NULL, NULL, napi_enumerable, NULL},
     {"readNow", NULL, read_now, NULL, NULL, NULL, napi_enumerable, NULL},
     {"directAlignment", NULL, direct_alignment, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"lockFile", NULL, lock_file, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"lockOwner", NULL, lock_owner, NULL, NULL, NULL, napi_enumerable, NULL},
     {"alignedBuffer", NULL, aligned_buffer, NULL, NULL, NULL, napi_enumerable, NULL},
 };

@@ -2,6 +2,7 @@
 #ifndef SAMSA_KERNEL_H
 #define SAMSA_KERNEL_H
 
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -34,6 +35,11 @@
 #endif
 #ifndef IORING_SQ_CQ_OVERFLOW
 #define IORING_SQ_CQ_OVERFLOW (1U << 1)
+#endif
+
+#ifndef F_OFD_GETLK
+#define F_OFD_GETLK 36
+#define F_OFD_SETLK 37
 #endif
 
 #ifndef RWF_DSYNC

@@ -256,6 +256,8 @@ export function adversaryAddon(random: Seeded): {
       setImmediate(done, results)
     },
     directAlignment: () => ({ memoryBytes: BLOCK, offsetBytes: BLOCK }),
+    lockFile: () => 0,
+    lockOwner: () => 0,
     alignedBuffer: (bytes) => Buffer.alloc(bytes),
     Ring: class extends AdversaryRing {
       constructor(_entries: number, onCompletions: (count: number) => void) {
