@@ -1,6 +1,4 @@
 /** The programmatic broker: the one the command line starts, in a test file. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import os from 'node:os'
 import path from 'node:path'
 import { parseBrokerConfig } from './core/config/broker-config.ts'
 import type { ConfigProfile } from './core/config/broker-config.ts'
@@ -11,6 +9,7 @@ import { openEmbeddedStore } from './system/store/embedded-store.ts'
 import { noMetrics } from './system/figures/no-metrics.ts'
 import type { LogLevel } from './system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from './system/system-world.ts'
+import { removeLeftovers, TemporaryDirectory } from './system/temporary-directory.ts'
 
 export { SamsaError }
 export type { SamsaErrorCode } from './core/samsa-error.ts'
@@ -37,6 +36,14 @@ export interface NewTopic {
   readonly config?: Readonly<Record<string, string>>
 }
 
+let swept = false
+
+/** What test processes that were killed left behind goes beside the work of this one. */
+function sweepOnce(): void {
+  if (!swept) void removeLeftovers()
+  swept = true
+}
+
 /**
  * A broker in this process, on real sockets and real files.
  *
@@ -46,7 +53,7 @@ export interface NewTopic {
 export class Broker implements AsyncDisposable {
   readonly #running: RunningBroker
   readonly #closeWorld: () => void
-  readonly #temporaryDir: string | null
+  readonly #temporaryDir: TemporaryDirectory | null
   readonly dataDir: string
   #stopping: Promise<void> | null = null
 
@@ -54,7 +61,7 @@ export class Broker implements AsyncDisposable {
     running: RunningBroker,
     closeWorld: () => void,
     dataDir: string,
-    temporaryDir: string | null,
+    temporaryDir: TemporaryDirectory | null,
   ) {
     this.#running = running
     this.#closeWorld = closeWorld
@@ -64,9 +71,8 @@ export class Broker implements AsyncDisposable {
 
   /** Resolves when clients can connect. Rejects with a SamsaError that says what to change. */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
-    const temporaryDir =
-      options.dataDir === undefined ? await mkdtemp(path.join(os.tmpdir(), 'samsa-')) : null
-    const dataDir = path.resolve(options.dataDir ?? temporaryDir!)
+    const temporaryDir = options.dataDir === undefined ? new TemporaryDirectory() : null
+    const dataDir = path.resolve(options.dataDir ?? temporaryDir!.dataDir)
     try {
       const values = new Map<string, string>([
         ['listeners', `PLAINTEXT://${options.host ?? '127.0.0.1'}:${options.port ?? 0}`],
@@ -83,13 +89,14 @@ export class Broker implements AsyncDisposable {
       )
       try {
         const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+        if (temporaryDir !== null) sweepOnce()
         return new Broker(running, close, dataDir, temporaryDir)
       } catch (error) {
         close()
         throw error
       }
     } catch (error) {
-      if (temporaryDir !== null) await rm(temporaryDir, { recursive: true, force: true })
+      await temporaryDir?.remove()
       throw error
     }
   }
@@ -127,7 +134,7 @@ export class Broker implements AsyncDisposable {
   async #stop(): Promise<void> {
     await this.#running.stop()
     this.#closeWorld()
-    if (this.#temporaryDir !== null) await rm(this.#temporaryDir, { recursive: true, force: true })
+    await this.#temporaryDir?.remove()
   }
 
   [Symbol.asyncDispose](): Promise<void> {

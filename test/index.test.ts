@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -74,6 +76,35 @@ test('brokers in one process do not know each other', async () => {
   assert.deepEqual(await consume(first, 't', 1), ['first'])
   assert.deepEqual(await consume(second, 't', 1), ['second'])
 })
+
+test(
+  'what a killed test process left behind goes when the next one starts a broker',
+  { skip: process.platform !== 'linux' },
+  async () => {
+    const temporary = await mkdtemp(join(tmpdir(), 'samsa-test-'))
+    try {
+      const start = `import { Broker } from '${new URL('../src/index.js', import.meta.url).href}'
+      const broker = await Broker.start()
+      console.log(broker.dataDir)`
+      const run = async (then: string): Promise<string> => {
+        const child = spawn(process.execPath, ['--input-type=module', '-e', `${start}\n${then}`], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+          env: { ...process.env, TMPDIR: temporary },
+        })
+        let printed = ''
+        child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+        await once(child, 'close')
+        return printed.trim()
+      }
+      const left = await run(`process.kill(process.pid, 'SIGKILL')`)
+      assert.ok(existsSync(left))
+      await run('await broker.stop()')
+      assert.deepEqual(await readdir(temporary), [])
+    } finally {
+      await rm(temporary, { recursive: true, force: true })
+    }
+  },
+)
 
 test('a data directory of the caller stays, and is found again', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'samsa-test-'))

@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     process.exitCode = 1
     return
   }
-  const work = mkdtempSync(join(tmpdir(), 'samsa-run-'))
+  const work = mkdtempSync(join(tmpdir(), 'samsa-tests-'))
   const tap = join(work, 'tap')
   const child = spawn(
     process.execPath,

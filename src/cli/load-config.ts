@@ -27,33 +27,80 @@ export type Environment = Readonly<Record<string, string | undefined>>
 /** Where a broker keeps its data when nobody says otherwise. */
 const DEFAULT_DATA_DIR = './samsa-data'
 
+/** What says where a broker lives and who reaches it. */
+const PLACE_KEYS: ReadonlySet<string> = new Set([
+  'advertised.listeners',
+  'controller.listener.names',
+  'inter.broker.listener.name',
+  'listener.security.protocol.map',
+  'listeners',
+  'log.dir',
+  'log.dirs',
+  'samsa.admin.listener',
+])
+
+/**
+ * The configuration of a broker that lives as long as a command: of everything around it only `--set` can move it from
+ * its directory and the loopback. Surroundings with KAFKA_LOG_DIRS or a server.properties describe another broker,
+ * and that one's data and ports must not be touched by a test.
+ */
+export function loadTemporaryConfig(
+  options: ConfigOptions,
+  environment: Environment,
+  dataDir: string,
+): LoadedConfig {
+  return load(options, environment, { profile: 'embedded', dataDir, places: 'only --set' })
+}
+
+interface Surroundings {
+  readonly profile: ConfigProfile
+  /** Where the data lies when nobody says otherwise. */
+  readonly dataDir: string
+  /** Who may say where the broker lives. */
+  readonly places: 'anybody' | 'only --set'
+}
+
 /**
  * The configuration of a broker: defaults, then the file, the environment, and `--set`, each winning over those
  * before it. Throws SAMSA_CONFIG. Relative directories are taken from the working directory.
  */
-export function loadConfig(
-  options: ConfigOptions,
-  environment: Environment,
-  profile: ConfigProfile = 'server',
-  defaultDataDir: string = DEFAULT_DATA_DIR,
-): LoadedConfig {
+export function loadConfig(options: ConfigOptions, environment: Environment): LoadedConfig {
+  return load(options, environment, { profile: 'server', dataDir: DEFAULT_DATA_DIR, places: 'anybody' })
+}
+
+function load(options: ConfigOptions, environment: Environment, surroundings: Surroundings): LoadedConfig {
   const layers: ConfigLayer[] = []
+  const warnings: string[] = []
   const add = (origin: string, values: Map<string, string>): void => {
     if (values.size > 0) layers.push({ source: 'STATIC_BROKER_CONFIG', origin, values })
   }
-  if (options.config !== undefined) add(options.config, readProperties('--config', options.config))
-  add('environment', fromEnvironment(environment))
+  const addSurroundings = (origin: string, values: Map<string, string>): void => {
+    if (surroundings.places === 'only --set') warnings.push(...withoutPlaces(origin, values))
+    add(origin, values)
+  }
+  if (options.config !== undefined)
+    addSurroundings(options.config, readProperties('--config', options.config))
+  addSurroundings('environment', fromEnvironment(environment))
   add('--set', new Map(options.set ?? []))
   if (options.io !== undefined) add('--io', new Map([['samsa.io', options.io]]))
   deriveListeners(layers)
   if (options.defaults !== undefined) {
     const values = readProperties('--defaults', options.defaults)
+    if (surroundings.places === 'only --set') withoutPlaces(options.defaults, values)
     layers.unshift({ source: 'STATIC_BROKER_CONFIG', origin: options.defaults, values })
   }
   if (!isSet(layers, 'log.dirs') && !isSet(layers, 'log.dir')) {
-    layers.unshift(layerOf('default', 'log.dirs', defaultDataDir))
+    layers.unshift(layerOf('default', 'log.dirs', surroundings.dataDir))
   }
-  return parseBrokerConfig(layers.map(withAbsoluteDirs), profile)
+  const parsed = parseBrokerConfig(layers.map(withAbsoluteDirs), surroundings.profile)
+  return { config: parsed.config, warnings: [...warnings, ...parsed.warnings] }
+}
+
+/** Takes them out; a sentence for the log when there were some. */
+function withoutPlaces(origin: string, values: Map<string, string>): string[] {
+  const taken = [...values.keys()].filter((key) => PLACE_KEYS.has(key) && values.delete(key))
+  if (taken.length === 0) return []
+  return [`not used for a temporary broker (${origin}): ${taken.join(', ')}; --set wins`]
 }
 
 function readProperties(option: string, file: string): Map<string, string> {

@@ -1,8 +1,4 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import fs from 'node:fs'
 import os from 'node:os'
-import path from 'node:path'
 import process from 'node:process'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
@@ -10,32 +6,79 @@ import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
-import { loadConfig } from './load-config.ts'
+import { removeLeftovers, TemporaryDirectory } from '../system/temporary-directory.ts'
+import { CommandProcesses } from './command-processes.ts'
+import type { CommandEnd } from './command-processes.ts'
+import { reportFailure } from './failure.ts'
+import { loadTemporaryConfig } from './load-config.ts'
 import type { StartOptions } from './start.ts'
-
-interface ChildEnd {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-}
+import { onStopSignals } from './stop-signals.ts'
+import type { StopSignal } from './stop-signals.ts'
 
 /**
  * `samsa --run "npm test"`: a broker for as long as the command runs. The command finds it by KAFKA_BROKERS and
  * KAFKA_BOOTSTRAP_SERVERS; its exit code, or the signal that ended it, becomes ours.
  */
 export async function runCommand(command: string, options: StartOptions): Promise<void> {
-  const temporaryDir = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-run-'))
-  // Whatever happens to us, the directory goes.
-  process.on('exit', () => fs.rmSync(temporaryDir, { recursive: true, force: true }))
-  const running = await startQuietly(options, temporaryDir)
-  const end = await runToEnd(command, bootstrapServers(running))
+  const run = new Run()
+  const running = await startQuietly(options, run.directory.dataDir)
+  const sweeping = removeLeftovers()
+  const end = await run.execute(command, running)
   await running.stop()
-  fs.rmSync(temporaryDir, { recursive: true, force: true })
+  await sweeping
+  run.close()
   leaveAs(end)
 }
 
+/** The command with the signals that come meanwhile, from before the broker starts. */
+class Run {
+  readonly directory: TemporaryDirectory
+  #processes: CommandProcesses | null = null
+  #asked: StopSignal | null = null
+
+  constructor() {
+    onStopSignals({
+      first: (signal) => {
+        this.#asked = signal
+        this.#processes?.askToEnd(signal)
+      },
+      // It kills what still runs on its way.
+      again: (signal) => process.exit(128 + os.constants.signals[signal]),
+      // The terminal sends it to the command itself, which decides what Ctrl-C means.
+      ignored: (signal) => signal === 'SIGINT' && this.#processes?.hearsTerminal === true,
+    })
+    this.directory = new TemporaryDirectory()
+    process.on('exit', () => {
+      this.#processes?.kill()
+      this.close()
+    })
+  }
+
+  close(): void {
+    this.directory.removeNow()
+    this.#processes?.close()
+  }
+
+  async execute(command: string, running: RunningBroker): Promise<CommandEnd> {
+    if (this.#asked !== null) return { code: null, signal: this.#asked }
+    const brokers = bootstrapServers(running)
+    const environment = { KAFKA_BROKERS: brokers, KAFKA_BOOTSTRAP_SERVERS: brokers }
+    const processes = CommandProcesses.start(command, environment, this.directory.path)
+    this.#processes = processes
+    const failed = running.failed.catch((error: unknown): CommandEnd => {
+      reportFailure(error)
+      processes.askToEnd('SIGTERM')
+      return { code: 1, signal: null }
+    })
+    const end = await Promise.race([processes.end, failed])
+    await processes.endRemains(this.#asked)
+    return end
+  }
+}
+
 /** Standard output belongs to the command: the broker's warnings go to standard error. */
-async function startQuietly(options: StartOptions, temporaryDir: string): Promise<RunningBroker> {
-  const { config, warnings } = loadConfig(options, process.env, 'embedded', path.join(temporaryDir, 'data'))
+async function startQuietly(options: StartOptions, dataDir: string): Promise<RunningBroker> {
+  const { config, warnings } = loadTemporaryConfig(options, process.env, dataDir)
   const logger = createLogger({
     level: options.logLevel ?? 'warn',
     format: options.logFormat ?? (process.stderr.isTTY ? 'human' : 'json'),
@@ -58,32 +101,7 @@ function bootstrapServers(running: RunningBroker): string {
     .join(',')
 }
 
-function runToEnd(command: string, brokers: string): Promise<ChildEnd> {
-  const child = spawn(command, {
-    shell: true,
-    stdio: 'inherit',
-    env: { ...process.env, KAFKA_BROKERS: brokers, KAFKA_BOOTSTRAP_SERVERS: brokers },
-  })
-  passSignalsOn(child)
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code, signal) => resolve({ code, signal }))
-  })
-}
-
-/**
- * The command decides when it is over. Ctrl-C on a terminal reaches it without us, as it is in the same group of
- * processes; other signals come to us alone.
- */
-function passSignalsOn(child: ChildProcess): void {
-  process.on('SIGINT', () => {
-    if (!process.stdin.isTTY) child.kill('SIGINT')
-  })
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
-  process.on('SIGHUP', () => child.kill('SIGHUP'))
-}
-
-function leaveAs({ code, signal }: ChildEnd): void {
+function leaveAs({ code, signal }: CommandEnd): void {
   if (signal === null) process.exit(code ?? 1)
   // Without our listeners the signal does to us what it did to the command.
   process.removeAllListeners(signal)

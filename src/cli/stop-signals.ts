@@ -31,6 +31,8 @@ export class StopWishes {
 export interface StopHandlers {
   readonly first: (signal: StopSignal) => void
   readonly again: (signal: StopSignal) => void
+  /** Signals that are meant for somebody else. Default: none. */
+  readonly ignored?: (signal: StopSignal) => boolean
 }
 
 /** From now on signals that ask the process to end only call these. */
@@ -38,6 +40,7 @@ export function onStopSignals(handlers: StopHandlers): void {
   const wishes = new StopWishes()
   for (const signal of STOP_SIGNALS) {
     process.on(signal, () => {
+      if (handlers.ignored?.(signal) === true) return
       const meaning = wishes.take(signal, performance.now())
       if (meaning !== 'echo') handlers[meaning](signal)
     })

@@ -23,7 +23,6 @@ describe('samsa start', () => {
     assert.deepEqual(await samsa.exited, [0, null], samsa.stdout + samsa.stderr)
     assert.ok(samsa.stdout.includes('[KafkaServer id=7] stopped'))
     assert.ok(fs.existsSync(path.join(dataDir, '.kafka_cleanshutdown')))
-    assert.equal(fs.existsSync(path.join(dataDir, '.lock')), false)
 
     const dead = new Samsa(['health', '--bootstrap-server', `127.0.0.1:${samsa.port}`])
     assert.deepEqual(await dead.exited, [1, null])
@@ -99,51 +98,6 @@ describe('samsa start', () => {
     assert.match(text, /^process_resident_memory_bytes /m)
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null])
-  })
-})
-
-describe('samsa --run', () => {
-  const script = (source: string): string => `${process.execPath} -e '${source.replaceAll("'", `'\\''`)}'`
-
-  test('the command finds the broker, and its exit code is ours', async () => {
-    const samsa = new Samsa([
-      '--run',
-      script(`
-        const [host, port] = process.env.KAFKA_BROKERS.split(':')
-        if (process.env.KAFKA_BOOTSTRAP_SERVERS !== process.env.KAFKA_BROKERS) process.exit(1)
-        require('net').connect(port, host, () => { console.log('connected'); process.exit(7) })
-      `),
-    ])
-    assert.deepEqual(await samsa.exited, [7, null], samsa.stderr)
-    assert.equal(samsa.stdout, 'connected\n')
-  })
-
-  test('the directory is temporary, unless one is given', async () => {
-    const kept = freshPath()
-    const temporary = freshPath()
-    fs.mkdirSync(temporary)
-    const samsa = new Samsa(['--run', 'true', '--set', `log.dirs=${kept}`], { env: { TMPDIR: temporary } })
-    assert.deepEqual(await samsa.exited, [0, null], samsa.stderr)
-    assert.ok(fs.existsSync(path.join(kept, '.kafka_cleanshutdown')))
-    const other = new Samsa(['--run', 'true'], { env: { TMPDIR: temporary } })
-    assert.deepEqual(await other.exited, [0, null], other.stderr)
-    // Newer Node.js keeps its compiled code there.
-    assert.deepEqual(
-      fs.readdirSync(temporary).filter((name) => name.startsWith('samsa')),
-      [],
-    )
-  })
-
-  test('a signal that ends the command ends us the same way; one sent to us reaches it', async () => {
-    const killed = new Samsa(['--run', script(`process.kill(process.pid, 'SIGKILL')`).replace(/^/, 'exec ')])
-    assert.deepEqual(await killed.exited, [null, 'SIGKILL'], killed.stderr)
-    const asked = new Samsa([
-      '--run',
-      `exec ${script(`process.on('SIGTERM', () => process.exit(5)); console.log('up'); setInterval(() => {}, 1000)`)}`,
-    ])
-    await asked.says('up')
-    asked.child.kill('SIGTERM')
-    assert.deepEqual(await asked.exited, [5, null], asked.stderr)
   })
 })
 

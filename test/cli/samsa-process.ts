@@ -60,10 +60,13 @@ export class Samsa {
 
   /** Waits for a text on standard output. */
   async says(text: string | RegExp): Promise<void> {
+    const until = Date.now() + 60_000
     let ended = false
     void this.exited.then(() => (ended = true))
     while (typeof text === 'string' ? !this.stdout.includes(text) : !text.test(this.stdout)) {
-      assert.ok(!ended, `ended without saying ${String(text)}:\n${this.stdout}\n${this.stderr}`)
+      const said = `\n${this.stdout}\n${this.stderr}`
+      assert.ok(!ended, `ended without saying ${String(text)}:${said}`)
+      assert.ok(Date.now() < until, `does not say ${String(text)}:${said}`)
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   }
