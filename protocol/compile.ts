@@ -2,6 +2,7 @@ import { decoderSource } from './decoder-source.ts'
 import { encoderSource } from './encoder-source.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { Reader } from './reader.ts'
+import { holdsArray, layoutOf } from './schema-layout.ts'
 import type { Decoded, Encodable, Schema } from './schema.ts'
 import { Writer } from './writer.ts'
 
@@ -14,8 +15,15 @@ import { Writer } from './writer.ts'
 export type Decoder<S extends Schema> = (reader: Reader) => Decoded<S>
 export type Encoder<S extends Schema> = (writer: Writer, value: Encodable<S>) => void
 
+/** Work that is done in steps, by whoever asks for the next one. */
+export type Steps<Result> = Generator<undefined, Result, undefined>
+export type SteppedDecoder<S extends Schema> = (reader: Reader) => Steps<Decoded<S>>
+export type SteppedEncoder<S extends Schema> = (writer: Writer, value: Encodable<S>) => Steps<void>
+
 const decoders = new WeakMap<Schema, unknown[]>()
 const encoders = new WeakMap<Schema, unknown[]>()
+const steppedDecoders = new WeakMap<Schema, unknown[]>()
+const steppedEncoders = new WeakMap<Schema, unknown[]>()
 
 /**
  * Decodes the body of a message, from the reader's position on; whether anything may follow is the caller's to
@@ -31,6 +39,16 @@ export function decoderFor<S extends Schema>(schema: S, version: number): Decode
  */
 export function encoderFor<S extends Schema>(schema: S, version: number): Encoder<S> {
   return cached(encoders, schema, version, makeEncoder) as Encoder<S>
+}
+
+/** As `decoderFor`, in steps: what a message of very many elements is decoded with. The reader belongs to it meanwhile. */
+export function steppedDecoderFor<S extends Schema>(schema: S, version: number): SteppedDecoder<S> {
+  return cached(steppedDecoders, schema, version, makeSteppedDecoder) as SteppedDecoder<S>
+}
+
+/** As `encoderFor`, in steps. The writer belongs to it meanwhile. */
+export function steppedEncoderFor<S extends Schema>(schema: S, version: number): SteppedEncoder<S> {
+  return cached(steppedEncoders, schema, version, makeSteppedEncoder) as SteppedEncoder<S>
 }
 
 /** What to do with data of a version that is newer than the schema. */
@@ -86,6 +104,28 @@ function makeDecoder(schema: Schema, version: number): unknown {
 function makeEncoder(schema: Schema, version: number): unknown {
   checkVersion(schema, version)
   return evaluate(encoderSource(schema, version))
+}
+
+function makeSteppedDecoder(schema: Schema, version: number): unknown {
+  checkVersion(schema, version)
+  if (holdsArray(schema.fields, layoutOf(schema, version)))
+    return evaluate(decoderSource(schema, version, 'stepped'))
+  const decode = decoderFor(schema, version)
+  // oxlint-disable-next-line require-yield
+  return function* oneStep(reader: Reader): Steps<unknown> {
+    return decode(reader)
+  }
+}
+
+function makeSteppedEncoder(schema: Schema, version: number): unknown {
+  checkVersion(schema, version)
+  if (holdsArray(schema.fields, layoutOf(schema, version)))
+    return evaluate(encoderSource(schema, version, 'stepped'))
+  const encode = encoderFor(schema, version)
+  // oxlint-disable-next-line require-yield
+  return function* oneStep(writer: Writer, value: unknown): Steps<void> {
+    encode(writer, value as never)
+  }
 }
 
 type Generated = (error: typeof ProtocolError, writer: typeof Writer) => unknown

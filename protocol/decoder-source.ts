@@ -1,6 +1,6 @@
 import { defaultSource, isNullable, isPresent, isScalar, isStruct, isTagged } from './schema-layout.ts'
-import { layoutOf, minBytes, taggedFields } from './schema-layout.ts'
-import type { Layout } from './schema-layout.ts'
+import { holdsArray, layoutOf, minBytes, STEP, STEP_COUNTER, taggedFields } from './schema-layout.ts'
+import type { Layout, Pace } from './schema-layout.ts'
 import type { Fields, ScalarType, Schema, Type } from './schema.ts'
 
 /** Fields of a fixed size that follow each other are read with one check of the bounds. */
@@ -20,19 +20,31 @@ const IN_RUN: Partial<Record<ScalarType, { bytes: number; read: (at: string) => 
  * variables and returns them as one object literal, so that all objects of a struct have the same shape.
  * Variables of fields begin with `$` and so cannot collide with the others.
  */
-export function decoderSource(schema: Schema, version: number): string {
-  const generator = new DecoderGenerator(layoutOf(schema, version))
+export function decoderSource(schema: Schema, version: number, pace: Pace = 'at once'): string {
+  const generator = new DecoderGenerator(layoutOf(schema, version), pace)
   const root = generator.struct(schema.fields)
-  return `'use strict'\n${generator.functions.join('\n')}\nreturn ${root}`
+  return `'use strict'\n${STEP_COUNTER}\n${generator.functions.join('\n')}\nreturn ${root}`
 }
 
 class DecoderGenerator {
   readonly functions: string[] = []
   readonly #layout: Layout
+  readonly #pace: Pace
   readonly #structs = new Map<Fields, string>()
 
-  constructor(layout: Layout) {
+  constructor(layout: Layout, pace: Pace) {
     this.#layout = layout
+    this.#pace = pace
+  }
+
+  #isStepped(fields: Fields): boolean {
+    return this.#pace === 'stepped' && holdsArray(fields, this.#layout)
+  }
+
+  /** An expression that reads the struct. */
+  #call(fields: Fields): string {
+    const name = this.struct(fields)
+    return this.#isStepped(fields) ? `(yield* ${name}(r))` : `${name}(r)`
   }
 
   /** Name of the function that reads the struct. */
@@ -45,7 +57,7 @@ class DecoderGenerator {
     if (this.#layout.flexible) lines.push(...this.#tagged(fields))
     const properties = Object.keys(fields).map((property) => `${property}: $${property}`)
     lines.push(`return { ${properties.join(', ')} }`)
-    this.functions.push(`function ${name}(r) {\n${lines.join('\n')}\n}`)
+    this.functions.push(`function${this.#isStepped(fields) ? '*' : ''} ${name}(r) {\n${lines.join('\n')}\n}`)
     return name
   }
 
@@ -108,7 +120,7 @@ class DecoderGenerator {
   #read(into: string, type: Type, nullable: boolean): string[] {
     if (isScalar(type)) return [`${into} = r.${this.#scalarReader(type, nullable)}()`]
     if (isStruct(type)) {
-      const read = `${this.struct(type.struct)}(r)`
+      const read = this.#call(type.struct)
       return [`${into} = ${nullable ? `r.structIsPresent() ? ${read} : null` : read}`]
     }
     const count = this.#method(nullable ? 'nullableArrayCount' : 'arrayCount')
@@ -118,13 +130,16 @@ class DecoderGenerator {
     return [
       `const ${size} = r.${count}(${minBytes(type.array, this.#layout)})`,
       `${into} = ${nullable ? `${size} === -1 ? null : ` : ''}new Array(${size})`,
-      `for (let ${at} = 0; ${at} < ${size}; ${at}++) ${into}[${at}] = ${read}`,
+      `for (let ${at} = 0; ${at} < ${size}; ${at}++) {`,
+      `${into}[${at}] = ${read}`,
+      ...(this.#pace === 'stepped' ? [STEP] : []),
+      '}',
     ]
   }
 
   #element(type: Type, path: string): string {
     if (isScalar(type)) return `r.${this.#scalarReader(type, false)}()`
-    if (isStruct(type)) return `${this.struct(type.struct)}(r)`
+    if (isStruct(type)) return this.#call(type.struct)
     throw new Error(`an array of arrays at ${path}: the protocol has none`)
   }
 

@@ -1,14 +1,14 @@
 import { compact } from './decoder-source.ts'
 import { defaultSource, isNullable, isPresent, isScalar, isStruct, isTagged } from './schema-layout.ts'
-import { layoutOf, taggedFields } from './schema-layout.ts'
-import type { Layout } from './schema-layout.ts'
+import { holdsArray, layoutOf, STEP, STEP_COUNTER, taggedFields } from './schema-layout.ts'
+import type { Layout, Pace } from './schema-layout.ts'
 import type { Field, Fields, ScalarType, Schema, Type } from './schema.ts'
 
 /** The body of a function that returns the encoder: one function per struct, straight through its fields. */
-export function encoderSource(schema: Schema, version: number): string {
-  const generator = new EncoderGenerator(schema, layoutOf(schema, version))
+export function encoderSource(schema: Schema, version: number, pace: Pace = 'at once'): string {
+  const generator = new EncoderGenerator(schema, layoutOf(schema, version), pace)
   const root = generator.struct(schema.fields)
-  return `'use strict'\n${generator.functions.join('\n')}\nreturn ${root}`
+  return `'use strict'\n${STEP_COUNTER}\n${generator.functions.join('\n')}\nreturn ${root}`
 }
 
 class EncoderGenerator {
@@ -16,12 +16,24 @@ class EncoderGenerator {
   readonly #what: string
   readonly #layout: Layout
   readonly #response: boolean
+  readonly #pace: Pace
   readonly #structs = new Map<Fields, string>()
 
-  constructor(schema: Schema, layout: Layout) {
+  constructor(schema: Schema, layout: Layout, pace: Pace) {
+    this.#pace = pace
     this.#response = schema.kind === 'response'
     this.#what = `${schema.name} ${schema.kind} v${layout.version}`
     this.#layout = layout
+  }
+
+  #isStepped(fields: Fields): boolean {
+    return this.#pace === 'stepped' && holdsArray(fields, this.#layout)
+  }
+
+  /** An expression that writes the struct. */
+  #call(fields: Fields, to: string, value: string): string {
+    const name = this.struct(fields)
+    return `${this.#isStepped(fields) ? 'yield* ' : ''}${name}(${to}, ${value})`
   }
 
   /** Name of the function that writes the struct. */
@@ -36,7 +48,9 @@ class EncoderGenerator {
       else if (!isTagged(field)) lines.push(...this.#plain(property, field))
     }
     if (this.#layout.flexible) lines.push(...this.#tagged(fields))
-    this.functions.push(`function ${name}(w, v) {\n${lines.join('\n')}\n}`)
+    this.functions.push(
+      `function${this.#isStepped(fields) ? '*' : ''} ${name}(w, v) {\n${lines.join('\n')}\n}`,
+    )
     return name
   }
 
@@ -80,21 +94,24 @@ class EncoderGenerator {
   #write(value: string, type: Type, nullable: boolean, to: string): string[] {
     if (isScalar(type)) return [`${to}.${this.#scalarWriter(type, nullable)}(${value})`]
     if (isStruct(type)) {
-      const write = `${this.struct(type.struct)}(${to}, ${value})`
+      const write = this.#call(type.struct, to, value)
       return [nullable ? `${to}.int8(${value} === null ? -1 : 1)\nif (${value} !== null) ${write}` : write]
     }
     const count = `${to}.${this.#layout.flexible ? 'compactArrayCount' : 'arrayCount'}`
     const at = `${value}At`
     const loop = [
       `${count}(${value}.length)`,
-      `for (let ${at} = 0; ${at} < ${value}.length; ${at}++) ${this.#element(`${value}[${at}]`, type.array, to)}`,
+      `for (let ${at} = 0; ${at} < ${value}.length; ${at}++) {`,
+      this.#element(`${value}[${at}]`, type.array, to),
+      ...(this.#pace === 'stepped' ? [STEP] : []),
+      '}',
     ]
     return nullable ? [`if (${value} === null) ${count}(-1)`, 'else {', ...loop, '}'] : loop
   }
 
   #element(value: string, type: Type, to: string): string {
     if (isScalar(type)) return `${to}.${this.#scalarWriter(type, false)}(${value})`
-    if (isStruct(type)) return `${this.struct(type.struct)}(${to}, ${value})`
+    if (isStruct(type)) return this.#call(type.struct, to, value)
     throw new Error(`${this.#what}: an array of arrays: the protocol has none`)
   }
 

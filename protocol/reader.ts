@@ -47,6 +47,11 @@ export class Reader {
     return this
   }
 
+  /** Elements of arrays that were decoded from this message. */
+  get elements(): number {
+    return MAX_ELEMENTS - this.#elementsLeft
+  }
+
   get remaining(): number {
     return this.end - this.position
   }

@@ -51,6 +51,24 @@ const FIXED_BYTES: Partial<Record<ScalarType, number>> = {
   uuid: 16,
 }
 
+/** Whether a struct holds an array in this version, at any depth. */
+export function holdsArray(fields: Fields, layout: Layout): boolean {
+  return Object.values(fields).some((field) => {
+    if (!isPresent(field, layout) || isScalar(field.type)) return false
+    return isStruct(field.type) ? holdsArray(field.type.struct, layout) : true
+  })
+}
+
+/**
+ * How a generated function is run: in one go, or `stepped`, as a generator that stops every so many elements of any
+ * array, so that a message of very many does not keep others waiting.
+ */
+export type Pace = 'at once' | 'stepped'
+
+/** Statements before all functions of a stepped codec, and the one behind each element of an array. */
+export const STEP_COUNTER = 'let steps = 0'
+export const STEP = 'if ((++steps & 127) === 0) yield'
+
 /** Fewest bytes that a value of this type takes; never zero, so that a count is always bounded by what is there. */
 export function minBytes(type: Type, layout: Layout): number {
   if (isScalar(type)) {

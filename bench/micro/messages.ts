@@ -8,7 +8,7 @@ import { Writer } from '../../protocol/writer.ts'
 import type { Encodable, MessageSchema } from '../../protocol/schema.ts'
 import type { Api } from '../../src/api/handler.ts'
 import { apis } from '../../src/api/table.ts'
-import { decodeRequest, encodeResponse } from '../../src/server/codec.ts'
+import { decodeBody, decodeHeader, encodeResponse } from '../../src/server/codec.ts'
 import { producedBatch } from './batches.ts'
 import type { Case, Group } from './cases.ts'
 
@@ -34,7 +34,7 @@ function served(apiKey: number): Api {
 
 /** As the server does it for each request. */
 function decoding(name: string, frame: Buffer): Case {
-  return { name, run: () => decodeRequest(apis, reader, frame, 0, frame.length) }
+  return { name, run: () => decodeBody(decodeHeader(apis, reader, frame, 0, frame.length), reader) }
 }
 
 /** As the server does it for each answer. */

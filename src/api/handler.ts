@@ -1,3 +1,4 @@
+import type { Steps } from '../../protocol/compile.ts'
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
@@ -20,6 +21,8 @@ export interface RequestContext {
   readonly listenerName: string
   /** What large answers may hold. */
   readonly answers: AnswerBudget
+  /** The client is gone: nobody will take the answer. */
+  readonly abandoned: boolean
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
   /** These pieces will be in the answer. When it is never sent, they are released. */
@@ -84,6 +87,24 @@ export function defineApi<Request extends MessageSchema, Response extends Messag
     pipelined: definition.pipelined ?? false,
     // The table pairs each request schema with its handler, so the body decoded by that schema has the handler's type.
     handle: (body, context, respond) => handle(body as Decoded<Request>, context, respond),
+  }
+}
+
+/**
+ * For handlers whose work grows with what is asked for, or with what there is: a generator that yields after each
+ * element. Others get their turn in between; a client that is gone ends it.
+ */
+export function inSteps<Request, Response>(
+  respondTo: (request: Request, context: RequestContext) => Steps<Response>,
+): (request: Request, context: RequestContext, respond: Respond<Response>) => void {
+  return (request, context, respond) => {
+    context.broker.slices.finish(respondTo(request, context), {
+      get gone() {
+        return context.abandoned
+      },
+      done: respond,
+      failed: (error) => context.fail(error),
+    })
   }
 }
 

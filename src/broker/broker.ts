@@ -9,6 +9,7 @@ import { FetchSessions } from './fetch-sessions.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
+import { Slices } from './slices.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
 
 /** What `startBroker` assembled. */
@@ -32,6 +33,7 @@ export class Broker {
   readonly deadlines: Deadlines
   readonly fetchSessions: FetchSessions
   readonly topicMetrics: TopicMetrics
+  readonly slices: Slices
   /** Topics being created for a client that named them, so that many requests cause one creation. */
   readonly #creating = new Map<string, Promise<number>>()
 
@@ -44,6 +46,7 @@ export class Broker {
     this.groups = parts.groups
     this.partitions = parts.partitions
     this.topicMetrics = parts.topicMetrics
+    this.slices = new Slices(world.clock)
     this.deadlines = new Deadlines(world.clock)
     this.fetchSessions = new FetchSessions(
       world.clock,

@@ -1,37 +1,42 @@
-import { decoderFor, encoderFor } from '../../protocol/compile.ts'
+import { decoderFor, encoderFor, steppedDecoderFor, steppedEncoderFor } from '../../protocol/compile.ts'
+import type { Steps } from '../../protocol/compile.ts'
+import { holdsMoreThan } from '../../protocol/element-count.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { readRequestHeader, writeResponseHeader } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Reader } from '../../protocol/reader.ts'
-import type { External, Writer } from '../../protocol/writer.ts'
+import { Writer } from '../../protocol/writer.ts'
+import type { External } from '../../protocol/writer.ts'
 import type { Api } from '../api/handler.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 
-/** In place of a body: an ApiVersions request of a version that is not known, which is answered in v0 (KIP-511). */
-export const UNSUPPORTED_VERSION = Symbol('unsupported version')
+/** A frame of more bytes is decoded in steps: it may hold very many elements. */
+const LONG_REQUEST_BYTES = 32 * 1024
+/** An answer of more elements is encoded in steps. */
+const LONG_ANSWER_ELEMENTS = 2_000
 
-export interface DecodedRequest {
+export interface RequestHeader {
   readonly api: Api
   readonly apiVersion: number
   readonly correlationId: number
   readonly clientId: string | null
-  readonly body: unknown
+  /** False: ApiVersions of a version that is not known, which is answered in v0 (KIP-511). */
+  readonly isKnownVersion: boolean
 }
 
 /**
- * Decodes [start, end) of a frame, size prefix excluded. Throws a ProtocolError for anything that is not a request
+ * Decodes the header of [start, end) of a frame, size prefix excluded; the reader then stands at the body. Throws a ProtocolError for anything that is not a request
  * this broker serves: a client that sends such a thing is not told more, its connection is closed, as in Kafka.
- * Bytes behind the body are ignored, as in Kafka: librdkafka 2.16 sends three too many with Metadata v12.
  */
-export function decodeRequest(
+export function decodeHeader(
   apis: ReadonlyMap<number, Api>,
   reader: Reader,
   frame: Buffer,
   start: number,
   end: number,
-): DecodedRequest {
+): RequestHeader {
   const apiKey = frame.readInt16BE(start)
   const apiVersion = frame.readInt16BE(start + 2)
   const api = apis.get(apiKey)
@@ -45,28 +50,62 @@ export function decodeRequest(
       apiVersion: 0,
       correlationId: frame.readInt32BE(start + 4),
       clientId: null,
-      body: UNSUPPORTED_VERSION,
+      isKnownVersion: false,
     }
   }
   reader.reset(frame, start, end)
   const { correlationId, clientId } = readRequestHeader(reader)
-  const body: unknown = decoderFor(api.request, apiVersion)(reader)
-  return { api, apiVersion, correlationId, clientId, body }
+  return { api, apiVersion, correlationId, clientId, isKnownVersion: true }
+}
+
+export function isLongRequest(frameBytes: number): boolean {
+  return frameBytes > LONG_REQUEST_BYTES
+}
+
+/** Bytes behind the body are ignored, as in Kafka: librdkafka 2.16 sends three too many with Metadata v12. */
+export function decodeBody({ api, apiVersion }: RequestHeader, reader: Reader): unknown {
+  return decoderFor(api.request, apiVersion)(reader)
+}
+
+export function decodeBodyInSteps({ api, apiVersion }: RequestHeader, reader: Reader): Steps<unknown> {
+  return steppedDecoderFor(api.request, apiVersion)(reader)
+}
+
+export function isLongAnswer(api: Api, response: unknown): boolean {
+  return holdsMoreThan(LONG_ANSWER_ELEMENTS, api.response, response as object)
 }
 
 /** The frame of an answer. */
-export function encodeResponse(
-  writer: Writer,
-  request: { readonly api: Api; readonly apiVersion: number; readonly correlationId: number },
-  response: unknown,
-): readonly ReadPiece[] {
-  const { api, apiVersion, correlationId } = request
+export function encodeResponse(writer: Writer, request: Answered, response: unknown): readonly ReadPiece[] {
+  const { api, apiVersion } = request
+  beginAnswer(writer, request)
+  // `defineApi` ties the handler to this schema, so what it answered is what the schema encodes.
+  encoderFor(api.response, apiVersion)(writer, response as never)
+  return finishedAnswer(writer)
+}
+
+/** As `encodeResponse`, in steps, with a writer of its own. */
+export function* encodeResponseInSteps(request: Answered, response: unknown): Steps<readonly ReadPiece[]> {
+  const writer = new Writer()
+  beginAnswer(writer, request)
+  yield* steppedEncoderFor(request.api.response, request.apiVersion)(writer, response as never)
+  return finishedAnswer(writer)
+}
+
+interface Answered {
+  readonly api: Api
+  readonly apiVersion: number
+  readonly correlationId: number
+}
+
+function beginAnswer(writer: Writer, { api, apiVersion, correlationId }: Answered): void {
   writer.discard()
   writer.beginFrame()
   writeResponseHeader(writer, api.key, apiVersion, correlationId)
-  // `defineApi` ties the handler to this schema, so what it answered is what the schema encodes.
-  encoderFor(api.response, apiVersion)(writer, response as never)
-  // The writer takes anything with a length; what handlers put into records are pieces.
+}
+
+/** The writer takes anything with a length; what handlers put into records are pieces. */
+function finishedAnswer(writer: Writer): readonly ReadPiece[] {
   return writer.finish() as readonly External[] as readonly ReadPiece[]
 }
 

@@ -1,6 +1,7 @@
 import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
+import { Reader } from '../../protocol/reader.ts'
 import type { Api } from '../api/handler.ts'
 import { heldBytes } from '../broker/answer-budget.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
@@ -8,7 +9,17 @@ import type { Broker } from '../broker/broker.ts'
 import { PooledBuffer } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Piece, Receiver } from '../ports.ts'
-import { decodeRequest, encodeResponse, encodeUnsupportedApiVersions, UNSUPPORTED_VERSION } from './codec.ts'
+import {
+  decodeBody,
+  decodeBodyInSteps,
+  decodeHeader,
+  encodeResponse,
+  encodeResponseInSteps,
+  encodeUnsupportedApiVersions,
+  isLongAnswer,
+  isLongRequest,
+} from './codec.ts'
+import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
@@ -21,6 +32,10 @@ const MAX_BEGUN_PER_TURN = 256
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 /** An answer of which the client has not taken a single byte for this long closes the connection. */
 const UNREAD_ANSWER_DEADLINE_MS = 60_000
+/** A request that was decoded to more elements begins when those before it are answered, and delays those behind it. */
+const MANY_ELEMENTS = 2_000
+/** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
+const ELEMENT_BYTES = 200
 const API_KEY_END = SIZE_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
@@ -296,9 +311,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   /** [start, end) is one frame with its size prefix, in memory that belongs to the request from here on. */
   #begin(frame: Buffer, start: number, end: number, chunk: ArenaChunk | null): void {
+    const isLong = isLongRequest(end - start)
+    const reader = isLong ? new Reader(frame) : this.#shared.reader
     let request
+    let body: unknown = null
     try {
-      request = decodeRequest(this.#shared.apis, this.#shared.reader, frame, start + SIZE_BYTES, end)
+      request = decodeHeader(this.#shared.apis, reader, frame, start + SIZE_BYTES, end)
+      if (!isLong && request.isKnownVersion) body = decodeBody(request, reader)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#refuseFrame(error.message, describeFrame(frame, start))
@@ -310,16 +329,62 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     slot.chunk = chunk
     this.#slots.push(slot)
-    if (!slot.api.pipelined) this.#unpipelined += 1
-    if (request.body === UNSUPPORTED_VERSION) {
+    if (!request.isKnownVersion) {
+      this.#waitFor(slot)
       this.#finish(slot, encodeUnsupportedApiVersions(this.#shared.writer, slot.api, slot.correlationId))
-      return
+    } else if (isLong) {
+      this.#decodeInSlices(slot, request, reader, frame.subarray(start))
+    } else {
+      this.#handle(slot, body, reader.elements)
+    }
+  }
+
+  /** Nothing else begins meanwhile: what is behind this request could overtake it. */
+  #decodeInSlices(slot: RequestSlot, request: RequestHeader, reader: Reader, frame: Buffer): void {
+    this.#waitFor(slot)
+    let isOnLoop = true
+    const isClosed = (): boolean => this.#closed
+    this.#shared.broker.slices.finish(decodeBodyInSteps(request, reader), {
+      get gone() {
+        return isClosed()
+      },
+      done: (body) => {
+        this.#waitFor(slot, false)
+        this.#handle(slot, body, reader.elements)
+        if (!isOnLoop) this.#continue()
+      },
+      failed: (error) => {
+        if (!(error instanceof ProtocolError)) {
+          slot.fail(error)
+          return
+        }
+        this.#slots.pop()
+        this.#refuseFrame(error.message, describeFrame(frame, 0))
+      },
+    })
+    isOnLoop = false
+  }
+
+  #handle(slot: RequestSlot, body: unknown, elements: number): void {
+    if (!slot.api.pipelined || elements > MANY_ELEMENTS) this.#waitFor(slot)
+    if (elements > MANY_ELEMENTS) {
+      const bytes = elements * ELEMENT_BYTES
+      slot.heldBytes += bytes
+      this.#reservedBytes += bytes
+      this.#shared.budget.take(bytes)
     }
     try {
-      slot.api.handle(request.body, slot, (response) => slot.respond(response))
+      slot.api.handle(body, slot, (response) => slot.respond(response))
     } catch (error) {
       slot.fail(error)
     }
+  }
+
+  /** Whether others begin only when this request is answered. */
+  #waitFor(slot: RequestSlot, waits = true): void {
+    if (slot.isAlone === waits) return
+    slot.isAlone = waits
+    this.#unpipelined += waits ? 1 : -1
   }
 
   readonly #turnEnds = (): void => {
@@ -338,11 +403,26 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       this.#finish(slot, null)
       return
     }
+    if (isLongAnswer(slot.api, response)) {
+      this.#encodeInSlices(slot, response)
+      return
+    }
     try {
       this.#finish(slot, encodeResponse(this.#shared.writer, slot, response))
     } catch (error) {
       this.failed(slot, error)
     }
+  }
+
+  #encodeInSlices(slot: RequestSlot, response: unknown): void {
+    const isClosed = (): boolean => this.#closed
+    this.#shared.broker.slices.finish(encodeResponseInSteps(slot, response), {
+      get gone() {
+        return isClosed()
+      },
+      done: (chunks) => this.#finish(slot, chunks),
+      failed: (error) => this.failed(slot, error),
+    })
   }
 
   refused(slot: RequestSlot, reason: string): void {
@@ -370,9 +450,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       if (head.chunks === undefined) break
       this.#slots.shift()
       if (head.chunk !== null && head.bytesDone) this.#shared.arena.giveBack(head.chunk)
-      if (!head.api.pipelined) this.#unpipelined -= 1
-      this.#reservedBytes -= head.frameBytes
-      this.#shared.budget.release(head.frameBytes)
+      this.#waitFor(head, false)
+      this.#reservedBytes -= head.heldBytes
+      this.#shared.budget.release(head.heldBytes)
       if (head.chunks !== null) {
         this.#write(head.chunks)
         head.sent()

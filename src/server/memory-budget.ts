@@ -50,6 +50,13 @@ export class MemoryBudget {
     return true
   }
 
+  /** Memory that a request takes beyond its bytes: it is there already, so nobody waits for it, but reading stops. */
+  take(bytes: number): void {
+    const wasWithin = this.#usedBytes <= this.limitBytes
+    this.#usedBytes += bytes
+    if (wasWithin && this.#usedBytes > this.limitBytes) this.#onSpent()
+  }
+
   release(bytes: number): void {
     this.#usedBytes -= bytes
     this.#admit()

@@ -27,9 +27,11 @@ export class RequestSlot implements RequestContext {
   readonly correlationId: number
   readonly clientId: string | null
   /** Bytes reserved from the memory budget until the answer is written. */
-  readonly frameBytes: number
+  heldBytes: number
   readonly startedMs: number
   readonly #owner: SlotOwner
+  /** Others of its connection begin when it is answered. */
+  isAlone = false
   #answered = false
   #gone = false
   /** Where the request's bytes lie, when that can be used again. */
@@ -53,7 +55,7 @@ export class RequestSlot implements RequestContext {
     this.apiVersion = request.apiVersion
     this.correlationId = request.correlationId
     this.clientId = request.clientId
-    this.frameBytes = frameBytes
+    this.heldBytes = frameBytes
     this.startedMs = startedMs
   }
 
@@ -83,6 +85,10 @@ export class RequestSlot implements RequestContext {
 
   get listenerName(): string {
     return this.#owner.listenerName
+  }
+
+  get abandoned(): boolean {
+    return this.#gone
   }
 
   whenAbandoned(run: () => void): void {

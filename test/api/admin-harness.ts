@@ -6,6 +6,7 @@ import { Writer } from '../../protocol/writer.ts'
 import type { Api, RequestContext } from '../../src/api/handler.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
+import { Slices } from '../../src/broker/slices.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import type { Clock } from '../../src/ports.ts'
 import { brokerConfig, openMetadata } from '../metadata/metadata-harness.ts'
@@ -24,6 +25,7 @@ export class AdminHarness {
     const broker = {
       metadata,
       clock,
+      slices: new Slices(clock),
       get config() {
         return metadata.config
       },
@@ -55,6 +57,7 @@ export class AdminHarness {
         releaseBytes: () => undefined,
         clientIsLocal: true,
         answers: new AnswerBudget(Infinity),
+        abandoned: false,
         whenAbandoned: () => {},
         refuse: (reason) => reject(new Error(reason)),
         fail: reject,

@@ -6,6 +6,7 @@ import type { MessageSchema } from '../../protocol/schema.ts'
 import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
+import { Slices } from '../../src/broker/slices.ts'
 import type { Api } from '../../src/api/handler.ts'
 import { GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
 import { SimLogger } from '../simulator/sim-logger.ts'
@@ -33,6 +34,7 @@ export class GroupApis {
       metadata: { topics },
       nodeId: 7,
       clock: this.clock,
+      slices: new Slices(this.clock),
     } as unknown as Broker
   }
 
@@ -60,6 +62,7 @@ export class GroupApis {
         clientIsLocal: true,
         answers: new AnswerBudget(Infinity),
         apis: new Map(),
+        abandoned: false,
         whenAbandoned: () => {},
         refuse: () => assert.fail('refused'),
         fail: (error) => assert.fail(error instanceof Error ? error : String(error)),

@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { RequestContext } from '../../src/api/handler.ts'
 import { inSlices } from '../../src/api/in-slices.ts'
+import type { Broker } from '../../src/broker/broker.ts'
+import { Slices } from '../../src/broker/slices.ts'
+import { StepClock } from '../support/step-clock.ts'
 
 /** A context whose clock moves by `stepMs` with every look at it, and which counts the turns it was asked for. */
 function contextOf(stepMs: number) {
-  let nowMs = 0
-  const seen = { turns: 0, abandon: () => {} }
-  const clock = {
-    monotonicMs: () => (nowMs += stepMs),
-    after: (_delayMs: number, run: () => void) => {
-      seen.turns += 1
-      setImmediate(run)
-    },
-  }
-  const context = {
-    broker: { clock },
-    whenAbandoned: (run: () => void) => {
-      seen.abandon = run
-    },
-  }
-  return { seen, context: context as unknown as RequestContext }
+  const clock = new StepClock(stepMs)
+  const broker = { clock, slices: new Slices(clock) } as unknown as Broker
+  return { seen: clock, context: { broker, abandoned: false } }
 }
 
 const items = Array.from({ length: 5_000 }, (_, index) => index)
@@ -42,11 +31,11 @@ test('few items need no other turn', async () => {
 })
 
 test('stops when the client is gone', async () => {
-  const { seen, context } = contextOf(3)
+  const { context } = contextOf(3)
   let worked = 0
   await inSlices(items, context, (some) => {
     worked += some.length
-    if (worked > 1_000) seen.abandon()
+    if (worked > 1_000) context.abandoned = true
     return some
   })
   assert.ok(worked > 1_000 && worked < items.length, `${worked} of ${items.length}`)

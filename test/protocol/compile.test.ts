@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { decodeData, decoderFor, encodeData, encoderFor } from '../../protocol/compile.ts'
+import {
+  decodeData,
+  decoderFor,
+  encodeData,
+  encoderFor,
+  steppedDecoderFor,
+  steppedEncoderFor,
+} from '../../protocol/compile.ts'
+import { holdsMoreThan } from '../../protocol/element-count.ts'
 import { fetchRequest } from '../../protocol/messages/01-fetch.ts'
 import { metadataRequest } from '../../protocol/messages/03-metadata.ts'
 import { offsetFetchRequest } from '../../protocol/messages/09-offset-fetch.ts'
@@ -165,4 +173,29 @@ test('a newer consumer protocol is read as the last known one', () => {
   bytes.writeInt16BE(9)
   assert.deepEqual(decodeData(consumerProtocolSubscription, bytes, 'as-last'), subscription)
   assert.throws(() => decodeData(consumerProtocolSubscription, bytes), /version 9/)
+})
+
+test('a message of very many elements is decoded and encoded in many steps', () => {
+  const partitions = Array.from({ length: 1_000 }, (_, partition) => ({
+    partition,
+    fetchOffset: 0,
+    partitionMaxBytes: 1,
+  }))
+  // Many short arrays count as one long one does.
+  const topics = Array.from({ length: 100 }, (_, i) => ({
+    topic: `t${i}`,
+    partitions: partitions.slice(0, 10),
+  }))
+  for (const asked of [topics, [{ topic: 'a', partitions }]]) {
+    const value = { ...fetch, topics: asked }
+    const writer = new Writer()
+    const encoding = [...steppedEncoderFor(fetchRequest, 12)(writer, value)]
+    const frame = writer.finishBuffer()
+    assert.deepEqual(frame, encode(fetchRequest, 12, value))
+    const decoding = [...steppedDecoderFor(fetchRequest, 12)(new Reader(frame))]
+    for (const { length } of [encoding, decoding]) assert.ok(length >= 7 && length <= 9, `${length} steps`)
+    assert.ok(holdsMoreThan(1_000, fetchRequest, value))
+    assert.ok(!holdsMoreThan(1_100, fetchRequest, value))
+  }
+  assert.ok(!holdsMoreThan(0, metadataRequest, { topics: null }))
 })

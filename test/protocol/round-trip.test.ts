@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { decoderFor, encoderFor } from '../../protocol/compile.ts'
+import { decoderFor, encoderFor, steppedDecoderFor, steppedEncoderFor } from '../../protocol/compile.ts'
+import type { Steps } from '../../protocol/compile.ts'
 import { ProtocolError, Reader } from '../../protocol/reader.ts'
 import type { Schema } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
@@ -27,6 +28,8 @@ for (const schema of schemas) {
       const property = fc.property(messageArbitrary(schema, version), fc.nat(), (value, noise) => {
         const frame = encode(schema, version, value)
         assert.deepEqual(decode(schema, version, frame), value, `v${version}`)
+        assert.deepEqual(encodeInSteps(schema, version, value), frame, `v${version}, in steps`)
+        assert.deepEqual(decodeInSteps(schema, version, frame), value, `v${version}, in steps`)
         everyCutThrows(schema, version, frame)
         noiseIsRefusedOrDecoded(schema, version, frame, noise)
       })
@@ -46,6 +49,26 @@ function decode(schema: Schema, version: number, frame: Buffer): Struct {
   const value = decoderFor(schema, version)(reader)
   reader.expectEnd()
   return value
+}
+
+function encodeInSteps(schema: Schema, version: number, value: Struct): Buffer {
+  const writer = new Writer(16)
+  finished(steppedEncoderFor(schema, version)(writer, value))
+  return writer.finishBuffer()
+}
+
+function decodeInSteps(schema: Schema, version: number, frame: Buffer): Struct {
+  const reader = new Reader(frame)
+  const value = finished(steppedDecoderFor(schema, version)(reader))
+  reader.expectEnd()
+  return value
+}
+
+function finished<Result>(steps: Steps<Result>): Result {
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
 }
 
 function everyCutThrows(schema: Schema, version: number, frame: Buffer): void {

@@ -13,6 +13,7 @@ import { defineApi } from '../../src/api/handler.ts'
 import type { Api, RequestContext } from '../../src/api/handler.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
+import { Slices } from '../../src/broker/slices.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { PooledBuffer, ReadPiece } from '../../src/log/read/read-buffers.ts'
 import type { Connection, Piece } from '../../src/ports.ts'
@@ -26,6 +27,7 @@ import type { ConnectionLimits, ServerShared } from '../../src/server/server-sha
 import { noMetrics } from '../../src/system/figures/no-metrics.ts'
 import { silentLogger } from '../../src/system/pino-logger.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { StepClock } from '../support/step-clock.ts'
 
 export class FakeConnection implements Connection {
   readonly remote = { host: '127.0.0.1', port: 5000 }
@@ -81,6 +83,8 @@ export class Fixture {
   readonly begun: Begun[] = []
   /** What fetches are answered with. */
   records: ReadPiece[] = []
+  /** Partitions that answers to produce requests tell of. */
+  manyAnswered = 0
   readonly budget: MemoryBudget
   readonly client: ClientConnection
   readonly shared: ServerShared
@@ -93,8 +97,8 @@ export class Fixture {
       pipelined: true,
       handle: (request, context, respond) => {
         const what = `produce ${request.topicData[0]?.name}`
-        const answer = request.acks === 0 ? null : { responses: [] }
-        this.begun.push({ what, context, respond: () => respond(answer) })
+        const answer = () => (request.acks === 0 ? null : { responses: produced(this.manyAnswered) })
+        this.begun.push({ what, context, respond: () => respond(answer()) })
       },
     })
     const heartbeat = defineApi({
@@ -128,8 +132,8 @@ export class Fixture {
     const apis = new Map<number, Api>([produce, fetch, heartbeat, apiVersions].map((api) => [api.key, api]))
     this.budget = new MemoryBudget(budgetBytes, () => this.client.pauseForBudget())
     const shared: ServerShared = {
-      // The handlers above do not look at it.
-      broker: {} as unknown as Broker,
+      // The handlers above look at nothing of it.
+      broker: { slices: new Slices(new StepClock(1)) } as unknown as Broker,
       clock: this.clock,
       logger: silentLogger,
       refusals: new RateLimitedLog(silentLogger, this.clock),
@@ -171,6 +175,15 @@ export class Fixture {
   get answered(): number[] {
     return this.connection.written.map((frame) => frame.readInt32BE(4))
   }
+}
+
+function produced(partitions: number): Encodable<typeof produceResponse>['responses'] {
+  const partitionResponses = Array.from({ length: partitions }, (_, index) => ({
+    index,
+    errorCode: 0,
+    baseOffset: 0,
+  }))
+  return [{ name: 't', partitionResponses }]
 }
 
 function answerOf(records: ReadPiece[], partitionIndex = 0): Encodable<typeof fetchResponse> {

@@ -1,0 +1,98 @@
+import type { Steps } from '../../protocol/compile.ts'
+import type { Clock } from '../ports.ts'
+
+/** What requests of very many elements may take of one turn, all of them together. */
+const SLICE_MS = 5
+/** What has just come gets a moment at once even when that is spent, up to here: most requests need no more. */
+const MOMENT_MS = 0.5
+const MAX_TURN_MS = 20
+
+/** Who waits for work that is done in steps. */
+export interface StepsOwner<Result> {
+  /** Nobody needs the result any more: the work stops where it is. */
+  readonly gone: boolean
+  done(result: Result): void
+  failed(error: unknown): void
+}
+
+/** A piece of work, which should end at about this time. */
+type Piece = (endsMs: number) => void
+
+/**
+ * Shares the loop between requests of very many elements: a few milliseconds of each turn are theirs, in the order
+ * they came, and the rest of it belongs to everybody else. However many of them there are, a turn stays short.
+ */
+export class Slices {
+  readonly #clock: Clock
+  readonly #waiting: Piece[] = []
+  #usedMs = 0
+  #isScheduled = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Resolves when it is the caller's turn to work for a slice. */
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#later(() => {
+        // What follows runs after this piece, and takes the turn as a whole.
+        this.#usedMs = SLICE_MS
+        resolve()
+      })
+    })
+  }
+
+  /** When a slice that begins now should end. */
+  sliceEndsMs(): number {
+    return this.#clock.monotonicMs() + SLICE_MS
+  }
+
+  /** Does the work step by step: at once when there is time for it in this turn, else on in later ones. */
+  finish<Result>(steps: Steps<Result>, owner: StepsOwner<Result>): void {
+    const piece: Piece = (endsMs) => {
+      if (owner.gone) return
+      let step
+      try {
+        do step = steps.next()
+        while (step.done !== true && this.#clock.monotonicMs() < endsMs)
+      } catch (error) {
+        owner.failed(error)
+        return
+      }
+      if (step.done === true) owner.done(step.value)
+      else this.#later(piece)
+    }
+    const hasTime = this.#waiting.length === 0 && this.#usedMs < SLICE_MS
+    if (hasTime) this.#run(piece, SLICE_MS)
+    else if (this.#usedMs < MAX_TURN_MS) this.#run(piece, MOMENT_MS)
+    else this.#later(piece)
+  }
+
+  #run(piece: Piece, forMs: number): void {
+    if (this.#usedMs === 0) this.#clock.atEndOfTurn('reply', this.#turnEnds)
+    const startMs = this.#clock.monotonicMs()
+    piece(startMs + forMs)
+    this.#usedMs += this.#clock.monotonicMs() - startMs
+  }
+
+  #later(piece: Piece): void {
+    this.#waiting.push(piece)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#clock.after(0, () => {
+      this.#isScheduled = false
+      this.#usedMs = 0
+      while (this.#waiting.length > 0 && this.#usedMs < SLICE_MS) this.#run(this.#waiting.shift()!, SLICE_MS)
+      if (this.#waiting.length > 0) this.#schedule()
+    })
+  }
+
+  readonly #turnEnds = (): void => {
+    this.#usedMs = 0
+  }
+}

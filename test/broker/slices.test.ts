@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Steps } from '../../protocol/compile.ts'
+import { Slices } from '../../src/broker/slices.ts'
+import type { StepsOwner } from '../../src/broker/slices.ts'
+import { StepClock } from '../support/step-clock.ts'
+
+function* counting(steps: number, seen: (step: number) => void): Steps<number> {
+  for (let step = 0; step < steps; step++) {
+    seen(step)
+    yield
+  }
+  return steps
+}
+
+function waiting<Result>(): StepsOwner<Result> & { gone: boolean; readonly result: Promise<Result> } {
+  let owner!: StepsOwner<Result>
+  const result = new Promise<Result>((resolve, reject) => {
+    owner = { gone: false, done: resolve, failed: reject }
+  })
+  return Object.assign(owner, { result })
+}
+
+test('a little work is done at once, much of it over many turns', async () => {
+  const clock = new StepClock(1)
+  const slices = new Slices(clock)
+  const little = waiting<number>()
+  let done = 0
+  slices.finish(
+    counting(2, () => (done += 1)),
+    little,
+  )
+  assert.equal(done, 2)
+  assert.equal(await little.result, 2)
+  assert.equal(clock.turns, 0)
+
+  const much = waiting<number>()
+  slices.finish(
+    counting(500, () => {}),
+    much,
+  )
+  assert.equal(await much.result, 500)
+  assert.ok(clock.turns > 50, `${clock.turns} turns`)
+})
+
+test('however many work at once, a turn is short and each has its share', async () => {
+  const clock = new StepClock(1)
+  const slices = new Slices(clock)
+  const WORKS = 40
+  const perTurn = new Map<number, number>()
+  const finished: number[] = []
+  const works = Array.from({ length: WORKS }, (_, work) => {
+    const owner = waiting<number>()
+    const seen = (): void => void perTurn.set(clock.turns, (perTurn.get(clock.turns) ?? 0) + 1)
+    slices.finish(counting(work === 0 ? 1_000 : 20, seen), owner)
+    return owner.result.then(() => finished.push(work))
+  })
+  await Promise.all(works)
+  const longest = Math.max(...perTurn.values())
+  assert.ok(longest <= 30, `${longest} steps of a millisecond in one turn`)
+  assert.equal(finished.at(-1), 0, 'the long one did not keep the others')
+})
+
+test('work that nobody waits for stops, and its failure is told', async () => {
+  const slices = new Slices(new StepClock(1))
+  const left = waiting<number>()
+  let steps = 0
+  slices.finish(
+    counting(1_000, (step) => {
+      steps = step
+      if (step === 100) left.gone = true
+    }),
+    left,
+  )
+  const failing = waiting<number>()
+  slices.finish(
+    counting(1_000, (step) => {
+      if (step === 900) throw new Error('it went wrong')
+    }),
+    failing,
+  )
+  await assert.rejects(failing.result, /it went wrong/)
+  assert.ok(steps >= 100 && steps < 110, `${steps} steps`)
+})
+
+test('who asks for the next turn gets one, in order', async () => {
+  const clock = new StepClock(1)
+  const slices = new Slices(clock)
+  const order: string[] = []
+  await Promise.all(
+    ['a', 'b', 'c'].map(async (name) => {
+      await slices.next()
+      order.push(`${name}${clock.turns}`)
+    }),
+  )
+  assert.deepEqual(order, ['a1', 'b2', 'c3'])
+})
