@@ -29,10 +29,17 @@ export const produce = defineApi({
   response: produceResponse,
   versions: [0, 11],
   pipelined: true,
+  arrays: {
+    topicData: {
+      repeats: 'kept',
+      cost: 0,
+      inside: { partitionData: { repeats: 'kept', cost: 0 } },
+    },
+  },
   handle(request, context, respond) {
     const { broker, apiVersion } = context
     const refusal = refuse(request, apiVersion)
-    const operation = new ProduceOperation(broker, request, apiVersion, refusal, (partitions) => {
+    const done = (partitions: readonly ProducedPartition[]): void => {
       if (request.acks !== 0) {
         // Acknowledged is written: the log has let go of the batches. After an error or a timeout it may not have.
         if (partitions.every(succeeded)) context.releaseBytes()
@@ -42,7 +49,9 @@ export const produce = defineApi({
       const failed = partitions.find((partition) => partition.errorCode !== ErrorCode.NONE)
       if (failed === undefined) respond(null)
       else context.refuse(`acks=0 and ${errorName(failed.errorCode)}`)
-    })
+    }
+    const failed = (error: unknown): void => context.fail(error)
+    const operation = new ProduceOperation(broker, request, apiVersion, refusal, done, failed)
     operation.start()
   },
 })

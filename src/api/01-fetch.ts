@@ -31,6 +31,20 @@ export const fetch = defineApi({
   request: fetchRequest,
   response: fetchResponse,
   versions: [4, 16],
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: topicKey,
+      cost: 0,
+      inside: { partitions: { repeats: 'once', key: ({ partition }) => partition, cost: 0 } },
+    },
+    forgottenTopicsData: {
+      repeats: 'merged',
+      key: topicKey,
+      cost: 0,
+      inside: { partitions: { repeats: 'once', cost: 0 } },
+    },
+  },
   handle(request, context, respond) {
     const { broker, apiVersion } = context
     const session = broker.fetchSessions.resolve(request, apiVersion)
@@ -68,6 +82,11 @@ export const fetch = defineApi({
     operation.start()
   },
 })
+
+/** As Kafka does it: of a partition that is named twice the last mention counts. */
+function topicKey({ topic, topicId }: { readonly topic: string; readonly topicId: string }): string {
+  return `${topicId}${topic}`
+}
 
 type Aborted = ReadonlyMap<FetchedPartition, readonly AbortedTransaction[]>
 const NONE_ABORTED: Aborted = new Map()

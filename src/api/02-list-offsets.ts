@@ -1,9 +1,12 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
+import type { ListOffsetsRequest } from '../../protocol/messages/02-list-offsets.ts'
 import type { Partition } from '../broker/partition.ts'
 import type { OffsetAndTimestamp } from '../log/log-types.ts'
+import { refused } from '../metadata/layout/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
+import { inSlices } from './in-slices.ts'
 
 const LATEST = -1
 const EARLIEST = -2
@@ -20,13 +23,15 @@ interface Found {
 }
 
 const EPOCHS_SINCE_VERSION = 4
+const PARTITION_REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this partition twice.')
 const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, leaderEpoch: -1 }
 
 /**
  * ListOffsets, versions 1-9.
  *
  * Behavior: -1 latest (high watermark, or last stable offset for read_committed), -2 earliest, -3 the record with
- * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none.
+ * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none. A partition that
+ * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka.
  *
  * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
  * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none).
@@ -37,25 +42,58 @@ export const listOffsets = defineApi({
   request: listOffsetsRequest,
   response: listOffsetsResponse,
   versions: [1, 9],
-  handle: answer(async (request, context) => {
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: {
+        partitions: {
+          repeats: 'refused',
+          key: ({ partitionIndex }) => partitionIndex,
+          repeated: PARTITION_REPEATED,
+          cost: 0,
+        },
+      },
+    },
+  },
+  handle: answer(async (request, context, refusals) => {
     const readCommitted = request.isolationLevel === READ_COMMITTED
     const topics = []
     for (const topic of request.topics) {
-      const partitions = []
-      for (const asked of topic.partitions) {
-        const partition = context.broker.partitions.get(topic.name, asked.partitionIndex)
-        const found =
-          partition === undefined
-            ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            : await lookUp(partition, asked.timestamp, asked.currentLeaderEpoch, readCommitted, context)
-        const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
-        partitions.push({ partitionIndex: asked.partitionIndex, ...found, leaderEpoch })
-      }
+      const partitions = await inSlices(topic.partitions, context, (some) =>
+        eachLookedUp(topic.name, some, readCommitted, context),
+      )
+      for (const { element, outcome } of refusals.of(topic, 'partitions'))
+        partitions.push({ partitionIndex: element.partitionIndex, ...failed(outcome.errorCode) })
       topics.push({ name: topic.name, partitions })
     }
     return { topics }
   }),
 })
+
+type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
+
+/** One after the other. */
+async function eachLookedUp(
+  topic: string,
+  asked: readonly AskedPartition[],
+  readCommitted: boolean,
+  context: RequestContext,
+): Promise<(Found & { readonly partitionIndex: number })[]> {
+  const answers = []
+  for (const { partitionIndex, timestamp, currentLeaderEpoch } of asked) {
+    if (context.abandoned) break
+    const partition = context.broker.partitions.get(topic, partitionIndex)
+    const found =
+      partition === undefined
+        ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context)
+    const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
+    answers.push({ partitionIndex, ...found, leaderEpoch })
+  }
+  return answers
+}
 
 async function lookUp(
   partition: Partition,

@@ -1,14 +1,15 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
 import type { MetadataRequest } from '../../protocol/messages/03-metadata.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
+import { MAX_CREATIONS_PER_REQUEST } from '../broker/broker.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS } from './authorized-operations.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, finishSteps } from './handler.ts'
 import type { RequestContext } from './handler.ts'
-import { inSlices, nextTurn } from './in-slices.ts'
 import { reachableBrokers } from './reachable-brokers.ts'
 
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
@@ -30,44 +31,69 @@ export const metadata = defineApi({
   request: metadataRequest,
   response: metadataResponse,
   versions: [0, 12],
-  handle: answer((request, context) => {
-    const { broker, apiVersion } = context
-    const asked = apiVersion === 0 && request.topics?.length === 0 ? null : request.topics
-    const operations = request.includeTopicAuthorizedOperations ? TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
-    const respond = (topics: TopicAnswer[]) => ({
-      brokers: reachableBrokers(context).map(({ id, ...address }) => ({ nodeId: id, ...address })),
-      clusterId: broker.metadata.clusterId,
-      controllerId: broker.metadata.controllerId,
-      topics,
-      clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
-        ? CLUSTER_OPERATIONS
-        : OPERATIONS_NOT_ASKED,
-    })
-    if (asked === null)
-      return respond(
-        [...broker.metadata.topics.values()].map((topic) => found(topic, broker.metadata, operations)),
+  arrays: { topics: { repeats: 'once', key: topicKey, cost: 0 } },
+  handle(request, context, respond) {
+    const { topics } = request
+    const asked = context.apiVersion === 0 && topics?.length === 0 ? null : topics
+    const describe = (created: ReadonlyMap<string, number>): void =>
+      finishSteps(
+        asked === null ? describeAll(request, context) : describeAsked(asked, created, request, context),
+        context,
+        respond,
       )
-    const distinct = distinctTopics(asked)
-    if (distinct.length > MAX_AT_ONCE)
-      return nextTurn(context)
-        .then(() => create(distinct, request, context))
-        .then((created) =>
-          inSlices(distinct, context, (some) =>
-            some.map((topic) => lookUp(topic, created, operations, context)),
-          ),
-        )
-        .then(respond)
-    const lookUpAll = (created: ReadonlyMap<string, number>) =>
-      respond(distinct.map((topic) => lookUp(topic, created, operations, context)))
-    const created = create(distinct, request, context)
-    return created === NOT_CREATED ? lookUpAll(NOT_CREATED) : Promise.resolve(created).then(lookUpAll)
-  }),
+    const created = asked === null ? NOT_CREATED : create(asked, request, context)
+    if (created === NOT_CREATED) describe(NOT_CREATED)
+    else Promise.resolve(created).then(describe, (error: unknown) => context.fail(error))
+  },
 })
 
-/** Topics that are looked up in one turn. */
-const MAX_AT_ONCE = 1_000
-/** Topics that one request creates. Clients ask again for those that are missing, and the next ones get their turn. */
-const MAX_CREATIONS = 1_000
+/** Each topic once. What names an id is looked up by it. */
+function topicKey({ topicId, name }: AskedTopic): string {
+  return topicId === undefined || topicId === ZERO_UUID ? `name ${name}` : topicId
+}
+
+function* describeAll(request: MetadataRequest, context: RequestContext): Steps<MetadataAnswer> {
+  const { metadata } = context.broker
+  const topics: TopicAnswer[] = []
+  for (const topic of metadata.topics.values()) {
+    topics.push(found(topic, metadata, operationsFor(request)))
+    yield
+  }
+  return toAnswer(topics, request, context)
+}
+
+function* describeAsked(
+  asked: readonly AskedTopic[],
+  created: ReadonlyMap<string, number>,
+  request: MetadataRequest,
+  context: RequestContext,
+): Steps<MetadataAnswer> {
+  const topics: TopicAnswer[] = []
+  for (const topic of asked) {
+    topics.push(lookUp(topic, created, operationsFor(request), context))
+    yield
+  }
+  return toAnswer(topics, request, context)
+}
+
+function operationsFor({ includeTopicAuthorizedOperations }: MetadataRequest): number {
+  return includeTopicAuthorizedOperations ? TOPIC_OPERATIONS : OPERATIONS_NOT_ASKED
+}
+
+type MetadataAnswer = ReturnType<typeof toAnswer>
+
+function toAnswer(topics: readonly TopicAnswer[], request: MetadataRequest, context: RequestContext) {
+  const { metadata } = context.broker
+  return {
+    brokers: reachableBrokers(context).map(({ id, ...address }) => ({ nodeId: id, ...address })),
+    clusterId: metadata.clusterId,
+    controllerId: metadata.controllerId,
+    topics,
+    clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
+      ? CLUSTER_OPERATIONS
+      : OPERATIONS_NOT_ASKED,
+  }
+}
 
 interface TopicAnswer {
   readonly errorCode: number
@@ -82,22 +108,6 @@ type PartitionAnswer = ReturnType<typeof describePartition>
 
 const NOT_CREATED: ReadonlyMap<string, number> = new Map()
 
-/** Each topic once. What names an id is looked up by it. */
-function distinctTopics(asked: readonly AskedTopic[]): AskedTopic[] {
-  const ids = new Set<string>()
-  const names = new Set<string | null>()
-  return asked.filter((topic) => {
-    const seen: Set<string | null> = isById(topic) ? ids : names
-    const key = isById(topic) ? topic.topicId : topic.name
-    const known = seen.size
-    return seen.add(key).size > known
-  })
-}
-
-function isById({ topicId }: AskedTopic): boolean {
-  return topicId !== undefined && topicId !== ZERO_UUID
-}
-
 /** Creates the topics that are missing. Names and error codes; NOT_CREATED at once when there is nothing to do. */
 function create(
   asked: readonly AskedTopic[],
@@ -105,12 +115,13 @@ function create(
   { broker }: RequestContext,
 ): ReadonlyMap<string, number> | Promise<ReadonlyMap<string, number>> {
   const creations: Promise<[string, number]>[] = []
-  for (const { name } of allowAutoTopicCreation ? asked : []) {
+  const mayCreate = allowAutoTopicCreation && broker.config['auto.create.topics.enable']
+  for (const { name } of mayCreate ? asked : []) {
     if (name === null || broker.metadata.topics.has(name) || topicNameProblem(name) !== null) continue
     const creating = broker.autoCreateTopic(name)
     if (creating === null) continue
     creations.push(creating.then((errorCode) => [name, errorCode]))
-    if (creations.length === MAX_CREATIONS) break
+    if (creations.length === MAX_CREATIONS_PER_REQUEST) break
   }
   return creations.length === 0 ? NOT_CREATED : Promise.all(creations).then((created) => new Map(created))
 }

@@ -1,9 +1,11 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messages/08-offset-commit.ts'
 import type { OffsetToCommit } from '../core/group/group-types.ts'
+import { refused } from '../metadata/layout/outcome.ts'
 import { defineApi } from './handler.ts'
 
 const FIRST_WITH_GROUP_ID_NOT_FOUND = 9
+const TOO_MANY_OFFSETS = refused(ErrorCode.INVALID_COMMIT_OFFSET_SIZE, 'More offsets than one batch holds.')
 
 /**
  * OffsetCommit, versions 0-9.
@@ -11,6 +13,7 @@ const FIRST_WITH_GROUP_ID_NOT_FOUND = 9
  * Behavior: offsets of a member in its generation, of a simple consumer (generation -1, no member id), or of an
  * administrator while the group is empty. All offsets of a request are one batch in the log and the answer waits
  * for it. Partitions that do not exist get UNKNOWN_TOPIC_OR_PARTITION, the others are committed all the same.
+ * Offsets beyond 10,000 answer INVALID_COMMIT_OFFSET_SIZE: a batch of Kafka's holds fewer.
  *
  * Version notes: v0 has no generation: a simple consumer's. v1 commit timestamps are ignored, the broker's clock
  * counts. v2-4 a retention of its own (dropped by KIP-211 in v5), v6 leader epochs (KIP-320), v7 static members
@@ -22,28 +25,46 @@ export const offsetCommit = defineApi({
   request: offsetCommitRequest,
   response: offsetCommitResponse,
   versions: [0, 9],
-  handle(request, { broker, apiVersion }, respond) {
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: {
+        partitions: {
+          // As Kafka does it: of an offset that is committed twice the last one counts.
+          repeats: 'once',
+          key: ({ partitionIndex }) => partitionIndex,
+          cost: 1,
+          beyond: 'refuse the rest',
+          excess: TOO_MANY_OFFSETS,
+        },
+      },
+    },
+  },
+  handle(request, { broker, apiVersion }, respond, refusals) {
     const offsets: OffsetToCommit[] = []
     const open: { errorCode: number }[] = []
-    const topics = request.topics.map(({ name, partitions }) => {
+    const topics = request.topics.map((topic) => {
+      const { name } = topic
       const partitionCount = broker.metadata.topics.get(name)?.partitions.length ?? 0
-      return {
-        name,
-        partitions: partitions.map((asked) => {
-          const { partitionIndex } = asked
-          const result = { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION as number }
-          if (partitionIndex < 0 || partitionIndex >= partitionCount) return result
-          open.push(result)
-          offsets.push({
-            topic: name,
-            partition: partitionIndex,
-            offset: asked.committedOffset,
-            leaderEpoch: asked.committedLeaderEpoch,
-            metadata: asked.committedMetadata ?? '',
-          })
-          return result
-        }),
-      }
+      const partitions = topic.partitions.map((asked) => {
+        const { partitionIndex } = asked
+        const result = { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION as number }
+        if (partitionIndex < 0 || partitionIndex >= partitionCount) return result
+        open.push(result)
+        offsets.push({
+          topic: name,
+          partition: partitionIndex,
+          offset: asked.committedOffset,
+          leaderEpoch: asked.committedLeaderEpoch,
+          metadata: asked.committedMetadata ?? '',
+        })
+        return result
+      })
+      for (const { element, outcome } of refusals.of(topic, 'partitions'))
+        partitions.push({ partitionIndex: element.partitionIndex, errorCode: outcome.errorCode })
+      return { name, partitions }
     })
     if (offsets.length === 0) {
       respond({ topics })

@@ -1,7 +1,8 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetFetchRequest, offsetFetchResponse } from '../../protocol/messages/09-offset-fetch.ts'
 import type { FetchedTopic } from '../core/group/group-types.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 
 const FIRST_WITH_SEVERAL_GROUPS = 8
@@ -32,17 +33,36 @@ export const offsetFetch = defineApi({
   request: offsetFetchRequest,
   response: offsetFetchResponse,
   versions: [1, 9],
-  handle: answer((request, context) => {
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
+    },
+    groups: {
+      repeats: 'merged',
+      key: ({ groupId }) => groupId,
+      cost: 0,
+      inside: {
+        topics: {
+          repeats: 'merged',
+          key: ({ name }) => name,
+          cost: 0,
+          inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
+        },
+      },
+    },
+  },
+  handle: inSteps(function* (request, context) {
     if (context.apiVersion >= FIRST_WITH_SEVERAL_GROUPS) {
-      const asked = new Asked()
-      const groups = request.groups.map(({ groupId, topics }) => ({
-        groupId,
-        ...fetchGroup(context, groupId, asked.news(groupId, topics)),
-      }))
+      const groups = []
+      for (const { groupId, topics } of request.groups)
+        groups.push({ groupId, ...(yield* fetchGroup(context, groupId, topics)) })
       return { topics: [], groups }
     }
     const { groupId } = request
-    const { errorCode, topics } = fetchGroup(context, groupId, new Asked().news(groupId, request.topics))
+    const { errorCode, topics } = yield* fetchGroup(context, groupId, request.topics)
     if (errorCode !== ErrorCode.NONE && context.apiVersion < FIRST_WITH_GROUP_ERROR) {
       return { topics: failedTopics(request.topics ?? [], errorCode), errorCode }
     }
@@ -50,46 +70,35 @@ export const offsetFetch = defineApi({
   }),
 })
 
-/**
- * What one request has asked for already. A few bytes name an offset that has kilobytes of metadata: named a million
- * times they must not become gigabytes, so every offset is answered once.
- */
-class Asked {
-  readonly #partitions = new Map<string, Set<number>>()
-  readonly #wholeGroups = new Set<string>()
+/** Offsets that are looked up in one step. */
+const AT_ONCE = 512
 
-  /** What of it was not asked for before. Null: all of the group. */
-  news(groupId: string, topics: readonly AskedTopic[] | null): readonly AskedTopic[] | null {
-    if (topics !== null) {
-      return topics.map(({ name, partitionIndexes }) => ({
-        name,
-        partitionIndexes: this.#newPartitions(`${groupId}\0${name}`, partitionIndexes),
-      }))
-    }
-    if (this.#wholeGroups.has(groupId)) return []
-    this.#wholeGroups.add(groupId)
-    return null
-  }
-
-  #newPartitions(topic: string, partitionIndexes: readonly number[]): readonly number[] {
-    const asked = this.#partitions.get(topic) ?? new Set()
-    this.#partitions.set(topic, asked)
-    return partitionIndexes.filter((index) => !asked.has(index) && asked.add(index))
-  }
-}
-
-function fetchGroup(
+/** `topics` null: all of the group. */
+function* fetchGroup(
   { broker }: RequestContext,
   groupId: string,
   topics: readonly AskedTopic[] | null,
-): Fetched {
-  const fetched = broker.groups.fetchOffsets({
-    groupId,
-    topics: topics?.map(({ name, partitionIndexes }) => ({ name, partitions: partitionIndexes })) ?? null,
-  })
-  return typeof fetched === 'number'
-    ? { errorCode: fetched, topics: [] }
-    : { errorCode: ErrorCode.NONE, topics: fetched }
+): Steps<Fetched> {
+  yield
+  if (topics === null) {
+    const all = broker.groups.fetchOffsets({ groupId, topics })
+    return typeof all === 'number'
+      ? { errorCode: all, topics: [] }
+      : { errorCode: ErrorCode.NONE, topics: all }
+  }
+  const fetched: FetchedTopic[] = []
+  for (const { name, partitionIndexes } of topics) {
+    const partitions: FetchedTopic['partitions'][number][] = []
+    for (let at = 0; at < Math.max(1, partitionIndexes.length); at += AT_ONCE) {
+      const some = [{ name, partitions: partitionIndexes.slice(at, at + AT_ONCE) }]
+      const found = broker.groups.fetchOffsets({ groupId, topics: some })
+      if (typeof found === 'number') return { errorCode: found, topics: [] }
+      partitions.push(...found[0]!.partitions)
+      yield
+    }
+    fetched.push({ name, partitions })
+  }
+  return { errorCode: ErrorCode.NONE, topics: fetched }
 }
 
 function failedTopics(topics: readonly AskedTopic[], errorCode: number): FetchedTopic[] {

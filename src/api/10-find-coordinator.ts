@@ -5,6 +5,7 @@ import {
 } from '../../protocol/messages/10-find-coordinator.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
+import { inSlices } from './in-slices.ts'
 
 const GROUP = 0
 const TRANSACTION = 1
@@ -37,12 +38,17 @@ export const findCoordinator = defineApi({
   request: findCoordinatorRequest,
   response: findCoordinatorResponse,
   versions: [0, 5],
+  arrays: { coordinatorKeys: { repeats: 'once', cost: 0 } },
   handle: answer(async (request, context) => {
     if (context.apiVersion < FIRST_WITH_SEVERAL_KEYS) {
       return { ...(await find(request.keyType, [request.key], context)), coordinators: [] }
     }
-    const found = await find(request.keyType, request.coordinatorKeys, context)
-    return { ...NOT_USED, coordinators: request.coordinatorKeys.map((key) => ({ key, ...found })) }
+    const { keyType, coordinatorKeys } = request
+    const found = await find(keyType, coordinatorKeys, context)
+    const coordinators = await inSlices(coordinatorKeys, context, (keys) =>
+      keys.map((key) => ({ key, ...found })),
+    )
+    return { ...NOT_USED, coordinators }
   }),
 })
 
@@ -53,7 +59,13 @@ async function find(
 ): Promise<Coordinator> {
   if (keyType === TRANSACTION) return failed(ErrorCode.INVALID_REQUEST, 'this broker has no transactions')
   if (keyType !== GROUP) return failed(ErrorCode.INVALID_REQUEST, `unknown key type ${keyType}`)
-  const errorCode = await context.broker.groups.ready(groupIds)
+  const { groups } = context.broker
+  const partitions = new Set<number>()
+  await inSlices(groupIds, context, (some) => {
+    for (const groupId of some) partitions.add(groups.partitionOf(groupId))
+    return []
+  })
+  const errorCode = await groups.ready(partitions)
   if (errorCode !== ErrorCode.NONE) return failed(errorCode, 'the offsets topic is not available')
   const { host, port } = context.advertised
   return { errorCode, errorMessage: null, nodeId: context.broker.nodeId, host, port }

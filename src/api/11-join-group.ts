@@ -23,6 +23,8 @@ export const joinGroup = defineApi({
   request: joinGroupRequest,
   response: joinGroupResponse,
   versions: [0, 9],
+  // What a member may offer is bounded by its bytes (`core/group`), and of a name the first mention counts.
+  arrays: { protocols: { repeats: 'kept', cost: 0 } },
   handle(request, context, respond) {
     const { apiVersion } = context
     const { groupId, memberId, groupInstanceId, sessionTimeoutMs, protocolType, protocols, reason } = request

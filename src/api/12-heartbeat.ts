@@ -14,6 +14,7 @@ export const heartbeat = defineApi({
   request: heartbeatRequest,
   response: heartbeatResponse,
   versions: [0, 4],
+  arrays: {},
   handle(request, { broker }, respond) {
     broker.groups.heartbeat(request, (errorCode) => respond({ errorCode }))
   },

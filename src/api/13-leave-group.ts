@@ -18,6 +18,8 @@ export const leaveGroup = defineApi({
   request: leaveGroupRequest,
   response: leaveGroupResponse,
   versions: [0, 5],
+  // A member that is named twice has left at the second mention, and is told so.
+  arrays: { members: { repeats: 'kept', cost: 0 } },
   handle(request, { broker, apiVersion }, respond) {
     const { groupId } = request
     const isBatch = apiVersion >= FIRST_WITH_SEVERAL_MEMBERS

@@ -20,6 +20,7 @@ export const syncGroup = defineApi({
   request: syncGroupRequest,
   response: syncGroupResponse,
   versions: [0, 5],
+  arrays: { assignments: { repeats: 'once', key: ({ memberId }) => memberId, cost: 0 } },
   handle(request, { broker, apiVersion }, respond) {
     if (
       apiVersion >= FIRST_WITH_PROTOCOL &&

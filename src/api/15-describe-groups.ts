@@ -2,10 +2,9 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { GROUP_OPERATIONS, OPERATIONS_NOT_ASKED } from './authorized-operations.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 import type { RequestContext } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, TOO_MANY_ASKED } from './request-limits.ts'
+import { QUESTION } from './request-limits.ts'
 
 /**
  * DescribeGroups, versions 0-5.
@@ -21,14 +20,18 @@ export const describeGroups = defineApi({
   request: describeGroupsRequest,
   response: describeGroupsResponse,
   versions: [0, 5],
-  handle: answer(async ({ groups, includeAuthorizedOperations }, context) => {
-    const asked = [...new Set(groups)]
-    const described = await inSlices(asked.slice(0, MAX_ELEMENTS), context, (some) =>
-      some.map((groupId) => describe(groupId, includeAuthorizedOperations, context)),
-    )
-    if (asked.length <= MAX_ELEMENTS) return { groups: described }
-    const excess = await refuseEach(asked.slice(MAX_ELEMENTS), TOO_MANY_ASKED, context, beyondLimit)
-    return { groups: [...described, ...excess] }
+  arrays: { groups: { repeats: 'once', ...QUESTION } },
+  handle: inSteps(function* (request, context, refusals) {
+    const groups = []
+    for (const groupId of request.groups) {
+      groups.push(describe(groupId, request.includeAuthorizedOperations, context))
+      yield
+    }
+    for (const { element, outcome } of refusals.of(request, 'groups')) {
+      groups.push(beyondLimit(element, outcome))
+      yield
+    }
+    return { groups }
   }),
 })
 

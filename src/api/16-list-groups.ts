@@ -1,5 +1,6 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { listGroupsRequest, listGroupsResponse } from '../../protocol/messages/16-list-groups.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 const CLASSIC = 'classic'
 
@@ -18,14 +19,27 @@ export const listGroups = defineApi({
   request: listGroupsRequest,
   response: listGroupsResponse,
   versions: [0, 5],
-  handle: answer((request, { broker }) => {
-    const states = new Set(request.statesFilter.map((state) => state.toLowerCase()))
-    const types = request.typesFilter.map((type) => type.toLowerCase())
-    const { errorCode, groups } = broker.groups.list()
-    if (types.length > 0 && !types.includes(CLASSIC)) return { errorCode, groups: [] }
-    const listed = groups.filter(
-      ({ groupState }) => states.size === 0 || states.has(groupState.toLowerCase()),
-    )
-    return { errorCode, groups: listed.map((group) => ({ ...group, groupType: CLASSIC })) }
+  arrays: { statesFilter: { repeats: 'once', cost: 0 }, typesFilter: { repeats: 'once', cost: 0 } },
+  handle: inSteps(function* (request, { broker }) {
+    const states = yield* lowerCase(request.statesFilter)
+    const types = yield* lowerCase(request.typesFilter)
+    const errorCode = broker.groups.listErrorCode
+    if (types.size > 0 && !types.has(CLASSIC)) return { errorCode, groups: [] }
+    const groups = []
+    for (const group of broker.groups.list()) {
+      if (states.size === 0 || states.has(group.groupState.toLowerCase()))
+        groups.push({ ...group, groupType: CLASSIC })
+      yield
+    }
+    return { errorCode, groups }
   }),
 })
+
+function* lowerCase(names: readonly string[]): Steps<ReadonlySet<string>> {
+  const lower = new Set<string>()
+  for (const name of names) {
+    lower.add(name.toLowerCase())
+    yield
+  }
+  return lower
+}

@@ -20,6 +20,7 @@ export const apiVersions = defineApi({
   request: apiVersionsRequest,
   response: apiVersionsResponse,
   versions: [0, 4],
+  arrays: {},
   handle: answer((request, context) => {
     const named = context.apiVersion >= 3
     if (

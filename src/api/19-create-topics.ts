@@ -5,10 +5,10 @@ import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { CONFIG_SOURCE_IDS } from '../core/config/config-source.ts'
 import { describeTopicConfig } from '../core/config/describe-config.ts'
-import type { Outcome } from '../metadata/layout/outcome.ts'
+import type { Refused } from './array-rules.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
+import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
 
 /**
  * CreateTopics, versions 0-7.
@@ -26,16 +26,33 @@ export const createTopics = defineApi({
   request: createTopicsRequest,
   response: createTopicsResponse,
   versions: [0, 7],
-  handle: answer(async (request, context) => {
+  arrays: {
+    topics: {
+      repeats: 'refused',
+      key: ({ name }) => name,
+      repeated: TOPIC_REPEATED,
+      cost: (topic, { config }) => partitionsOf(topic, config),
+      beyond: 'refuse all',
+      excess: TOO_MANY_PARTITIONS,
+      inside: {
+        // Planned only when the topic is admitted; numbers that are repeated make the assignment invalid.
+        assignments: {
+          repeats: 'kept',
+          cost: 0,
+          inside: { brokerIds: { repeats: 'kept', cost: 0 } },
+        },
+        // Of a key that is named twice the last value counts, as in Kafka.
+        configs: { repeats: 'once', key: ({ name }) => name, cost: 0 },
+      },
+    },
+  },
+  handle: answer(async (request, context, refusals) => {
     const { metadata } = context.broker
-    if (countPartitions(request, metadata.config) > MAX_ELEMENTS)
-      return { topics: await refuseEach(request.topics, TOO_MANY_PARTITIONS, context, failed) }
-    const { once, repeated } = sortOut(request.topics, ({ name }) => name)
-    const results = await inSlices(once, context, (topics) =>
+    const configsOf = configDescriber(metadata.config)
+    const created = await inSlices(request.topics, context, (topics) =>
       metadata.createTopics(topics, request.validateOnly ?? false),
     )
-    const configsOf = configDescriber(metadata.config)
-    const topics = results.map((result, index) => ({
+    const topics = created.map((result, index) => ({
       name: result.name,
       topicId: result.topicId ?? ZERO_UUID,
       errorCode: result.errorCode,
@@ -46,24 +63,23 @@ export const createTopics = defineApi({
         ? { configs: result.config === null ? [] : configsOf(result.config.overrides) }
         : { configs: [], topicConfigErrorCode: ErrorCode.POLICY_VIOLATION }),
     }))
-    return { topics: [...topics, ...repeated.map((topic) => failed(topic, TOPIC_REPEATED))] }
+    const refused = await inSlices(refusals.of(request, 'topics'), context, (some) => some.map(toRefused))
+    return { topics: [...topics, ...refused] }
   }),
 })
 
 /** Topics whose configuration comes back. An answer is put together in one go, and others wait meanwhile. */
 const MAX_CONFIGURATIONS = 2_500
 
-function failed({ name }: { readonly name: string }, { errorCode, errorMessage }: Outcome) {
-  return { name, topicId: ZERO_UUID, errorCode, errorMessage, configs: [] }
+function toRefused({ element, outcome }: Refused<{ readonly name: string }>) {
+  return { name: element.name, topicId: ZERO_UUID, ...outcome, configs: [] }
 }
 
-function countPartitions({ topics }: CreateTopicsRequest, config: BrokerConfig): number {
-  let count = 0
-  for (const { numPartitions, assignments } of topics) {
-    if (assignments.length > 0) count += assignments.length
-    else count += numPartitions === -1 ? config['num.partitions'] : Math.max(1, numPartitions)
-  }
-  return count
+type AskedTopic = CreateTopicsRequest['topics'][number]
+
+function partitionsOf({ numPartitions, assignments }: AskedTopic, config: BrokerConfig): number {
+  if (assignments.length > 0) return assignments.length
+  return numPartitions === -1 ? config['num.partitions'] : Math.max(1, numPartitions)
 }
 
 /** Most topics of a request share their overrides, or have none: those are described once. */

@@ -2,10 +2,11 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
+import type { Refused } from './array-rules.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, sortOut, TOO_MANY_CHANGES, TOPIC_REPEATED } from './request-limits.ts'
+import { CHANGE, TOPIC_REPEATED } from './request-limits.ts'
 
 /**
  * DeleteTopics, versions 0-6.
@@ -23,18 +24,26 @@ export const deleteTopics = defineApi({
   request: deleteTopicsRequest,
   response: deleteTopicsResponse,
   versions: [0, 6],
-  handle: answer(async (request, context) => {
-    const asked: readonly AskedTopic[] =
+  arrays: {
+    topics: { repeats: 'refused', key: keyOf, repeated: TOPIC_REPEATED, ...CHANGE },
+    topicNames: { repeats: 'refused', repeated: TOPIC_REPEATED, ...CHANGE },
+  },
+  handle: answer(async (request, context, refusals) => {
+    const byName = (name: string): AskedTopic => ({ name, topicId: ZERO_UUID })
+    const refused: readonly Refused<AskedTopic>[] =
       context.apiVersion >= 6
-        ? (request.topics ?? [])
-        : (request.topicNames ?? []).map((name) => ({ name, topicId: ZERO_UUID }))
-    if (asked.length > MAX_ELEMENTS)
-      return { responses: await refuseEach(asked, TOO_MANY_CHANGES, context, answerOf) }
-    const { once, repeated } = sortOut(asked, keyOf)
-    const deleted = await inSlices(once, context, (topics) =>
+        ? refusals.of(request, 'topics')
+        : refusals
+            .of(request, 'topicNames')
+            .map(({ element, outcome }) => ({ element: byName(element), outcome }))
+    const asked = context.apiVersion >= 6 ? request.topics : request.topicNames.map(byName)
+    const deleted = await inSlices(asked, context, (topics) =>
       Promise.all(topics.map((topic) => deleteOne(topic, context))),
     )
-    return { responses: [...deleted, ...repeated.map((topic) => answerOf(topic, TOPIC_REPEATED))] }
+    const others = await inSlices(refused, context, (some) =>
+      some.map(({ element, outcome }) => answerOf(element, outcome)),
+    )
+    return { responses: [...deleted, ...others] }
   }),
 })
 

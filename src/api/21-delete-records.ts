@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
 import { answer, defineApi } from './handler.ts'
+import { inSlices } from './in-slices.ts'
 
 /**
  * DeleteRecords, versions 0-2.
@@ -13,19 +14,34 @@ export const deleteRecords = defineApi({
   request: deleteRecordsRequest,
   response: deleteRecordsResponse,
   versions: [0, 2],
-  handle: answer(async (request, { broker }) => {
-    const topics = request.topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partitionIndex, offset }) => {
-        const partition = broker.partitions.get(name, partitionIndex)
-        const errorCode =
-          partition === undefined
-            ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            : partition.deleteRecordsBefore(offset)
-        const lowWatermark = errorCode === ErrorCode.NONE ? partition!.log.logStartOffset : -1
-        return { partitionIndex, lowWatermark, errorCode }
-      }),
-    }))
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: {
+        // As Kafka does it: of a partition that is named twice the last offset counts.
+        partitions: { repeats: 'once', key: ({ partitionIndex }) => partitionIndex, cost: 0 },
+      },
+    },
+  },
+  handle: answer(async (request, context) => {
+    const { broker } = context
+    const topics = []
+    for (const { name, partitions } of request.topics) {
+      const deleted = await inSlices(partitions, context, (some) =>
+        some.map(({ partitionIndex, offset }) => {
+          const partition = broker.partitions.get(name, partitionIndex)
+          const errorCode =
+            partition === undefined
+              ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+              : partition.deleteRecordsBefore(offset)
+          const lowWatermark = errorCode === ErrorCode.NONE ? partition!.log.logStartOffset : -1
+          return { partitionIndex, lowWatermark, errorCode }
+        }),
+      )
+      topics.push({ name, partitions: deleted })
+    }
     await broker.logs.checkpointLogStartOffsets()
     return { topics }
   }),

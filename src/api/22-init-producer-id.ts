@@ -17,6 +17,7 @@ export const initProducerId = defineApi({
   request: initProducerIdRequest,
   response: initProducerIdResponse,
   versions: [0, 5],
+  arrays: {},
   handle: answer(async (request, { broker }) => {
     const { transactionalId, producerId, producerEpoch } = request
     if (transactionalId !== null) return refused(ErrorCode.UNSUPPORTED_VERSION)

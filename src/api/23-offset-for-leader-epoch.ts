@@ -3,7 +3,9 @@ import {
   offsetForLeaderEpochRequest,
   offsetForLeaderEpochResponse,
 } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
-import { answer, defineApi } from './handler.ts'
+import type { OffsetForLeaderEpochRequest } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
+import type { Partition } from '../broker/partition.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 /**
  * OffsetForLeaderEpoch, versions 0-4.
@@ -17,25 +19,37 @@ export const offsetForLeaderEpoch = defineApi({
   request: offsetForLeaderEpochRequest,
   response: offsetForLeaderEpochResponse,
   versions: [0, 4],
-  handle: answer((request, { broker }) => ({
-    topics: request.topics.map(({ topic, partitions }) => ({
-      topic,
-      partitions: partitions.map((asked) => {
-        const partition = broker.partitions.get(topic, asked.partition)
-        const errorCode =
-          partition === undefined
-            ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            : partition.errorCode || partition.checkLeaderEpoch(asked.currentLeaderEpoch)
-        if (partition === undefined || errorCode !== ErrorCode.NONE)
-          return { partition: asked.partition, errorCode }
-        const end = partition.log.epochs.endOffsetFor(asked.leaderEpoch, partition.log.logEndOffset)
-        return {
-          partition: asked.partition,
-          errorCode,
-          leaderEpoch: end.epoch,
-          endOffset: end.endOffset,
-        }
-      }),
-    })),
-  })),
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ topic }) => topic,
+      cost: 0,
+      inside: { partitions: { repeats: 'once', key: ({ partition }) => partition, cost: 0 } },
+    },
+  },
+  handle: inSteps(function* (request, { broker }) {
+    const topics = []
+    for (const { topic, partitions } of request.topics) {
+      const answers = []
+      for (const asked of partitions) {
+        answers.push(endOffsetOf(asked, broker.partitions.get(topic, asked.partition)))
+        yield
+      }
+      topics.push({ topic, partitions: answers })
+    }
+    return { topics }
+  }),
 })
+
+type AskedPartition = OffsetForLeaderEpochRequest['topics'][number]['partitions'][number]
+
+function endOffsetOf(asked: AskedPartition, partition: Partition | undefined) {
+  const errorCode =
+    partition === undefined
+      ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+      : partition.errorCode || partition.checkLeaderEpoch(asked.currentLeaderEpoch)
+  if (partition === undefined || errorCode !== ErrorCode.NONE)
+    return { partition: asked.partition, errorCode }
+  const end = partition.log.epochs.endOffsetFor(asked.leaderEpoch, partition.log.logEndOffset)
+  return { partition: asked.partition, errorCode, leaderEpoch: end.epoch, endOffset: end.endOffset }
+}

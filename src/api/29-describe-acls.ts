@@ -21,5 +21,6 @@ export const describeAcls = defineApi({
   request: describeAclsRequest,
   response: describeAclsResponse,
   versions: [0, 3],
+  arrays: {},
   handle: answer(() => ({ ...NO_AUTHORIZER, resources: [] })),
 })

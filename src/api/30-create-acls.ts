@@ -1,6 +1,6 @@
 import { createAclsRequest, createAclsResponse } from '../../protocol/messages/30-create-acls.ts'
 import { NO_AUTHORIZER } from './29-describe-acls.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 /**
  * CreateAcls, versions 0-3.
@@ -15,5 +15,13 @@ export const createAcls = defineApi({
   request: createAclsRequest,
   response: createAclsResponse,
   versions: [0, 3],
-  handle: answer((request) => ({ results: request.creations.map(() => NO_AUTHORIZER) })),
+  arrays: { creations: { repeats: 'kept', cost: 0 } },
+  handle: inSteps(function* (request) {
+    const results = []
+    for (let i = 0; i < request.creations.length; i++) {
+      results.push(NO_AUTHORIZER)
+      yield
+    }
+    return { results }
+  }),
 })

@@ -1,6 +1,8 @@
 import { deleteAclsRequest, deleteAclsResponse } from '../../protocol/messages/31-delete-acls.ts'
 import { NO_AUTHORIZER } from './29-describe-acls.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
+
+const NOTHING_DELETED = { ...NO_AUTHORIZER, matchingAcls: [] }
 
 /**
  * DeleteAcls, versions 0-3.
@@ -15,7 +17,13 @@ export const deleteAcls = defineApi({
   request: deleteAclsRequest,
   response: deleteAclsResponse,
   versions: [0, 3],
-  handle: answer((request) => ({
-    filterResults: request.filters.map(() => ({ ...NO_AUTHORIZER, matchingAcls: [] })),
-  })),
+  arrays: { filters: { repeats: 'kept', cost: 0 } },
+  handle: inSteps(function* (request) {
+    const filterResults = []
+    for (let i = 0; i < request.filters.length; i++) {
+      filterResults.push(NOTHING_DELETED)
+      yield
+    }
+    return { filterResults }
+  }),
 })

@@ -17,9 +17,8 @@ import { refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import { ResourceType } from './config-resources.ts'
-import { answer, defineApi } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { MAX_ELEMENTS, refuseEach, TOO_MANY_ASKED } from './request-limits.ts'
+import { defineApi, inSteps } from './handler.ts'
+import { QUESTION } from './request-limits.ts'
 
 type Resource = DescribeConfigsRequest['resources'][number]
 
@@ -39,27 +38,40 @@ export const describeConfigs = defineApi({
   request: describeConfigsRequest,
   response: describeConfigsResponse,
   versions: [0, 4],
-  handle: answer(async (request, context) => {
-    const asked = distinctResources(request.resources)
+  arrays: {
+    resources: {
+      repeats: 'merged',
+      key: ({ resourceType, resourceName }) => `${resourceType} ${resourceName}`,
+      ...QUESTION,
+      inside: { configurationKeys: { repeats: 'once', emptyAsksForAll: true, cost: 0 } },
+    },
+  },
+  handle: inSteps(function* (request, context, refusals) {
     const encode = encoderFor(request, context.apiVersion)
+    const results = []
     let room = MAX_ANSWER_BYTES
-    const results = await inSlices(asked.slice(0, MAX_ELEMENTS), context, (some) =>
-      some.map(({ resource, keys }) => {
-        const { resourceType, resourceName } = resource
-        const described = room <= 0 ? TOO_LARGE : describeResource(resource, context.broker)
-        if ('errorCode' in described) return failed({ resource }, described)
-        const { configs, sizeBytes } = encode(described, keys)
-        room -= sizeBytes
-        return { errorCode: ErrorCode.NONE, errorMessage: null, resourceType, resourceName, configs }
-      }),
-    )
-    if (asked.length <= MAX_ELEMENTS) return { results }
-    const excess = await refuseEach(asked.slice(MAX_ELEMENTS), TOO_MANY_ASKED, context, failed)
-    return { results: results.concat(excess) }
+    for (const resource of request.resources) {
+      yield
+      const { resourceType, resourceName, configurationKeys } = resource
+      const described = room <= 0 ? TOO_LARGE : describeResource(resource, context.broker)
+      if ('errorCode' in described) {
+        results.push(failed(resource, described))
+        continue
+      }
+      const isAll = configurationKeys === null || configurationKeys.length === 0
+      const { configs, sizeBytes } = encode(described, isAll ? null : new Set(configurationKeys))
+      room -= sizeBytes
+      results.push({ errorCode: ErrorCode.NONE, errorMessage: null, resourceType, resourceName, configs })
+    }
+    for (const { element, outcome } of refusals.of(request, 'resources')) {
+      results.push(failed(element, outcome))
+      yield
+    }
+    return { results }
   }),
 })
 
-/** An answer is put together in one go and others wait meanwhile, so its size has a limit. */
+/** With documentation, ten thousand resources would make an answer of 100 MB. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
 const TOO_LARGE = refused(
   ErrorCode.POLICY_VIOLATION,
@@ -68,32 +80,8 @@ const TOO_LARGE = refused(
 /** What a value takes in an answer beside its texts. */
 const VALUE_BYTES = 12
 
-interface AskedResource {
-  readonly resource: Resource
-  /** Null: all keys. */
-  keys: Set<string> | null
-}
-
-function failed({ resource }: Pick<AskedResource, 'resource'>, { errorCode, errorMessage }: Outcome) {
-  const { resourceType, resourceName } = resource
+function failed({ resourceType, resourceName }: Resource, { errorCode, errorMessage }: Outcome) {
   return { errorCode, errorMessage, resourceType, resourceName, configs: [] }
-}
-
-/** Each resource once, with the keys of all its mentions. */
-function distinctResources(resources: readonly Resource[]): AskedResource[] {
-  const byType = new Map<number, Map<string, AskedResource>>()
-  for (const resource of resources) {
-    const { resourceType, resourceName, configurationKeys } = resource
-    const all = configurationKeys === null || configurationKeys.length === 0
-    const byName = byType.get(resourceType) ?? new Map<string, AskedResource>()
-    byType.set(resourceType, byName)
-    const known = byName.get(resourceName)
-    if (known === undefined)
-      byName.set(resourceName, { resource, keys: all ? null : new Set(configurationKeys) })
-    else if (all) known.keys = null
-    else for (const name of configurationKeys) known.keys?.add(name)
-  }
-  return [...byType.values()].flatMap((byName) => [...byName.values()])
 }
 
 function describeResource(

@@ -1,6 +1,7 @@
 import { alterConfigsRequest, alterConfigsResponse } from '../../protocol/messages/33-alter-configs.ts'
-import { alterResources } from './alter-resources.ts'
+import { alterResources, RESOURCE_REPEATED, resourceKey } from './alter-resources.ts'
 import { answer, defineApi } from './handler.ts'
+import { CHANGE } from './request-limits.ts'
 
 /**
  * AlterConfigs, versions 0-2.
@@ -18,9 +19,23 @@ export const alterConfigs = defineApi({
   request: alterConfigsRequest,
   response: alterConfigsResponse,
   versions: [0, 2],
-  handle: answer(async (request, context) => ({
-    responses: await alterResources(request.resources, context, (resource, target) =>
-      context.broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly),
+  arrays: {
+    resources: {
+      repeats: 'refused',
+      key: resourceKey,
+      repeated: RESOURCE_REPEATED,
+      ...CHANGE,
+      // More changes than there are keys are refused, and so are two of one key (`metadata/changes/config-change`).
+      inside: { configs: { repeats: 'kept', cost: 0 } },
+    },
+  },
+  handle: answer(async (request, context, refusals) => ({
+    responses: await alterResources(
+      request.resources,
+      refusals.of(request, 'resources'),
+      context,
+      (resource, target) =>
+        context.broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly),
     ),
   })),
 })

@@ -2,7 +2,7 @@ import {
   describeLogDirsRequest,
   describeLogDirsResponse,
 } from '../../protocol/messages/35-describe-log-dirs.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 /**
  * DescribeLogDirs, versions 1-4 (KIP-113).
@@ -16,11 +16,23 @@ export const describeLogDirs = defineApi({
   request: describeLogDirsRequest,
   response: describeLogDirsResponse,
   versions: [1, 4],
-  handle: answer((request, { broker }) => {
-    const wanted =
-      request.topics === null
-        ? null
-        : new Map(request.topics.map(({ topic, partitions }) => [topic, new Set(partitions)]))
-    return { results: broker.logs.describe(wanted) }
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ topic }) => topic,
+      cost: 0,
+      inside: { partitions: { repeats: 'once', cost: 0 } },
+    },
+  },
+  handle: inSteps(function* (request, { broker }) {
+    let wanted: Map<string, Set<number>> | null = null
+    if (request.topics !== null) {
+      wanted = new Map()
+      for (const { topic, partitions } of request.topics) {
+        wanted.set(topic, new Set(partitions))
+        yield
+      }
+    }
+    return { results: yield* broker.logs.describe(wanted) }
   }),
 })

@@ -4,17 +4,9 @@ import {
 } from '../../protocol/messages/37-create-partitions.ts'
 import type { CreatePartitionsRequest } from '../../protocol/messages/37-create-partitions.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Outcome } from '../metadata/layout/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import { inSlices } from './in-slices.ts'
-import {
-  MAX_ELEMENTS,
-  refuseEach,
-  sortOut,
-  TOO_MANY_CHANGES,
-  TOO_MANY_PARTITIONS,
-  TOPIC_REPEATED,
-} from './request-limits.ts'
+import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
 
 /**
  * CreatePartitions, versions 0-3.
@@ -31,35 +23,42 @@ export const createPartitions = defineApi({
   request: createPartitionsRequest,
   response: createPartitionsResponse,
   versions: [0, 3],
-  handle: answer(async (request, context) => {
+  arrays: {
+    topics: {
+      repeats: 'refused',
+      key: ({ name }) => name,
+      repeated: TOPIC_REPEATED,
+      cost: (topic, { metadata }) => newPartitions(topic, metadata),
+      beyond: 'refuse all',
+      excess: TOO_MANY_PARTITIONS,
+      inside: {
+        // Looked at only when the topic is admitted, and then there is one for each new partition.
+        assignments: {
+          repeats: 'kept',
+          cost: 0,
+          inside: { brokerIds: { repeats: 'kept', cost: 0 } },
+        },
+      },
+    },
+  },
+  handle: answer(async (request, context, refusals) => {
     const { metadata } = context.broker
-    const { topics, validateOnly } = request
-    if (topics.length > MAX_ELEMENTS)
-      return { results: await refuseEach(topics, TOO_MANY_CHANGES, context, failed) }
-    const { once, repeated } = sortOut(topics, ({ name }) => name)
-    if (countNew(once, metadata) > MAX_ELEMENTS)
-      return { results: await refuseEach(topics, TOO_MANY_PARTITIONS, context, failed) }
     const grow = async ({ name, count, assignments }: AskedTopic) => {
       const replicas = assignments?.map(({ brokerIds }) => brokerIds) ?? null
-      const { errorCode, errorMessage } = await metadata.createPartitions(name, count, replicas, validateOnly)
-      return { name, errorCode, errorMessage }
+      const outcome = await metadata.createPartitions(name, count, replicas, request.validateOnly)
+      return { name, ...outcome }
     }
-    const grown = await inSlices(once, context, (some) => Promise.all(some.map(grow)))
-    return { results: [...grown, ...repeated.map((topic) => failed(topic, TOPIC_REPEATED))] }
+    const grown = await inSlices(request.topics, context, (some) => Promise.all(some.map(grow)))
+    const refused = await inSlices(refusals.of(request, 'topics'), context, (some) =>
+      some.map(({ element, outcome }) => ({ name: element.name, ...outcome })),
+    )
+    return { results: [...grown, ...refused] }
   }),
 })
 
 type AskedTopic = CreatePartitionsRequest['topics'][number]
 
-function failed({ name }: AskedTopic, { errorCode, errorMessage }: Outcome) {
-  return { name, errorCode, errorMessage }
-}
-
-function countNew(topics: readonly AskedTopic[], metadata: Metadata): number {
-  let added = 0
-  for (const { name, count } of topics) {
-    const before = metadata.topics.get(name)?.partitions.length ?? count
-    added += Math.max(0, count - before)
-  }
-  return added
+function newPartitions({ name, count }: AskedTopic, metadata: Metadata): number {
+  const before = metadata.topics.get(name)?.partitions.length ?? count
+  return Math.max(1, count - before)
 }

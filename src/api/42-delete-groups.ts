@@ -1,12 +1,14 @@
 import { deleteGroupsRequest, deleteGroupsResponse } from '../../protocol/messages/42-delete-groups.ts'
 import type { Broker } from '../broker/broker.ts'
 import { answer, defineApi } from './handler.ts'
+import { inSlices } from './in-slices.ts'
+import { QUESTION } from './request-limits.ts'
 
 /**
  * DeleteGroups, versions 0-2.
  *
  * Behavior: groups without members go, with all their offsets, when the tombstones are in the log; NON_EMPTY_GROUP
- * and GROUP_ID_NOT_FOUND otherwise.
+ * and GROUP_ID_NOT_FOUND otherwise. Beyond 10,000 groups each answers POLICY_VIOLATION.
  *
  * Version notes: v1 and v2 (flexible) change nothing.
  *
@@ -16,9 +18,16 @@ export const deleteGroups = defineApi({
   request: deleteGroupsRequest,
   response: deleteGroupsResponse,
   versions: [0, 2],
-  handle: answer(async ({ groupsNames }, { broker }) => ({
-    results: await Promise.all(Array.from(new Set(groupsNames), (groupId) => deleteGroup(broker, groupId))),
-  })),
+  arrays: { groupsNames: { repeats: 'once', ...QUESTION } },
+  handle: answer(async (request, context, refusals) => {
+    const deleted = await inSlices(request.groupsNames, context, (some) =>
+      Promise.all(some.map((groupId) => deleteGroup(context.broker, groupId))),
+    )
+    const refused = await inSlices(refusals.of(request, 'groupsNames'), context, (some) =>
+      some.map(({ element, outcome }) => ({ groupId: element, errorCode: outcome.errorCode })),
+    )
+    return { results: [...deleted, ...refused] }
+  }),
 })
 
 function deleteGroup(broker: Broker, groupId: string): Promise<{ groupId: string; errorCode: number }> {

@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { electLeadersRequest, electLeadersResponse } from '../../protocol/messages/43-elect-leaders.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 const PREFERRED = 0
 const UNCLEAN = 1
@@ -21,17 +21,27 @@ export const electLeaders = defineApi({
   request: electLeadersRequest,
   response: electLeadersResponse,
   versions: [0, 2],
-  handle: answer((request, { broker }) => {
+  arrays: {
+    topicPartitions: {
+      repeats: 'merged',
+      key: ({ topic }) => topic,
+      cost: 0,
+      inside: { partitions: { repeats: 'once', cost: 0 } },
+    },
+  },
+  handle: inSteps(function* (request, { broker }) {
     const electionType = request.electionType ?? PREFERRED
     if (electionType !== PREFERRED && electionType !== UNCLEAN)
       return { errorCode: ErrorCode.INVALID_REQUEST, replicaElectionResults: [] }
-    const replicaElectionResults = (request.topicPartitions ?? []).map(({ topic, partitions }) => ({
-      topic,
-      partitionResult: partitions.map((partitionId) => ({
-        partitionId,
-        ...elect(broker.metadata, topic, partitionId, electionType),
-      })),
-    }))
+    const replicaElectionResults = []
+    for (const { topic, partitions } of request.topicPartitions ?? []) {
+      const partitionResult = []
+      for (const partitionId of partitions) {
+        partitionResult.push({ partitionId, ...elect(broker.metadata, topic, partitionId, electionType) })
+        yield
+      }
+      replicaElectionResults.push({ topic, partitionResult })
+    }
     return { errorCode: ErrorCode.NONE, replicaElectionResults }
   }),
 })

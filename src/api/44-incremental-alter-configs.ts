@@ -5,8 +5,9 @@ import {
 } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { ConfigChange } from '../metadata/changes/config-change.ts'
 import { refused } from '../metadata/layout/outcome.ts'
-import { alterResources } from './alter-resources.ts'
+import { alterResources, RESOURCE_REPEATED, resourceKey } from './alter-resources.ts'
 import { answer, defineApi } from './handler.ts'
+import { CHANGE } from './request-limits.ts'
 
 /** By their numbers on the wire. */
 const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'append', 'subtract']
@@ -27,19 +28,34 @@ export const incrementalAlterConfigs = defineApi({
   request: incrementalAlterConfigsRequest,
   response: incrementalAlterConfigsResponse,
   versions: [0, 1],
-  handle: answer(async (request, context) => ({
-    responses: await alterResources(request.resources, context, async (resource, target) => {
-      const changes: ConfigChange[] = []
-      for (const { name, configOperation, value } of resource.configs) {
-        const operation = OPERATIONS[configOperation]
-        if (operation === undefined)
-          return refused(
-            ErrorCode.INVALID_REQUEST,
-            `Unknown operation ${configOperation} for configuration ${name}.`,
-          )
-        changes.push({ name, operation, value })
-      }
-      return context.broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
-    }),
+  arrays: {
+    resources: {
+      repeats: 'refused',
+      key: resourceKey,
+      repeated: RESOURCE_REPEATED,
+      ...CHANGE,
+      // More changes than there are keys are refused, and so are two of one key (`metadata/changes/config-change`).
+      inside: { configs: { repeats: 'kept', cost: 0 } },
+    },
+  },
+  handle: answer(async (request, context, refusals) => ({
+    responses: await alterResources(
+      request.resources,
+      refusals.of(request, 'resources'),
+      context,
+      async (resource, target) => {
+        const changes: ConfigChange[] = []
+        for (const { name, configOperation, value } of resource.configs) {
+          const operation = OPERATIONS[configOperation]
+          if (operation === undefined)
+            return refused(
+              ErrorCode.INVALID_REQUEST,
+              `Unknown operation ${configOperation} for configuration ${name}.`,
+            )
+          changes.push({ name, operation, value })
+        }
+        return context.broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
+      },
+    ),
   })),
 })

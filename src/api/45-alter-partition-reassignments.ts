@@ -6,7 +6,7 @@ import {
 import type { Metadata } from '../metadata/metadata.ts'
 import { DONE, refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 /**
  * AlterPartitionReassignments, versions 0-1 (KIP-455).
@@ -22,18 +22,38 @@ export const alterPartitionReassignments = defineApi({
   request: alterPartitionReassignmentsRequest,
   response: alterPartitionReassignmentsResponse,
   versions: [0, 1],
-  handle: answer((request, { broker }) => ({
-    allowReplicationFactorChange: request.allowReplicationFactorChange ?? true,
-    errorCode: ErrorCode.NONE,
-    errorMessage: null,
-    responses: request.topics.map(({ name, partitions }) => ({
-      name,
-      partitions: partitions.map(({ partitionIndex, replicas }) => ({
-        partitionIndex,
-        ...reassign(broker.metadata, name, partitionIndex, replicas),
-      })),
-    })),
-  })),
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: {
+        partitions: {
+          // As KRaft does it: each mention is answered.
+          repeats: 'kept',
+          cost: 0,
+          inside: { replicas: { repeats: 'kept', cost: 0 } },
+        },
+      },
+    },
+  },
+  handle: inSteps(function* (request, { broker }) {
+    const responses = []
+    for (const { name, partitions } of request.topics) {
+      const answers = []
+      for (const { partitionIndex, replicas } of partitions) {
+        answers.push({ partitionIndex, ...reassign(broker.metadata, name, partitionIndex, replicas) })
+        yield
+      }
+      responses.push({ name, partitions: answers })
+    }
+    return {
+      allowReplicationFactorChange: request.allowReplicationFactorChange ?? true,
+      errorCode: ErrorCode.NONE,
+      errorMessage: null,
+      responses,
+    }
+  }),
 })
 
 function reassign(

@@ -14,5 +14,13 @@ export const listPartitionReassignments = defineApi({
   request: listPartitionReassignmentsRequest,
   response: listPartitionReassignmentsResponse,
   versions: [0, 0],
+  // Nobody looks at them: whatever is asked for, nothing is being reassigned.
+  arrays: {
+    topics: {
+      repeats: 'kept',
+      cost: 0,
+      inside: { partitionIndexes: { repeats: 'kept', cost: 0 } },
+    },
+  },
   handle: answer(() => ({ errorCode: ErrorCode.NONE, errorMessage: null, topics: [] })),
 })

@@ -17,6 +17,16 @@ export const offsetDelete = defineApi({
   request: offsetDeleteRequest,
   response: offsetDeleteResponse,
   versions: [0, 0],
+  arrays: {
+    topics: {
+      repeats: 'merged',
+      key: ({ name }) => name,
+      cost: 0,
+      inside: {
+        partitions: { repeats: 'once', key: ({ partitionIndex }) => partitionIndex, cost: 0 },
+      },
+    },
+  },
   handle(request, { broker }, respond) {
     const exists = (topic: string, partition: number): boolean =>
       partition >= 0 && partition < (broker.metadata.topics.get(topic)?.partitions.length ?? 0)

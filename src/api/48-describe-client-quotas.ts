@@ -18,5 +18,7 @@ export const describeClientQuotas = defineApi({
   request: describeClientQuotasRequest,
   response: describeClientQuotasResponse,
   versions: [0, 1],
+  // Nobody looks at them: no quota matches.
+  arrays: { components: { repeats: 'kept', cost: 0 } },
   handle: answer(() => ({ errorCode: ErrorCode.NONE, errorMessage: null, entries: [] })),
 })

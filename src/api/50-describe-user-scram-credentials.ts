@@ -3,7 +3,16 @@ import {
   describeUserScramCredentialsRequest,
   describeUserScramCredentialsResponse,
 } from '../../protocol/messages/50-describe-user-scram-credentials.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
+
+const UNKNOWN = {
+  errorCode: ErrorCode.RESOURCE_NOT_FOUND,
+  errorMessage: 'This user has no SCRAM credentials.',
+}
+const REPEATED = {
+  errorCode: ErrorCode.DUPLICATE_RESOURCE,
+  errorMessage: 'The request names this user more than once.',
+}
 
 /**
  * DescribeUserScramCredentials, version 0 (KIP-554).
@@ -16,16 +25,19 @@ export const describeUserScramCredentials = defineApi({
   request: describeUserScramCredentialsRequest,
   response: describeUserScramCredentialsResponse,
   versions: [0, 0],
-  handle: answer((request) => {
-    const times = new Map<string, number>()
-    for (const { name } of request.users ?? []) times.set(name, (times.get(name) ?? 0) + 1)
-    const results = [...times].map(([user, count]) => ({
-      user,
-      errorCode: count === 1 ? ErrorCode.RESOURCE_NOT_FOUND : ErrorCode.DUPLICATE_RESOURCE,
-      errorMessage:
-        count === 1 ? 'This user has no SCRAM credentials.' : 'The request names this user more than once.',
-      credentialInfos: [],
-    }))
+  arrays: {
+    users: { repeats: 'refused', key: ({ name }) => name, repeated: REPEATED, cost: 0 },
+  },
+  handle: inSteps(function* (request, _context, refusals) {
+    const results = []
+    for (const { name } of request.users ?? []) {
+      results.push({ user: name, ...UNKNOWN, credentialInfos: [] })
+      yield
+    }
+    for (const { element, outcome } of refusals.of(request, 'users')) {
+      results.push({ user: element.name, ...outcome, credentialInfos: [] })
+      yield
+    }
     return { errorCode: ErrorCode.NONE, errorMessage: null, results }
   }),
 })

@@ -24,6 +24,7 @@ export const describeCluster = defineApi({
   request: describeClusterRequest,
   response: describeClusterResponse,
   versions: [0, 1],
+  arrays: {},
   handle: answer((request, context) => {
     const { metadata } = context.broker
     const endpointType = request.endpointType ?? BROKERS

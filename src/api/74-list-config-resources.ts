@@ -5,7 +5,7 @@ import {
 } from '../../protocol/messages/74-list-config-resources.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { ResourceType } from './config-resources.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 
 const LISTED: readonly number[] = [
   ResourceType.TOPIC,
@@ -28,20 +28,24 @@ export const listConfigResources = defineApi({
   request: listConfigResourcesRequest,
   response: listConfigResourcesResponse,
   versions: [0, 1],
-  handle: answer((request, { broker, apiVersion }) => {
+  arrays: { resourceTypes: { repeats: 'once', cost: 0 } },
+  handle: inSteps(function* (request, { broker, apiVersion }) {
     const asked = apiVersion === 0 ? [ResourceType.CLIENT_METRICS] : (request.resourceTypes ?? [])
     if (asked.some((type) => !LISTED.includes(type)))
       return { errorCode: ErrorCode.UNSUPPORTED_VERSION, configResources: [] }
-    const types = asked.length === 0 ? LISTED : new Set(asked)
-    const configResources = [...types].flatMap((resourceType) =>
-      namesOf(resourceType, broker.metadata).map((resourceName) => ({ resourceName, resourceType })),
-    )
+    const configResources = []
+    for (const resourceType of asked.length === 0 ? LISTED : asked) {
+      for (const resourceName of namesOf(resourceType, broker.metadata)) {
+        configResources.push({ resourceName, resourceType })
+        yield
+      }
+    }
     return { errorCode: ErrorCode.NONE, configResources }
   }),
 })
 
-function namesOf(resourceType: number, metadata: Metadata): string[] {
-  if (resourceType === ResourceType.TOPIC) return [...metadata.topics.keys()]
+function namesOf(resourceType: number, metadata: Metadata): Iterable<string> {
+  if (resourceType === ResourceType.TOPIC) return metadata.topics.keys()
   if (resourceType === ResourceType.BROKER) return [...metadata.brokers.keys()].map(String)
   return []
 }

@@ -1,3 +1,4 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import {
   describeTopicPartitionsRequest,
@@ -6,13 +7,16 @@ import {
 import type { DescribeTopicPartitionsRequest } from '../../protocol/messages/75-describe-topic-partitions.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { Encodable } from '../../protocol/schema.ts'
+import { refused } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { describePartition } from './03-metadata.ts'
 import { TOPIC_OPERATIONS } from './authorized-operations.ts'
-import { answer, defineApi } from './handler.ts'
+import { defineApi, inSteps } from './handler.ts'
 import type { RequestContext } from './handler.ts'
-import { nextTurn } from './in-slices.ts'
-import { MAX_ELEMENTS } from './request-limits.ts'
+import { QUESTION } from './request-limits.ts'
+
+const TOO_MANY_NAMES = refused(ErrorCode.INVALID_REQUEST, 'The request names too many topics.')
 
 /**
  * DescribeTopicPartitions, version 0 (KIP-966).
@@ -28,30 +32,34 @@ export const describeTopicPartitions = defineApi({
   request: describeTopicPartitionsRequest,
   response: describeTopicPartitionsResponse,
   versions: [0, 0],
-  handle: answer(async (request, context) => {
-    const asked = [...new Set(request.topics.map(({ name }) => name))]
-    const page = describePage(request, asked.slice(0, MAX_ELEMENTS), context)
-    if (asked.length <= MAX_ELEMENTS || request.cursor !== null) return page
-    await nextTurn(context)
-    const excess = asked.slice(MAX_ELEMENTS).map((name) => failed(name, ErrorCode.INVALID_REQUEST))
-    return { ...page, topics: [...page.topics, ...excess] }
+  arrays: {
+    topics: { repeats: 'once', key: ({ name }) => name, ...QUESTION, excess: TOO_MANY_NAMES },
+  },
+  handle: inSteps(function* (request, context, refusals) {
+    const page = yield* describePage(request, context)
+    if (request.cursor !== null) return page
+    for (const { element, outcome } of refusals.of(request, 'topics')) {
+      page.topics.push(failed(element.name, outcome.errorCode))
+      yield
+    }
+    return page
   }),
 })
 
 type TopicAnswer = Encodable<typeof describeTopicPartitionsResponse>['topics'][number]
 
-function describePage(
-  request: DescribeTopicPartitionsRequest,
-  asked: readonly string[],
-  { broker }: RequestContext,
-) {
+interface Page {
+  readonly topics: TopicAnswer[]
+  readonly nextCursor: { readonly topicName: string; readonly partitionIndex: number } | null
+}
+
+function* describePage(request: DescribeTopicPartitionsRequest, { broker }: RequestContext): Steps<Page> {
   const { metadata, config } = broker
   const { cursor } = request
-  const names = request.topics.length === 0 ? [...metadata.topics.keys()] : asked
   const topics: TopicAnswer[] = []
-  const ahead = names.filter((name) => cursor === null || name >= cursor.topicName).sort()
   let room = Math.max(1, Math.min(request.responsePartitionLimit, config['max.request.partition.size.limit']))
-  for (const name of ahead) {
+  for (const name of namesAhead(request, metadata)) {
+    yield
     const topic = metadata.topics.get(name)
     const first = cursor?.topicName === name ? Math.max(0, cursor.partitionIndex) : 0
     // A topic that a cursor of an earlier answer pointed to, and that is gone since, is nothing the client asked for.
@@ -81,6 +89,12 @@ function describePage(
       return { topics, nextCursor: { topicName: name, partitionIndex: next } }
   }
   return { topics, nextCursor: null }
+}
+
+/** In the order of their names, from the cursor on. Of ten thousand names this takes some milliseconds. */
+function namesAhead({ topics, cursor }: DescribeTopicPartitionsRequest, metadata: Metadata): string[] {
+  const names = topics.length === 0 ? [...metadata.topics.keys()] : topics.map(({ name }) => name)
+  return names.filter((name) => cursor === null || name >= cursor.topicName).sort()
 }
 
 function missing(name: string): TopicAnswer {

@@ -4,6 +4,8 @@ import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
+import { admit, isPlain, letsAllPass, Refusals } from './array-rules.ts'
+import type { AnyRules, ArrayRules } from './array-rules.ts'
 
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */
 export interface RequestContext {
@@ -58,6 +60,8 @@ export interface Api {
    * their answers. Others begin when every earlier request of the connection is answered, as in Kafka.
    */
   readonly pipelined: boolean
+  /** By the names of the request's arrays. */
+  readonly arrays: AnyRules
   readonly handle: (request: unknown, context: RequestContext, respond: Respond<unknown>) => void
 }
 
@@ -66,10 +70,13 @@ export interface ApiDefinition<Request extends MessageSchema, Response extends M
   readonly response: Response
   readonly versions: readonly [min: number, max: number]
   readonly pipelined?: boolean
+  /** What each array of the request may ask for: enforced before `handle` sees it. */
+  readonly arrays: ArrayRules<Decoded<Request>>
   readonly handle: (
     request: Decoded<Request>,
     context: RequestContext,
     respond: Respond<Encodable<Response>>,
+    refusals: Refusals,
   ) => void
 }
 
@@ -77,6 +84,10 @@ export function defineApi<Request extends MessageSchema, Response extends Messag
   definition: ApiDefinition<Request, Response>,
 ): Api {
   const { request, response, versions, handle } = definition
+  const arrays = definition.arrays as AnyRules
+  // The table pairs each request schema with its handler, so the body decoded by that schema has the handler's type.
+  const run = (body: unknown, context: RequestContext, respond: Respond<unknown>, refusals: Refusals): void =>
+    handle(body as Decoded<Request>, context, respond, refusals)
   return {
     key: request.key,
     name: request.name,
@@ -85,9 +96,34 @@ export function defineApi<Request extends MessageSchema, Response extends Messag
     request,
     response,
     pipelined: definition.pipelined ?? false,
-    // The table pairs each request schema with its handler, so the body decoded by that schema has the handler's type.
-    handle: (body, context, respond) => handle(body as Decoded<Request>, context, respond),
+    arrays,
+    handle: letsAllPass(arrays)
+      ? (body, context, respond) => run(body, context, respond, NO_REFUSALS)
+      : (body, context, respond) => {
+          if (isPlain(arrays, body)) run(body, context, respond, NO_REFUSALS)
+          else
+            finishSteps(admit(arrays, body, context.broker), context, (refusals) =>
+              run(body, context, respond, refusals),
+            )
+        },
   }
+}
+
+const NO_REFUSALS = new Refusals()
+
+/** Goes on with the result when it is there, unless the client is gone by then. */
+export function finishSteps<Result>(
+  steps: Steps<Result>,
+  context: RequestContext,
+  done: (result: Result) => void,
+): void {
+  context.broker.slices.finish(steps, {
+    get gone() {
+      return context.abandoned
+    },
+    done,
+    failed: (error) => context.fail(error),
+  })
 }
 
 /**
@@ -95,25 +131,18 @@ export function defineApi<Request extends MessageSchema, Response extends Messag
  * element. Others get their turn in between; a client that is gone ends it.
  */
 export function inSteps<Request, Response>(
-  respondTo: (request: Request, context: RequestContext) => Steps<Response>,
-): (request: Request, context: RequestContext, respond: Respond<Response>) => void {
-  return (request, context, respond) => {
-    context.broker.slices.finish(respondTo(request, context), {
-      get gone() {
-        return context.abandoned
-      },
-      done: respond,
-      failed: (error) => context.fail(error),
-    })
-  }
+  respondTo: (request: Request, context: RequestContext, refusals: Refusals) => Steps<Response>,
+): (request: Request, context: RequestContext, respond: Respond<Response>, refusals: Refusals) => void {
+  return (request, context, respond, refusals) =>
+    finishSteps(respondTo(request, context, refusals), context, respond)
 }
 
 /** For handlers off the hot path: a function that returns its response or a promise of it. */
 export function answer<Request, Response>(
-  respondTo: (request: Request, context: RequestContext) => Response | Promise<Response>,
-): (request: Request, context: RequestContext, respond: Respond<Response>) => void {
-  return (request, context, respond) => {
-    const response = respondTo(request, context)
+  respondTo: (request: Request, context: RequestContext, refusals: Refusals) => Response | Promise<Response>,
+): (request: Request, context: RequestContext, respond: Respond<Response>, refusals: Refusals) => void {
+  return (request, context, respond, refusals) => {
+    const response = respondTo(request, context, refusals)
     if (response instanceof Promise) {
       response.then(respond, (error: unknown) => context.fail(error))
     } else {

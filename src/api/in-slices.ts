@@ -5,11 +5,6 @@ const AT_ONCE = 128
 
 type SlicesContext = Pick<RequestContext, 'broker' | 'abandoned'>
 
-/** Lets others have their turn of the loop. */
-export function nextTurn({ broker }: Pick<RequestContext, 'broker'>): Promise<void> {
-  return broker.slices.next()
-}
-
 /**
  * `run` over the items in order, some at a time, so that a request of many elements does not keep the loop from
  * others: after a few milliseconds it goes on in a later turn. Stops half way when the client is gone, because

@@ -12,6 +12,9 @@ import type { Partitions } from './partitions.ts'
 import { Slices } from './slices.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
 
+/** Topics that one request creates by naming them. Clients ask again for the others, which then get their turn. */
+export const MAX_CREATIONS_PER_REQUEST = 1_000
+
 /** What `startBroker` assembled. */
 export interface BrokerParts {
   readonly world: World

@@ -11,6 +11,7 @@ import type { Deadlines, Expirable } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
+import type { Slices } from './slices.ts'
 import type { FetchWaiter } from './waits.ts'
 
 export interface FetchOptions {
@@ -46,7 +47,11 @@ export interface FetchParts {
   readonly partitions: Partitions
   readonly deadlines: Deadlines
   readonly clock: Clock
+  readonly slices: Slices
 }
+
+/** Partitions between two looks at the clock. */
+const LOOK_MASK = 127
 
 const NO_PIECES: readonly ReadPiece[] = []
 
@@ -60,6 +65,8 @@ export class FetchOperation implements Expirable, FetchWaiter {
   readonly #done: (results: FetchedPartition[]) => void
   #results: FetchedPartition[] = []
   #nextTarget = 0
+  /** When the slice of the loop ends that this fetch works in. */
+  #sliceEndsMs = 0
   #totalBytes = 0
   #answerNow = false
   #parkedAt: Partition[] = []
@@ -159,12 +166,14 @@ export class FetchOperation implements Expirable, FetchWaiter {
     this.#results = []
     this.#nextTarget = 0
     this.#totalBytes = 0
+    this.#sliceEndsMs = this.#parts.slices.sliceEndsMs()
     this.#readOn()
   }
 
   #readOn(): void {
     const { targets } = this.#options
     while (this.#nextTarget < targets.length) {
+      if ((this.#nextTarget & LOOK_MASK) === LOOK_MASK && this.#mustPause()) return
       const target = targets[this.#nextTarget++]!
       const result = this.#lookAt(target)
       this.#results.push(result)
@@ -172,6 +181,18 @@ export class FetchOperation implements Expirable, FetchWaiter {
       else if (!this.#read(result)) return
     }
     this.#finish()
+  }
+
+  /** A fetch of very many partitions goes on in a later turn, after others had theirs. */
+  #mustPause(): boolean {
+    const { clock, slices } = this.#parts
+    if (clock.monotonicMs() < this.#sliceEndsMs) return false
+    void slices.next().then(() => {
+      if (this.#cancelled) return
+      this.#sliceEndsMs = slices.sliceEndsMs()
+      this.#readOn()
+    })
+    return true
   }
 
   /** Everything but the records. */

@@ -129,8 +129,8 @@ export class GroupCoordinator {
     this.#timer = null
   }
 
-  /** Makes the offsets topic ready, and the partitions of these groups. */
-  async ready(groupIds: readonly string[]): Promise<number> {
+  /** Makes the offsets topic ready, and these partitions of it. */
+  async ready(partitions: Iterable<number>): Promise<number> {
     if (this.#closed) return ErrorCode.COORDINATOR_NOT_AVAILABLE
     try {
       await this.#log.ensureTopic()
@@ -138,7 +138,6 @@ export class GroupCoordinator {
       this.#world.logger.warn({ error }, 'the offsets topic cannot be created')
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
     }
-    const partitions = new Set(groupIds.map((groupId) => this.#partitionOf(groupId)))
     for (const partition of partitions) await this.#load(partition)
     return ErrorCode.NONE
   }
@@ -237,15 +236,17 @@ export class GroupCoordinator {
     }
   }
 
-  /** With an error code when some partitions are still loading; those that are there are listed all the same. */
-  list(): { readonly errorCode: number; readonly groups: ListedGroup[] } {
-    let errorCode: number = this.#isStarting ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE
-    const groups: ListedGroup[] = []
-    for (const hosted of this.#hosted.values()) {
-      if (hosted.state === 'active') groups.push(...hosted.shard.list())
-      else if (hosted.state === 'loading') errorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    }
-    return { errorCode, groups }
+  /** All groups of the partitions that are there; they may change while they are looked at. */
+  *list(): Generator<ListedGroup> {
+    for (const hosted of this.#hosted.values()) if (hosted.state === 'active') yield* hosted.shard.list()
+  }
+
+  /** Set while some partitions are still loading: their groups are not in the list. */
+  get listErrorCode(): number {
+    if (this.#isStarting) return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    for (const { state } of this.#hosted.values())
+      if (state === 'loading') return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+    return ErrorCode.NONE
   }
 
   deleteGroup(groupId: string, respond: Waiter<number>): void {
@@ -270,14 +271,15 @@ export class GroupCoordinator {
 
   // ---------------------------------------------------------------------------------------------------- loading
 
-  #partitionOf(groupId: string): number {
+  /** Where the group lives in the offsets topic. */
+  partitionOf(groupId: string): number {
     return groupPartition(groupId, this.#log.partitionCount)
   }
 
   /** The groups of a partition, or why they cannot be asked. */
   #shardOf(groupId: string): GroupShard | number {
     if (this.#closed) return ErrorCode.NOT_COORDINATOR
-    const partition = this.#partitionOf(groupId)
+    const partition = this.partitionOf(groupId)
     const hosted = this.#hosted.get(partition)
     if (hosted?.state === 'active') return hosted.shard
     void this.#load(partition)

@@ -1,6 +1,8 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { validateProduceBatch } from '../log/append/validate.ts'
+import { MAX_CREATIONS_PER_REQUEST } from './broker.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
 import type { Partition } from './partition.ts'
@@ -9,6 +11,9 @@ import type { AppendWaiter } from './waits.ts'
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 
+/** A request that names more partitions is worked on in slices. */
+const MANY_PARTITIONS = 1_000
+
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
 export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #broker: Broker
@@ -16,8 +21,10 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #apiVersion: number
   readonly #refusal: ErrorCode
   readonly #done: (partitions: readonly ProducedPartition[]) => void
+  readonly #failed: (error: unknown) => void
   readonly #partitions: ProducedPartition[] = []
   #unsettled = 0
+  #creations = 0
   #started = false
   #answered = false
 
@@ -27,24 +34,48 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     apiVersion: number,
     refusal: ErrorCode,
     done: (partitions: readonly ProducedPartition[]) => void,
+    failed: (error: unknown) => void,
   ) {
     this.#broker = broker
     this.#request = request
     this.#apiVersion = apiVersion
     this.#refusal = refusal
     this.#done = done
+    this.#failed = failed
   }
 
   start(): void {
+    const { topicData } = this.#request
+    let partitions = 0
+    for (const topic of topicData) partitions += topic.partitionData.length
+    if (partitions > MANY_PARTITIONS) {
+      const done = (): void => this.#begun()
+      this.#broker.slices.finish(this.#beginInSteps(), { gone: false, done, failed: this.#failed })
+      return
+    }
+    for (const topic of topicData) {
+      for (const { index, records } of topic.partitionData) this.#begin(topic.name, index, records)
+    }
+    this.#begun()
+  }
+
+  *#beginInSteps(): Steps<void> {
     for (const topic of this.#request.topicData) {
       for (const { index, records } of topic.partitionData) {
-        const result = unsettled(index)
-        const tag = this.#partitions.push(result) - 1
-        this.#unsettled += 1
-        if (this.#refusal !== ErrorCode.NONE) this.#refuse(tag, this.#refusal, null)
-        else this.#append(tag, topic.name, index, records)
+        this.#begin(topic.name, index, records)
+        yield
       }
     }
+  }
+
+  #begin(topic: string, index: number, records: Buffer | null): void {
+    const tag = this.#partitions.push(unsettled(index)) - 1
+    this.#unsettled += 1
+    if (this.#refusal !== ErrorCode.NONE) this.#refuse(tag, this.#refusal, null)
+    else this.#append(tag, topic, index, records)
+  }
+
+  #begun(): void {
     this.#started = true
     if (this.#unsettled === 0) this.#answer()
     else if (this.#request.acks === -1) this.#broker.deadlines.add(this, this.#request.timeoutMs)
@@ -103,8 +134,12 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   /** Auto-creation: the topic has its leader when the promise resolves, and the append goes on from there. */
   #appendToMissing(tag: number, topic: string, index: number, records: Buffer | null): void {
-    const created = this.#broker.autoCreateTopic(topic)
+    const created =
+      this.#creations < MAX_CREATIONS_PER_REQUEST || this.#broker.topicBeingCreated(topic) !== undefined
+        ? this.#broker.autoCreateTopic(topic)
+        : null
     if (created === null) return this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+    this.#creations += 1
     void created.then((errorCode) => {
       if (this.#partitions[tag]!.settled) return
       const partition = this.#broker.partitions.get(topic, index)

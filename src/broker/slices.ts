@@ -56,12 +56,11 @@ export class Slices {
       try {
         do step = steps.next()
         while (step.done !== true && this.#clock.monotonicMs() < endsMs)
+        if (step.done === true) owner.done(step.value)
+        else this.#later(piece)
       } catch (error) {
         owner.failed(error)
-        return
       }
-      if (step.done === true) owner.done(step.value)
-      else this.#later(piece)
     }
     const hasTime = this.#waiting.length === 0 && this.#usedMs < SLICE_MS
     if (hasTime) this.#run(piece, SLICE_MS)

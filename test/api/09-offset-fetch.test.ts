@@ -56,13 +56,13 @@ test('an offset that is named many times is answered once', async () => {
   const response = await apis.call(offsetFetch, 7, { groupId: 'g', topics: [topic, topic] })
   assert.deepEqual(
     (response['topics'] as { partitions: unknown[] }[]).map(({ partitions }) => partitions.length),
-    [1, 0],
+    [1],
   )
   const group = { groupId: 'g', topics: null }
   const groups = (await apis.call(offsetFetch, 9, { groups: [group, group] }))['groups']
   assert.deepEqual(
     (groups as { topics: unknown[] }[]).map(({ topics }) => topics.length),
-    [1, 0],
+    [1],
   )
 })
 

@@ -26,7 +26,7 @@ test('every version: an empty group goes, others have their errors, a name twice
       { groupId: 'none', errorCode: ErrorCode.GROUP_ID_NOT_FOUND },
     ])
     assert.deepEqual(
-      apis.groups.list().groups.map(({ groupId }) => groupId),
+      [...apis.groups.list()].map(({ groupId }) => groupId),
       ['busy'],
     )
   }

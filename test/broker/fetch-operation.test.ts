@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import { Deadlines } from '../../src/broker/deadlines.ts'
+import { Slices } from '../../src/broker/slices.ts'
 import { FetchOperation } from '../../src/broker/fetch-operation.ts'
 import type { FetchedPartition } from '../../src/broker/fetch-operation.ts'
 import type { FetchTarget } from '../../src/broker/fetch-sessions.ts'
@@ -50,7 +51,12 @@ async function withPartition(
   const partition = new Partition('t', TOPIC_ID, 0, 0, log.log)
   // What the operation uses of them.
   const partitions = { get: () => partition, topicName: () => 't' } as unknown as Partitions
-  const parts = { partitions, deadlines: new Deadlines(world.clock), clock: world.clock }
+  const parts = {
+    partitions,
+    deadlines: new Deadlines(world.clock),
+    clock: world.clock,
+    slices: new Slices(world.clock),
+  }
   await run((limits) => {
     const answers = new AnswerBudget(100 << 20)
     let results: FetchedPartition[] | null = null

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { decoderFor, encoderFor, steppedDecoderFor, steppedEncoderFor } from '../../protocol/compile.ts'
-import type { Steps } from '../../protocol/compile.ts'
 import { ProtocolError, Reader } from '../../protocol/reader.ts'
 import type { Schema } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
+import { finished } from '../support/steps.ts'
 import { seed } from './seed.ts'
 import { allSchemas, versionsOf } from './all-schemas.ts'
 import { messageArbitrary } from './arbitrary.ts'
@@ -62,13 +62,6 @@ function decodeInSteps(schema: Schema, version: number, frame: Buffer): Struct {
   const value = finished(steppedDecoderFor(schema, version)(reader))
   reader.expectEnd()
   return value
-}
-
-function finished<Result>(steps: Steps<Result>): Result {
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
-  }
 }
 
 function everyCutThrows(schema: Schema, version: number, frame: Buffer): void {

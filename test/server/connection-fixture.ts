@@ -76,6 +76,8 @@ function limitsOf(settings: Readonly<Record<string, string>>): ConnectionLimits 
   return limits
 }
 
+const KEPT = { repeats: 'kept', cost: 0 } as const
+
 /** A connection over fakes; its two APIs record what begins and answer when the test says so. */
 export class Fixture {
   readonly clock = new ManualClock()
@@ -95,6 +97,7 @@ export class Fixture {
       response: produceResponse,
       versions: [0, 11],
       pipelined: true,
+      arrays: { topicData: { ...KEPT, inside: { partitionData: KEPT } } },
       handle: (request, context, respond) => {
         const what = `produce ${request.topicData[0]?.name}`
         const answer = () => (request.acks === 0 ? null : { responses: produced(this.manyAnswered) })
@@ -105,6 +108,7 @@ export class Fixture {
       request: heartbeatRequest,
       response: heartbeatResponse,
       versions: [0, 4],
+      arrays: {},
       handle: (request, context, respond) => {
         const what = `heartbeat ${request.groupId}`
         this.begun.push({ what, context, respond: () => respond({ errorCode: 0 }) })
@@ -114,12 +118,17 @@ export class Fixture {
       request: apiVersionsRequest,
       response: apiVersionsResponse,
       versions: [0, 4],
+      arrays: {},
       handle: (_request, _context, respond) => respond({ errorCode: 0, apiKeys: [] }),
     })
     const fetch = defineApi({
       request: fetchRequest,
       response: fetchResponse,
       versions: [4, 16],
+      arrays: {
+        topics: { ...KEPT, inside: { partitions: KEPT } },
+        forgottenTopicsData: { ...KEPT, inside: { partitions: KEPT } },
+      },
       handle: (_request, context, respond) => {
         const begun = {
           what: 'fetch',

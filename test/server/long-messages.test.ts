@@ -12,8 +12,15 @@ function produceToMany(correlationId: number, topic: string, partitions: number)
   const writer = new Writer()
   writer.beginFrame()
   writeRequestHeader(writer, { apiKey: ApiKey.Produce, apiVersion: 9, correlationId, clientId: null })
-  const partitionData = Array.from({ length: partitions }, (_, index) => ({ index, records: Buffer.alloc(1) }))
-  encoderFor(produceRequest, 9)(writer, { acks: 1, timeoutMs: 1, topicData: [{ name: topic, partitionData }] })
+  const partitionData = Array.from({ length: partitions }, (_, index) => ({
+    index,
+    records: Buffer.alloc(1),
+  }))
+  encoderFor(produceRequest, 9)(writer, {
+    acks: 1,
+    timeoutMs: 1,
+    topicData: [{ name: topic, partitionData }],
+  })
   return writer.finishBuffer()
 }
 

@@ -137,12 +137,10 @@ export class GroupShard {
     }
   }
 
-  list(): ListedGroup[] {
-    return Array.from(this.#context.groups.values(), (group) => ({
-      groupId: group.groupId,
-      protocolType: group.protocolType ?? '',
-      groupState: group.state,
-    }))
+  *list(): Generator<ListedGroup> {
+    for (const group of this.#context.groups.values()) {
+      yield { groupId: group.groupId, protocolType: group.protocolType ?? '', groupState: group.state }
+    }
   }
 
   // --------------------------------------------------------------------------------------------------- the log

@@ -1,3 +1,4 @@
+import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Lock, World } from '../../ports.ts'
@@ -240,7 +241,7 @@ export class LogDirectory {
   }
 
   /** For DescribeLogDirs. `wanted`: partitions by topic, null for all. */
-  describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory {
+  *describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): Steps<DescribedDirectory> {
     if (this.#failure !== null) return describedOffline(this.path)
     const topics = new Map<string, DescribedTopic>()
     for (const { topic, partition, log } of this.logs.values()) {
@@ -254,6 +255,7 @@ export class LogDirectory {
         offsetLag: 0,
         isFutureKey: false,
       })
+      yield
     }
     const usableBytes = this.freeBytes() ?? -1
     const totalBytes = this.#totalBytes()

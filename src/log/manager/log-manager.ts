@@ -1,3 +1,4 @@
+import type { Steps } from '../../../protocol/compile.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import type { DescribedDirectory } from '../directory/described-directory.ts'
@@ -167,9 +168,11 @@ export class LogManager {
   }
 
   /** DescribeLogDirs. `wanted`: partitions by topic, null for all. */
-  describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): DescribedDirectory[] {
-    const unusable = this.#unusable.map((path) => describedOffline(path))
-    return [...this.#logs.directories.map((directory) => directory.describe(wanted)), ...unusable]
+  *describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): Steps<DescribedDirectory[]> {
+    const described = []
+    for (const directory of this.#logs.directories) described.push(yield* directory.describe(wanted))
+    for (const path of this.#unusable) described.push(describedOffline(path))
+    return described
   }
 
   /** One round of compaction over all compacted logs, now. */

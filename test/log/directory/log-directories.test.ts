@@ -18,6 +18,7 @@ import {
   startManager,
   TOPIC_ID,
 } from '../manager/log-manager-fixture.ts'
+import { finished } from '../../support/steps.ts'
 
 const dirs = { logDirs: ['/data/one', '/data/two', '/data/three'] }
 const PER_DIRECTORY = 2
@@ -110,7 +111,7 @@ for (const [what, operation, code, path] of failures) {
           assert(!partition.hasFailed)
           assert.equal(await partition.append(record(process, 'second')), 1)
         }
-        const described = manager.describe(null)
+        const described = finished(manager.describe(null))
         assert.deepEqual(
           described.map(({ errorCode, topics }) => [errorCode, topics.length]),
           [
@@ -162,7 +163,7 @@ test('the last directory that dies ends the broker, without a clean marker anywh
       assert.deepEqual(ended, [])
       sim.faults.add({ operation: 'write', code: 'EIO', path: new RegExp(`^${path}/t-`), count: 1 })
       assert.equal(await inDirectory(partitions, path)[0]!.append(record(process, 'x')), -1)
-      assert.equal(manager.describe(null).filter(({ errorCode }) => errorCode === 56).length, i + 1)
+      assert.equal(finished(manager.describe(null)).filter(({ errorCode }) => errorCode === 56).length, i + 1)
     }
     assert.deepEqual(ended, ['SAMSA_DISK_IO'])
     await assert.rejects(manager.getOrCreate('new', 0, TOPIC_ID, durable, true), { code: 'SAMSA_DISK_IO' })
@@ -185,7 +186,7 @@ test('a directory that fails while it is opened is dead, its partitions are not 
       const next = sim.start()
       const again = await startManager(next, dirs)
       assert.deepEqual(
-        again.describe(null).map(({ errorCode }) => errorCode),
+        finished(again.describe(null)).map(({ errorCode }) => errorCode),
         [0, 56, 0],
         operation,
       )
@@ -211,7 +212,9 @@ test('a directory that cannot be used when the broker starts is left out; none t
     await first.close(true)
     sim.faults.add({ operation: 'read', code: 'EACCES', path: /^\/data\/two\/meta\.properties$/ })
     const manager = await startManager(sim.start(), dirs)
-    const described = manager.describe(null).map(({ logDir, errorCode }) => `${logDir} ${errorCode}`)
+    const described = finished(manager.describe(null)).map(
+      ({ logDir, errorCode }) => `${logDir} ${errorCode}`,
+    )
     assert.deepEqual(described.sort(), ['/data/one 0', '/data/three 0', '/data/two 56'])
     for (const { log } of inDirectory(partitions, '/data/two')) {
       const asked = manager.getOrCreate(log.topic, log.partition, TOPIC_ID, durable)
@@ -237,7 +240,7 @@ test('a new partition that one directory cannot take goes to another', async () 
     const log = await manager.getOrCreate('new', 0, TOPIC_ID, durable, true)
     assert(!log.directory.startsWith('/data/one/'))
     assert.deepEqual(
-      manager.describe(null).map(({ errorCode }) => errorCode),
+      finished(manager.describe(null)).map(({ errorCode }) => errorCode),
       [56, 0, 0],
     )
     await manager.close(true)

@@ -15,6 +15,7 @@ import {
   startManager,
   TOPIC_ID,
 } from './log-manager-fixture.ts'
+import { finished } from '../../support/steps.ts'
 
 const two = { logDirs: ['/data/one', '/data/two'] }
 
@@ -77,12 +78,12 @@ test('partitions are spread over the directories and found again', async () => {
     await Promise.all(
       Array.from({ length: 40 }, (_, index) => manager.getOrCreate('many', index, TOPIC_ID, logConfig())),
     )
-    const described = manager.describe(null)
+    const described = finished(manager.describe(null))
     assert.deepEqual(
       described.map(({ topics }) => topics[0]?.partitions.length),
       [20, 20],
     )
-    const some = manager.describe(new Map([['many', new Set([3, 99])]]))
+    const some = finished(manager.describe(new Map([['many', new Set([3, 99])]])))
     assert.equal(some.flatMap(({ topics }) => topics.flatMap(({ partitions }) => partitions)).length, 1)
     await manager.close(true)
     const seen: string[] = []
@@ -328,7 +329,7 @@ test('a directory that fails takes its logs along, the others live, the last one
     assert(inTwo.every((partition) => !partition.hasFailed))
     assert.equal(await inTwo[0]?.append(batchOf([['k', 'v']], now(sim))), 0)
     assert.deepEqual(
-      manager.describe(null).map(({ errorCode }) => errorCode),
+      finished(manager.describe(null)).map(({ errorCode }) => errorCode),
       [56, 0],
     )
     assert.deepEqual(ended, [])
