@@ -26,7 +26,7 @@ export function decompressZstd(data: Buffer, maxOutputBytes: number): Buffer {
       continue
     }
     if (frameMagic !== FRAME_MAGIC) throw new CompressionError('invalid', 'zstd: not a frame')
-    const end = frameEnd(data, at)
+    const end = frameEnd(data, at, maxOutputBytes - output.length)
     decodeFrame(data.subarray(at, end), output, maxOutputBytes, native)
     at = end
   }
@@ -61,7 +61,7 @@ function decodeFrame(
 }
 
 /** Walks over header and blocks. */
-function frameEnd(data: Buffer, start: number): number {
+function frameEnd(data: Buffer, start: number, maxOutputBytes: number): number {
   const descriptor = byteAt(data, start + 4)
   const singleSegment = (descriptor & 0x20) !== 0
   const contentFlag = descriptor >> 6
@@ -78,8 +78,9 @@ function frameEnd(data: Buffer, start: number): number {
   if (singleSegment && contentBytes > 0) {
     if (at + contentBytes > data.length) throw new CompressionError('invalid', 'zstd: truncated frame')
     const size = contentBytes === 8 ? Number(data.readBigUInt64LE(at)) : data.readUIntLE(at, contentBytes)
-    if (size > MAX_WINDOW_BYTES * 8)
-      throw new CompressionError('too-large', 'zstd: one segment larger than 64 MiB')
+    // A decoder takes that much before it has read a byte.
+    if (size > Math.min(maxOutputBytes, MAX_WINDOW_BYTES * 8))
+      throw new CompressionError('too-large', `zstd: one segment of ${size} bytes`)
   }
   at += contentBytes
   for (;;) {

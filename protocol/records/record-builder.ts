@@ -1,4 +1,4 @@
-import { compress } from '../compression.ts'
+import { Codec, compress } from '../compression.ts'
 import { BATCH_OVERHEAD, LOG_OVERHEAD, setCrc, writeInt64 } from './record-batch.ts'
 
 export interface NewRecord {
@@ -27,7 +27,13 @@ export interface BatchOptions {
   readonly deleteHorizon?: boolean
 }
 
-/** Builds a magic 2 batch. A codec that cannot be written here gives an uncompressed batch. */
+export interface WrapOptions extends BatchOptions {
+  readonly lastOffsetDelta: number
+  readonly baseTimestampMs: number
+  readonly maxTimestampMs: number
+}
+
+/** Builds a magic 2 batch. A codec that cannot be written here becomes gzip, which every client reads. */
 export function buildBatch(records: readonly NewRecord[], options: BatchOptions = {}): Buffer {
   const baseTimestamp = options.baseTimestampMs ?? records[0]?.timestampMs ?? -1
   let maxTimestamp = -1
@@ -45,22 +51,34 @@ export function buildBatch(records: readonly NewRecord[], options: BatchOptions 
   records.forEach((record, i) => {
     at = writeRecord(plain, at, record, record.offsetDelta ?? i, baseTimestamp)
   })
-  const compressed = compress(options.codec ?? 0, plain)
-  const body = compressed ?? plain
+  return wrapRecords(plain, records.length, {
+    ...options,
+    baseTimestampMs: baseTimestamp,
+    maxTimestampMs: options.maxTimestampMs ?? maxTimestamp,
+    lastOffsetDelta: options.lastOffsetDelta ?? lastDelta,
+  })
+}
+
+/** A magic 2 batch of records that are encoded already, relative to its base offset and base timestamp. */
+export function wrapRecords(plain: Buffer, recordCount: number, options: WrapOptions): Buffer {
+  const wanted = options.codec ?? Codec.NONE
+  const compressed = compress(wanted, plain)
+  const codec = compressed === null ? Codec.GZIP : wanted
+  const body = compressed ?? compress(codec, plain) ?? plain
   const batch = Buffer.allocUnsafe(BATCH_OVERHEAD + body.length)
   body.copy(batch, BATCH_OVERHEAD)
   writeInt64(batch, options.baseOffset ?? 0, 0)
   batch.writeInt32BE(batch.length - LOG_OVERHEAD, 8)
   batch.writeInt32BE(options.partitionLeaderEpoch ?? -1, 12)
   batch.writeInt8(2, 16)
-  batch.writeInt16BE(attributesOf(options, compressed === null ? 0 : (options.codec ?? 0)), 21)
-  batch.writeInt32BE(options.lastOffsetDelta ?? lastDelta, 23)
-  writeInt64(batch, baseTimestamp, 27)
-  writeInt64(batch, options.maxTimestampMs ?? maxTimestamp, 35)
+  batch.writeInt16BE(attributesOf(options, codec), 21)
+  batch.writeInt32BE(options.lastOffsetDelta, 23)
+  writeInt64(batch, options.baseTimestampMs, 27)
+  writeInt64(batch, options.maxTimestampMs, 35)
   writeInt64(batch, options.producerId ?? -1, 43)
   batch.writeInt16BE(options.producerEpoch ?? -1, 51)
   batch.writeInt32BE(options.baseSequence ?? -1, 53)
-  batch.writeInt32BE(records.length, 57)
+  batch.writeInt32BE(recordCount, 57)
   setCrc(batch, 0)
   return batch
 }
@@ -127,6 +145,17 @@ function fieldBytes(field: Buffer | null): number {
 function writeField(to: Buffer, start: number, field: Buffer | null): number {
   const at = writeVarlong(to, start, field === null ? -1 : field.length)
   return field === null ? at : at + field.copy(to, at)
+}
+
+/** A record whose distance to the base timestamp is another; `rest` is what comes behind that (`RecordReader.restStart`). */
+export function moveRecord(timestampDelta: number, rest: Buffer): Buffer {
+  const content = 1 + varlongBytes(timestampDelta) + rest.length
+  const moved = Buffer.allocUnsafe(varintBytes(content) + content)
+  let at = writeVarlong(moved, 0, content)
+  moved[at++] = 0
+  at = writeVarlong(moved, at, timestampDelta)
+  rest.copy(moved, at)
+  return moved
 }
 
 function varintBytes(value: number): number {

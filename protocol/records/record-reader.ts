@@ -21,6 +21,8 @@ export class RecordReader {
   /** Position and length of the whole record, its length prefix included. */
   recordStart = 0
   recordEnd = 0
+  /** Where the offset delta stands: from here to `recordEnd` nothing depends on the batch's timestamps. */
+  restStart = 0
   keyStart = 0
   /** -1: null. */
   keyLength = -1
@@ -69,6 +71,7 @@ export class RecordReader {
     this.recordEnd = recordEnd
     this.#at++
     this.timestampDelta = this.#varlong()
+    this.restStart = this.#at
     this.offsetDelta = this.#varint()
     this.keyLength = this.#varint()
     this.keyStart = this.#at

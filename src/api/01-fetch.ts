@@ -3,7 +3,6 @@ import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts
 import { FetchOperation } from '../broker/fetch-operation.ts'
 import type { FetchedPartition } from '../broker/fetch-operation.ts'
 import type { FetchContext, FetchTarget } from '../broker/fetch-sessions.ts'
-import type { AbortedTransaction } from '../log/log-types.ts'
 import { defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 
@@ -68,14 +67,7 @@ export const fetch = defineApi({
       (results) => {
         for (const { pieces } of results) context.attach(pieces)
         broker.topicMetrics.fetched(results)
-        if (request.isolationLevel === READ_COMMITTED && results.some(mayHoldAborted)) {
-          withAborted(results).then(
-            (aborted) => respond(toResponse(context, session, results, aborted)),
-            (error: unknown) => context.fail(error),
-          )
-        } else {
-          respond(toResponse(context, session, results, NONE_ABORTED))
-        }
+        respond(toResponse(context, session, results))
       },
     )
     context.whenAbandoned(() => operation.cancel())
@@ -88,28 +80,7 @@ function topicKey({ topic, topicId }: { readonly topic: string; readonly topicId
   return `${topicId}${topic}`
 }
 
-type Aborted = ReadonlyMap<FetchedPartition, readonly AbortedTransaction[]>
-const NONE_ABORTED: Aborted = new Map()
-
-function mayHoldAborted(result: FetchedPartition): boolean {
-  return result.sizeBytes > 0 && result.partition!.log.hasTransactions
-}
-
-async function withAborted(results: readonly FetchedPartition[]): Promise<Aborted> {
-  const aborted = new Map<FetchedPartition, readonly AbortedTransaction[]>()
-  for (const result of results.filter(mayHoldAborted)) {
-    const { log } = result.partition!
-    aborted.set(result, await log.abortedTransactions(result.target.fetchOffset, result.nextOffset))
-  }
-  return aborted
-}
-
-function toResponse(
-  context: RequestContext,
-  session: FetchContext,
-  results: readonly FetchedPartition[],
-  aborted: Aborted,
-) {
+function toResponse(context: RequestContext, session: FetchContext, results: readonly FetchedPartition[]) {
   const told = session.incremental ? results.filter(hasNews) : results
   const served: FetchTarget[] = []
   const responses: FetchResponseTopic[] = []
@@ -123,7 +94,7 @@ function toResponse(
       topic = { topic: target.topic, topicId: target.topicId, partitions: [] }
       responses.push(topic)
     }
-    topic.partitions.push(toPartition(result, context.apiVersion, aborted.get(result) ?? null))
+    topic.partitions.push(toPartition(result, context.apiVersion))
   }
   if (session.sessionId !== 0) context.broker.fetchSessions.moveToEnd(session, served)
   return { errorCode: ErrorCode.NONE, sessionId: session.sessionId, responses }
@@ -135,11 +106,7 @@ interface FetchResponseTopic {
   readonly partitions: ReturnType<typeof toPartition>[]
 }
 
-function toPartition(
-  result: FetchedPartition,
-  apiVersion: number,
-  abortedTransactions: readonly AbortedTransaction[] | null,
-) {
+function toPartition(result: FetchedPartition, apiVersion: number) {
   // KAFKA_STORAGE_ERROR came with v6; before, clients only know to look for another leader (KIP-112).
   const storageError = result.errorCode === ErrorCode.KAFKA_STORAGE_ERROR && apiVersion < 6
   return {
@@ -148,7 +115,10 @@ function toPartition(
     highWatermark: result.highWatermark,
     lastStableOffset: result.lastStableOffset,
     logStartOffset: result.logStartOffset,
-    abortedTransactions,
+    abortedTransactions:
+      result.sizeBytes === 0
+        ? null
+        : (result.aborted?.within(result.target.fetchOffset, result.nextOffset) ?? null),
     records: result.pieces,
     ...(result.divergingEpoch === null ? {} : { divergingEpoch: result.divergingEpoch }),
   }

@@ -4,6 +4,7 @@ import { readToSend } from '../log/read/log-reader.ts'
 import type { SendableRead } from '../log/log-types.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
+import type { AbortedTransactions } from '../log/segment/transaction-index.ts'
 import type { Clock } from '../ports.ts'
 import { heldBytesOf } from './answer-budget.ts'
 import type { AnswerBudget } from './answer-budget.ts'
@@ -41,6 +42,8 @@ export interface FetchedPartition {
   sizeBytes: number
   /** The offset after the last record returned. */
   nextOffset: number
+  /** For read_committed: taken before the records are read, since what they belong to may be deleted meanwhile. */
+  readonly aborted: AbortedTransactions | null
 }
 
 export interface FetchParts {
@@ -228,6 +231,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
       pieces: NO_PIECES,
       sizeBytes: 0,
       nextOffset: target.fetchOffset,
+      aborted: this.#options.readCommitted && log.hasTransactions ? log.abortedTransactions : null,
     }
   }
 
@@ -303,6 +307,7 @@ function refused(target: FetchTarget, partition: Partition | null, errorCode: nu
     pieces: NO_PIECES,
     sizeBytes: 0,
     nextOffset: target.fetchOffset,
+    aborted: null,
   }
 }
 

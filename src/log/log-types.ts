@@ -93,6 +93,8 @@ export interface OffsetAndTimestamp {
 export interface AbortedTransaction {
   readonly producerId: number
   readonly firstOffset: number
+  /** Of the marker. */
+  readonly lastOffset: number
 }
 
 /** What opening had to repair. */

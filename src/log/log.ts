@@ -29,6 +29,7 @@ import type { LoadedLog } from './recovery/log-loader.ts'
 import { RecentSegments } from './segment/segment-cache.ts'
 import type { SegmentReplacement } from './segment/segment-replacement.ts'
 import type { Segment } from './segment/segment.ts'
+import type { AbortedTransactions } from './segment/transaction-index.ts'
 
 /** Without a shared cache a log keeps this many closed segments open, and this many bytes of their indexes. */
 const OWN_CACHE_SEGMENTS = 8
@@ -197,9 +198,9 @@ export class Log implements ReadSource {
     return largest < 0 ? null : this.offsetForTimestamp(largest, this.#body.writtenEndOffset)
   }
 
-  /** Aborted transactions a read_committed fetch of [fetchOffset, upperBoundOffset) must know. */
-  abortedTransactions(fetchOffset: number, upperBoundOffset: number): Promise<AbortedTransaction[]> {
-    return Promise.resolve(this.#body.transactions.within(fetchOffset, upperBoundOffset))
+  /** What a read_committed reader must know; to be taken before its read begins. */
+  get abortedTransactions(): AbortedTransactions {
+    return this.#body.transactions.all
   }
 
   /** Moves the log start; files go at the next `applyRetention`. */
@@ -301,10 +302,17 @@ export class Log implements ReadSource {
     return beginReplacement(this.#body, baseOffset)
   }
 
-  /** Swaps it in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. It may be empty. */
-  async replaceSegments(replaced: readonly Segment[], by: SegmentReplacement): Promise<void> {
+  /**
+   * Swaps it in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. It may be empty. `ended`:
+   * aborted transactions of which no batch is left.
+   */
+  async replaceSegments(
+    replaced: readonly Segment[],
+    by: SegmentReplacement,
+    ended: ReadonlySet<AbortedTransaction>,
+  ): Promise<void> {
     const body = this.#body
-    const ok = await body.flusher.run(() => replaceSegments(body, replaced, by))
+    const ok = await body.flusher.run(() => replaceSegments(body, replaced, by, ended))
     if (!ok && body.failure !== null) throw body.failure
   }
 }

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
+import { buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import { Deadlines } from '../../src/broker/deadlines.ts'
@@ -41,6 +42,7 @@ interface Limits {
 async function withPartition(
   policy: Policy,
   run: (begin: (limits: Limits) => Fetch, log: TestLog) => Promise<void>,
+  readCommitted = false,
 ): Promise<void> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-fetch-'))
   // The broker's timers keep no process alive.
@@ -65,7 +67,7 @@ async function withPartition(
     const options = {
       ...limits,
       targets: [target(limits.maxBytes)],
-      readCommitted: false,
+      readCommitted,
       answers,
       slices: true,
     }
@@ -166,4 +168,26 @@ test('what is read into memory counts with all the memory it takes, until it is 
     releasePieces(result!.pieces)
     assert.equal(answers.buffers.idleBytes, 1 << 20)
   })
+})
+
+test('DeleteRecords during a read: what was aborted of the records read is still told', async () => {
+  await withPartition(
+    cold,
+    async (begin, log) => {
+      const producer = { producerId: 7, producerEpoch: 0 }
+      const first = await log.append(makeBatch(1, 10, { ...producer, baseSequence: 0, transactional: true }))
+      const marker = await log.append(buildControlBatch('ABORT', 0, producer, 1))
+      const { operation, answered } = begin({ maxBytes: 100 << 20, minBytes: 1, maxWaitMs: 500 })
+      operation.start()
+      log.log.deleteRecordsBefore(marker + 1)
+      const [result] = await answered
+      const aborted = result!.aborted!.within(0, marker + 1)
+      assert.deepEqual(
+        aborted.map(({ producerId, firstOffset }) => [producerId, firstOffset]),
+        [[7, first]],
+      )
+      releasePieces(result!.pieces)
+    },
+    true,
+  )
 })

@@ -131,13 +131,13 @@ onEveryDisk(
     assert.equal(test.log.firstOpenTransactionOffset, -1)
     await test.append(makeBatch(2, 10, { ...producer, baseSequence: 2, transactional: true }))
     await test.append(buildControlBatch('COMMIT', 1, producer, NOW))
-    const expected = [{ producerId: 3, firstOffset: 0 }]
-    assert.deepEqual(await test.log.abortedTransactions(0, 6), expected)
-    assert.deepEqual(await test.log.abortedTransactions(3, 6), [])
+    const expected = [{ producerId: 3, firstOffset: 0, lastOffset: 2, lastStableOffset: 3 }]
+    assert.deepEqual(test.log.abortedTransactions.within(0, 6), expected)
+    assert.deepEqual(test.log.abortedTransactions.within(3, 6), [])
     await test.log.close(true)
     for (const cleanShutdown of [true, false]) {
       const again = await TestLog.open(world, directory, {}, { cleanShutdown })
-      assert.deepEqual(await again.log.abortedTransactions(0, 6), expected)
+      assert.deepEqual(again.log.abortedTransactions.within(0, 6), expected)
       assert.equal(again.log.hasTransactions, true)
       await again.log.close(true)
     }
@@ -235,7 +235,7 @@ onEveryDisk('a segment takes the place of closed ones', async (world, directory)
   )
   const replacement = test.log.beginReplacement(0)
   await replacement.append(Buffer.concat(kept))
-  await test.log.replaceSegments(replaced, replacement)
+  await test.log.replaceSegments(replaced, replacement, new Set())
   const expected = [...kept, ...all.filter((bytes) => batch.baseOffset(bytes, 0) >= endOffset)]
   assert.deepEqual(await test.readAll(), expected)
   assert.deepEqual(await test.readAll(0, 100), expected)
@@ -243,7 +243,7 @@ onEveryDisk('a segment takes the place of closed ones', async (world, directory)
   const again = await TestLog.open(world, directory, config, { cleanShutdown: true })
   assert.deepEqual(await again.readAll(), expected)
   const empty = again.log.beginReplacement(0)
-  await again.log.replaceSegments(again.log.segments.slice(0, 1), empty)
+  await again.log.replaceSegments(again.log.segments.slice(0, 1), empty, new Set())
   assert.deepEqual(await again.readAll(), expected.slice(kept.length))
   await again.log.close(false)
   const last = await TestLog.open(world, directory, config)
@@ -309,7 +309,7 @@ test('a gap of compacted offsets is read over', async () => {
     const [first, second] = test.log.segments
     const replacement = test.log.beginReplacement(first!.baseOffset)
     await replacement.append(buildBatch([{ key: null, value: null, timestampMs: NOW }], { baseOffset: 0 }))
-    await test.log.replaceSegments([first!, second!], replacement)
+    await test.log.replaceSegments([first!, second!], replacement, new Set())
     const next = test.log.segments[1]!.baseOffset
     assert.equal(next, 2)
     const result = await test.read(1)

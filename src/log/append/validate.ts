@@ -27,7 +27,8 @@ export interface RecordError {
 const WALKED_COMPRESSED_BYTES = 4 * 1024
 const WALKED_OUTPUT_BYTES = 64 * 1024
 
-function compactedOutputLimit(config: LogConfig): number {
+/** To how much the records of one batch of a compacted topic may decompress. */
+export function compactedOutputLimit(config: LogConfig): number {
   return Math.max(1 << 20, config.maxMessageBytes * 4)
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { syncDirectory } from '../files/disk-calls.ts'
 import { CLEANED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from '../files/log-files.ts'
+import type { AbortedTransaction } from '../log-types.ts'
 import { SegmentReplacement } from '../segment/segment-replacement.ts'
 import type { Segment } from '../segment/segment.ts'
 import type { LogBody } from './log-body.ts'
@@ -15,11 +16,19 @@ export function beginReplacement(body: LogBody, baseOffset: number): SegmentRepl
   return new SegmentReplacement(disk, segment)
 }
 
-/** Swaps `by` in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. A task of the log. */
+/**
+ * Swaps `by` in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. `ended`: aborted
+ * transactions of which no batch is left. A task of the log.
+ *
+ * A start that finds the `.swap` removes the segments below its last offset. Those behind, of which nothing was kept, are
+ * not covered by that: they go after it has its name, oldest first, each durably, so that a power loss never leaves a
+ * record without the tombstone that came after it.
+ */
 export async function replaceSegments(
   body: LogBody,
   replaced: readonly Segment[],
   by: SegmentReplacement,
+  ended: ReadonlySet<AbortedTransaction>,
 ): Promise<void> {
   const { list, transactions, world, directory } = body
   const at = list.all.indexOf(replaced[0]!)
@@ -29,12 +38,22 @@ export async function replaceSegments(
   )
   const endOffset = list.all[at + replaced.length]!.baseOffset
   const { segment } = by
+  transactions.remove(ended)
   await by.complete(transactions.encode(by.baseOffset, endOffset))
+  // The snapshot where a segment starts is the proof that a gap before it is no loss: it comes before the gap.
+  await syncDirectory(world.disk, directory)
   segment.rename(SWAP_SUFFIX)
   await syncDirectory(world.disk, directory)
-  for (const old of replaced) await body.retire(old, -1, old.baseOffset === by.baseOffset)
+  const covered = Math.max(1, replaced.filter(({ baseOffset }) => baseOffset < by.endOffset).length)
+  for (const old of replaced.slice(0, covered)) await body.retire(old, -1, old.baseOffset === by.baseOffset)
+  await syncDirectory(world.disk, directory)
   segment.rename('')
   segment.become('closed')
   list.swap(replaced, segment)
   await syncDirectory(world.disk, directory)
+  for (const old of replaced.slice(covered)) {
+    await body.retire(old, -1, true)
+    await syncDirectory(world.disk, directory)
+    await body.snapshots.remove(old.baseOffset)
+  }
 }

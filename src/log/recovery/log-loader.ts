@@ -221,6 +221,7 @@ export class LogLoader {
     let recoverFrom = this.#options.cleanShutdown
       ? segments.length
       : this.#floorOf(this.#options.recoveryPoint)
+    recoverFrom = this.#loadTransactionIndexes(content, recoverFrom)
     await this.#examineClosed(Math.min(recoverFrom, segments.length - 1))
     if (recoverFrom === segments.length) {
       const end = await segments.at(-1)!.loadActive()
@@ -235,7 +236,7 @@ export class LogLoader {
       }
     }
     const scanStart = segments[recoverFrom]?.baseOffset ?? this.#logEndOffset
-    this.#loadTransactionIndexes(content, scanStart)
+    this.#transactions.truncateFromEnd(scanStart)
     await this.#loadProducers(scanStart)
     if (recoverFrom === segments.length) return
     this.#scanned = true
@@ -261,17 +262,22 @@ export class LogLoader {
     }
   }
 
-  #loadTransactionIndexes(content: DirectoryContent, below: number): void {
-    for (const offset of content.transactionIndexOffsets) {
-      if (offset >= below) continue
-      const bytes = readSmall(
-        this.#world.disk,
-        segmentFile(this.#directory, offset, TRANSACTION_INDEX_SUFFIX),
-      )
-      if (bytes !== null && !this.#transactions.decode(bytes)) {
-        this.#logger.warn({ segment: offset }, 'transaction index damaged: aborted records may be seen')
-      }
+  /**
+   * Those of the oldest `count` segments. Returns from which segment on the log has to be scanned: without its index a
+   * segment would show aborted records, and the markers in it say what the index said.
+   */
+  #loadTransactionIndexes(content: DirectoryContent, count: number): number {
+    const withIndex = new Set(content.transactionIndexOffsets)
+    for (const [i, { baseOffset }] of this.#segments.slice(0, count).entries()) {
+      if (!withIndex.has(baseOffset)) continue
+      const path = segmentFile(this.#directory, baseOffset, TRANSACTION_INDEX_SUFFIX)
+      const bytes = readSmall(this.#world.disk, path)
+      const endOffset = this.#segments[i + 1]?.baseOffset ?? Infinity
+      if (bytes === null || this.#transactions.decode(bytes, baseOffset, endOffset)) continue
+      this.#logger.warn({ segment: baseOffset }, 'transaction index damaged: scanning the log from there on')
+      return i
     }
+    return count
   }
 
   /** Producer state as of `offset`, from the newest snapshot and what the log holds after it. */

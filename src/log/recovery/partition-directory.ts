@@ -158,7 +158,7 @@ async function finishSwap(
   for (const name of swaps) {
     if (!name.endsWith(LOG_SUFFIX + SWAP_SUFFIX)) continue
     from = Math.min(from, offsetOf(name))
-    to = Math.max(to, await nextOffsetIn(disk, `${directory}/${name}`, offsetOf(name)))
+    to = Math.max(to, offsetOf(name) + 1, await nextOffsetIn(disk, `${directory}/${name}`, offsetOf(name)))
   }
   for (const name of names) {
     const offset = offsetOf(name)
@@ -167,6 +167,8 @@ async function finishSwap(
     )
     if (ofSegment && offset >= from && offset < to) await removePath(disk, `${directory}/${name}`)
   }
+  // While a segment could come back, the `.swap` must say that it is replaced.
+  await syncDirectory(disk, directory)
   for (const name of swaps) {
     logger.info({ file: name }, 'finishing an interrupted compaction')
     disk.rename(`${directory}/${name}`, `${directory}/${name.slice(0, -SWAP_SUFFIX.length)}`)

@@ -12,12 +12,15 @@ import type { Segment } from './segment.ts'
 /** A segment in the making, under `.cleaned`, that will take the place of closed ones. */
 export class SegmentReplacement {
   readonly segment: Segment
+  /** The offset after the last batch. */
+  endOffset: number
   readonly #disk: Disk
 
   /** `segment` has the suffix `.cleaned`, empty indexes and no bytes. */
   constructor(disk: Disk, segment: Segment) {
     this.#disk = disk
     this.segment = segment
+    this.endOffset = segment.baseOffset
   }
 
   get baseOffset(): number {
@@ -34,7 +37,9 @@ export class SegmentReplacement {
     let at = 0
     while (at < batches.length) {
       const size = batch.batchSizeBytes(batches, at)
-      this.segment.appended(batch.lastOffset(batches, at), batch.maxTimestamp(batches, at), size)
+      const lastOffset = batch.lastOffset(batches, at)
+      this.segment.appended(lastOffset, batch.maxTimestamp(batches, at), size)
+      this.endOffset = lastOffset + 1
       at += size
     }
     if (batches.length > 0) await writeAt(this.segment.openFile(), position, [batches], false)

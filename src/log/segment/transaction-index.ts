@@ -2,53 +2,107 @@ import { readInt64, writeInt64 } from '../../../protocol/records/record-batch.ts
 import type { AbortedTransaction } from '../log-types.ts'
 
 const ENTRY_BYTES = 34
+/** Entries whose lowest first offset is known, so that a search need not look at each. */
+const BLOCK_ENTRIES = 256
 
-interface AbortedEntry {
-  readonly producerId: number
-  readonly firstOffset: number
-  /** Of the marker. */
-  readonly lastOffset: number
+interface AbortedEntry extends AbortedTransaction {
   readonly lastStableOffset: number
 }
 
 /**
- * The aborted transactions of one log, from all its `.txnindex` files. Kept in memory as a whole: an entry costs
- * little and there is one per aborted transaction and partition within the retention.
+ * Aborted transactions in the order of their markers. It only grows: what takes entries out makes another list, so
+ * that whoever reads the log meanwhile goes on with all that its bytes may need.
  */
-export class TransactionIndex {
-  /** In the order of their markers. */
-  #entries: AbortedEntry[] = []
+export class AbortedTransactions {
+  readonly #entries: AbortedEntry[] = []
+  /** Lowest first offset of each block of entries. */
+  readonly #lowest: number[] = []
 
-  get empty(): boolean {
-    return this.#entries.length === 0
+  constructor(entries: readonly AbortedEntry[] = []) {
+    for (const entry of entries) this.add(entry)
   }
 
-  add(producerId: number, firstOffset: number, lastOffset: number, lastStableOffset: number): void {
-    this.#entries.push({ producerId, firstOffset, lastOffset, lastStableOffset })
+  get entries(): readonly AbortedEntry[] {
+    return this.#entries
+  }
+
+  add(entry: AbortedEntry): void {
+    const block = Math.floor(this.#entries.length / BLOCK_ENTRIES)
+    this.#lowest[block] = Math.min(this.#lowest[block] ?? Infinity, entry.firstOffset)
+    this.#entries.push(entry)
+  }
+
+  /** How many have their marker below `offset`. */
+  countBelow(offset: number): number {
+    let low = 0
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#entries[middle]!.lastOffset < offset) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   /** What a reader of [fromOffset, toOffset) has to leave out. */
   within(fromOffset: number, toOffset: number): AbortedTransaction[] {
-    return this.#entries
-      .filter((entry) => entry.lastOffset >= fromOffset && entry.firstOffset < toOffset)
-      .map(({ producerId, firstOffset }) => ({ producerId, firstOffset }))
+    const found: AbortedTransaction[] = []
+    const entries = this.#entries
+    for (let at = this.countBelow(fromOffset); at < entries.length; at++) {
+      while (at % BLOCK_ENTRIES === 0 && (this.#lowest[at / BLOCK_ENTRIES] ?? -1) >= toOffset)
+        at += BLOCK_ENTRIES
+      const entry = entries[at]
+      if (entry === undefined) break
+      if (entry.firstOffset < toOffset) found.push(entry)
+      // Those whose marker came later began at or above it.
+      if (entry.lastStableOffset >= toOffset) break
+    }
+    return found
+  }
+}
+
+/**
+ * The aborted transactions of one log, from all its `.txnindex` files. Kept in memory as a whole: an entry costs
+ * little, there is one per aborted transaction and partition within the retention, and compaction takes out those of
+ * which nothing is left.
+ */
+export class TransactionIndex {
+  #all = new AbortedTransactions()
+
+  /** As they are now; see `AbortedTransactions`. */
+  get all(): AbortedTransactions {
+    return this.#all
+  }
+
+  get empty(): boolean {
+    return this.#all.entries.length === 0
+  }
+
+  add(producerId: number, firstOffset: number, lastOffset: number, lastStableOffset: number): void {
+    this.#all.add({ producerId, firstOffset, lastOffset, lastStableOffset })
   }
 
   /** Forgets transactions that ended below `offset`. */
   truncateFromStart(offset: number): void {
-    if (this.#entries.length > 0) this.#entries = this.#entries.filter((entry) => entry.lastOffset >= offset)
+    const gone = this.#all.countBelow(offset)
+    if (gone > 0) this.#all = new AbortedTransactions(this.#all.entries.slice(gone))
   }
 
   /** Forgets transactions whose marker is at or above `offset`. */
   truncateFromEnd(offset: number): void {
-    if (this.#entries.length > 0) this.#entries = this.#entries.filter((entry) => entry.lastOffset < offset)
+    const kept = this.#all.countBelow(offset)
+    if (kept < this.#all.entries.length) this.#all = new AbortedTransactions(this.#all.entries.slice(0, kept))
+  }
+
+  /** Forgets transactions of which no batch is left. */
+  remove(gone: ReadonlySet<AbortedTransaction>): void {
+    if (gone.size > 0)
+      this.#all = new AbortedTransactions(this.#all.entries.filter((entry) => !gone.has(entry)))
   }
 
   /** The file of the segment [baseOffset, endOffset); null when it needs none. */
   encode(baseOffset: number, endOffset: number): Buffer | null {
-    const entries = this.#entries.filter(
-      (entry) => entry.lastOffset >= baseOffset && entry.lastOffset < endOffset,
-    )
+    const entries = this.#all.entries.slice(this.#all.countBelow(baseOffset), this.#all.countBelow(endOffset))
     if (entries.length === 0) return null
     const bytes = Buffer.alloc(entries.length * ENTRY_BYTES)
     entries.forEach((entry, i) => {
@@ -61,20 +115,29 @@ export class TransactionIndex {
     return bytes
   }
 
-  /** Adds what a file says. False when the file is damaged; then nothing is added. */
-  decode(bytes: Buffer): boolean {
+  /**
+   * Adds what the file of the segment [baseOffset, endOffset) says. False when that cannot be true; then nothing is
+   * added.
+   */
+  decode(bytes: Buffer, baseOffset: number, endOffset: number): boolean {
     if (bytes.length % ENTRY_BYTES !== 0) return false
     const entries: AbortedEntry[] = []
+    let before = baseOffset - 1
     for (let at = 0; at < bytes.length; at += ENTRY_BYTES) {
-      if (bytes.readInt16BE(at) !== 0) return false
-      entries.push({
+      const entry = {
         producerId: readInt64(bytes, at + 2),
         firstOffset: readInt64(bytes, at + 10),
         lastOffset: readInt64(bytes, at + 18),
         lastStableOffset: readInt64(bytes, at + 26),
-      })
+      }
+      const { firstOffset, lastOffset } = entry
+      // The marker is not the first record of its transaction.
+      if (bytes.readInt16BE(at) !== 0 || firstOffset < 0 || firstOffset >= lastOffset) return false
+      if (lastOffset <= before || lastOffset >= endOffset) return false
+      before = lastOffset
+      entries.push(entry)
     }
-    this.#entries.push(...entries)
+    for (const entry of entries) this.#all.add(entry)
     return true
   }
 }

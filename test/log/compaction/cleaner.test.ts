@@ -1,36 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as batch from '../../../protocol/records/record-batch.ts'
-import type { LogConfig } from '../../../src/log/log-config.ts'
-import type { LogManager } from '../../../src/log/manager/log-manager.ts'
 import type { Log } from '../../../src/log/log.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import type { SimRandom } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import { batchOf, logConfig, partitionOf, readAll, startManager } from '../manager/log-manager-fixture.ts'
-import type { Entry, Partition } from '../manager/log-manager-fixture.ts'
-
-const compacted = logConfig({
-  cleanupPolicy: { delete: false, compact: true },
-  segmentBytes: 1000,
-  flushMessages: 1,
-  fileDeleteDelayMs: 1,
-  deleteRetentionMs: 50_000,
-})
-
-/** No rounds of its own: the tests say when. */
-const quiet = { cleaner: { enabled: true, backoffMs: 2 ** 31 - 1 } }
-
-/** What a consumer that reads everything ends up with. */
-function replay(records: readonly (readonly [number, string | null, string | null])[]): Map<string, string> {
-  const state = new Map<string, string>()
-  for (const [, key, value] of records) {
-    if (key === null) continue
-    if (value === null) state.delete(key)
-    else state.set(key, value)
-  }
-  return state
-}
+import { batchOf, partitionOf, readAll, startManager } from '../manager/log-manager-fixture.ts'
+import type { Entry } from '../manager/log-manager-fixture.ts'
+import { compacted, quiet, replay, scene } from './cleaner-fixture.ts'
+import type { Scene } from './cleaner-fixture.ts'
 
 function randomEntries(random: SimRandom, round: number): Entry[] {
   return Array.from({ length: 1 + random.below(4) }, (_, index) => [
@@ -39,30 +17,10 @@ function randomEntries(random: SimRandom, round: number): Entry[] {
   ])
 }
 
-interface Scene {
-  readonly sim: SimWorld
-  readonly manager: LogManager
-  readonly partition: Partition
-  /** Wall clock of the process. */
-  readonly now: () => number
-}
-
-async function scene(
-  seed: number,
-  config: LogConfig,
-  body: (scene: Scene) => Promise<void>,
-  cleaner: Partial<{ maxMapBytes: number; maxBytesPerSecond: number }> = {},
-): Promise<void> {
-  const sim = new SimWorld(seed)
-  await sim.run(async () => {
-    const process = sim.start()
-    const manager = await startManager(process, { cleaner: { ...quiet.cleaner, ...cleaner } }, config)
-    const partition = await partitionOf(manager, 't', 0, config)
-    await body({ sim, manager, partition, now: () => process.world.clock.nowMs() })
-  })
-}
-
-async function fill({ sim, partition, now }: Scene, batches: number): Promise<Map<string, string>> {
+async function fill(
+  { sim, partition, now }: Pick<Scene, 'sim' | 'partition' | 'now'>,
+  batches: number,
+): Promise<Map<string, string>> {
   const state = new Map<string, string>()
   for (let round = 0; round < batches; round++) {
     const entries = randomEntries(sim.random, round)
@@ -161,12 +119,12 @@ test('a power loss or kill at any moment leaves the state as it was', async () =
       const manager = await startManager(process, quiet, { ...compacted, deleteRetentionMs: 1 })
       const partition = await partitionOf(manager, 't', 0, { ...compacted, deleteRetentionMs: 1 })
       const now = () => process.world.clock.nowMs()
-      const state = await fill({ sim, manager, partition, now }, 50)
+      const state = await fill({ sim, partition, now }, 50)
       // Some seeds crash in a second pass, over segments that were compacted before.
       if (sim.random.chance(0.5)) {
         await manager.clean()
         await sim.sleep(10)
-        for (const [key, value] of await fill({ sim, manager, partition, now }, 60)) state.set(key, value)
+        for (const [key, value] of await fill({ sim, partition, now }, 60)) state.set(key, value)
         const expected = replay(await readAll(partition.log))
         state.clear()
         for (const [key, value] of expected) state.set(key, value)

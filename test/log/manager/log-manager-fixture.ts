@@ -119,7 +119,7 @@ export async function readAll(log: Log): Promise<(readonly [number, string | nul
       const base = batch.baseOffset(bytes, at)
       assert(batch.lastOffset(bytes, at) >= offset, 'batches go back')
       if (!batch.isControl(bytes, at)) {
-        const reader = new RecordReader(recordsOf(bytes, at), batch.recordCount(bytes, at))
+        const reader = new RecordReader(recordsOf(bytes, at, 1 << 30), batch.recordCount(bytes, at))
         while (reader.next())
           records.push([
             base + reader.offsetDelta,

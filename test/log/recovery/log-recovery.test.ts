@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { crc32Ieee } from '../../../protocol/crc32c.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
+import { buildControlBatch } from '../../../protocol/records/record-builder.ts'
 import { syncDirectory, writeWhole } from '../../../src/log/files/disk-calls.ts'
 import { OffsetIndex } from '../../../src/log/segment/offset-index.ts'
 import type { World } from '../../../src/ports.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import { content, makeBatch, segmentNames, TestLog } from '../log-fixture.ts'
+import { content, makeBatch, NOW, segmentNames, TestLog } from '../log-fixture.ts'
 
 const CONFIG = { segmentBytes: 700, indexIntervalBytes: 150 }
 const HOME = '/data/t-0'
@@ -202,6 +203,41 @@ test('side files damaged or gone: producers and epochs come back from the log', 
         await test.log.close(true)
       }
     }
+  })
+})
+
+test('a transaction index that is damaged comes back from the markers in the log', async () => {
+  const sim = new SimWorld(11)
+  await sim.run(async () => {
+    const { world } = sim.start()
+    const log = await TestLog.open(world, HOME, CONFIG)
+    for (let i = 0; i < 12; i++) {
+      const producer = { producerId: 20 + (i % 3), producerEpoch: 0 }
+      await log.append(
+        makeBatch(1, 60, { ...producer, baseSequence: Math.floor(i / 3), transactional: true }),
+      )
+      await log.append(buildControlBatch(i % 2 === 0 ? 'ABORT' : 'COMMIT', 0, producer, NOW))
+    }
+    const aborted = log.log.abortedTransactions.within(0, 100)
+    assert.equal(aborted.length, 6)
+    await log.log.close(true)
+    const files = filesOf(world, HOME)
+    const indexes = Object.keys(files).filter((name) => name.endsWith('.txnindex'))
+    assert(indexes.length > 1)
+    for (const damaged of indexes)
+      for (const [kind, damage] of Object.entries({
+        cut: (bytes: Buffer) => bytes.subarray(0, bytes.length - 1),
+        zeroed: (bytes: Buffer) => Buffer.alloc(bytes.length),
+        garbage: (bytes: Buffer) => Buffer.alloc(bytes.length, 0xe7),
+      }))
+        for (const cleanShutdown of [true, false]) {
+          const directory = `/data/${damaged}${kind}${cleanShutdown}-0`
+          await writeFiles(world, directory, { ...files, [damaged]: damage(files[damaged]!) })
+          const again = await TestLog.open(world, directory, CONFIG, { cleanShutdown, recoveryPoint: 24 })
+          assert.deepEqual(again.log.abortedTransactions.within(0, 100), aborted)
+          assert.equal(again.log.logEndOffset, 24)
+          await again.log.close(true)
+        }
   })
 })
 
