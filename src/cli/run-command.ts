@@ -7,6 +7,7 @@ import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { removeLeftovers, TemporaryDirectory } from '../system/temporary-directory.ts'
+import { keepCompiledCode } from './compiled-code.ts'
 import { CommandProcesses } from './command-processes.ts'
 import type { CommandEnd } from './command-processes.ts'
 import { reportFailure } from './failure.ts'
@@ -23,6 +24,7 @@ export async function runCommand(command: string, options: StartOptions): Promis
   const run = new Run()
   const running = await startQuietly(options, run.directory.dataDir)
   const sweeping = removeLeftovers()
+  keepCompiledCode()
   const end = await run.execute(command, running)
   await running.stop()
   await sweeping

@@ -12,6 +12,7 @@ import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
 import { PromMetrics } from '../system/figures/prom-metrics.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { startAdmin } from './admin.ts'
+import { keepCompiledCode } from './compiled-code.ts'
 import { durabilityOf } from './durability.ts'
 import { explain, reportFailure } from './failure.ts'
 import { loadConfig } from './load-config.ts'
@@ -53,6 +54,7 @@ export async function start(options: StartOptions): Promise<void> {
   const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
   admin?.started(running)
   announce(logger, config, engine, running)
+  keepCompiledCode()
   const exitCode = await Promise.race([stopping, running.failed]).then(
     (signal) => {
       logger.info({ signal }, 'stopping: no new connections, finishing requests, writing the clean marker')
