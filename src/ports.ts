@@ -72,6 +72,8 @@ export type OpenMode = 'read' | 'update' | 'create'
  * write completed.
  */
 export interface Disk {
+  /** How many files of logs may be in use at once without taking descriptors from each other. */
+  readonly maxOpenFiles: number
   open(path: string, mode: OpenMode): File
   /** Names in a directory, unsorted. Throws ENOENT when there is none. */
   list(directory: string): string[]

@@ -23,6 +23,8 @@ export interface MetadataOptions {
   readonly config: BrokerConfig
   /** Cluster id in the `meta.properties` of the log directories; null when there is none. */
   readonly clusterId?: string | null
+  /** How many files may be in use at once: partitions are no more. Default: unlimited. */
+  readonly maxOpenFiles?: number
 }
 
 interface MetadataParts {
@@ -87,6 +89,7 @@ export class Metadata {
     options: MetadataOptions,
   ): Promise<Metadata> {
     const { random, logger } = world
+    const maxOpenFiles = options.maxOpenFiles ?? Infinity
     const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
     const { controllerEpoch } = membership
     const nodeId = options.config['broker.id']
@@ -100,7 +103,7 @@ export class Metadata {
       config = dynamic.config
       for (const warning of dynamic.warnings) logger.warn({}, warning)
     }
-    const state = new MetadataState({ store, random, logger, controllerEpoch, config })
+    const state = new MetadataState({ store, random, logger, controllerEpoch, config, maxOpenFiles })
     const { topics, deleting } = await loadTopics({ store, random, logger, nodeId, controllerEpoch, config })
     for (const topic of topics) state.image.put(topic)
     const { brokerEpoch } = membership

@@ -64,7 +64,11 @@ export async function startBroker(
   try {
     // Files beside the partitions, and not a directory among them: Apache Kafka would take one for a partition.
     const store = await openStore(config['log.dirs'][0]!)
-    metadata = await Metadata.open(store, world, { config, clusterId: logs.clusterId })
+    metadata = await Metadata.open(store, world, {
+      config,
+      clusterId: logs.clusterId,
+      maxOpenFiles: world.disk.maxOpenFiles,
+    })
     await logs.load(metadata.clusterId, metadata.brokerEpoch, admission(metadata))
     const assembled = await assemble(world, logs, metadata)
     await assembled.server.start()

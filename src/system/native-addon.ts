@@ -52,6 +52,11 @@ export interface NativeAddon {
   readonly Ring: RingConstructor
 }
 
+/** What has a descriptor while something is under way in it. */
+export interface OpenFile {
+  readonly fd: number
+}
+
 export interface DirectAlignment {
   /** What addresses of memory must be a multiple of. */
   readonly memoryBytes: number

@@ -1,5 +1,7 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Logger, Metrics, World } from '../ports.ts'
+import { descriptorLimit } from './disk/descriptor-limit.ts'
+import { DescriptorPool } from './disk/descriptor-pool.ts'
 import { chooseEngine } from './disk/disk-engine.ts'
 import type { EngineChoice, EngineOptions } from './disk/disk-engine.ts'
 import { NetSockets } from './network/net-sockets.ts'
@@ -19,6 +21,8 @@ export interface SystemWorldOptions {
   /** Default: figures of a registry of their own. */
   readonly metrics?: Metrics
 }
+
+let descriptorsOfProcess: DescriptorPool | null = null
 
 export interface StartedWorld {
   readonly world: World
@@ -48,11 +52,14 @@ export async function startSystemWorld(
   const logger = options.logger ?? createLogger({ level: options.logLevel ?? 'silent' })
   const engine = await chooseEngine(turn, { ...engineOptions, logger })
   const { addon, ring } = engine
+  // One for all brokers of a process, as the limit is.
+  descriptorsOfProcess ??= new DescriptorPool(descriptorLimit(), logger)
+  const descriptors = descriptorsOfProcess
   const world: World = {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
-    network: new NetSockets(turn),
-    disk: new SystemDisk(turn, { addon, ring }),
+    network: new NetSockets(turn, descriptors),
+    disk: new SystemDisk(turn, { addon, ring, descriptors }),
     logger,
     metrics: options.metrics ?? new PromMetrics(),
   }

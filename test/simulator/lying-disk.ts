@@ -65,6 +65,7 @@ const METADATA = /\/samsa-metadata/
 const FAR_OFFSET = 999_999
 
 export class LyingDisk implements Disk {
+  readonly maxOpenFiles = 1_000_000
   readonly image: SimDiskImage
   /** Bytes of the last write to a log, and whose. */
   lastWrite: { readonly path: string; readonly bytes: Buffer } | null = null

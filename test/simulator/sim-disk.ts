@@ -65,6 +65,7 @@ export interface SimOperation {
 }
 
 export class SimDisk implements Disk {
+  readonly maxOpenFiles = 1_000_000
   private readonly image: SimDiskImage
   private readonly faults: SimDiskFaults
   private readonly scheduler: SimScheduler

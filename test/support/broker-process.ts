@@ -17,6 +17,8 @@ export interface ServerOptions {
   readonly properties?: Readonly<Record<string, string>>
   /** A data directory to start on; it is not removed at the end. Default: a fresh one. */
   readonly dataDir?: string
+  /** The limit of open files (Samsa only). */
+  readonly openFiles?: number
   /** `log.dirs`, when it is not `dataDir`, which then only says where the broker's output goes (Samsa only). */
   readonly logDirs?: readonly string[]
 }
@@ -30,7 +32,7 @@ export interface ServerUnderTest extends AsyncDisposable {
   readonly dataDir: string
   readonly pid: number
   /** Starts it again after `stop` or `kill`; resolves when clients can work. `kill` meanwhile makes it reject. */
-  start(): Promise<void>
+  start(changed?: Pick<ServerOptions, 'openFiles'>): Promise<void>
   /** A clean stop by SIGTERM; afterwards the directory is marked as cleanly closed. */
   stop(): Promise<void>
   /** SIGKILL. */
@@ -68,8 +70,8 @@ export async function startSamsa(options: ServerOptions = {}): Promise<ServerUnd
     get pid() {
       return child.pid ?? 0
     },
-    start: async () => {
-      child = await spawnSamsa(port, place.dataDir, options)
+    start: async (changed) => {
+      child = await spawnSamsa(port, place.dataDir, { ...options, ...changed })
       await whenServing(child, port, place.dataDir)
     },
     stop: async () => {
@@ -156,8 +158,10 @@ async function spawnSamsa(port: number, dataDir: string, options: ServerOptions)
   }
   const settings = Object.entries(properties).flatMap(([key, value]) => ['--set', `${key}=${value}`])
   const log = await open(logFile(dataDir), 'a')
+  const limited = ['sh', '-c', `ulimit -n ${options.openFiles}; exec "$@"`, 'sh']
+  const command = [...(options.openFiles === undefined ? [] : limited), process.execPath]
   const child = adopt(
-    spawn(process.execPath, ['--enable-source-maps', main, 'start', ...settings], {
+    spawn(command[0]!, [...command.slice(1), '--enable-source-maps', main, 'start', ...settings], {
       stdio: ['ignore', log.fd, log.fd],
     }),
   )

@@ -224,12 +224,17 @@ export class TopicChanges {
   }
 
   #rules(): PlanRules {
-    const { config, image } = this.#state
+    const { config, image, maxOpenFiles } = this.#state
+    const configured = config['samsa.max.partitions']
     return {
       brokerIds: [...image.brokers.keys()],
       defaultPartitions: config['num.partitions'],
       defaultReplicationFactor: config['default.replication.factor'],
-      partitionsLeft: config['samsa.max.partitions'] - image.partitionCount - this.#creatingPartitions,
+      partitionsLeft: Math.min(configured, maxOpenFiles) - image.partitionCount - this.#creatingPartitions,
+      limitedBy:
+        configured <= maxOpenFiles
+          ? 'samsa.max.partitions'
+          : 'the files the broker may have open (ulimit -n)',
     }
   }
 

@@ -26,6 +26,8 @@ export interface PlanRules {
   readonly defaultReplicationFactor: number
   /** Partitions that may still be created in the cluster. */
   readonly partitionsLeft: number
+  /** What says so. */
+  readonly limitedBy: string
 }
 
 /** Replicas by partition index, or why not. */
@@ -79,7 +81,7 @@ function tooMany(count: number, rules: PlanRules): Outcome | null {
   if (count <= rules.partitionsLeft) return null
   return refused(
     ErrorCode.POLICY_VIOLATION,
-    `${count} more partitions would exceed samsa.max.partitions; ${rules.partitionsLeft} may still be created.`,
+    `${count} more partitions would exceed ${rules.limitedBy}; ${Math.max(0, rules.partitionsLeft)} may still be created.`,
   )
 }
 

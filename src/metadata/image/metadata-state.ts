@@ -34,6 +34,7 @@ export class MetadataState {
   readonly logger: Logger
   readonly nodeId: number
   readonly controllerEpoch: number
+  readonly maxOpenFiles: number
   readonly image = new MetadataImage()
   /** Changes of one topic, and of the broker's configuration, happen one after the other. */
   readonly queue = new KeyedQueue()
@@ -47,12 +48,14 @@ export class MetadataState {
     readonly logger: Logger
     readonly controllerEpoch: number
     readonly config: BrokerConfig
+    readonly maxOpenFiles: number
   }) {
     this.store = parts.store
     this.random = parts.random
     this.logger = parts.logger
     this.controllerEpoch = parts.controllerEpoch
     this.config = parts.config
+    this.maxOpenFiles = parts.maxOpenFiles
     this.nodeId = parts.config['broker.id']
   }
 

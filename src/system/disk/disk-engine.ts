@@ -1,11 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import process from 'node:process'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Logger } from '../../ports.ts'
+import { DIRECTORY_MODE, openFile } from './file-gate.ts'
 import { errnoName, fromErrno } from '../disk-failure.ts'
 import { loadNativeAddon } from '../native-addon.ts'
 import type { NativeAddon, Ring } from '../native-addon.ts'
+import type { RingDriver } from '../uring/ring-driver.ts'
 import { RingEngine } from '../uring/ring-engine.ts'
 import type { Turn } from '../turn.ts'
 
@@ -95,12 +97,12 @@ interface Refusal {
 /** Writes a block past the page cache and reads it back. Null when it is all there. */
 async function probe(ring: RingEngine, directory: string): Promise<Refusal | null> {
   // Were it to end in a dash and digits, a file that a crash leaves behind would be taken for a partition.
-  const path = join(directory, `.samsa-io-probe-${process.pid}.tmp`)
+  const path = join(directory, `.samsa-io-probe-${randomUUID()}.tmp`)
   let fd = -1
   let device = -1
   try {
-    fs.mkdirSync(directory, { recursive: true })
-    fd = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_TRUNC, 0o600)
+    fs.mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE })
+    fd = openFile(path, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL).fd
     // The descriptor is all that is needed, and a name that is gone already outlives no crash.
     fs.rmSync(path)
     device = fs.fstatSync(fd).dev
@@ -126,9 +128,12 @@ async function writeAndRead(
   try {
     const block = ring.addon.alignedBuffer(2 * blockBytes)
     block.fill(path, 0, blockBytes)
-    const written = await operation(ring, (r, id) => r.write(id, direct, block, 0, blockBytes, 0, true))
+    const { driver } = ring.lane(device)
+    const written = await operation(driver, (r, id) => r.write(id, direct, block, 0, blockBytes, 0, true))
     if (written < 0) return `a write past the page cache fails with ${errnoName(written)}`
-    const read = await operation(ring, (r, id) => r.read(id, direct, block, blockBytes, blockBytes, 0, false))
+    const read = await operation(driver, (r, id) =>
+      r.read(id, direct, block, blockBytes, blockBytes, 0, false),
+    )
     if (read < 0) throw fromErrno(read, 'read', path)
     const same = block.compare(block, blockBytes, 2 * blockBytes, 0, blockBytes) === 0
     if (written !== blockBytes || read !== blockBytes || !same) return 'what was written is not what is read'
@@ -138,6 +143,6 @@ async function writeAndRead(
   }
 }
 
-function operation(ring: RingEngine, queue: (ring: Ring, id: number) => number): Promise<number> {
-  return new Promise((resolve) => ring.driver.start({ queue, ended: resolve }))
+function operation(driver: RingDriver, queue: (ring: Ring, id: number) => number): Promise<number> {
+  return new Promise((resolve) => driver.start({ queue, ended: resolve }))
 }

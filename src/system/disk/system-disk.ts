@@ -2,7 +2,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import process from 'node:process'
 import type { Disk, Done, File, Lock, LockEvents, OpenMode } from '../../ports.ts'
+import { descriptorLimit } from './descriptor-limit.ts'
+import { DescriptorPool, isShort } from './descriptor-pool.ts'
 import { DirectoryLock } from './directory-lock.ts'
+import { DIRECTORY_MODE, openFlags, readWholeFile } from './file-gate.ts'
+import { FileNames } from './file-names.ts'
 import { toDiskFailure } from '../disk-failure.ts'
 import type { NativeAddon } from '../native-addon.ts'
 import { WriteClock } from './recent-writes.ts'
@@ -27,8 +31,17 @@ export interface SystemDiskOptions {
   readonly syncBytesPerTurn?: number
   /** With the addon, a turn with this many bytes for the page cache writes them as one job of the thread pool. */
   readonly pooledTurnBytes?: number
+  /** Of the process: disks of one process share them. */
+  readonly descriptors?: DescriptorPool
   /** Bytes written last (over all files) that reads may take from the page cache on the loop's own thread. */
   readonly cachedBytes?: number
+}
+
+/** What a device does not share with others, so that one that hangs stops its own files only. */
+interface Device {
+  readonly host: FileHost
+  /** Null: each write that the loop does not do itself is a job of its own. */
+  readonly turnWriter: TurnWriter | null
 }
 
 /**
@@ -44,42 +57,57 @@ export interface SystemDiskOptions {
 export class SystemDisk implements Disk {
   readonly #turn: Turn
   readonly #guard: StallGuard
-  readonly #host: FileHost
+  readonly #shared: Pick<FileHost, 'addon' | 'clock' | 'descriptors' | 'names' | 'queue'>
+  readonly #ring: RingEngine | null
+  /** By number. */
+  readonly #devices = new Map<number, Device>()
   #queued: FileChange[] = []
   #spare: FileChange[] = []
-  /** Null: each write that the loop does not do itself is a job of its own. */
-  readonly #turnWriter: TurnWriter | null
   readonly #pooledTurnBytes: number
   readonly #submitBound = (): void => this.#submit()
 
   constructor(turn: Turn, options: SystemDiskOptions = {}) {
     this.#turn = turn
     this.#guard = new StallGuard(options.syncBytesPerTurn ?? 16 * MIB, SLOW_WRITE_MS)
-    this.#host = {
+    this.#ring = options.ring ?? null
+    this.#shared = {
       clock: new WriteClock(options.cachedBytes ?? defaultCachedBytes()),
-      filler: new ZeroFiller(),
       addon: options.addon ?? options.ring?.addon ?? null,
-      ring: options.ring ?? null,
+      descriptors: options.descriptors ?? new DescriptorPool(descriptorLimit()),
+      names: new FileNames(),
       queue: (change) => this.#queue(change),
     }
-    this.#turnWriter = this.#host.addon === null ? null : new TurnWriter(this.#host.addon)
     this.#pooledTurnBytes = options.pooledTurnBytes ?? 64 * 1024
   }
 
   open(path: string, mode: OpenMode): File {
-    return call(() => {
-      const fd = fs.openSync(path, openFlags(mode), 0o644)
-      try {
-        return new SystemFile(path, fd, mode, fs.fstatSync(fd), this.#host)
-      } catch (error) {
-        fs.closeSync(fd)
-        throw error
-      }
-    })
+    const opened = this.#descriptors.open(path, openFlags(mode))
+    return new SystemFile(path, opened, mode, this.#device(opened.stats.dev).host)
+  }
+
+  get #descriptors(): DescriptorPool {
+    return this.#shared.descriptors
+  }
+
+  #device(number: number): Device {
+    const known = this.#devices.get(number)
+    if (known !== undefined) return known
+    const { addon } = this.#shared
+    const ring = this.#ring?.lane(number) ?? null
+    const device = {
+      host: { ...this.#shared, ring, filler: new ZeroFiller() },
+      turnWriter: addon === null ? null : new TurnWriter(addon),
+    }
+    this.#devices.set(number, device)
+    return device
+  }
+
+  get maxOpenFiles(): number {
+    return this.#descriptors.maxFiles
   }
 
   list(directory: string): string[] {
-    return call(() => fs.readdirSync(directory))
+    return this.#descriptors.retrying(() => fs.readdirSync(directory))
   }
 
   exists(path: string): boolean {
@@ -87,17 +115,16 @@ export class SystemDisk implements Disk {
   }
 
   makeDirectory(path: string): void {
-    call(() => fs.mkdirSync(path, { recursive: true }))
+    call(() => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }))
   }
 
   rename(from: string, to: string): void {
     call(() => fs.renameSync(from, to))
+    this.#shared.names.renamed(from, to)
   }
 
   remove(path: string, done: Done): void {
-    fs.rm(path, { recursive: true, force: true }, (error) =>
-      done(error === null ? null : toDiskFailure(error)),
-    )
+    this.#patiently((ended) => fs.rm(path, { recursive: true, force: true }, ended), done)
   }
 
   syncDirectory(path: string, done: Done): void {
@@ -106,19 +133,24 @@ export class SystemDisk implements Disk {
       process.nextTick(done, null)
       return
     }
-    fs.open(path, 'r', (openError, fd) => {
-      if (openError !== null) {
-        done(toDiskFailure(openError))
-        return
-      }
-      fs.fsync(fd, (syncError) => {
-        fs.close(fd, () => done(syncError === null ? null : toDiskFailure(syncError)))
+    this.#patiently((ended) => {
+      fs.open(path, 'r', (openError, fd) => {
+        if (openError !== null) ended(openError)
+        else fs.fsync(fd, (syncError) => fs.close(fd, () => ended(syncError)))
       })
+    }, done)
+  }
+
+  /** Runs what needs descriptors for a moment; again and again while there is none. */
+  #patiently(run: (ended: (error: Error | null) => void) => void, done: Done): void {
+    run((error) => {
+      if (error !== null && isShort(error)) this.#descriptors.whenFree(() => this.#patiently(run, done))
+      else done(error === null ? null : toDiskFailure(error))
     })
   }
 
   readFile(path: string): Buffer {
-    return call(() => fs.readFileSync(path))
+    return this.#descriptors.retrying(() => readWholeFile(path))
   }
 
   freeBytes(directory: string): number {
@@ -136,7 +168,7 @@ export class SystemDisk implements Disk {
   }
 
   lock(directory: string, events: LockEvents): Promise<Lock> {
-    return DirectoryLock.acquire(directory, this.#host.addon, events)
+    return DirectoryLock.acquire(directory, this.#shared.addon, events)
   }
 
   #queue(change: FileChange): void {
@@ -148,16 +180,17 @@ export class SystemDisk implements Disk {
     const changes = this.#queued
     this.#queued = this.#spare
     let next = 0
-    const pooled = this.#turnWriter !== null && bufferedBytes(changes) >= this.#pooledTurnBytes
+    const pooled = this.#shared.addon !== null && bufferedBytes(changes) >= this.#pooledTurnBytes
     try {
       while (next < changes.length) {
         const change = changes[next++]
         if (change === undefined) continue
-        if (pooled && change.file.mayWriteNow(change)) this.#turnWriter?.add(change)
+        if (pooled && change.file.mayWriteNow(change))
+          this.#device(change.file.stalls.device).turnWriter?.add(change)
         else this.#start(change)
       }
     } finally {
-      this.#turnWriter?.submit()
+      if (pooled) for (const { turnWriter } of this.#devices.values()) turnWriter?.submit()
       if (next === changes.length) {
         changes.length = 0
         this.#spare = changes
@@ -187,11 +220,6 @@ function bufferedBytes(changes: readonly FileChange[]): number {
   let bytes = 0
   for (const change of changes) if (!change.durable) bytes += change.lengthBytes
   return bytes
-}
-
-function openFlags(mode: OpenMode): number {
-  if (mode === 'read') return fs.constants.O_RDONLY
-  return mode === 'update' ? fs.constants.O_RDWR : fs.constants.O_RDWR | fs.constants.O_CREAT
 }
 
 /** In a small container the page cache is small too: at most an eighth of the memory there is. */

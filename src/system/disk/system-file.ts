@@ -2,18 +2,24 @@ import fs from 'node:fs'
 import process from 'node:process'
 import type { Done, DoneRead, File, FileSlice, OpenMode } from '../../ports.ts'
 import { writeNow, writeOnPool } from './buffered-write.ts'
+import { readOnPool, readWhole } from './buffered-read.ts'
+import { isShort, Pooled } from './descriptor-pool.ts'
+import type { DescriptorPool } from './descriptor-pool.ts'
+import { openFlags } from './file-gate.ts'
+import type { OpenedFile } from './file-gate.ts'
+import type { FileNames } from './file-names.ts'
 import { MIN_COLD_READ_BYTES } from '../uring/cold-reads.ts'
 import type { ColdFile } from '../uring/cold-reads.ts'
 import type { DirectFile } from '../uring/direct-file.ts'
 import { DiskFailure, toDiskFailure } from '../disk-failure.ts'
 import { FileWriteback } from '../uring/early-writeback.ts'
 import { sliceOf } from './file-slice.ts'
-import type { NativeAddon } from '../native-addon.ts'
+import type { NativeAddon, OpenFile } from '../native-addon.ts'
 import { RecentWrites } from './recent-writes.ts'
 import type { WriteClock } from './recent-writes.ts'
 import { Reservation } from './reservation.ts'
 import type { ReservationOwner } from './reservation.ts'
-import type { RingEngine } from '../uring/ring-engine.ts'
+import type { RingLane } from '../uring/ring-lane.ts'
 import { ReadAhead } from '../uring/ring-reader.ts'
 import { newStallState } from './stall-guard.ts'
 import type { StallState } from './stall-guard.ts'
@@ -23,13 +29,15 @@ import type { ZeroFiller } from '../uring/zero-filler.ts'
 /** Reads on the loop's own thread stay short. */
 const MAX_CACHED_READ_BYTES = 1 << 20
 
-/** What the files of one disk share. */
+/** What the files of one device share. */
 export interface FileHost {
   readonly clock: WriteClock
   readonly filler: ZeroFiller
   readonly addon: NativeAddon | null
   /** Null: everything that waits for the device does so on the thread pool. */
-  readonly ring: RingEngine | null
+  readonly ring: RingLane | null
+  readonly descriptors: DescriptorPool
+  readonly names: FileNames
   queue(change: FileChange): void
 }
 
@@ -47,15 +55,23 @@ export interface FileChange {
 
 /**
  * One open file. What changes the file (writes, truncations) runs one at a time, in the order it was asked for;
- * reads, syncs and a reservation run beside it.
+ * reads, syncs and a reservation run beside it. While nothing is under way it may have no descriptor (`park`).
  */
-export class SystemFile implements File, ReservationOwner {
-  readonly path: string
+export class SystemFile extends Pooled implements File, OpenFile, ReservationOwner {
+  /** What it is called now. */
+  path: string
   readonly stalls: StallState
-  /** Something was written that is not durable. Files for durable writes have hardly any of it, so it is not taken back. */
-  unflushed = false
-  readonly #fd: number
+  /** -1 while it has none. */
+  fd: number
+  readonly #inode: number
   readonly #mode: OpenMode
+  /** Counts what was written to the page cache, up to the last flush of it. */
+  #dirtied = 0
+  #flushed = 0
+  /** The device has not taken what was written earlier: nobody was told yet. */
+  #lost: DiskFailure | null = null
+  /** Runs on when it has a descriptor again. */
+  #descriptorAsked = false
   readonly #host: FileHost
   #sizeBytes: number
   readonly #recent: RecentWrites
@@ -84,15 +100,19 @@ export class SystemFile implements File, ReservationOwner {
   readonly #endBound = (): void => this.#end()
   readonly #changedBound = (failure: DiskFailure | null): void => this.#finish(failure)
 
-  constructor(path: string, fd: number, mode: OpenMode, stats: fs.Stats, host: FileHost) {
+  constructor(path: string, { fd, stats }: OpenedFile, mode: OpenMode, host: FileHost) {
+    super()
     this.path = path
-    this.#fd = fd
+    this.fd = fd
+    this.#inode = stats.ino
     this.#mode = mode
     this.#sizeBytes = stats.size
     this.#askedEnd = stats.size
     this.stalls = newStallState(stats.dev)
     this.#host = host
     this.#recent = new RecentWrites(host.clock)
+    host.names.add(this)
+    host.descriptors.idle(this)
   }
 
   get sizeBytes(): number {
@@ -101,6 +121,11 @@ export class SystemFile implements File, ReservationOwner {
 
   get busy(): boolean {
     return this.#pending > 0
+  }
+
+  /** Something was written that only the page cache may have. */
+  get unflushed(): boolean {
+    return this.#flushed < this.#dirtied
   }
 
   // ------------------------------------------------------------------------------------------------------- changes
@@ -138,13 +163,15 @@ export class SystemFile implements File, ReservationOwner {
       change.truncateTo < 0 &&
       this.#changing === null &&
       this.#waiting.length === 0 &&
-      !this.#meetsZeros(change)
+      !this.#meetsZeros(change) &&
+      (this.fd >= 0 || this.#reopen() === null) &&
+      this.#lost === null
     )
   }
 
   /** Runs a write for which `mayWriteNow` holds. Returns what `done` is to be told. */
   writeNow(change: FileChange): DiskFailure | null {
-    const failure = writeNow(this.#fd, this.path, change.buffers, change.position, change.lengthBytes)
+    const failure = writeNow(this.fd, this.path, change.buffers, change.position, change.lengthBytes)
     this.#bufferedWriteEnded(change, failure)
     this.#end()
     return failure
@@ -154,7 +181,7 @@ export class SystemFile implements File, ReservationOwner {
   take(change: FileChange): number {
     this.#changing = change
     this.#dirtying = true
-    return this.#fd
+    return this.fd
   }
 
   taken(failure: DiskFailure | null): void {
@@ -171,25 +198,41 @@ export class SystemFile implements File, ReservationOwner {
     while (this.#changing === null) {
       const next = this.#waiting[0]
       if (next === undefined || this.#meetsZeros(next)) return
+      const failure = this.#lost ?? (this.fd < 0 ? this.#reopen() : null)
+      if (failure !== null && isShort(failure)) {
+        this.#askDescriptor()
+        return
+      }
       this.#waiting.shift()
-      this.#run(next)
+      if (failure === null) this.#run(next)
+      else {
+        this.#changing = next
+        this.#finish(failure)
+      }
     }
+  }
+
+  #askDescriptor(): void {
+    if (this.#descriptorAsked) return
+    this.#descriptorAsked = true
+    this.#host.descriptors.whenFree(() => {
+      this.#descriptorAsked = false
+      this.#resume()
+    })
   }
 
   #run(change: FileChange): void {
     this.#changing = change
     const { position, buffers, lengthBytes, durable, truncateTo } = change
     if (truncateTo >= 0) {
-      fs.ftruncate(this.#fd, truncateTo, (error) =>
-        this.#finish(error === null ? null : toDiskFailure(error)),
-      )
+      fs.ftruncate(this.fd, truncateTo, (error) => this.#finish(error === null ? null : toDiskFailure(error)))
       return
     }
     // A write of nothing has nothing to bring to the device but what is there already.
     const direct = durable && lengthBytes > 0 ? this.#openDirect() : null
     if (direct === null) {
       this.#dirtying = true
-      writeOnPool(this.#fd, this.path, buffers, position, lengthBytes, durable, this.#changedBound)
+      writeOnPool(this.fd, this.path, buffers, position, lengthBytes, durable, this.#changedBound)
     } else this.#host.ring!.writer.write(direct, position, buffers, lengthBytes, this.#changedBound)
   }
 
@@ -218,7 +261,7 @@ export class SystemFile implements File, ReservationOwner {
     this.#sizeBytes = sizeBytes
     this.#recent.truncated(sizeBytes)
     // A segment is cut when the last was written to it; what comes later may open it again.
-    if (this.#reservation === null) this.#direct?.close()
+    if (this.#reservation === null) this.#closeDirect()
   }
 
   #directWriteEnded({ position, lengthBytes }: FileChange, failure: DiskFailure | null): void {
@@ -232,13 +275,15 @@ export class SystemFile implements File, ReservationOwner {
     const { position, lengthBytes, durable } = change
     this.#direct?.changed(position)
     this.#cold?.changed(position)
-    if (!durable) this.unflushed = true
+    if (!durable || failure !== null) this.#dirtied++
     if (failure !== null) return
+    // Writes run one at a time, so a flush behind this one is a flush of all.
+    if (durable) this.#flushed = this.#dirtied
     this.#sizeBytes = Math.max(this.#sizeBytes, position + lengthBytes)
     this.#recent.wrote(position, lengthBytes)
     const { ring } = this.#host
     if (ring === null || lengthBytes === 0) return
-    this.#writeback ??= new FileWriteback(ring.writeback, this.#fd, this.#endBound)
+    this.#writeback ??= new FileWriteback(ring.writeback, this, this.#endBound)
     if (this.#writeback.wrote(position, lengthBytes)) this.#pending++
   }
 
@@ -248,16 +293,32 @@ export class SystemFile implements File, ReservationOwner {
     if (ring === null || this.#mode === 'read') return null
     if (this.#reservation !== null && !this.#reservesDirectly) return null
     if (this.#direct !== null && this.#direct.fd >= 0) return this.#direct
-    const direct = ring.openDirect(this.path, this.#fd, this.stalls.device, this.#direct)
+    const direct = ring.openDirect(this.path, this, this.#direct)
+    if (direct !== null) this.#host.descriptors.counted(1)
     this.#direct ??= direct
     return direct
   }
 
+  #closeDirect(): void {
+    if (this.#direct === null || this.#direct.fd < 0) return
+    this.#direct.close()
+    this.#host.descriptors.counted(-1)
+  }
+
   sync(done: Done): void {
     this.#begin()
-    fs.fdatasync(this.#fd, (error) => {
-      this.#end()
-      done(error === null ? null : toDiskFailure(error))
+    this.#withDescriptor((failure) => {
+      if (failure !== null) {
+        this.#end()
+        done(failure)
+        return
+      }
+      const dirtied = this.#dirtied
+      fs.fdatasync(this.fd, (error) => {
+        if (error === null) this.#flushed = Math.max(this.#flushed, dirtied)
+        this.#end()
+        done(error === null ? this.#lost : toDiskFailure(error))
+      })
     })
   }
 
@@ -266,6 +327,16 @@ export class SystemFile implements File, ReservationOwner {
   reserve(sizeBytes: number, done: Done): void {
     if (this.#reservation !== null) throw new Error(`a second reservation of ${this.path}`)
     this.#begin()
+    this.#withDescriptor((failure) => {
+      if (failure === null) this.#reserve(sizeBytes, done)
+      else {
+        this.#end()
+        done(failure)
+      }
+    })
+  }
+
+  #reserve(sizeBytes: number, done: Done): void {
     // Behind a truncation that is not done yet, what it leaves counts.
     const end = this.#truncations > 0 ? this.#askedEnd : Math.max(this.#sizeBytes, this.#askedEnd)
     if (end >= sizeBytes) {
@@ -278,7 +349,7 @@ export class SystemFile implements File, ReservationOwner {
     const direct = this.#openDirect()
     this.#reservesDirectly = direct !== null
     const writer =
-      direct === null ? new PoolZeroWriter(this.#fd, this.path) : this.#host.ring!.zeroWriter(direct)
+      direct === null ? new PoolZeroWriter(this.fd, this.path) : this.#host.ring!.zeroWriter(direct)
     this.#reservation = new Reservation(this, this.#host.filler, writer, end, sizeBytes)
     this.#reservationDone = done
     this.#reservedBytes = sizeBytes
@@ -302,6 +373,8 @@ export class SystemFile implements File, ReservationOwner {
       this.#sizeBytes = Math.max(this.#sizeBytes, this.#reservedBytes)
       if (this.#reservesDirectly && this.#direct !== null) this.#direct.preparedBytes = this.#reservedBytes
     }
+    // Zeros that were not flushed to their end.
+    if (!this.#reservesDirectly && (failure !== null || !complete)) this.#dirtied++
     this.#resume()
     this.#end()
     done?.(failure)
@@ -319,46 +392,44 @@ export class SystemFile implements File, ReservationOwner {
 
   read(position: number, into: Buffer, done: DoneRead): void {
     this.#begin()
-    const { ring } = this.#host
-    if (ring === null) {
-      this.#readOnPool(position, into, done)
+    if (this.fd >= 0) {
+      this.#read(position, into, done)
       return
     }
+    this.#withDescriptor((failure) => {
+      if (failure === null) this.#read(position, into, done)
+      else {
+        this.#end()
+        done(failure, 0)
+      }
+    })
+  }
+
+  #read(position: number, into: Buffer, done: DoneRead): void {
+    const { ring } = this.#host
     const ended: DoneRead = (error, bytesRead) => {
       this.#end()
       done(error, bytesRead)
     }
+    if (ring === null) {
+      readOnPool(this.fd, position, into, ended)
+      return
+    }
     if (this.#readCold(ring, position, into, ended)) return
-    ring.reader.read(this.#fd, this.path, position, into, ended)
+    ring.reader.read(this.fd, this.path, position, into, ended)
     const ahead = this.#readAhead.next(position, into.length, this.#sizeBytes)
     if (ahead === 0) return
     this.#pending++
-    ring.reader.readAhead(this.#fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
+    ring.reader.readAhead(this.fd, this.#readAhead.toldEnd - ahead, ahead, this.#endBound)
   }
 
   /** False: the bytes have to come through the page cache. */
-  #readCold(ring: RingEngine, position: number, into: Buffer, done: DoneRead): boolean {
+  #readCold(ring: RingLane, position: number, into: Buffer, done: DoneRead): boolean {
     if (into.length < MIN_COLD_READ_BYTES) return false
     // What it holds for the greater part is not read from the device a second time.
-    if (ring.addon.cachedBytes(this.#fd, position, into.length) > into.length / 2) return false
-    if (this.#cold === undefined) this.#cold = ring.coldFile(this.path, this.#fd, this.stalls.device)
+    if (ring.addon.cachedBytes(this.fd, position, into.length) > into.length / 2) return false
+    if (this.#cold === undefined) this.#cold = ring.coldFile(this.path, this)
     return this.#cold?.read(position, into, this.#sizeBytes, done) ?? false
-  }
-
-  #readOnPool(position: number, into: Buffer, done: DoneRead): void {
-    let bytesRead = 0
-    const next = (): void => {
-      fs.read(this.#fd, into, bytesRead, into.length - bytesRead, position + bytesRead, (error, count) => {
-        bytesRead += count
-        if (error === null && count > 0 && bytesRead < into.length) {
-          next()
-          return
-        }
-        this.#end()
-        done(error === null ? null : toDiskFailure(error), error === null ? bytesRead : 0)
-      })
-    }
-    next()
   }
 
   readCached(position: number, into: Buffer): number {
@@ -368,13 +439,14 @@ export class SystemFile implements File, ReservationOwner {
     if (length > MAX_CACHED_READ_BYTES) return -1
     if (this.#direct?.tail.copy(position, into, length) === true) return length
     if (this.#cold?.copy(position, into, length, this.#sizeBytes) === true) return length
+    if (this.fd < 0 && this.#reopen() !== null) return -1
     const { addon } = this.#host
     if (addon !== null) {
       if (length >= MIN_COLD_READ_BYTES && this.#staysOffLoop(addon, position, length)) return -1
-      return addon.readNow(this.#fd, into, 0, length, position) === length ? length : -1
+      return addon.readNow(this.fd, into, 0, length, position) === length ? length : -1
     }
     if (!this.#recent.covers(position, length)) return -1
-    return readWhole(this.#fd, position, into, length) ? length : -1
+    return readWhole(this.fd, position, into, length) ? length : -1
   }
 
   /**
@@ -383,15 +455,16 @@ export class SystemFile implements File, ReservationOwner {
    */
   #staysOffLoop(addon: NativeAddon, position: number, length: number): boolean {
     if (this.#readAhead.expects(position)) return true
-    const cachedBytes = addon.cachedBytes(this.#fd, position, length)
+    const cachedBytes = addon.cachedBytes(this.fd, position, length)
     return cachedBytes >= 0 && cachedBytes < length
   }
 
   slice(position: number, length: number): FileSlice | null {
     if (this.#closing) throw this.#closed()
+    if (this.fd < 0 && this.#reopen() !== null) return null
     const surelyCached = (): boolean => this.#recent.covers(position, length)
-    const slice = sliceOf(this.#host.addon, this.#fd, position, length, surelyCached, this.#endBound)
-    if (slice !== null) this.#pending++
+    const slice = sliceOf(this.#host.addon, this.fd, position, length, surelyCached, this.#endBound)
+    if (slice !== null) this.#begin()
     return slice
   }
 
@@ -403,7 +476,12 @@ export class SystemFile implements File, ReservationOwner {
     }
     const { ring } = this.#host
     if (ring === null) process.nextTick(ended)
-    else ring.reader.dropCached(this.#fd, ended)
+    else {
+      this.#withDescriptor((failure) => {
+        if (failure === null) ring.reader.dropCached(this.fd, ended)
+        else ended()
+      })
+    }
   }
 
   // --------------------------------------------------------------------------------------------------------- close
@@ -419,40 +497,68 @@ export class SystemFile implements File, ReservationOwner {
 
   #begin(): void {
     if (this.#closing) throw this.#closed()
-    this.#pending++
+    if (this.#pending++ === 0) this.#host.descriptors.busy(this)
   }
 
   #end(): void {
-    this.#pending--
-    if (this.#closing && this.#pending === 0) this.#closeNow()
+    if (--this.#pending > 0) return
+    if (this.#closing) this.#closeNow()
+    else if (this.fd >= 0) this.#host.descriptors.idle(this)
   }
 
   #closeNow(): void {
-    this.#direct?.close()
+    this.#host.names.remove(this)
+    this.#closeDirect()
     this.#cold?.close()
+    if (this.fd >= 0) this.#host.descriptors.close(this.fd)
+    this.fd = -1
+  }
+
+  // ---------------------------------------------------------------------------------------------------- descriptors
+
+  override park(): void {
+    this.#closeDirect()
+    this.#cold?.giveBack()
+    this.#host.descriptors.close(this.fd)
+    this.fd = -1
+  }
+
+  override settle(ended: () => void): void {
+    this.sync((failure) => {
+      // Whoever writes or flushes next has to know.
+      if (failure !== null) this.#lost = failure
+      ended()
+    })
+  }
+
+  /** Gets a descriptor again. What is in the way; null for nothing. */
+  #reopen(): DiskFailure | null {
+    const { descriptors } = this.#host
     try {
-      fs.closeSync(this.#fd)
-    } catch {
-      // The descriptor is gone either way, and what had to be durable was synced before.
+      const { fd, stats } = descriptors.reopen(
+        this.path,
+        openFlags(this.#mode === 'read' ? 'read' : 'update'),
+      )
+      if (stats.ino !== this.#inode || stats.dev !== this.stalls.device) {
+        descriptors.close(fd)
+        return new DiskFailure('ENOENT', `ENOENT: ${this.path} is another file by now`)
+      }
+      this.fd = fd
+      if (this.#pending === 0) descriptors.idle(this)
+      return null
+    } catch (error) {
+      return toDiskFailure(error)
     }
+  }
+
+  /** Calls `run` when there is a descriptor, at once if there is, or with what keeps it from having one. */
+  #withDescriptor(run: (failure: DiskFailure | null) => void): void {
+    const failure = this.fd >= 0 ? null : this.#reopen()
+    if (failure === null || !isShort(failure)) run(failure)
+    else this.#host.descriptors.whenFree(() => this.#withDescriptor(run))
   }
 
   #closed(): DiskFailure {
     return new DiskFailure('EBADF', `EBADF: ${this.path} is closed`)
-  }
-}
-
-/** Errors, and a file that somebody cut from outside, are for the asynchronous read to report. */
-function readWhole(fd: number, position: number, into: Buffer, length: number): boolean {
-  let bytesRead = 0
-  try {
-    while (bytesRead < length) {
-      const count = fs.readSync(fd, into, bytesRead, length - bytesRead, position + bytesRead)
-      if (count <= 0) return false
-      bytesRead += count
-    }
-    return true
-  } catch {
-    return false
   }
 }

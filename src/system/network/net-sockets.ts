@@ -4,6 +4,7 @@ import type { Address, Connection, Listener, Network, Receiver } from '../../por
 import { DiskFailure, toDiskFailure } from '../disk-failure.ts'
 import { SocketConnection } from './socket-connection.ts'
 import type { AdoptedSocket, HandleOwner, ReceiveHook } from './socket-connection.ts'
+import type { DescriptorPool } from '../disk/descriptor-pool.ts'
 import type { Turn } from '../turn.ts'
 
 /** One receive buffer for all sockets: the kernel fills it for one socket at a time, and `bytes` parses it in place. */
@@ -20,14 +21,16 @@ interface AdoptOptions {
 
 export class NetSockets implements Network {
   readonly #turn: Turn
+  readonly #descriptors: DescriptorPool | null
   readonly #slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
   #unwritten: SocketConnection[] = []
   #spare: SocketConnection[] = []
   readonly #flushBound = (): void => this.#flush()
   readonly #queueBound = (connection: SocketConnection): void => this.#queue(connection)
 
-  constructor(turn: Turn) {
+  constructor(turn: Turn, descriptors: DescriptorPool | null = null) {
     this.#turn = turn
+    this.#descriptors = descriptors
   }
 
   listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener> {
@@ -53,7 +56,13 @@ export class NetSockets implements Network {
   }
 
   #accepted(socket: net.Socket, accept: (connection: Connection) => Receiver | null): void {
-    const connection = new SocketConnection(this.#adopt(socket), this.#queueBound)
+    if (this.#descriptors?.socketOpened() === false) {
+      socket.destroy()
+      return
+    }
+    const adopted = this.#adopt(socket)
+    adopted.socket.once('close', () => this.#descriptors?.socketClosed())
+    const connection = new SocketConnection(adopted, this.#queueBound)
     const receiver = accept(connection)
     if (receiver === null) connection.refuse()
     else connection.start(receiver, this.#slab)

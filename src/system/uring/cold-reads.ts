@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import type { DoneRead } from '../../ports.ts'
 import { forAll } from '../for-all.ts'
-import type { Ring } from '../native-addon.ts'
+import type { OpenFile, Ring } from '../native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 import type { RingReader } from './ring-reader.ts'
 
@@ -172,17 +172,17 @@ export class ColdFile {
   closed = false
   readonly path: string
   /** Through the page cache: what cannot be read past it, and errors, come by this one. */
-  readonly bufferedFd: number
+  readonly buffered: OpenFile
   readonly reads: ColdReads
   readonly reader: RingReader
   readonly #chunks = new Map<number, ColdChunk>()
   /** A bit per chunk: somebody has read of it. */
   #seen = new Uint8Array(8)
 
-  constructor(reads: ColdReads, reader: RingReader, bufferedFd: number, path: string) {
+  constructor(reads: ColdReads, reader: RingReader, buffered: OpenFile, path: string) {
     this.reads = reads
     this.reader = reader
-    this.bufferedFd = bufferedFd
+    this.buffered = buffered
     this.path = path
   }
 
@@ -256,6 +256,12 @@ export class ColdFile {
     for (const chunk of this.#chunks.values()) if (!chunk.reading) chunk.drop()
   }
 
+  /** Its descriptor is for others, unless the device reads by it. What is here stays. */
+  giveBack(): void {
+    for (const chunk of this.#chunks.values()) if (chunk.reading) return
+    this.#closeDescriptor()
+  }
+
   #load(index: number, ahead: boolean): ColdChunk | null {
     const known = this.#chunks.get(index)
     if (known !== undefined) return known
@@ -270,7 +276,10 @@ export class ColdFile {
   #open(): boolean {
     if (this.fd >= 0) return true
     try {
-      this.fd = fs.openSync(`/proc/self/fd/${this.bufferedFd}`, fs.constants.O_RDONLY | fs.constants.O_DIRECT)
+      this.fd = fs.openSync(
+        `/proc/self/fd/${this.buffered.fd}`,
+        fs.constants.O_RDONLY | fs.constants.O_DIRECT,
+      )
       return true
     } catch {
       // Descriptors are short, for example. The page cache serves as well.
@@ -345,9 +354,9 @@ class ColdRead {
 
   /** The rest: the end of the file, a short read, an error, which this read will meet and tell. */
   #finishBuffered(): void {
-    const { bufferedFd, path, reader } = this.#file
+    const { buffered, path, reader } = this.#file
     const rest = this.#into.subarray(this.#copied)
-    reader.read(bufferedFd, path, this.#position + this.#copied, rest, (error, bytesRead) =>
+    reader.read(buffered.fd, path, this.#position + this.#copied, rest, (error, bytesRead) =>
       this.#done(error, error === null ? this.#copied + bytesRead : 0),
     )
   }

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DiskFailure } from '../disk-failure.ts'
 import { fromErrno } from '../disk-failure.ts'
+import type { OpenFile } from '../native-addon.ts'
 import type { GroupFlush } from './group-flush.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 import type { StagingChunk } from './staging-ring.ts'
@@ -28,7 +29,7 @@ export class DirectFile {
   /** The write under way is made durable by `flush`, together with others. */
   grouped = false
   /** Through the page cache, for reading a block back. */
-  readonly #bufferedFd: number
+  readonly #buffered: OpenFile
   /** The last block: its first `#keptBytes` are what the file holds at `#keptPosition`, the rest does not count. */
   #kept: Buffer | null = null
   #keptPosition = -1
@@ -48,12 +49,12 @@ export class DirectFile {
   #partsUnderWay = 0
   #failure: DiskFailure | null = null
 
-  constructor(fd: number, bufferedFd: number, path: string, blockBytes: number, flush: GroupFlush | null) {
+  constructor(fd: number, buffered: OpenFile, path: string, blockBytes: number, flush: GroupFlush | null) {
     this.flush = flush
     this.fd = fd
     this.path = path
     this.blockBytes = blockBytes
-    this.#bufferedFd = bufferedFd
+    this.#buffered = buffered
   }
 
   /** Takes on a write. Whether the block it begins in is known; otherwise it has to be read back first. */
@@ -207,7 +208,7 @@ export class DirectFile {
     const read: RingOperation = {
       queue: (ring, id) => {
         const position = this.#startPosition + bytesRead
-        return ring.read(id, this.#bufferedFd, kept, bytesRead, headBytes - bytesRead, position, false)
+        return ring.read(id, this.#buffered.fd, kept, bytesRead, headBytes - bytesRead, position, false)
       },
       ended: (result) => {
         if (result < 0) {

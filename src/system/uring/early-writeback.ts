@@ -1,4 +1,4 @@
-import type { Ring } from '../native-addon.ts'
+import type { OpenFile, Ring } from '../native-addon.ts'
 import { syncRange } from '../native-addon.ts'
 import type { RingDriver, RingOperation } from './ring-driver.ts'
 
@@ -29,7 +29,7 @@ export class EarlyWriteback {
 /** Of one file. */
 export class FileWriteback implements RingOperation {
   readonly #disk: EarlyWriteback
-  readonly #fd: number
+  readonly #file: OpenFile
   readonly #ended: () => void
   #start = -1
   #end = -1
@@ -38,9 +38,9 @@ export class FileWriteback implements RingOperation {
   #length = 0
 
   /** `ended` is called when a started writeback has ended. */
-  constructor(disk: EarlyWriteback, fd: number, ended: () => void) {
+  constructor(disk: EarlyWriteback, file: OpenFile, ended: () => void) {
     this.#disk = disk
-    this.#fd = fd
+    this.#file = file
     this.#ended = ended
   }
 
@@ -60,7 +60,7 @@ export class FileWriteback implements RingOperation {
   }
 
   queue(ring: Ring, id: number): number {
-    return ring.syncFileRange(id, this.#fd, this.#position, this.#length, syncRange.write)
+    return ring.syncFileRange(id, this.#file.fd, this.#position, this.#length, syncRange.write)
   }
 
   /** Whatever the answer is: a device that fails tells it to the next flush. */

@@ -1,17 +1,10 @@
 import fs from 'node:fs'
 import type { Logger } from '../../ports.ts'
-import { COLD_CHUNK_BYTES, ColdFile, ColdReads } from './cold-reads.ts'
-import { DirectFile } from './direct-file.ts'
-import { DirectWriter } from './direct-writer.ts'
 import type { NativeAddon } from '../native-addon.ts'
-import { EarlyWriteback } from './early-writeback.ts'
-import { GroupFlush } from './group-flush.ts'
-import { RingDriver } from './ring-driver.ts'
-import { RingReader } from './ring-reader.ts'
-import { StagingRing } from './staging-ring.ts'
 import type { Turn } from '../turn.ts'
-import { RingZeroWriter, ZERO_CHUNK_BYTES } from './zero-filler.ts'
-import type { ZeroWriter } from './zero-filler.ts'
+import { RingDriver } from './ring-driver.ts'
+import { RingLane } from './ring-lane.ts'
+import type { DirectBlocks, LaneOwner } from './ring-lane.ts'
 
 /** Smaller blocks would save little and cost a read-modify-write inside of many devices. */
 const MIN_BLOCK_BYTES = 4096
@@ -20,82 +13,67 @@ const MAX_BLOCK_BYTES = 65_536
 const MEMORY_ALIGNMENT = 4096
 export const DEFAULT_STAGING_BYTES = 64 << 20
 
-export interface DirectBlocks {
-  /** Null when the file system takes no writes past the page cache. */
-  readonly blockBytes: number | null
-  /** Why not. */
-  readonly reason: string
-}
-
 /**
  * File systems (`f_type`) that overwrite blocks in place and whose fdatasync flushes the device even when it finds
  * nothing else to do: ext4 and XFS. On others every write sees to its own durability.
  */
 const FLUSHED_AS_ONE = new Set([0xef53, 0x58465342])
 
-/** What the files of one disk share when there is io_uring. */
-export class RingEngine {
+/** What the files of one disk share when there is io_uring: a lane for each device, and what is known of the devices. */
+export class RingEngine implements LaneOwner {
   readonly addon: NativeAddon
-  readonly driver: RingDriver
-  readonly writer: DirectWriter
-  readonly reader: RingReader
-  readonly writeback: EarlyWriteback
-  readonly #coldReads: ColdReads
+  readonly turn: Turn
   readonly #logger: Logger
-  readonly #turn: Turn
+  readonly #stagingBytes: number
+  /** Made first, to see whether there can be one; the first device gets it. */
+  #firstDriver: RingDriver | null
+  readonly #drivers: RingDriver[] = []
   /** By device number. */
-  readonly #flushes = new Map<number, GroupFlush | null>()
-  /** By device number. */
+  readonly #lanes = new Map<number, RingLane>()
   readonly #blocks = new Map<number, DirectBlocks>()
-  #zeros: Buffer | null = null
 
   /** Throws what keeps the kernel from giving a ring. */
   constructor(addon: NativeAddon, turn: Turn, logger: Logger, stagingBytes = DEFAULT_STAGING_BYTES) {
     this.addon = addon
-    this.driver = new RingDriver(addon, turn)
-    this.writer = new DirectWriter(
-      this.driver,
-      new StagingRing((bytes) => addon.alignedBuffer(bytes), stagingBytes),
-    )
-    this.reader = new RingReader(this.driver)
-    this.writeback = new EarlyWriteback(this.driver)
-    this.#coldReads = new ColdReads(this.driver, (bytes) => addon.alignedBuffer(bytes))
+    this.turn = turn
     this.#logger = logger
-    this.#turn = turn
+    this.#stagingBytes = stagingBytes
+    this.#firstDriver = new RingDriver(addon, turn)
+    this.#drivers.push(this.#firstDriver)
   }
 
-  /**
-   * An open file for durable writes past the page cache: `known` again when it had one before. Null when they have to
-   * be ordinary ones with a flush behind them: the file system has no such writes, which is said once, or descriptors
-   * are short.
-   */
-  openDirect(path: string, fd: number, device: number, known: DirectFile | null): DirectFile | null {
-    const { blockBytes } = this.blocksOf(path, fd, device)
-    if (blockBytes === null) return null
+  /** Devices share the memory that the configuration allows. */
+  get stagingBytes(): number {
+    return this.#stagingBytes / Math.max(1, this.#lanes.size)
+  }
+
+  lane(device: number): RingLane {
+    const known = this.#lanes.get(device)
+    if (known !== undefined) return known
+    const driver = this.#firstDriver ?? this.#anotherDriver()
+    this.#firstDriver = null
+    const lane = new RingLane(this, driver, device)
+    this.#lanes.set(device, lane)
+    return lane
+  }
+
+  /** With too few descriptors or too little memory for a second ring the devices share one. */
+  #anotherDriver(): RingDriver {
     try {
-      const directFd = reopenDirect(fd)
-      if (known === null) return new DirectFile(directFd, fd, path, blockBytes, this.#flushOf(fd, device))
-      known.fd = directFd
-      return known
+      const driver = new RingDriver(this.addon, this.turn)
+      this.#drivers.push(driver)
+      return driver
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-      if (code !== 'EMFILE' && code !== 'ENFILE') {
-        this.note(path, device, { blockBytes: null, reason: `it refuses O_DIRECT: ${code}` })
-      }
-      return null
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#logger.warn({ reason }, 'no io_uring of its own for another device: if one of them hangs, all do')
+      return this.#drivers[0]!
     }
   }
 
-  #flushOf(fd: number, device: number): GroupFlush | null {
-    const known = this.#flushes.get(device)
-    if (known !== undefined) return known
-    const asOne = FLUSHED_AS_ONE.has(fs.statfsSync(pathOf(fd)).type)
-    const flush = asOne ? new GroupFlush(this.#turn, this.driver) : null
-    this.#flushes.set(device, flush)
-    return flush
+  flushesAsOne(fd: number): boolean {
+    return FLUSHED_AS_ONE.has(fs.statfsSync(pathOf(fd)).type)
   }
 
-  /** The blocks of the file system of an open file, without a word in the log. */
   probeBlocks(fd: number, device: number): DirectBlocks {
     const blocks = this.#blocks.get(device) ?? directBlocks(this.addon, fd)
     this.#blocks.set(device, blocks)
@@ -107,7 +85,6 @@ export class RingEngine {
     return new Set([...this.#blocks.values()].flatMap(({ blockBytes }) => blockBytes ?? []))
   }
 
-  /** The blocks of the file system that an open file lies on. */
   blocksOf(path: string, fd: number, device: number): DirectBlocks {
     const known = this.#blocks.get(device)
     if (known !== undefined) return known
@@ -125,21 +102,9 @@ export class RingEngine {
     )
   }
 
-  /** An open file for large reads past the page cache; null where the file system has no such reads. */
-  coldFile(path: string, fd: number, device: number): ColdFile | null {
-    const { blockBytes } = this.probeBlocks(fd, device)
-    if (blockBytes === null || COLD_CHUNK_BYTES % blockBytes !== 0) return null
-    return new ColdFile(this.#coldReads, this.reader, fd, path)
-  }
-
-  zeroWriter(file: DirectFile): ZeroWriter {
-    this.#zeros ??= this.addon.alignedBuffer(ZERO_CHUNK_BYTES)
-    return new RingZeroWriter(this.driver, this.#zeros, file)
-  }
-
   /** When no file is open any more. */
   close(): void {
-    this.driver.close()
+    for (const driver of this.#drivers) driver.close()
   }
 }
 
@@ -151,11 +116,6 @@ function directBlocks(addon: NativeAddon, fd: number): DirectBlocks {
     return { blockBytes: null, reason: `it wants blocks of ${offsetBytes} bytes, aligned to ${memoryBytes}` }
   }
   return { blockBytes: Math.max(MIN_BLOCK_BYTES, offsetBytes), reason: '' }
-}
-
-/** Past the page cache. By way of the descriptor: the file may have been renamed since it was opened. */
-function reopenDirect(fd: number): number {
-  return fs.openSync(pathOf(fd), fs.constants.O_RDWR | fs.constants.O_DIRECT)
 }
 
 function pathOf(fd: number): string {
