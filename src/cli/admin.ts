@@ -21,6 +21,7 @@ export class Admin {
         metricsContentType: METRICS_CONTENT_TYPE,
         live: () => ({ healthy: true, reasons: [] }),
         ready: () => this.#ready(),
+        hosts: knownHosts(config),
       })
     } catch (error) {
       throw new SamsaError(
@@ -52,6 +53,13 @@ export class Admin {
       return { healthy: false, reasons: [`${offline} partition(s) offline: their disk failed`] }
     return { healthy: true, reasons: [] }
   }
+}
+
+/** Other names that point here may be somebody's who has a page in a browser on this machine. */
+function knownHosts(config: BrokerConfig): string[] {
+  const listeners = config.endpoints.flatMap(({ host, advertised }) => [host, advertised?.host ?? ''])
+  const names = [config.adminEndpoint?.host ?? '', ...listeners, ...config['samsa.admin.allowed.hosts']]
+  return names.filter((name) => name !== '')
 }
 
 /** Null when no admin port is configured. */

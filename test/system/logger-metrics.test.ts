@@ -118,9 +118,35 @@ test('a gauge registered again replaces the first; registries are separate', asy
   assert.match(await two.scrape(), /^g 3$/m)
 })
 
+test('very many figures are written in slices, while they come and go', async () => {
+  const metrics = new PromMetrics()
+  const logs = new Map(Array.from({ length: 200_000 }, (_, n) => [String(n), n]))
+  metrics.gauge('kafka_log_log_size', 'Bytes.', function* () {
+    for (const [partition, value] of logs) yield { labels: { topic: 'a-topic-of-many', partition }, value }
+  })
+  let turns = 0
+  let longestMs = 0
+  let lastMs = performance.now()
+  let done = false
+  const tick = (): void => {
+    turns++
+    longestMs = Math.max(longestMs, performance.now() - lastMs)
+    lastMs = performance.now()
+    logs.delete(String(turns * 10))
+    if (!done) setImmediate(tick)
+  }
+  setImmediate(tick)
+  const text = await metrics.scrape()
+  done = true
+  assert.ok(turns > 5, `${turns} turns`)
+  assert.ok(longestMs < 100, `${longestMs} ms in one piece`)
+  const count = text.split('\nkafka_log_log_size{').length - 1
+  assert.ok(count > 190_000 && count <= 200_000, `${count} lines`)
+})
+
 test('figures of the process', async () => {
   const metrics = new PromMetrics(true)
-  assert.match(await metrics.scrape(), /^process_resident_memory_bytes \d+/m)
+  assert.match(await metrics.scrape(), /^process_open_fds [1-9]\d*$/m)
   assert.match(await metrics.scrape(), /^process_resident_memory_bytes \d+/m)
 })
 

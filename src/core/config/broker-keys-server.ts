@@ -65,6 +65,11 @@ export const listenerKeys = {
     '',
     'Address of the HTTP port for /metrics and /health, as host:port. Empty opens none.',
   ),
+  'samsa.admin.allowed.hosts': list(
+    '',
+    {},
+    'Host names under which /metrics may be asked for, besides localhost, addresses and the hosts of all listeners; * for any.',
+  ),
 } as const
 
 export const requestKeys = {

@@ -1,7 +1,18 @@
-import http from 'node:http'
+import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { Address } from '../../ports.ts'
 import { DiskFailure, toDiskFailure } from '../disk-failure.ts'
+import { AdminConnection, textAnswer } from './admin-connection.ts'
+import type { Answer } from './admin-connection.ts'
+import { createHostCheck } from './http-head.ts'
+import type { RequestHead } from './http-head.ts'
+import { SharedAnswer } from './shared-answer.ts'
+
+/** Slow ones of an address beyond these make room for its next one. */
+const MAX_SLOW_PER_ADDRESS = 16
+const MAX_CONNECTIONS = 256
+/** Who asks more often gets what others got. */
+const KEEP_METRICS_MS = 1_000
 
 export interface Health {
   readonly healthy: boolean
@@ -17,6 +28,8 @@ export interface AdminSources {
   readonly live: () => Health
   /** The broker can be sent clients. False: keep them away for now. */
   readonly ready: () => Health
+  /** Names by which this machine may be asked for figures, besides localhost and addresses. `*`: any. */
+  readonly hosts: readonly string[]
 }
 
 export interface AdminHttp {
@@ -24,29 +37,22 @@ export interface AdminHttp {
   close(): Promise<void>
 }
 
-interface Answer {
-  readonly status: number
-  readonly contentType: string
-  readonly body: string
-}
-
-/** `/metrics`, `/health/live` and `/health/ready` for GET and HEAD. Rejects when the address cannot be had. */
+/**
+ * `/metrics`, `/health/live` and `/health/ready` for GET and HEAD. Rejects when the address cannot be had.
+ *
+ * Whoever reaches the port may ask, and must not be able to keep others from it, least of all the probe that decides
+ * whether the process lives: a connection is good for one request that has to come at once, figures are collected once
+ * for all who ask within a second, and those who are slow make room for those who come.
+ */
 export function startAdminHttp(address: Address, sources: AdminSources): Promise<AdminHttp> {
-  const server = http.createServer({ requestTimeout: 10_000, headersTimeout: 5000 }, (request, response) => {
-    answer(request.method ?? '', request.url ?? '', sources).then(
-      ({ status, contentType, body }) => {
-        response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' })
-        response.end(request.method === 'HEAD' ? '' : body)
-      },
-      () => {
-        response.writeHead(500, { 'content-type': 'text/plain; charset=utf-8' })
-        response.end('the figures could not be collected\n')
-      },
-    )
-    request.resume()
+  const open = new Set<AdminConnection>()
+  const answering = createAnswering(sources)
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const connection = new AdminConnection(socket, answering)
+    makeRoom(open, connection.remoteAddress)
+    open.add(connection)
+    socket.on('close', () => open.delete(connection))
   })
-  server.maxConnections = 100
-  server.keepAliveTimeout = 5000
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(toDiskFailure(error)))
     server.listen({ host: address.host, port: address.port }, () => {
@@ -57,22 +63,44 @@ export function startAdminHttp(address: Address, sources: AdminSources): Promise
         reject(new DiskFailure('EADDRNOTAVAIL', 'no TCP address'))
         return
       }
-      resolve({ address: { host: bound.address, port: bound.port }, close: () => closeServer(server) })
+      const close = (): Promise<void> => closeServer(server, open)
+      resolve({ address: { host: bound.address, port: bound.port }, close })
     })
   })
 }
 
-async function answer(method: string, url: string, sources: AdminSources): Promise<Answer> {
-  if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD\n')
-  switch (url.split('?', 1)[0]) {
-    case '/metrics':
-      return { status: 200, contentType: sources.metricsContentType, body: await sources.metrics() }
-    case '/health/live':
-      return health(sources.live())
-    case '/health/ready':
-      return health(sources.ready())
-    default:
-      return text(404, 'there are /metrics, /health/live and /health/ready\n')
+/** Before one from this address is let in: the oldest slow one goes, when there are many, or the oldest of all. */
+function makeRoom(open: Set<AdminConnection>, remoteAddress: string): void {
+  const slow = [...open].filter((other) => other.remoteAddress === remoteAddress && other.isSlow)
+  if (slow.length >= MAX_SLOW_PER_ADDRESS) give(open, slow[0])
+  if (open.size >= MAX_CONNECTIONS) give(open, [...open].find(({ isSlow }) => isSlow) ?? [...open][0])
+}
+
+function give(open: Set<AdminConnection>, connection: AdminConnection | undefined): void {
+  if (connection === undefined) return
+  open.delete(connection)
+  connection.destroy()
+}
+
+function createAnswering(sources: AdminSources): (request: RequestHead) => Promise<Answer> {
+  const metrics = new SharedAnswer(async () => Buffer.from(await sources.metrics()), KEEP_METRICS_MS)
+  const isAllowed = createHostCheck(sources.hosts)
+  return async ({ method, path, host }) => {
+    if (method !== 'GET' && method !== 'HEAD') return textAnswer(405, 'only GET and HEAD\n')
+    switch (path) {
+      case '/metrics':
+        if (!isAllowed(host)) {
+          return textAnswer(403, 'this host is not known here: samsa.admin.allowed.hosts names more\n')
+        }
+        return { status: 200, contentType: sources.metricsContentType, body: await metrics.get() }
+      // Probes name hosts of their own, and what they get tells nobody anything.
+      case '/health/live':
+        return health(sources.live())
+      case '/health/ready':
+        return health(sources.ready())
+      default:
+        return textAnswer(404, 'there are /metrics, /health/live and /health/ready\n')
+    }
   }
 }
 
@@ -81,17 +109,13 @@ function health(state: Health): Answer {
   return { status: state.healthy ? 200 : 503, contentType: 'application/json', body: `${body}\n` }
 }
 
-function text(status: number, body: string): Answer {
-  return { status, contentType: 'text/plain; charset=utf-8', body }
-}
-
 function isAddressInfo(address: AddressInfo | string | null): address is AddressInfo {
   return address !== null && typeof address !== 'string'
 }
 
-function closeServer(server: http.Server): Promise<void> {
+function closeServer(server: net.Server, open: ReadonlySet<AdminConnection>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
-    server.closeAllConnections()
+    for (const connection of open) connection.destroy()
   })
 }

@@ -1,105 +1,71 @@
-import prom from 'prom-client'
+import type { GaugeSample, Labels } from '../../ports.ts'
 import { QUANTILES } from './prom-families.ts'
 import type { Family, HeldCounter, HeldSummary, PromFigures, Scraped } from './prom-families.ts'
 
-type GaugeValues = ReturnType<prom.Gauge['get']>
-type CounterValues = ReturnType<prom.Counter['get']>
-type SummaryValues = ReturnType<prom.Summary['get']>
+const LINES_PER_PIECE = 64
 
-/** Writes the figures in Prometheus' text form. */
-export function createScraper(metrics: PromFigures, withProcess: boolean): () => Promise<string> {
-  const processRegistry = new prom.Registry()
-  if (withProcess) prom.collectDefaultMetrics({ register: processRegistry })
-  return () => {
-    const registry = new prom.Registry()
-    for (const family of metrics.counters) registry.registerMetric(new CounterView(family))
-    for (const scraped of metrics.scraped) {
-      registry.registerMetric(
-        scraped.type === 'gauge' ? new GaugeView(scraped) : new ScrapedCounterView(scraped),
-      )
+/**
+ * The figures in Prometheus' text form, piece by piece: a figure that every partition has fills megabytes, and who
+ * writes them lets others have their turn in between. Partitions may come and go meanwhile.
+ */
+export function* figuresText(figures: PromFigures): Generator<string> {
+  for (const family of figures.counters) yield* familyText('counter', family, counterLines(family))
+  for (const scraped of figures.scraped) yield* familyText(scraped.type, scraped, scrapedLines(scraped))
+  for (const family of figures.summaries) yield* familyText('summary', family, summaryLines(family))
+}
+
+function* familyText(
+  type: string,
+  { name, help }: { readonly name: string; readonly help: string },
+  lines: Iterable<string>,
+): Generator<string> {
+  let piece = `# HELP ${name} ${escapedHelp(help)}\n# TYPE ${name} ${type}\n`
+  let count = 0
+  for (const line of lines) {
+    piece += line
+    if (++count % LINES_PER_PIECE !== 0) continue
+    yield piece
+    piece = ''
+  }
+  yield `${piece}\n`
+}
+
+function* counterLines(family: Family<HeldCounter>): Generator<string> {
+  for (const { labels, value } of family.children) yield sampleLine(family.name, labels, value)
+}
+
+function* scrapedLines({ name, read }: Scraped): Generator<string> {
+  for (const { labels, value } of read()) yield sampleLine(name, labels, value)
+}
+
+function* summaryLines({ name, children }: Family<HeldSummary>): Generator<string> {
+  for (const { labels, window } of children) {
+    if (window === null) continue
+    const values = window.quantiles(QUANTILES, performance.now())
+    for (const [i, quantile] of QUANTILES.entries()) {
+      yield sampleLine(name, { ...labels, quantile: String(quantile) }, values[i] ?? Number.NaN)
     }
-    for (const family of metrics.summaries) registry.registerMetric(new SummaryView(family))
-    return prom.Registry.merge([registry, processRegistry]).metrics()
+    yield sampleLine(`${name}_sum`, labels, window.sum)
+    yield sampleLine(`${name}_count`, labels, window.count)
   }
 }
 
-class CounterView extends prom.Counter {
-  readonly #family: Family<HeldCounter>
-
-  constructor(family: Family<HeldCounter>) {
-    super({ name: family.name, help: family.help, registers: [] })
-    this.#family = family
-  }
-
-  override async get(): CounterValues {
-    const base = await super.get()
-    return { ...base, values: Array.from(this.#family.children, ({ labels, value }) => ({ labels, value })) }
-  }
+function sampleLine(name: string, labels: Labels | undefined, value: GaugeSample['value']): string {
+  let pairs = ''
+  for (const label in labels)
+    pairs += `${pairs === '' ? '' : ','}${label}="${escapedLabel(labels[label] ?? '')}"`
+  return pairs === '' ? `${name} ${numberText(value)}\n` : `${name}{${pairs}} ${numberText(value)}\n`
 }
 
-class GaugeView extends prom.Gauge {
-  readonly #gauge: Scraped
-
-  constructor(gauge: Scraped) {
-    super({ name: gauge.name, help: gauge.help, registers: [] })
-    this.#gauge = gauge
-  }
-
-  override async get(): GaugeValues {
-    return { ...(await super.get()), values: valuesOf(this.#gauge) }
-  }
+function numberText(value: number): string {
+  if (value === Infinity) return '+Inf'
+  return value === -Infinity ? '-Inf' : String(value)
 }
 
-class ScrapedCounterView extends prom.Counter {
-  readonly #scraped: Scraped
-
-  constructor(scraped: Scraped) {
-    super({ name: scraped.name, help: scraped.help, registers: [] })
-    this.#scraped = scraped
-  }
-
-  override async get(): CounterValues {
-    return { ...(await super.get()), values: valuesOf(this.#scraped) }
-  }
+function escapedLabel(value: string): string {
+  return /[\\\n"]/.test(value) ? escapedHelp(value).replaceAll('"', '\\"') : value
 }
 
-function valuesOf(scraped: Scraped): { labels: Record<string, string>; value: number }[] {
-  return Array.from(scraped.read(), ({ labels, value }) => ({ labels: { ...labels }, value }))
-}
-
-class SummaryView extends prom.Summary {
-  readonly #family: Family<HeldSummary>
-
-  constructor(family: Family<HeldSummary>) {
-    super({ name: family.name, help: family.help, registers: [] })
-    this.#family = family
-  }
-
-  override async get(): SummaryValues {
-    const base = await super.get()
-    return {
-      ...base,
-      values: Array.from(this.#family.children, (child) => samples(this.#family.name, child)).flat(),
-    }
-  }
-}
-
-interface Sample {
-  readonly labels: Record<string, string | number>
-  readonly value: number
-  readonly metricName?: string
-}
-
-function samples(name: string, child: HeldSummary): Sample[] {
-  const window = child.window
-  if (window === null) return []
-  const values = window.quantiles(QUANTILES, performance.now())
-  return [
-    ...QUANTILES.map((quantile, i) => ({
-      labels: { ...child.labels, quantile },
-      value: values[i] ?? Number.NaN,
-    })),
-    { labels: { ...child.labels }, value: window.sum, metricName: `${name}_sum` },
-    { labels: { ...child.labels }, value: window.count, metricName: `${name}_count` },
-  ]
+function escapedHelp(help: string): string {
+  return help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 }
