@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { SamsaError } from '../core/samsa-error.ts'
 import type { DumpOptions } from './dump-options.ts'
 import type { HealthOptions } from './health.ts'
 import { reportFailure } from './failure.ts'
@@ -93,7 +94,8 @@ function logLevel(): Option {
 
 function collectSetting(text: string, settings: [string, string][] = []): [string, string][] {
   const at = text.indexOf('=')
-  if (at <= 0) throw new InvalidArgumentError('It must be key=value.')
+  // Not what was given: it may be a password.
+  if (at <= 0) throw new SamsaError('SAMSA_CONFIG', '--set must be given key=value')
   return [...settings, [text.slice(0, at).trim(), text.slice(at + 1)]]
 }
 

@@ -55,6 +55,7 @@ describe('samsa start', () => {
     const nonsense = new Samsa(['start', '--set', 'nonsense'])
     assert.deepEqual(await nonsense.exited, [1, null])
     assert.match(nonsense.stderr, /key=value/)
+    assert.ok(!nonsense.stderr.includes('nonsense'), 'it could have been a password')
   })
 
   test('a busy port and a directory in use: who has it, exit code 1', async () => {

@@ -6,6 +6,7 @@ import {
   identityKeys,
   listenerKeys,
   requestKeys,
+  secretKeys,
   threadKeys,
   topicKeys,
 } from './broker-keys-server.ts'
@@ -13,6 +14,7 @@ import type { ConfigSource, Setting } from './config-source.ts'
 import { splitList } from './definition.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
 import { isIgnoredKey } from './ignored-keys.ts'
+import { wrongSetting, wrongValue } from './secrets.ts'
 import { parseConnectionOverrides, parseHostPort, parseListeners } from './listeners.ts'
 import type { AdvertisedAddress, ListenerEndpoint } from './listeners.ts'
 
@@ -28,6 +30,7 @@ export const brokerTable = {
   ...logRecordKeys,
   ...groupKeys,
   ...threadKeys,
+  ...secretKeys,
 } as const
 
 export type BrokerConfigKey = keyof typeof brokerTable
@@ -99,11 +102,13 @@ export function brokerConfigProblem(key: string, text: string): string | null {
   const definition = brokerDefinition(key)
   if (definition === undefined) return `Unknown broker configuration ${key}.`
   if (definition.read(text.trim()) !== undefined) return null
-  return `Invalid value ${text} for configuration ${key}: must be ${definition.allowed}.`
+  return wrongValue(key, text, `must be ${definition.allowed}`)
 }
 
 interface Collected {
   readonly settings: Map<string, Setting[]>
+  /** What the strongest setting of a key means: its text may not tell. */
+  readonly values: Map<string, unknown>
   readonly warnings: string[]
   readonly controllerListenerNames: string[]
 }
@@ -124,18 +129,20 @@ function collectLayer(layer: ConfigLayer, into: Collected): void {
       if (key === 'node.id' && layer.values.get(canonical)?.trim() !== value.trim())
         throw new SamsaError(
           'SAMSA_CONFIG',
-          `node.id=${value}${where}: must equal broker.id when both are set`,
+          wrongSetting(key, value, where, 'must equal broker.id when both are set'),
         )
       continue
     }
     const parsed = definition.read(value.trim())
     if (parsed === undefined) {
-      const message = `${key}=${value}${where}: must be ${definition.allowed}`
+      const message = wrongSetting(key, value, where, `must be ${definition.allowed}`)
       // A value that was stored by an earlier version must not keep the broker from starting.
       if (layer.source === 'STATIC_BROKER_CONFIG') throw new SamsaError('SAMSA_CONFIG', message)
       into.warnings.push(`${message}; the stored value is not used`)
       continue
     }
+    if (definition.type === 'PASSWORD') ignored.push(key)
+    into.values.set(canonical, parsed.value)
     const setting = { key, text: parsed.text ?? '', source: layer.source }
     const settings = into.settings.get(canonical)
     if (settings === undefined) into.settings.set(canonical, [setting])
@@ -147,7 +154,8 @@ function collectLayer(layer: ConfigLayer, into: Collected): void {
 
 function valuesOf(collected: Collected, profile: ConfigProfile): BrokerConfigValues {
   const entries = Object.entries<ConfigDefinition<unknown>>(brokerTable).map(([key, definition]) => {
-    const text = collected.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, profile)
+    if (collected.values.has(key)) return [key, collected.values.get(key)]
+    const text = brokerDefaultText(key, profile)
     return [key, text === null ? definition.absent.value : definition.read(text)!.value]
   })
   // The table is the single source of both the keys and their types.
@@ -171,7 +179,10 @@ function checkTogether(values: BrokerConfigValues): void {
     )
   const clusterId = values['cluster.id']
   if (clusterId !== null && !/^[A-Za-z0-9_-]{22}$/.test(clusterId))
-    throw new SamsaError('SAMSA_CONFIG', `cluster.id=${clusterId}: must be 22 characters of base64url`)
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      wrongSetting('cluster.id', clusterId, '', 'must be 22 characters of base64url'),
+    )
 }
 
 /**
@@ -182,7 +193,12 @@ export function parseBrokerConfig(
   layers: readonly ConfigLayer[],
   profile: ConfigProfile = 'server',
 ): { readonly config: BrokerConfig; readonly warnings: readonly string[] } {
-  const collected: Collected = { settings: new Map(), warnings: [], controllerListenerNames: [] }
+  const collected: Collected = {
+    settings: new Map(),
+    values: new Map(),
+    warnings: [],
+    controllerListenerNames: [],
+  }
   for (const layer of layers) collectLayer(layer, collected)
   const values = valuesOf(collected, profile)
   checkTogether(values)

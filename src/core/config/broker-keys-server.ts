@@ -8,6 +8,7 @@ import {
   oneOf,
   optionalInt,
   optionalString,
+  password,
   string,
 } from './definition.ts'
 
@@ -224,4 +225,23 @@ export const threadKeys = {
     { min: -1 },
     'Accepted for compatibility: the system sizes the receive buffer of sockets.',
   ),
+} as const
+
+const NOT_USED =
+  'Accepted for the files that have it, and never shown; there is no encryption and no login in this version.'
+
+/** Kafka's keys of the type PASSWORD: known here so that they are treated as what they are. */
+export const secretKeys = {
+  'delegation.token.secret.key': password(NOT_USED),
+  'password.encoder.old.secret': password(NOT_USED),
+  'password.encoder.secret': password(NOT_USED),
+  'sasl.jaas.config': password(NOT_USED),
+  'ssl.key.password': password(NOT_USED),
+  'ssl.keystore.certificate.chain': password(NOT_USED),
+  'ssl.keystore.key': password(NOT_USED),
+  'ssl.keystore.password': password(NOT_USED),
+  'ssl.truststore.certificates': password(NOT_USED),
+  'ssl.truststore.password': password(NOT_USED),
+  'zookeeper.ssl.keystore.password': password(NOT_USED),
+  'zookeeper.ssl.truststore.password': password(NOT_USED),
 } as const

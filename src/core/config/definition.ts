@@ -3,6 +3,8 @@
  * folder are written with the builders below, so a key's TypeScript type follows from the row that defines it.
  */
 
+import { HIDDEN, Password } from './secrets.ts'
+
 /** Kafka's names for the types of configuration values. */
 export type ConfigType = 'BOOLEAN' | 'STRING' | 'INT' | 'LONG' | 'DOUBLE' | 'LIST' | 'PASSWORD'
 
@@ -142,6 +144,14 @@ export function string(defaultValue: string, doc: string, options: DefinitionOpt
 export function optionalString(doc: string, options: DefinitionOptions = {}) {
   const read = (text: string): ParsedValue<string | null> => ({ value: text, text })
   return build<string | null>('STRING', null, 'a text', doc, options, read, null)
+}
+
+/**
+ * A value that is never shown. It cannot be set at run time: the nodes of the metadata store keep values as they are.
+ */
+export function password(doc: string) {
+  const read = (text: string): ParsedValue<Password | null> => ({ value: new Password(text), text: HIDDEN })
+  return build<Password | null>('PASSWORD', null, 'a text', doc, {}, read, null)
 }
 
 export function oneOf<const Choice extends string>(

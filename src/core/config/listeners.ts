@@ -1,5 +1,6 @@
 import { SamsaError } from '../samsa-error.ts'
 import { splitList } from './definition.ts'
+import { wrongSetting } from './secrets.ts'
 
 /** One listener of the broker. */
 export interface ListenerEndpoint {
@@ -38,7 +39,7 @@ interface NamedAddress {
 const LISTENER = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]+)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
 
 function fail(key: string, value: string, allowed: string): never {
-  throw new SamsaError('SAMSA_CONFIG', `${key}=${value}: ${allowed}`)
+  throw new SamsaError('SAMSA_CONFIG', wrongSetting(key, value, '', allowed))
 }
 
 function parseAddress(key: string, text: string): NamedAddress {

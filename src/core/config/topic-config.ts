@@ -4,6 +4,7 @@ import { CLEANUP_POLICIES, COMPRESSION_TYPES, TIMESTAMP_TYPES } from './broker-k
 import type { Setting } from './config-source.ts'
 import { boolean, double, int, level, list, long, MAX_LONG_TEXT, oneOf } from './definition.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
+import { wrongValue } from './secrets.ts'
 
 /** Every key a topic may override. */
 export const topicTable = {
@@ -240,12 +241,16 @@ export function topicConfigProblem(overrides: ReadonlyMap<string, string>): stri
     const definition = topicDefinition(key)
     if (definition === undefined) return `Unknown topic config name: ${key}`
     if (definition.read(text.trim()) === undefined)
-      return `Invalid value ${text} for configuration ${key}: must be ${definition.allowed}.`
+      return wrongValue(key, text, `must be ${definition.allowed}`)
   }
   const minLag = Number(overrides.get('min.compaction.lag.ms') ?? 0)
   const maxLag = Number(overrides.get('max.compaction.lag.ms') ?? Infinity)
   if (minLag > maxLag)
-    return `Invalid value ${minLag} for configuration min.compaction.lag.ms: must not be above max.compaction.lag.ms, which is ${maxLag}.`
+    return wrongValue(
+      'min.compaction.lag.ms',
+      String(minLag),
+      `must not be above max.compaction.lag.ms, which is ${maxLag}`,
+    )
   return null
 }
 

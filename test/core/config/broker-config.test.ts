@@ -138,7 +138,8 @@ describe('broker configuration', () => {
   })
 
   it('never ignores a key that it also defines', () => {
-    assert.deepEqual(Object.keys(brokerTable).filter(isIgnoredKey), [])
+    const used = Object.entries(brokerTable).filter(([, { type }]) => type !== 'PASSWORD')
+    assert.deepEqual(used.map(([key]) => key).filter(isIgnoredKey), [])
   })
 
   it('reads second names', () => {
