@@ -1,3 +1,4 @@
+import type { FaultDice } from './fault-dice.ts'
 import { SimDiskError } from './sim-disk-image.ts'
 
 export type FaultyOperation =
@@ -30,6 +31,8 @@ export class SimDiskFaults {
   hits = 0
   /** The last write that was misdirected. */
   misdirected: { readonly from: string; readonly to: string } | null = null
+  /** Faults by chance, beside those by rule. */
+  dice: FaultDice | null = null
   private rules: { fault: DiskFault; seen: number; failed: number }[] = []
 
   add(fault: DiskFault): void {
@@ -48,6 +51,8 @@ export class SimDiskFaults {
       this.hits += 1
       return new SimDiskError(rule.fault.code, operation, path)
     }
-    return null
+    const error = this.dice?.check(operation, path) ?? null
+    if (error !== null) this.hits += 1
+    return error
   }
 }

@@ -264,6 +264,12 @@ export class SimDiskImage {
     }
   }
 
+  /** A directory that was there before. */
+  makeDurableDirectory(path: string): void {
+    this.makeDirectory(path)
+    for (const change of this.unsyncedNames.splice(0)) applyNames(change)
+  }
+
   rename(from: string, to: string): void {
     const [fromParent, fromName] = this.place(from, 'rename')
     const [toParent, toName] = this.place(to, 'rename')

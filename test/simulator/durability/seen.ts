@@ -19,6 +19,7 @@ const LINES: readonly (readonly [RegExp, string])[] = [
   [/^log directory failed and is offline/, 'directory dead'],
   [/^volume is almost full/, 'disk almost full'],
   [/^deleted old segments/, 'segments deleted'],
+  [/^log compacted/, 'log compacted'],
   [/does not read back/, 'bad batch found by a read'],
   [/^logs recovered after an unclean stop/, 'recovered'],
 ]

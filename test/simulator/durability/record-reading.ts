@@ -1,10 +1,10 @@
 import { strict as assert } from 'node:assert'
-import { ErrorCode } from '../../protocol/errors.ts'
-import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
-import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
-import * as batch from '../../protocol/records/record-batch.ts'
-import { RecordReader } from '../../protocol/records/record-reader.ts'
-import type { SimClient } from './sim-client.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { fetchRequest, fetchResponse } from '../../../protocol/messages/01-fetch.ts'
+import { listOffsetsRequest, listOffsetsResponse } from '../../../protocol/messages/02-list-offsets.ts'
+import * as batch from '../../../protocol/records/record-batch.ts'
+import { RecordReader } from '../../../protocol/records/record-reader.ts'
+import type { SimClient } from '../sim-client.ts'
 
 /** A consumer of a few lines, which trusts nobody: it checks every checksum and that no offset is missing. */
 

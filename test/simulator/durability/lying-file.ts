@@ -1,6 +1,6 @@
-import type { DiskError, Done, DoneRead, File, FileSlice } from '../../src/ports.ts'
+import type { DiskError, Done, DoneRead, File, FileSlice } from '../../../src/ports.ts'
 import type { LyingDisk } from './lying-disk.ts'
-import { blockEnd } from './sim-file.ts'
+import { blockEnd } from '../sim-file.ts'
 
 /** A file of a `LyingDisk`. */
 export class LyingFile implements File {

@@ -1,17 +1,20 @@
 import { strict as assert } from 'node:assert'
-import { ErrorCode } from '../../protocol/errors.ts'
-import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
-import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messages/08-offset-commit.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { produceRequest, produceResponse } from '../../../protocol/messages/00-produce.ts'
+import { offsetCommitRequest, offsetCommitResponse } from '../../../protocol/messages/08-offset-commit.ts'
 import {
   findCoordinatorRequest,
   findCoordinatorResponse,
-} from '../../protocol/messages/10-find-coordinator.ts'
-import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
-import { buildBatch } from '../../protocol/records/record-builder.ts'
+} from '../../../protocol/messages/10-find-coordinator.ts'
+import {
+  initProducerIdRequest,
+  initProducerIdResponse,
+} from '../../../protocol/messages/22-init-producer-id.ts'
+import { buildBatch } from '../../../protocol/records/record-builder.ts'
 import { fetchOnce, readValues } from './record-reading.ts'
 import type { Seen } from './seen.ts'
-import type { SimClient } from './sim-client.ts'
-import type { SimWorld } from './sim-world.ts'
+import type { SimClient } from '../sim-client.ts'
+import type { SimWorld } from '../sim-world.ts'
 
 /** Keeps everything. */
 export const TOPIC = 'orders'

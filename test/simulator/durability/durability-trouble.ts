@@ -1,11 +1,11 @@
 import { strict as assert } from 'node:assert'
-import { ErrorCode } from '../../protocol/errors.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
 import type { PartitionLedger } from './partition-ledger.ts'
 import type { Seen } from './seen.ts'
-import type { FaultyOperation } from './sim-disk-faults.ts'
-import { UNBOUNDED_BYTES } from './sim-disk-image.ts'
-import type { LogLine } from './sim-logger.ts'
-import type { SimProcess, SimWorld } from './sim-world.ts'
+import type { FaultyOperation } from '../sim-disk-faults.ts'
+import { UNBOUNDED_BYTES } from '../sim-disk-image.ts'
+import type { LogLine } from '../sim-logger.ts'
+import type { SimProcess, SimWorld } from '../sim-world.ts'
 
 /**
  * Faults of the device while a broker runs on it, and what is promised then.

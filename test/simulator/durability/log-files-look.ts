@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert'
-import * as batch from '../../protocol/records/record-batch.ts'
+import * as batch from '../../../protocol/records/record-batch.ts'
 import type { Seen } from './seen.ts'
-import type { SimDiskImage } from './sim-disk-image.ts'
+import type { SimDiskImage } from '../sim-disk-image.ts'
 
 /** The log file of a segment, and its base offset. */
 export const SEGMENT = /\/(\d{20})\.log$/

@@ -1,9 +1,9 @@
-import * as batch from '../../protocol/records/record-batch.ts'
-import type { Disk, Done, File, Lock, LockEvents, OpenMode } from '../../src/ports.ts'
+import * as batch from '../../../protocol/records/record-batch.ts'
+import type { Disk, Done, File, Lock, LockEvents, OpenMode } from '../../../src/ports.ts'
 import { LyingFile } from './lying-file.ts'
 import { findBatch, SEGMENT, segmentEnd } from './log-files-look.ts'
-import type { SimDiskImage } from './sim-disk-image.ts'
-import type { SimScheduler } from './sim-scheduler.ts'
+import type { SimDiskImage } from '../sim-disk-image.ts'
+import type { SimScheduler } from '../sim-scheduler.ts'
 
 /**
  * Seeded bugs. Each lie of this disk turns a correct broker into one that has a certain bug, without a line of it

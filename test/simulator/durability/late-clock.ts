@@ -1,4 +1,4 @@
-import type { Clock, Timer, TurnStage } from '../../src/ports.ts'
+import type { Clock, Timer, TurnStage } from '../../../src/ports.ts'
 
 /** A clock whose timers of about one length come far too late: a broker that forgets to flush in time. */
 export class LateClock implements Clock {
