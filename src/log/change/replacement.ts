@@ -44,12 +44,13 @@ export async function replaceSegments(
   await syncDirectory(world.disk, directory)
   segment.rename(SWAP_SUFFIX)
   await syncDirectory(world.disk, directory)
+  // Before the old ones leave: a segment of the list can always be read.
+  segment.become('closed')
+  list.swap(replaced, segment)
   const covered = Math.max(1, replaced.filter(({ baseOffset }) => baseOffset < by.endOffset).length)
   for (const old of replaced.slice(0, covered)) await body.retire(old, -1, old.baseOffset === by.baseOffset)
   await syncDirectory(world.disk, directory)
   segment.rename('')
-  segment.become('closed')
-  list.swap(replaced, segment)
   await syncDirectory(world.disk, directory)
   for (const old of replaced.slice(covered)) {
     await body.retire(old, -1, true)

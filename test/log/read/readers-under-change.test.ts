@@ -9,6 +9,7 @@ import { LogManager } from '../../../src/log/manager/log-manager.ts'
 import type { LogManagerOptions } from '../../../src/log/manager/log-manager-types.ts'
 import { RecentSegments } from '../../../src/log/segment/segment-cache.ts'
 import type { World } from '../../../src/ports.ts'
+import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { onEveryDisk, makeBatch, NOW, TestLog } from '../log-fixture.ts'
 import {
@@ -160,4 +161,28 @@ test('a read never passes over records while segments come and go', async () => 
     })
   }
   assert.ok(reads > 500, `${reads} reads`)
+})
+
+test('a read that begins while a compacted segment takes the place of others is answered', async () => {
+  for (const seed of seedsFromEnvironment(1, 10)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const test = await TestLog.open(sim.start().world, '/data/t-0', { segmentBytes: 300 })
+      for (let i = 0; i < 9; i++) await test.append(makeBatch(1, 100))
+      await test.flush()
+      let swapping = true
+      const replacing = test.log.replaceSegments(
+        test.log.segments.slice(0, 2),
+        test.log.beginReplacement(0),
+        new Set(),
+      )
+      const swapped = replacing.finally(() => (swapping = false))
+      while (swapping) {
+        assert.equal((await read(test.log, 0, 100)).errorCode, 0)
+        await sim.sleep(0.1)
+      }
+      await swapped
+      assert.equal(test.failure, null)
+    })
+  }
 })

@@ -188,8 +188,9 @@ async function readOnce(
   const { log, known } = partition
   const { ledger } = known
   const { generation } = ledger
+  const index = log.abortedTransactions
   const result = await sendable(partition, fromOffset, limitOffset, random)
-  const aborted = committed ? await log.abortedTransactions(fromOffset, result.nextOffset) : []
+  const aborted = committed ? index.within(fromOffset, result.nextOffset) : []
   // A connection takes its time, and the bytes have to be there for as long.
   if (random.chance(0.2)) await life.sleep(random.fraction() * 30)
   const bytes = bytesOf(result)

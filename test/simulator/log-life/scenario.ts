@@ -10,11 +10,11 @@ const LIVES = 3
 export function scenarioOf(seed: number): LogLifeOptions {
   const random = new SimRandom(seed ^ 0x70c5)
   return {
-    mode: random.pick(['durable', 'durable', 'os']),
+    mode: random.pick(['durable', 'durable', 'batched', 'os']),
     fault: random.pick(['none', 'none', 'none', 'eio']),
     lives: LIVES,
     switches: {
-      churn: false,
+      churn: true,
       follow: false,
       mixedPolicies: false,
       deletes: false,
