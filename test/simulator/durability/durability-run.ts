@@ -99,8 +99,7 @@ export class DurabilityRun implements ClientsRun {
           ? FAST_DISK
           : {
               slowSyncMs: random.pick([100, 3000]),
-              // Who looks for that bug needs readers that are slow.
-              slowReadChance: lie === 'recycled-while-busy' ? 0.4 : random.pick([0.01, 0.01, 0.4]),
+              slowReadChance: random.pick([0.01, 0.01, 0.4]),
             }),
       },
       network: { windowBytes: random.pick([1000, 64 * 1024]) },

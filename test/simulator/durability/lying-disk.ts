@@ -39,8 +39,6 @@ export type Lie =
   | 'write-dropped'
   /** Stale batches behind the end of a recycled segment are taken for new ones: the size of the file is trusted. */
   | 'recycled-size-trusted'
-  /** A file is used again while somebody still reads it. */
-  | 'recycled-while-busy'
   /** What pads a direct write is not zero but left over in the buffer from another partition. */
   | 'padding-not-zero'
   /** The size that was reserved, and with it what was written there, is lost with the power. */

@@ -25,7 +25,7 @@ export class LyingFile implements File {
   }
 
   get busy(): boolean {
-    return !this.#disk.tells('recycled-while-busy') && this.#file.busy
+    return this.#file.busy
   }
 
   get sizeBytes(): number {

@@ -29,7 +29,6 @@ const BUGS: readonly (readonly [Lie, FlushMode, Fault])[] = [
   ['write-cut-short', 'os', 'none'],
   ['write-dropped', 'durable', 'none'],
   ['recycled-size-trusted', 'durable', 'none'],
-  ['recycled-while-busy', 'durable', 'none'],
   ['padding-not-zero', 'durable', 'none'],
   ['reservation-not-durable', 'durable', 'none'],
   ['reservation-over-data', 'durable', 'none'],

@@ -42,6 +42,8 @@ export class LogLedger {
   #entries: Entry[] = []
   #endOffset = 0
   /** Acknowledged, or seen by anybody. */
+  #seenEnd = 0
+  /** What must be there of it. */
   #sureEnd = 0
   /** Where the log ended when it was opened: recovery made everything below durable. */
   #safeAtStart = 0
@@ -113,6 +115,7 @@ export class LogLedger {
 
   /** Everything below was acknowledged, or somebody read it. */
   promised(endOffset: number): void {
+    this.#seenEnd = Math.max(this.#seenEnd, endOffset)
     this.#sureEnd = Math.max(this.#sureEnd, endOffset)
   }
 
@@ -292,7 +295,10 @@ export class LogLedger {
     this.#sureEnd = Math.max(this.#safeAtStart, this.#sureEnd - this.#promise.messages)
   }
 
-  /** Holds what was found at the start against all that is known. From here on the log ends where it ended now. */
+  /**
+   * Holds what was found at the start against all that is known. From here on the log ends where it ended now. Returns how
+   * much is gone that was seen before.
+   */
   settle(startOffset: number, endOffset: number, bytes: Buffer, nowMs: number, when: string): number {
     if (endOffset === this.#restartOffset && startOffset === endOffset) this.restarted(endOffset)
     this.#restartOffset = -1
@@ -301,7 +307,7 @@ export class LogLedger {
       endOffset <= this.#endOffset,
       `${when}: ${this.name} ends at ${endOffset}, beyond ${this.#endOffset}`,
     )
-    const lost = this.#endOffset - endOffset
+    const lost = Math.max(0, this.#seenEnd - endOffset)
     this.#cut(endOffset)
     // Nothing was promised yet, and the name of the first segment is gone.
     if (this.#sureEnd <= this.#mayStart) this.#mayStart = Math.max(this.#mayStart, startOffset)
@@ -311,6 +317,7 @@ export class LogLedger {
     const batches = this.checkRead(read, nowMs, when)
     this.#checkContent(batches, startOffset, endOffset, nowMs, `${when}: ${this.name}`)
     this.#checkKeysStayDead(batches, startOffset, when)
+    this.#seenEnd = endOffset
     this.#sureEnd = endOffset
     this.#safeAtStart = endOffset
     return lost
@@ -413,6 +420,7 @@ export class LogLedger {
   }
 
   #promiseOnly(endOffset: number): void {
+    this.#seenEnd = Math.min(this.#seenEnd, endOffset)
     this.#sureEnd = Math.min(this.#sureEnd, endOffset)
     this.#safeAtStart = Math.min(this.#safeAtStart, endOffset)
   }
