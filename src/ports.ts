@@ -61,9 +61,9 @@ export type DoneRead = (error: DiskError | null, bytesRead: number) => void
 
 /**
  * `read`: must exist. `update`: must exist, read and write. `create`: created when missing, read and write,
- * existing bytes stay.
+ * existing bytes stay. `replace`: created anew, whatever was there under the name.
  */
-export type OpenMode = 'read' | 'update' | 'create'
+export type OpenMode = 'read' | 'update' | 'create' | 'replace'
 
 /**
  * Paths are absolute. What only touches names is synchronous and throws a DiskError; what moves bytes or may wait
@@ -77,6 +77,7 @@ export interface Disk {
   open(path: string, mode: OpenMode): File
   /** Names in a directory, unsorted. Throws ENOENT when there is none. */
   list(directory: string): string[]
+  /** Throws for a directory that was found to be of no use. */
   exists(path: string): boolean
   /** Creates the directory and its missing parents. */
   makeDirectory(path: string): void

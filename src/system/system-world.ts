@@ -1,5 +1,6 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Logger, Metrics, World } from '../ports.ts'
+import { checkDirectories } from './disk/data-directories.ts'
 import { descriptorLimit } from './disk/descriptor-limit.ts'
 import { DescriptorPool } from './disk/descriptor-pool.ts'
 import { chooseEngine } from './disk/disk-engine.ts'
@@ -50,7 +51,9 @@ export async function startSystemWorld(
 ): Promise<StartedWorld> {
   const turn = new Turn()
   const logger = options.logger ?? createLogger({ level: options.logLevel ?? 'silent' })
-  const engine = await chooseEngine(turn, { ...engineOptions, logger })
+  const unusable = await checkDirectories(engineOptions.directories)
+  const directories = engineOptions.directories.filter((directory) => !unusable.has(directory))
+  const engine = await chooseEngine(turn, { ...engineOptions, directories, logger })
   const { addon, ring } = engine
   // One for all brokers of a process, as the limit is.
   descriptorsOfProcess ??= new DescriptorPool(descriptorLimit(), logger)
@@ -59,7 +62,7 @@ export async function startSystemWorld(
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn, descriptors),
-    disk: new SystemDisk(turn, { addon, ring, descriptors }),
+    disk: new SystemDisk(turn, { addon, ring, descriptors, unusable }),
     logger,
     metrics: options.metrics ?? new PromMetrics(),
   }

@@ -78,7 +78,11 @@ describe('samsa start', () => {
       `log.dirs=${dataDir}`,
     ])
     assert.deepEqual(await sameDirectory.exited, [1, null])
-    assert.match(sameDirectory.stderr, new RegExp(`^samsa: .*process ${samsa.child.pid}`))
+    assert.match(
+      sameDirectory.stderr,
+      new RegExp(`^samsa: log\\.dirs: .* in use by process ${samsa.child.pid} on .*\n$`),
+    )
+    assert.equal(sameDirectory.stdout, '', 'once is enough')
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null])
   })

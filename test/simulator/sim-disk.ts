@@ -106,9 +106,11 @@ export class SimDisk implements Disk {
 
   open(path: string, mode: OpenMode): File {
     this.throwFault('open', path)
+    if (mode === 'replace' && this.owner.alive) this.image.remove(path)
     const found = this.image.find(path)
     if (found?.kind === 'directory') throw new SimDiskError('EISDIR', 'open', path)
-    if (found === null && mode !== 'create') throw new SimDiskError('ENOENT', 'open', path)
+    if (found === null && mode !== 'create' && mode !== 'replace')
+      throw new SimDiskError('ENOENT', 'open', path)
     const node = found ?? (this.owner.alive ? this.image.createFile(path) : null)
     if (node === null) throw new SimDiskError('EIO', 'open after the end of the process', path)
     return new SimFile(this, node, path, mode !== 'read')

@@ -130,10 +130,10 @@ export class LogDirectory {
       if (error instanceof Error && 'code' in error && error.code === 'EBUSY')
         throw new SamsaError(
           'SAMSA_DATA_DIR_LOCKED',
-          `log directory ${path} is in use: ${error.message}`,
+          `log.dirs: ${error.message.replace(/^EBUSY: /, '')}`,
           error,
         )
-      throw diskError(`cannot use log directory ${path}`, error)
+      throw diskError(`log.dirs: cannot use ${path}`, error)
     }
   }
 

@@ -76,8 +76,14 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer | null
 }
 
 /** Overwrites a file that nobody reads meanwhile. */
-export async function writeWhole(disk: Disk, path: string, bytes: Buffer, durable: boolean): Promise<void> {
-  const file = disk.open(path, 'create')
+export async function writeWhole(
+  disk: Disk,
+  path: string,
+  bytes: Buffer,
+  durable: boolean,
+  mode: 'create' | 'replace' = 'create',
+): Promise<void> {
+  const file = disk.open(path, mode)
   try {
     if (file.sizeBytes > bytes.length) await truncateFile(file, bytes.length)
     if (bytes.length > 0) await writeAt(file, 0, [bytes], false)
@@ -91,7 +97,7 @@ export async function writeWhole(disk: Disk, path: string, bytes: Buffer, durabl
 /** Replaces a file so that a crash leaves the old or the new content. The name is durable after `syncDirectory`. */
 export async function replaceWhole(disk: Disk, path: string, bytes: Buffer, durable: boolean): Promise<void> {
   const temporary = `${path}.tmp`
-  await writeWhole(disk, temporary, bytes, durable)
+  await writeWhole(disk, temporary, bytes, durable, 'replace')
   disk.rename(temporary, path)
 }
 

@@ -46,6 +46,10 @@ export async function chooseEngine(turn: Turn, options: EngineOptions): Promise<
     return { io: 'threads', description: `${THREADS} (${why})`, addon, ring: null }
   }
   if (options.mode === 'threads') return threads('samsa.io=threads')
+  // Whoever opens them tells what is wrong with them.
+  if (options.directories.length === 0) {
+    return { io: 'threads', description: `${THREADS} (no log directory can be used)`, addon, ring: null }
+  }
   if (addon === null) return threads(`no io_uring without the native addon: ${reason}`)
   let ring: RingEngine
   try {

@@ -16,7 +16,9 @@ const NO_LINKS = (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NOCTTY ?? 0)
 
 export function openFlags(mode: OpenMode): number {
   if (mode === 'read') return fs.constants.O_RDONLY
-  return mode === 'update' ? fs.constants.O_RDWR : fs.constants.O_RDWR | fs.constants.O_CREAT
+  const { O_CREAT, O_EXCL, O_RDWR } = fs.constants
+  if (mode === 'update') return O_RDWR
+  return mode === 'create' ? O_RDWR | O_CREAT : O_RDWR | O_CREAT | O_EXCL
 }
 
 /**

@@ -8,6 +8,7 @@ import { DirectoryLock } from './directory-lock.ts'
 import { DIRECTORY_MODE, openFlags, readWholeFile } from './file-gate.ts'
 import { FileNames } from './file-names.ts'
 import { toDiskFailure } from '../disk-failure.ts'
+import type { DiskFailure } from '../disk-failure.ts'
 import type { NativeAddon } from '../native-addon.ts'
 import { WriteClock } from './recent-writes.ts'
 import type { RingEngine } from '../uring/ring-engine.ts'
@@ -31,6 +32,8 @@ export interface SystemDiskOptions {
   readonly syncBytesPerTurn?: number
   /** With the addon, a turn with this many bytes for the page cache writes them as one job of the thread pool. */
   readonly pooledTurnBytes?: number
+  /** Directories that must not be gone near, and why (`checkDirectories`). */
+  readonly unusable?: ReadonlyMap<string, DiskFailure>
   /** Of the process: disks of one process share them. */
   readonly descriptors?: DescriptorPool
   /** Bytes written last (over all files) that reads may take from the page cache on the loop's own thread. */
@@ -59,6 +62,7 @@ export class SystemDisk implements Disk {
   readonly #guard: StallGuard
   readonly #shared: Pick<FileHost, 'addon' | 'clock' | 'descriptors' | 'names' | 'queue'>
   readonly #ring: RingEngine | null
+  readonly #unusable: ReadonlyMap<string, DiskFailure>
   /** By number. */
   readonly #devices = new Map<number, Device>()
   #queued: FileChange[] = []
@@ -70,6 +74,7 @@ export class SystemDisk implements Disk {
     this.#turn = turn
     this.#guard = new StallGuard(options.syncBytesPerTurn ?? 16 * MIB, SLOW_WRITE_MS)
     this.#ring = options.ring ?? null
+    this.#unusable = options.unusable ?? new Map()
     this.#shared = {
       clock: new WriteClock(options.cachedBytes ?? defaultCachedBytes()),
       addon: options.addon ?? options.ring?.addon ?? null,
@@ -81,6 +86,7 @@ export class SystemDisk implements Disk {
   }
 
   open(path: string, mode: OpenMode): File {
+    if (mode === 'replace') this.#descriptors.retrying(() => fs.rmSync(path, { force: true }))
     const opened = this.#descriptors.open(path, openFlags(mode))
     return new SystemFile(path, opened, mode, this.#device(opened.stats.dev).host)
   }
@@ -111,10 +117,18 @@ export class SystemDisk implements Disk {
   }
 
   exists(path: string): boolean {
+    this.#refuseUnusable(path)
     return fs.existsSync(path)
   }
 
+  /** Not even to look there may be waited for. */
+  #refuseUnusable(path: string): void {
+    const failure = this.#unusable.get(path)
+    if (failure !== undefined) throw failure
+  }
+
   makeDirectory(path: string): void {
+    this.#refuseUnusable(path)
     call(() => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }))
   }
 

@@ -19,7 +19,8 @@ const SNAPSHOT_NAME = 'samsa-metadata.snapshot'
 const UNFINISHED_NAME = 'samsa-metadata.snapshot.tmp'
 
 function failed(what: string, cause: unknown): SamsaError {
-  return new SamsaError('SAMSA_METADATA_STORE', `the metadata store cannot ${what}`, cause)
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  return new SamsaError('SAMSA_METADATA_STORE', `the metadata store cannot ${what}${why}`, cause)
 }
 
 function done(start: (done: (error: DiskError | null) => void) => void): Promise<void> {
@@ -110,8 +111,7 @@ export class StoreFiles {
   async snapshot(tree: Tree): Promise<void> {
     const bytes = encodeSnapshot(this.sequence + 1, tree.transaction, tree.records())
     const unfinished = `${this.directory}/${UNFINISHED_NAME}`
-    await done((callback) => this.disk.remove(unfinished, callback))
-    const file = this.disk.open(unfinished, 'create')
+    const file = this.disk.open(unfinished, 'replace')
     try {
       // Not a durable write: that may leave zeros behind its end, and a snapshot ends where its file ends.
       await done((callback) => file.write(0, [bytes], false, callback))
