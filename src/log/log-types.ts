@@ -26,6 +26,8 @@ export interface LogOptions {
   readonly callerSyncsParent?: boolean
   /** Bytes below `endOffset` can be read from now on (and are on the device, with `flush.messages=1`). Once per write. */
   readonly onWritten: (endOffset: number) => void
+  /** The log will end at `offset` or above: when it resolves, no checkpoint promises more than that. */
+  readonly beforeCut?: (offset: number) => Promise<void>
   /** Called at most once. From here on every append and read answers KAFKA_STORAGE_ERROR. */
   readonly onFailed: (error: SamsaError) => void
   /** Bounds open files and loaded indexes of closed segments; share one among all logs of a broker. */

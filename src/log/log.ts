@@ -4,11 +4,11 @@ import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
 import { appendAsLeader } from './change/append-as-leader.ts'
-import { applyRetention } from './change/apply-retention.ts'
+import { needsRetention, RetentionRound } from './change/apply-retention.ts'
 import { closeLog } from './change/close.ts'
 import { LogBody } from './change/log-body.ts'
-import { beginReplacement, replaceSegments } from './change/replacement.ts'
-import { startOver, truncate } from './change/truncation.ts'
+import { beginReplacement, SegmentSwap } from './change/replacement.ts'
+import { FreshStart, Truncation } from './change/truncation.ts'
 import { diskError } from './files/disk-calls.ts'
 import type { LogConfig } from './log-config.ts'
 import type {
@@ -125,7 +125,12 @@ export class Log implements ReadSource {
 
   /** What to put into `recovery-point-offset-checkpoint`: durable with all its side files. */
   get recoveryPoint(): number {
-    return this.#body.flusher.recoveryPoint
+    return this.#body.recoveryPoint
+  }
+
+  /** What a checkpoint may promise of the end of the log. */
+  get promisedEndOffset(): number {
+    return this.#body.promisedEndOffset
   }
 
   get sizeBytes(): number {
@@ -214,26 +219,28 @@ export class Log implements ReadSource {
    * heard of for long. Resolves to how many segments went.
    */
   async applyRetention(nowMs: number, highWatermark: number = this.writtenEndOffset): Promise<number> {
-    let count = 0
-    await this.#body.flusher.run(async () => {
-      count = await applyRetention(this.#body, nowMs, highWatermark)
-    })
-    return this.failed ? 0 : count
+    const body = this.#body
+    this.producers.expire(nowMs, body.config.producerIdExpirationMs)
+    if (!needsRetention(body, nowMs, highWatermark)) return 0
+    const round = new RetentionRound(body, nowMs, highWatermark)
+    await body.flusher.run(() => round.run())
+    return round.count
   }
 
-  /** Drops all records at and above `offset`. Nothing may be appended meanwhile. */
+  /**
+   * Drops all records at and above `offset`, and those of the batch it falls into: the log ends at `offset` then, or
+   * where that batch began. Appends are refused meanwhile; readers, flushes and compaction go on.
+   */
   async truncateTo(offset: number): Promise<void> {
     const body = this.#body
     if (offset >= body.logEndOffset) return
     if (offset < body.list.oldest.baseOffset) return this.truncateFullyAndStartAt(offset)
-    await body.writer.drained()
-    await body.flusher.run(() => truncate(body, offset))
+    await body.whileCutting(new Truncation(body, offset))
   }
 
-  /** Drops all records; the next one gets `offset`. Nothing may be appended meanwhile. */
+  /** Drops all records; the next one gets `offset`. Appends and reads are refused meanwhile. */
   async truncateFullyAndStartAt(offset: number): Promise<void> {
-    await this.#body.writer.drained()
-    await this.#body.flusher.run(() => startOver(this.#body, offset))
+    await this.#body.whileCutting(new FreshStart(this.#body, offset))
   }
 
   /** Starts a new segment; nothing when the active one is empty. */
@@ -248,7 +255,7 @@ export class Log implements ReadSource {
 
   /** Gives back room that was reserved for a log that went idle. `nowMs` is monotonic. */
   async trimReserved(nowMs: number): Promise<void> {
-    if (this.#body.closing || this.failed || !this.#body.space.hasSurplus(this.#body.list.active, nowMs))
+    if (this.#body.closing || this.failed || !this.#body.space.mayHaveSurplus(this.#body.list.active, nowMs))
       return
     await this.#body.flusher.run(async () => {
       if (!this.#body.closing) await this.#body.space.trim(this.#body.list.active, nowMs, this.#body.writer)
@@ -297,22 +304,27 @@ export class Log implements ReadSource {
     this.#body.noteShortage(what, error)
   }
 
-  /** Starts a `.cleaned` segment that will take the place of closed segments from `baseOffset` on. */
-  beginReplacement(baseOffset: number): SegmentReplacement {
-    return beginReplacement(this.#body, baseOffset)
+  /**
+   * Starts a `.cleaned` segment that will take the place of closed segments from `baseOffset` on. `cuts`: as it was when
+   * the log was looked through.
+   */
+  beginReplacement(baseOffset: number, cuts: number = this.cuts): SegmentReplacement {
+    return beginReplacement(this.#body, baseOffset, cuts)
   }
 
   /**
    * Swaps it in for `replaced` (adjacent, closed, the first with its base offset), crash-safe. It may be empty. `ended`:
-   * aborted transactions of which no batch is left.
+   * aborted transactions of which no batch is left. False: the log was cut meanwhile, and nothing was replaced.
    */
   async replaceSegments(
     replaced: readonly Segment[],
     by: SegmentReplacement,
     ended: ReadonlySet<AbortedTransaction>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const body = this.#body
-    const ok = await body.flusher.run(() => replaceSegments(body, replaced, by, ended))
-    if (!ok && body.failure !== null) throw body.failure
+    const swap = new SegmentSwap(body, replaced, by, ended)
+    await body.flusher.run(() => swap.run())
+    if (!swap.swapped && body.failure !== null) throw body.failure
+    return swap.swapped
   }
 }

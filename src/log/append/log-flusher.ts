@@ -95,7 +95,7 @@ export class LogFlusher {
   /** After a truncation. */
   truncated(active: Segment, endOffset: number): void {
     this.#active = active
-    this.#closing = []
+    this.#closing = this.#closing.filter(({ segment }) => !segment.retired && segment !== active)
     this.endOffset = endOffset
     this.durableEndOffset = Math.min(this.durableEndOffset, endOffset)
     this.#runStartOffset = endOffset
@@ -164,8 +164,8 @@ export class LogFlusher {
   async #finish(closing: ClosingSegment): Promise<void> {
     const { segment, endOffset } = closing
     if (!this.#closing.includes(closing)) return
-    // Retention may have taken it out before it was finished.
-    if (!segment.retired) {
+    // Closed when this was begun before; retired when retention was faster.
+    if (segment.state === 'rolled') {
       await segment.cutToSize()
       await syncFile(segment.openFile())
       await this.writeTransactionIndex(segment, endOffset)

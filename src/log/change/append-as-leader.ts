@@ -11,6 +11,7 @@ import type { LogBody } from './log-body.ts'
 export function appendAsLeader(body: LogBody, buffer: Buffer, leaderEpoch: number): AppendResult {
   if (body.failure !== null || body.closing)
     return refused(body.refusal || ErrorCode.KAFKA_STORAGE_ERROR, 'the log is offline')
+  if (body.cutting) return refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'the log is being cut')
   const { config, epochs, list, producers } = body
   const sizeBytes = buffer.length
   assert(sizeBytes === batch.batchSizeBytes(buffer, 0))

@@ -74,6 +74,12 @@ export class LogBody implements ReadSource, WriterOwner {
   closed = false
   /** The partition is deleted. */
   discarded = false
+  /** A cut is under way: nothing is appended, no segment started. */
+  cutting = false
+  /** Checkpoints must not promise anything above; the end of a cut under way. */
+  promiseLimit = Infinity
+  /** While there is nothing to read. */
+  temporaryRefusal: number = ErrorCode.NONE
   cuts = 0
   /** What lies beside the log file on the device does not belong to the log as it is now. */
   sideFilesStale: boolean
@@ -136,7 +142,7 @@ export class LogBody implements ReadSource, WriterOwner {
 
   get refusal(): number {
     if (this.discarded) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    return this.failure !== null || this.closed ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.NONE
+    return this.failure !== null || this.closed ? ErrorCode.KAFKA_STORAGE_ERROR : this.temporaryRefusal
   }
 
   get sizeBytes(): number {
@@ -191,8 +197,9 @@ export class LogBody implements ReadSource, WriterOwner {
       // flush.messages=n: the n-th message takes all before it to the device, and is acknowledged after that.
       const { segment, position, endOffset } = chunk
       this.#unpublished.push({ segment, position, endOffset })
+      const { cuts } = this
       void this.flusher.flush().then((ok) => {
-        if (ok) this.#publish(Math.max(chunk.endOffset, this.flusher.durableEndOffset))
+        if (ok && cuts === this.cuts) this.#publish(Math.max(chunk.endOffset, this.flusher.durableEndOffset))
       })
     }
     if (durable && chunk.segment === this.list.active && !this.closing && !this.failed)
@@ -265,7 +272,7 @@ export class LogBody implements ReadSource, WriterOwner {
 
   /** Starts a new segment; nothing when the active one is empty. False: there is none, and the log goes on with the old. */
   roll(): boolean {
-    if (this.failure !== null) return false
+    if (this.failure !== null || this.cutting) return false
     try {
       this.startSegment()
       return true
@@ -280,7 +287,7 @@ export class LogBody implements ReadSource, WriterOwner {
   /** As `roll`. Throws what the disk throws. */
   startSegment(): void {
     const old = this.list.active
-    if (old.sizeBytes === 0) return
+    if (old.baseOffset === this.logEndOffset) return
     this.sideFilesStale = true
     const active = this.makeSegment(this.logEndOffset, this.recycles())
     old.become('rolled')
@@ -290,13 +297,36 @@ export class LogBody implements ReadSource, WriterOwner {
     this.drawJitter()
   }
 
-  /** Takes a segment out. All its offsets are below `endOffset`; -1: its file must not be used again. */
-  async retire(segment: Segment, endOffset: number, keepSnapshot = false): Promise<void> {
-    this.bin.retire(segment, endOffset)
-    if (!keepSnapshot) await this.snapshots.remove(segment.baseOffset)
+  /** What a checkpoint may say of the end of the log: nothing that a cut under way takes back. */
+  get promisedEndOffset(): number {
+    return Math.min(this.writtenEndOffset, this.promiseLimit)
   }
 
-  /** The log was cut and is durable up to there. */
+  get recoveryPoint(): number {
+    return Math.min(this.flusher.recoveryPoint, this.promiseLimit)
+  }
+
+  /**
+   * Before the log is cut: when it resolves, no checkpoint promises that there is anything above `offset`, or that the
+   * log starts above `endOffset`.
+   */
+  async takeBackPromises(offset: number, endOffset: number): Promise<void> {
+    this.promiseLimit = offset
+    this.logStartOffset = Math.min(this.logStartOffset, endOffset)
+    await this.options.beforeCut?.(offset)
+  }
+
+  /** Runs a cut of the log while nothing is appended. */
+  async whileCutting(cut: { run(): Promise<void> }): Promise<void> {
+    assert(!this.cutting, 'one cut of a log at a time')
+    this.cutting = true
+    await this.writer.drained()
+    await this.flusher.run(() => cut.run())
+    this.cutting = false
+    this.promiseLimit = Infinity
+  }
+
+  /** The log ends there now. */
   endAt(endOffset: number): void {
     this.cuts += 1
     this.sideFilesStale = true

@@ -76,11 +76,14 @@ export class LogCleaner {
   /** One pass, if the log needs one. Rejects with an error of the disk; nothing else may change the log meanwhile. */
   async clean(managed: ManagedLog): Promise<void> {
     if (this.#uncleanable.has(managed)) return
+    const { cuts } = managed.log
     try {
       await this.#rollOld(managed.log)
       const plan = await planPass(managed, this.#world.clock.nowMs())
       if (plan !== null) await this.#pass(managed, plan)
     } catch (error) {
+      // What was looked at is not there any more.
+      if (managed.log.cuts !== cuts) return
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
       this.#uncleanable.add(managed)
       this.#world.logger.error({ log: managed.name, error: error.message }, 'log cannot be compacted')
@@ -117,11 +120,11 @@ export class LogCleaner {
     })
     let alive = true
     for (const group of groupsOf(plan, mappedOffset, log.config.segmentBytes)) {
-      alive = await this.#rewrite(managed, group, cleaner)
+      alive = await this.#rewrite(managed, plan, group, cleaner)
       if (!alive) break
     }
     this.#tell(managed, opaque)
-    if (!alive) return
+    if (!alive || log.cuts !== plan.cuts) return
     managed.cleanedEndOffset = mappedOffset
     this.#world.logger.info(
       {
@@ -169,7 +172,7 @@ export class LogCleaner {
     for (const [index, segment] of plan.segments.entries()) {
       if ((plan.segments[index + 1]?.baseOffset ?? plan.endOffset) <= plan.dirtyOffset) continue
       let stoppedAt = -1
-      const alive = await scanSegment(segment, this.#pace, leaving(managed), (buffer, at) => {
+      const alive = await scanSegment(segment, this.#pace, leaving(managed, plan), (buffer, at) => {
         if (batch.lastOffset(buffer, at) < plan.dirtyOffset) return true
         if (map.full) {
           stoppedAt = batch.baseOffset(buffer, at)
@@ -186,10 +189,15 @@ export class LogCleaner {
   }
 
   /** Makes one segment of a group of adjacent ones. False when the log is leaving. */
-  async #rewrite(managed: ManagedLog, group: SegmentGroup, cleaner: BatchCleaner): Promise<boolean> {
+  async #rewrite(
+    managed: ManagedLog,
+    plan: Plan,
+    group: SegmentGroup,
+    cleaner: BatchCleaner,
+  ): Promise<boolean> {
     const { log } = managed
     const { segments, endOffset } = group
-    const replacement = log.beginReplacement(segments[0]!.baseOffset)
+    const replacement = log.beginReplacement(segments[0]!.baseOffset, plan.cuts)
     let changed = segments.length > 1
     let done = false
     try {
@@ -197,7 +205,7 @@ export class LogCleaner {
         const alive = await scanSegment(
           segment,
           this.#pace,
-          leaving(managed),
+          leaving(managed, plan),
           (buffer, at, output) => {
             const cleaned = cleaner.clean(buffer, at)
             if (cleaned === 'all') output.push(buffer.subarray(at, at + batch.batchSizeBytes(buffer, at)))
@@ -211,17 +219,17 @@ export class LogCleaner {
       }
       const ended = cleaner.endedWithoutBatches(endOffset)
       if (!changed && ended.size === 0) return true
-      await log.replaceSegments(segments, replacement, ended)
-      done = true
-      return true
+      done = await log.replaceSegments(segments, replacement, ended)
+      return done
     } finally {
       if (!done) await replacement.abandon()
     }
   }
 }
 
-function leaving(managed: ManagedLog): () => boolean {
-  return () => managed.leaving || managed.log.failed
+/** The log goes away, or is not the one any more that the plan was made for. */
+function leaving(managed: ManagedLog, plan: Plan): () => boolean {
+  return () => managed.leaving || managed.log.failed || managed.log.cuts !== plan.cuts
 }
 
 function noteReadableKeys(buffer: Buffer, at: number, map: OffsetMap, maxBytes: number): void {

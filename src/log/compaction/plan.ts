@@ -5,6 +5,8 @@ import type { Segment } from '../segment/segment.ts'
 
 /** What one pass over a log looks at. */
 export interface Plan {
+  /** How often the log had been cut: with another number nothing of it holds. */
+  readonly cuts: number
   /** Closed segments below the first that must not be cleaned, oldest first. */
   readonly segments: readonly Segment[]
   /** First offset of which no earlier pass took notice. */
@@ -24,7 +26,7 @@ export interface SegmentGroup {
 export async function planPass(managed: ManagedLog, nowMs: number): Promise<Plan | null> {
   const { log } = managed
   const { minCompactionLagMs, maxCompactionLagMs, minCleanableDirtyRatio } = log.config
-  const all = log.segments
+  const { cuts, segments: all } = log
   const count = countCleanable(managed, nowMs, minCompactionLagMs)
   const first = all[0]
   const next = all[count]
@@ -46,7 +48,7 @@ export async function planPass(managed: ManagedLog, nowMs: number): Promise<Plan
   if (dirtyBytes === 0) return null
   const overdue = oldestDirtyMs >= 0 && nowMs - oldestDirtyMs > maxCompactionLagMs
   if (!overdue && dirtyBytes / (cleanBytes + dirtyBytes) < minCleanableDirtyRatio) return null
-  return { segments: all.slice(0, count), dirtyOffset, endOffset: next.baseOffset }
+  return { cuts, segments: all.slice(0, count), dirtyOffset, endOffset: next.baseOffset }
 }
 
 /** How many of the oldest segments are closed, old enough, and hold nothing that is not decided yet. */

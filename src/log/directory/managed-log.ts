@@ -58,7 +58,7 @@ export class ManagedLog {
   }
 
   get highWatermark(): number {
-    return this.listener?.highWatermark ?? this.log.writtenEndOffset
+    return Math.min(this.listener?.highWatermark ?? Infinity, this.log.promisedEndOffset)
   }
 
   written(endOffset: number): void {

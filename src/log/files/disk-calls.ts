@@ -75,6 +75,21 @@ export async function readWhole(disk: Disk, path: string): Promise<Buffer | null
   }
 }
 
+const COPY_BYTES = 1 << 20
+
+/** Makes `to` what the first bytes of `from` are, durably. */
+export async function copyBytes(from: File, to: File, sizeBytes: number): Promise<void> {
+  const chunk = Buffer.allocUnsafe(Math.min(COPY_BYTES, sizeBytes))
+  for (let copied = 0; copied < sizeBytes;) {
+    const length = await readAt(from, copied, chunk.subarray(0, Math.min(chunk.length, sizeBytes - copied)))
+    if (length === 0) throw new Error(`${from.path} ends at ${copied}`)
+    await writeAt(to, copied, [chunk.subarray(0, length)], false)
+    copied += length
+  }
+  if (to.sizeBytes > sizeBytes) await truncateFile(to, sizeBytes)
+  await syncFile(to)
+}
+
 /** Overwrites a file that nobody reads meanwhile. */
 export async function writeWhole(
   disk: Disk,

@@ -19,9 +19,6 @@ export class LogNames {
   #directoryDirty: boolean
   #persistedEpochs: number
   #persisting: Promise<void> | null = null
-  /** Segments whose names were taken away, and how many of them are gone for good. */
-  #removed = 0
-  #removedForGood = 0
 
   /** `epochsOnDisk`: `changeCount` of what the checkpoint holds. */
   constructor(disk: Disk, directory: string, epochs: EpochCache, dirty: boolean, epochsOnDisk: number) {
@@ -40,15 +37,6 @@ export class LogNames {
   /** A name was added, changed or taken away. */
   changed(): void {
     this.#names++
-  }
-
-  /**
-   * The names of the oldest segment are about to be taken away. Resolves when those taken away before are gone for
-   * good: a segment that a power loss brings back must find the next one in its place.
-   */
-  async removing(): Promise<void> {
-    if (this.#removedForGood < this.#removed) await this.#sync()
-    this.#removed++
   }
 
   /** Resolves once names and epochs are durable. */
@@ -87,17 +75,11 @@ export class LogNames {
         await this.#syncMetadata()
         await syncDirectory(this.#disk, parentOf(this.#directory))
       }
-      await this.#sync()
+      await syncDirectory(this.#disk, this.#directory)
       this.#directoryDirty = false
       this.#persistedEpochs = changeCount
       this.#persisted = names
     }
-  }
-
-  async #sync(): Promise<void> {
-    const removed = this.#removed
-    await syncDirectory(this.#disk, this.#directory)
-    this.#removedForGood = Math.max(this.#removedForGood, removed)
   }
 
   async #syncMetadata(): Promise<void> {

@@ -65,6 +65,10 @@ export class ManagedLogs {
         : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
       cleanShutdown: directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
+      beforeCut: (offset) => {
+        managed.cleanedEndOffset = Math.min(managed.cleanedEndOffset, offset)
+        return directory.checkpoint()
+      },
       onFailed: (error) => this.directoryFailed(directory, error),
       spares: directory.spares,
       ...(this.options.segmentCache === undefined ? {} : { segmentCache: this.options.segmentCache }),

@@ -321,7 +321,8 @@ export class LogLoader {
         const problem = `the next segment starts at ${segment.baseOffset} where ${next} is due`
         await this.#cut(i - 1, { nextOffset: next, validBytes: before.sizeBytes, problem }, 'unused')
         // It is the active segment again.
-        await before.reopenUpTo(Infinity)
+        before.endAt(await before.measureUpTo(Infinity))
+        await before.cutFile()
         break
       }
       if (segment.baseOffset > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next

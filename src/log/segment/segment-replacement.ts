@@ -14,11 +14,14 @@ export class SegmentReplacement {
   readonly segment: Segment
   /** The offset after the last batch. */
   endOffset: number
+  /** How often the log had been cut when this was begun. */
+  readonly cuts: number
   readonly #disk: Disk
 
   /** `segment` has the suffix `.cleaned`, empty indexes and no bytes. */
-  constructor(disk: Disk, segment: Segment) {
+  constructor(disk: Disk, segment: Segment, cuts: number) {
     this.#disk = disk
+    this.cuts = cuts
     this.segment = segment
     this.endOffset = segment.baseOffset
   }

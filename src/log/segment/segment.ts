@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Disk, Done, File, World } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
-import { readAt, readWhole, truncateFile, writeWhole } from '../files/disk-calls.ts'
+import { copyBytes, readAt, readWhole, syncFile, truncateFile, writeWhole } from '../files/disk-calls.ts'
 import { SegmentGone } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import {
@@ -41,6 +41,16 @@ const FOLLOWS: Readonly<Record<SegmentState, readonly SegmentState[]>> = {
   retired: [],
 }
 
+/** Where a log ends in a segment that is going to be cut. */
+export interface SegmentCut {
+  /** Of the segment, as it will be. */
+  readonly counted: Segment
+  /** After the last batch that stays. */
+  readonly keptEndOffset: number
+  /** Where the log goes on: what the cut asked for, or the start of the batch that it falls into. */
+  readonly endOffset: number
+}
+
 export interface SegmentOptions {
   readonly disk: Disk
   readonly cache: SegmentCache
@@ -51,6 +61,14 @@ export interface SegmentOptions {
   readonly createdMs: number
   /** Other than `.log` while the segment is being made (`.log.cleaned`). */
   readonly suffix?: string
+}
+
+interface Counted {
+  /** After the last batch counted. */
+  readonly next: number
+  readonly problem: string | null
+  /** Where the first batch begins that was not; -1 when there is none. */
+  readonly stoppedAt: number
 }
 
 /** A segment of a log, created or found now. */
@@ -371,58 +389,101 @@ export class Segment implements CachedSegment {
   rebuildIndexes(): Promise<void> {
     return this.whileHeld(async (file) => {
       // Aside, because the segment may be read, counted and evicted meanwhile.
-      const fresh = new Segment({ ...this.#options, createdMs: this.createdMs })
-      fresh.startIndexes()
-      await fresh.#count(file, 0, file.sizeBytes)
-      this.offsetIndex = fresh.offsetIndex
-      this.timeIndex = fresh.timeIndex
-      this.largestTimestampMs = fresh.largestTimestampMs
-      this.largestTimestampOffset = fresh.largestTimestampOffset
-      this.firstTimestampMs = fresh.firstTimestampMs
+      const counted = this.#fresh()
+      await counted.#count(file, 0, file.sizeBytes)
+      this.#takeIndexes(counted)
       this.sizeBytes = file.sizeBytes
       this.writtenBytes = file.sizeBytes
     })
   }
 
-  /**
-   * Makes this the segment that is appended to, without the batches that end at or above `offset`: rebuilds the
-   * indexes up to there. The file is not cut yet: `sizeBytes` says to where it has to be.
-   */
-  async reopenUpTo(offset: number): Promise<void> {
-    this.#cache.forget(this)
-    await this.#reserving
-    if (this.#state !== 'active') this.become('active')
-    // It may be open for reading only.
-    this.#file.giveUp()
-    await this.whileHeld(async (file) => {
+  /** Where the log ends without what lies at and above `offset`: whole batches stay. Changes nothing. */
+  measureUpTo(offset: number): Promise<SegmentCut> {
+    return this.whileHeld(async (file) => {
       // Behind them a recycled file holds batches that look as good, with offsets below.
       const endBytes = Math.min(this.writtenBytes, file.sizeBytes)
-      this.startIndexes()
-      await this.#count(file, 0, endBytes, offset)
+      const counted = this.#fresh()
+      const { next, stoppedAt } = await counted.#count(file, 0, endBytes, offset)
+      const endOffset = stoppedAt < 0 ? offset : Math.min(stoppedAt, offset)
+      return { counted, keptEndOffset: next, endOffset }
     })
-    this.writtenBytes = this.sizeBytes
+  }
+
+  /** Makes this the segment that is appended to, with an end that was measured. Its file follows, see `cutFile`. */
+  endAt({ counted }: SegmentCut): void {
+    this.#cache.forget(this)
+    if (this.#state !== 'active') this.become('active')
+    this.#takeIndexes(counted)
+    this.sizeBytes = counted.sizeBytes
+    this.writtenBytes = counted.sizeBytes
     this.#loose = true
+    // It may be open for reading only.
+    this.#file.giveUp()
+  }
+
+  /** Takes what lies behind the end of the segment out of its file, durably. */
+  async cutFile(): Promise<void> {
+    await this.#reserving
+    if (this.inUse) await this.#moveToOwnFile()
+    else {
+      this.#loose = true
+      await this.cutToSize()
+      await syncFile(this.openFile())
+    }
+  }
+
+  /** Who reads or sends the bytes behind the end keeps them: the segment goes on in a copy without them. */
+  async #moveToOwnFile(): Promise<void> {
+    const path = `${this.path}.tmp`
+    const copy = this.#disk.open(path, 'create')
+    try {
+      await this.whileHeld((file) => copyBytes(file, copy, this.writtenBytes))
+    } finally {
+      copy.close()
+    }
+    this.#disk.rename(path, this.path)
+    this.#file.giveUp()
+    this.#sliced = false
+    this.#recycled = false
+    this.#loose = false
+  }
+
+  /** Of the same segment, with empty indexes. */
+  #fresh(): Segment {
+    const fresh = new Segment({ ...this.#options, createdMs: this.createdMs })
+    fresh.startIndexes()
+    return fresh
+  }
+
+  #takeIndexes(counted: Segment): void {
+    this.offsetIndex = counted.offsetIndex
+    this.timeIndex = counted.timeIndex
+    this.largestTimestampMs = counted.largestTimestampMs
+    this.largestTimestampOffset = counted.largestTimestampOffset
+    this.firstTimestampMs = counted.firstTimestampMs
+    this.#bytesSinceIndexEntry = counted.#bytesSinceIndexEntry
   }
 
   /** Counts in the batches of [start, end) that end below `offset`. */
-  async #count(
-    file: File,
-    start: number,
-    end: number,
-    offset = Infinity,
-  ): Promise<{ next: number; problem: string | null }> {
+  async #count(file: File, start: number, end: number, offset = Infinity): Promise<Counted> {
     const scanner = new BatchScanner(file, start, end)
     let next = this.baseOffset
     while (await scanner.fill()) {
       while (scanner.step()) {
         const { buffer, at } = scanner
         const lastOffset = batch.lastOffset(buffer, at)
-        if (lastOffset >= offset) return { next, problem: null }
+        // What stands in an old message set is the last offset.
+        if (lastOffset >= offset)
+          return {
+            next,
+            problem: null,
+            stoppedAt: batch.magic(buffer, at) < 2 ? -1 : batch.baseOffset(buffer, at),
+          }
         next = lastOffset + 1
         this.appended(lastOffset, batch.maxTimestamp(buffer, at), scanner.sizeBytes)
       }
     }
-    return { next, problem: scanner.problem }
+    return { next, problem: scanner.problem, stoppedAt: -1 }
   }
 
   /** Reads up to `into.length` bytes at `position`; resolves to what was read (less only at the end of the segment). */
@@ -433,6 +494,7 @@ export class Segment implements CachedSegment {
 
   /** Appends or takes away what stands behind the names of its files, on disk too. */
   rename(suffix: string): void {
+    if (suffix === this.#suffix) return
     for (const kind of SEGMENT_SUFFIXES) {
       const from = this.#sibling(kind)
       if (!this.#disk.exists(from)) continue

@@ -34,22 +34,22 @@ export class LogSpace {
   reserve(segment: Segment, maxBytes: number): void {
     const nowMs = this.#options.clock.monotonicMs()
     if (segment.reserving || this.#options.spares?.scarce === true) return
-    const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.openFile().sizeBytes, maxBytes)
-    if (size < 0) return
     try {
-      segment.reserve(size, (error) => this.#reserved(segment, error))
+      const size = this.#space.wanted(nowMs, segment.writtenBytes, segment.openFile().sizeBytes, maxBytes)
+      if (size >= 0) segment.reserve(size, (error) => this.#reserved(segment, error))
     } catch (error) {
       if (diskProblem(error) !== 'short') this.#options.failed(error)
     }
   }
 
-  /** Whether `trim` has anything to do. */
-  hasSurplus(segment: Segment, nowMs: number): boolean {
-    return segment.loose && !segment.reserving && this.#surplus(segment, nowMs) >= 0
+  /** Whether `trim` may have anything to do. */
+  mayHaveSurplus(segment: Segment, nowMs: number): boolean {
+    return segment.loose && !segment.reserving && this.#space.isIdle(nowMs)
   }
 
   /** Gives back most of what an idle log has reserved. A task of the log. */
   async trim(segment: Segment, nowMs: number, writer: LogWriter): Promise<void> {
+    if (this.#surplus(segment, nowMs) < 0) return
     if (segment.recycled) await this.#options.names.persist()
     await writer.hold()
     try {

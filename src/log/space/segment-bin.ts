@@ -51,9 +51,8 @@ export class SegmentBin {
     this.#options = options
   }
 
-  /** The segment is out of the log. Its files become `.deleted`, and are gone some time later. */
+  /** The segment is out of the log, its files are `.deleted` when this task ends: they are gone some time later. */
   retire(segment: Segment, endOffset: number): void {
-    segment.rename(DELETED_SUFFIX)
     segment.become('retired')
     const timer = this.#options.clock.after(this.#options.delayMs(), () => {
       this.#options.run(() => this.#expire(segment))
@@ -61,10 +60,9 @@ export class SegmentBin {
     this.#deleted.set(segment, { segment, timer, endOffset })
   }
 
-  /** Removes the files of a segment whose offsets will be given again. */
-  async remove(segment: Segment): Promise<void> {
-    segment.become('retired')
-    await this.#removeFiles(segment, '')
+  /** Removes the files of a retired segment whose offsets will be given again. */
+  removeFiles(segment: Segment): Promise<void> {
+    return this.#removeFiles(segment, '')
   }
 
   /** Makes the spare file, if there is one that fits, the log file of a segment. Null when there is none. */

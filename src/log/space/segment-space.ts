@@ -64,9 +64,13 @@ export class SegmentSpace {
     this.#refusals = 0
   }
 
+  isIdle(nowMs: number): boolean {
+    return nowMs - this.#lastWroteMs >= IDLE_MS
+  }
+
   /** The size the file of an idle log should be cut to; -1 when it may stay as it is. */
   surplus(nowMs: number, endBytes: number, fileBytes: number): number {
-    if (nowMs - this.#lastWroteMs < IDLE_MS) return -1
+    if (!this.isIdle(nowMs)) return -1
     // Not rounded up: an idle log holds no more than the first step.
     const keptBytes = endBytes - (endBytes % BLOCK_BYTES) + FIRST_STEP_BYTES
     return fileBytes > keptBytes ? keptBytes : -1

@@ -242,6 +242,7 @@ test('a file that is being read, or was given to a socket, is not written over',
       await writeAt(segment.openFile(), 0, [Buffer.alloc(1000, 1)], true)
       segment.sizeBytes = 1000
       use(segment)
+      segment.rename('.deleted')
       bin.retire(segment, baseOffset + 10)
       await sim.sleep(1000)
       assert.equal(spares.usedBytes, segmentNames(world, '/data/t-0', '.spare').length * 1000)
