@@ -52,6 +52,35 @@ test('the image is what Kafka users expect: user, port, volume, health, paths', 
   assert.equal(config.endpoints[0]?.host, '0.0.0.0')
 })
 
+test('one argument names the base image, so that it can be pinned by its digest', () => {
+  const found = instructions(read('docker/Dockerfile'))
+  const bases = found.filter(([name]) => name === 'FROM').map(([, rest]) => rest.split(' ')[0])
+  assert.deepEqual(bases, ['${NODE_IMAGE}', '${NODE_IMAGE}'])
+  const [first] = found
+  assert.match(first?.join(' ') ?? '', /^ARG NODE_IMAGE=node:\d+-[\w-]+$/)
+  const inCompose = /NODE_IMAGE: \$\{NODE_IMAGE:-(.+)\}/.exec(read('docker/compose.yaml'))?.[1]
+  assert.equal(`ARG NODE_IMAGE=${inCompose}`, first?.join(' '))
+  // No other image gets in by a COPY or a service of its own.
+  const stages = found.filter(([name, rest]) => name === 'COPY' && rest.startsWith('--from'))
+  for (const [, rest] of stages) assert.match(rest, /^--from=build /)
+})
+
+test('the container of the compose file can do no more than it needs', () => {
+  const compose = read('docker/compose.yaml')
+  assert.match(compose, /^ {4}cap_drop: \[ALL\]$/m)
+  assert.match(compose, /^ {4}security_opt: \["no-new-privileges:true"\]$/m)
+  assert.match(compose, /^ {4}read_only: true$/m)
+  assert.doesNotMatch(compose, /privileged|cap_add|network_mode|pid:|\/var\/run/)
+  // What it writes: its volume, and a small /tmp.
+  assert.match(compose, /^ {4}tmpfs: \["\/tmp:size=16m,mode=1777"\]$/m)
+  assert.deepEqual(
+    Array.from(compose.matchAll(/^ {6}- ([\w-]+:\/.*)$/gm), ([, volume]) => volume),
+    ['kafka-data:/var/lib/kafka/data'],
+  )
+  // Programs on this machine reach it, others do not.
+  for (const [, port] of compose.matchAll(/^ {6}- "(.+:\d+)"$/gm)) assert.match(port ?? '', /^127\.0\.0\.1:/)
+})
+
 test('the environment of the compose file is a configuration without warnings', () => {
   const environment: Record<string, string> = {}
   for (const [, name, value] of read('docker/compose.yaml').matchAll(/^ {6}(KAFKA_\w+): (.+)$/gm)) {
