@@ -7,8 +7,9 @@ import { inSlices } from './in-slices.ts'
  * DeleteRecords, versions 0-2.
  *
  * Behavior: moves the log start to the offset (-1: the high watermark) and answers it as the low watermark, which
- * with one replica is the log start. The segments below go with the next retention check; the new start survives a
- * restart. A compacted topic without `delete` in its cleanup.policy answers POLICY_VIOLATION.
+ * with one replica is the log start. The segments below go with the next retention check. NONE means that no crash
+ * brings the records back; where the new start cannot be made durable the answer is KAFKA_STORAGE_ERROR. A topic without
+ * `delete` in its cleanup.policy answers POLICY_VIOLATION.
  */
 export const deleteRecords = defineApi({
   request: deleteRecordsRequest,
@@ -36,13 +37,26 @@ export const deleteRecords = defineApi({
             partition === undefined
               ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
               : partition.deleteRecordsBefore(offset)
-          const lowWatermark = errorCode === ErrorCode.NONE ? partition!.log.logStartOffset : -1
-          return { partitionIndex, lowWatermark, errorCode }
+          return { partitionIndex, partition, errorCode }
         }),
       )
-      topics.push({ name, partitions: deleted })
+      topics.push({ name, deleted })
     }
-    await broker.logs.checkpointLogStartOffsets()
-    return { topics }
+    const isDurable = await broker.logs.persistLogStarts()
+    return {
+      topics: topics.map(({ name, deleted }) => ({
+        name,
+        partitions: deleted.map(({ partitionIndex, partition, errorCode }) => {
+          if (errorCode !== ErrorCode.NONE || partition === undefined)
+            return { partitionIndex, lowWatermark: -1, errorCode }
+          const lost = partition.errorCode || (isDurable(partition.log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
+          return {
+            partitionIndex,
+            lowWatermark: lost === ErrorCode.NONE ? partition.log.logStartOffset : -1,
+            errorCode: lost,
+          }
+        }),
+      })),
+    }
   }),
 })

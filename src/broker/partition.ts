@@ -108,6 +108,8 @@ export class Partition {
 
   /** DeleteRecords: moves the log start to `offset` (-1: the high watermark). */
   deleteRecordsBefore(offset: number): number {
+    if (this.errorCode !== ErrorCode.NONE) return this.errorCode
+    if (!this.log.config.cleanupPolicy.delete) return ErrorCode.POLICY_VIOLATION
     const target = offset === -1 ? this.#highWatermark : offset
     if (target < this.log.logStartOffset || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
     this.log.deleteRecordsBefore(target)

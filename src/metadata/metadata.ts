@@ -14,6 +14,7 @@ import type { Outcome } from './layout/outcome.ts'
 import { ProducerIds } from './changes/producer-ids.ts'
 import { TopicChanges } from './changes/topic-changes.ts'
 import type { CreateTopicResult, DiscoveredTopic } from './changes/topic-changes.ts'
+import { createIfMissing } from './layout/store-steps.ts'
 import { isInternalTopic } from './layout/topic-names.ts'
 import type { NewTopic } from './changes/topic-plan.ts'
 import { CLUSTER_DEFAULTS, decodeConfig, paths } from './layout/znodes.ts'
@@ -33,6 +34,7 @@ interface MetadataParts {
   readonly topics: TopicChanges
   readonly alterations: ConfigAlterations
   readonly deleting: readonly TopicImage[]
+  readonly logDirectories: Set<string>
 }
 
 /**
@@ -51,6 +53,8 @@ export class Metadata {
   readonly #topics: TopicChanges
   readonly #alterations: ConfigAlterations
   readonly #producerIds: ProducerIds
+  /** Log directories whose topics are all known. */
+  readonly #logDirectories: Set<string>
   #deleting: readonly TopicImage[]
 
   private constructor(parts: MetadataParts) {
@@ -62,6 +66,7 @@ export class Metadata {
     this.#topics = parts.topics
     this.#alterations = parts.alterations
     this.#deleting = parts.deleting
+    this.#logDirectories = parts.logDirectories
     this.#producerIds = new ProducerIds(parts.state.store, parts.state.nodeId)
   }
 
@@ -93,9 +98,10 @@ export class Metadata {
     const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
     const { controllerEpoch } = membership
     const nodeId = options.config['broker.id']
-    const [clusterDefaults, brokerValues] = await Promise.all([
+    const [clusterDefaults, brokerValues, logDirectories] = await Promise.all([
       readConfig(store, paths.brokerConfig(CLUSTER_DEFAULTS)),
       readConfig(store, paths.brokerConfig(String(nodeId))),
+      store.children(paths.logDirectories),
     ])
     let config = options.config
     if (clusterDefaults.size + brokerValues.size > 0) {
@@ -111,7 +117,14 @@ export class Metadata {
     const changes = new TopicChanges(state)
     for (const { name } of deleting) changes.holdForDeletion(name)
     const alterations = new ConfigAlterations(state, clusterDefaults, brokerValues)
-    return new Metadata({ state, membership, topics: changes, alterations, deleting })
+    return new Metadata({
+      state,
+      membership,
+      topics: changes,
+      alterations,
+      deleting,
+      logDirectories: new Set(logDirectories),
+    })
   }
 
   /** From now on the listener hears of changes. Finishes deletions that a crash interrupted. */
@@ -153,9 +166,27 @@ export class Metadata {
     return this.#state.image.topicById(topicId)
   }
 
-  /** True for a topic on disk that must not be served because it is being deleted. */
-  isBeingDeleted(name: string): boolean {
-    return this.#deleting.some((topic) => topic.name === name)
+  /** True for a topic on disk that must not be served because it is being deleted. `topicId`: null when it has none. */
+  isBeingDeleted(name: string, topicId: string | null): boolean {
+    return this.#deleting.some(
+      (topic) => topic.name === name && (topicId === null || topic.topicId === topicId),
+    )
+  }
+
+  /**
+   * Whether all topics in a log directory were known once: a partition in it whose topic is not known now is of one that
+   * was deleted while the directory was offline, and not one that Kafka wrote.
+   */
+  knowsLogDirectory(id: string): boolean {
+    return this.#logDirectories.has(id)
+  }
+
+  /** From now on all topics in these directories are known. Rejects when the store does. */
+  async rememberLogDirectories(ids: readonly string[]): Promise<void> {
+    const { store } = this.#state
+    const unknown = ids.filter((id) => !this.#logDirectories.has(id))
+    await Promise.all(unknown.map((id) => createIfMissing(store, paths.logDirectory(id))))
+    for (const id of unknown) this.#logDirectories.add(id)
   }
 
   /** One result per topic, in order. Names that appear twice are refused before this is called. */

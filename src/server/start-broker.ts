@@ -8,7 +8,7 @@ import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../core/config/topic-config.ts'
 import { SamsaError } from '../core/samsa-error.ts'
-import type { LogConfig } from '../log/log-config.ts'
+import type { Admit } from '../log/manager/log-manager-types.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
@@ -120,18 +120,22 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
   }
 }
 
-/** Partitions of topics that are being deleted go; all others open, also those that only the disk knows yet. */
-function admission(metadata: Metadata) {
-  return (topic: string, _partition: number, topicId: string | null): LogConfig | null => {
-    if (metadata.isBeingDeleted(topic)) return null
+/**
+ * Partitions of topics that are being deleted go. Of an earlier topic of that name, or of none although all in the
+ * directory were known once: their topic was deleted while the directory was offline. All others open, also those that
+ * only the disk knows yet.
+ */
+function admission(metadata: Metadata): Admit {
+  return (topic, _partition, topicId, directoryId) => {
+    if (metadata.isBeingDeleted(topic, topicId)) return 'deleted'
     const known = metadata.topics.get(topic)
-    // Left over from an earlier topic of that name.
-    if (known !== undefined && topicId !== null && known.topicId !== topicId) return null
+    if (known === undefined && metadata.knowsLogDirectory(directoryId)) return 'stray'
+    if (known !== undefined && topicId !== null && known.topicId !== topicId) return 'stray'
     return toLogConfig(known?.config ?? resolveTopicConfig(new Map(), metadata.config), metadata.config)
   }
 }
 
-/** Topics that lie on the disk and that the store does not know: Apache Kafka wrote them. */
+/** Topics that lie on the disk and that the store does not know: Apache Kafka wrote them. They are known from now on. */
 async function adoptDiscoveredTopics(logs: LogManager, metadata: Metadata): Promise<void> {
   const found = new Map<
     string,
@@ -152,6 +156,8 @@ async function adoptDiscoveredTopics(logs: LogManager, metadata: Metadata): Prom
     const logConfig = toLogConfig(config, metadata.config)
     for (const { index } of found.get(name)!.partitions) logs.updateConfig(name, index, logConfig)
   }
+  // One that could not be taken over is looked for again at the next start.
+  if (adopted.length === topics.length) await metadata.rememberLogDirectories(logs.directoryIds)
 }
 
 /** The number of partitions is fixed once the topic exists: it decides where each group lives. */

@@ -38,6 +38,12 @@ export interface CheckpointedLog {
   readonly log: Log
 }
 
+export interface UnopenedLog {
+  readonly topic: string
+  readonly partition: number
+  readonly known: KnownOffsets
+}
+
 /** What the checkpoints of a directory say of one log. */
 export interface KnownOffsets {
   readonly recoveryPoint: number
@@ -68,6 +74,8 @@ export class LogDirectory {
   readonly path: string
   /** Logs by `topic-partition`. */
   readonly logs = new Map<string, CheckpointedLog>()
+  /** Partitions that lie here and could not be opened, by name: what checkpoints say of them has to stay. */
+  readonly unopened = new Map<string, UnopenedLog>()
   readonly spares = new SpareBudget()
   readonly flushes: FlushSchedule
   /** Whether the last process stopped cleanly: no log needs a scan. */
@@ -139,6 +147,11 @@ export class LogDirectory {
 
   get meta(): MetaProperties | null {
     return this.#meta
+  }
+
+  /** Stays with the directory when it is moved, where its `meta.properties` has one (KIP-858). */
+  get id(): string {
+    return this.#meta?.directoryId ?? `path-${Buffer.from(this.path).toString('base64url')}`
   }
 
   get partitionCount(): number {
@@ -286,36 +299,45 @@ export class LogDirectory {
 
   async #writeCheckpoints(): Promise<void> {
     if (this.#failure !== null) return
-    // In one order, so that equal content is equal bytes.
-    const logs = [...this.logs.values()].toSorted(
-      (left, right) =>
-        (left.topic < right.topic ? -1 : left.topic > right.topic ? 1 : 0) ||
-        left.partition - right.partition,
-    )
-    const offsets = (offsetOf: (managed: CheckpointedLog) => number): PartitionOffset[] =>
-      logs
-        .map((managed) => ({ topic: managed.topic, partition: managed.partition, offset: offsetOf(managed) }))
-        .filter((entry) => entry.offset >= 0)
     await this.#writeCheckpoint(
       RECOVERY_POINT_CHECKPOINT,
-      offsets(({ log }) => log.recoveryPoint),
+      this.#offsets(({ log }) => log.recoveryPoint, 'recoveryPoint'),
     )
     // As Kafka: only where DeleteRecords moved the start into a segment.
     await this.#writeCheckpoint(
       LOG_START_OFFSET_CHECKPOINT,
-      offsets(({ log }) => {
+      this.#offsets(({ log }) => {
         const first = log.segments[0]
         return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
-      }),
+      }, 'logStartOffset'),
     )
     await this.#writeCheckpoint(
       HIGH_WATERMARK_CHECKPOINT,
-      offsets((managed) => managed.highWatermark),
+      this.#offsets((managed) => managed.highWatermark, 'highWatermark'),
     )
     await this.#writeCheckpoint(
       CLEANER_CHECKPOINT,
-      offsets((managed) => managed.cleanedEndOffset),
+      this.#offsets((managed) => managed.cleanedEndOffset, 'cleanedEndOffset'),
     )
+  }
+
+  /** In one order, so that equal content is equal bytes. */
+  #offsets(offsetOf: (managed: CheckpointedLog) => number, known: keyof KnownOffsets): PartitionOffset[] {
+    const opened = [...this.logs.values()].map((managed) => {
+      const { topic, partition } = managed
+      return { topic, partition, offset: offsetOf(managed) }
+    })
+    const unopened = [...this.unopened.values()].map((log) => {
+      const { topic, partition } = log
+      return { topic, partition, offset: log.known[known] || -1 }
+    })
+    return [...opened, ...unopened]
+      .filter(({ offset }) => offset >= 0)
+      .toSorted(
+        (left, right) =>
+          (left.topic < right.topic ? -1 : left.topic > right.topic ? 1 : 0) ||
+          left.partition - right.partition,
+      )
   }
 
   async #writeCheckpoint(name: string, entries: PartitionOffset[]): Promise<void> {

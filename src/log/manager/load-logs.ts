@@ -1,7 +1,6 @@
 import { SamsaError } from '../../core/samsa-error.ts'
 import { NEW_LOG, parsePartitionName } from '../directory/log-directory.ts'
 import type { KnownOffsets, LogDirectory } from '../directory/log-directory.ts'
-import { ManagedLog } from '../directory/managed-log.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import { diskError, readSmall } from '../files/disk-calls.ts'
 import { patiently } from '../files/disk-problem.ts'
@@ -10,7 +9,7 @@ import { PARTITION_METADATA, parsePartitionMetadata } from '../files/log-files.t
 import { OpeningProgress } from '../recovery/recovery-progress.ts'
 import type { Admit } from './log-manager-types.ts'
 import type { ManagedLogs, OpenRequest } from './managed-logs.ts'
-import type { PartitionRemoval } from './partition-removal.ts'
+import type { PartitionPlace, PartitionRemoval } from './partition-removal.ts'
 
 /** Opening a log that needs no scan is a few waits for small files: many at once. */
 export const CLEAN_OPENS_AT_ONCE = 64
@@ -26,19 +25,13 @@ const MAX_NAMED_LOGS = 20
 /** KRaft's own log, which Kafka keeps in the first log directory. */
 const CLUSTER_METADATA_TOPIC = '__cluster_metadata'
 
-interface FoundPartition {
-  readonly topic: string
-  readonly partition: number
-  readonly directory: LogDirectory
-}
-
 /** Opens what the directories hold when the broker starts. */
 export class LogsAtStart {
   readonly #logs: ManagedLogs
   readonly #removal: PartitionRemoval
   readonly #admit: Admit
-  /** Where each partition was found. */
-  readonly #places = new Map<string, string>()
+  /** Where each partition was found: in one directory, when all is well. */
+  readonly #places = new Map<string, PartitionPlace[]>()
 
   constructor(logs: ManagedLogs, removal: PartitionRemoval, admit: Admit) {
     this.#logs = logs
@@ -46,9 +39,10 @@ export class LogsAtStart {
     this.#admit = admit
   }
 
-  /** Rejects with SAMSA_LOG_CORRUPT when one partition is in two directories. Directories that fail go offline. */
+  /** Directories that fail go offline. */
   async load(clusterId: string): Promise<void> {
     const found = this.#findPartitions()
+    for (const places of this.#places.values()) if (places.length > 1) this.#refuseTwins(places)
     await Promise.all(
       this.#logs
         .online()
@@ -57,33 +51,73 @@ export class LogsAtStart {
   }
 
   /** Partitions by directory, from the names on the disk. */
-  #findPartitions(): Map<LogDirectory, FoundPartition[]> {
-    const places = this.#places
-    const found = new Map<LogDirectory, FoundPartition[]>()
+  #findPartitions(): Map<LogDirectory, PartitionPlace[]> {
+    const found = new Map<LogDirectory, PartitionPlace[]>()
     for (const directory of this.#logs.online()) {
-      const partitions: FoundPartition[] = []
-      for (const name of this.#logs.world.disk.list(directory.path)) {
+      const partitions: PartitionPlace[] = []
+      let strays = 0
+      for (const name of this.#namesIn(directory)) {
         if (name.endsWith('-delete')) this.#removal.removeLater(directory, `${directory.path}/${name}`, 0)
+        if (name.endsWith('-stray')) strays++
         const parsed = parsePartitionName(name)
         if (parsed === null || parsed.topic === CLUSTER_METADATA_TOPIC) continue
-        const other = places.get(name)
-        if (other !== undefined)
-          throw new SamsaError(
-            'SAMSA_LOG_CORRUPT',
-            `${name} is in two log directories: ${other} and ${directory.path}`,
-          )
-        places.set(name, directory.path)
-        partitions.push({ ...parsed, directory })
+        const place = { ...parsed, directory }
+        const places = this.#places.get(name)
+        if (places === undefined) this.#places.set(name, [place])
+        else places.push(place)
+        partitions.push(place)
       }
+      if (strays > 0)
+        this.#logs.world.logger.info(
+          { logDir: directory.path, strays },
+          'partitions that are set aside as strays take up room',
+        )
       found.set(directory, partitions)
     }
     return found
   }
 
+  #namesIn(directory: LogDirectory): readonly string[] {
+    try {
+      return this.#logs.world.disk.list(directory.path)
+    } catch (error) {
+      this.#logs.directoryFailed(directory, diskError(`cannot list ${directory.path}`, error))
+      return []
+    }
+  }
+
+  /**
+   * One partition in several directories: a topic was deleted and made again while one of them was offline, and the older
+   * of the two will be set aside; or somebody copied one, and nobody can tell which it is that counts.
+   */
+  #refuseTwins(places: readonly PartitionPlace[]): void {
+    const wanted = places.filter((place) => {
+      const { directory, topic, partition } = place
+      try {
+        return typeof this.#admit(topic, partition, this.#topicIdOf(place), directory.id) === 'object'
+      } catch (error) {
+        this.#logs.directoryFailed(directory, diskError(`cannot load log directory ${directory.path}`, error))
+        return false
+      }
+    })
+    if (wanted.length < 2) return
+    const name = partitionName(places[0]!.topic, places[0]!.partition)
+    const paths = wanted.map(({ directory }) => directory.path).join(' and ')
+    const error = new SamsaError(
+      'SAMSA_LOG_CORRUPT',
+      `${name} is in ${paths}: it stays offline until one of them is taken away`,
+    )
+    this.#logs.world.logger.error(
+      { partition: name, error: error.message },
+      'partition is in two log directories',
+    )
+    this.#logs.corrupt.set(name, { error, directories: wanted.map(({ directory }) => directory) })
+  }
+
   async #loadDirectory(
     directory: LogDirectory,
     clusterId: string,
-    found: readonly FoundPartition[],
+    found: readonly PartitionPlace[],
   ): Promise<void> {
     const { logger, clock } = this.#logs.world
     const { nodeId, recoveryThreadsPerDirectory } = this.#logs.options
@@ -97,16 +131,18 @@ export class LogsAtStart {
       const atOnce = directory.cleanShutdown
         ? CLEAN_OPENS_AT_ONCE
         : recoveryThreadsPerDirectory * SCANS_PER_RECOVERY_THREAD
-      const stale: ManagedLog[] = []
-      const opening = eachAtOnce(found, atOnce, async (partition) => {
-        if (!(await this.#openFound(partition, checkpoints, progress)))
-          stale.push(new ManagedLog(directory, partition.topic, partition.partition))
+      const leaving: { place: PartitionPlace; as: 'deleted' | 'stray' }[] = []
+      const opening = eachAtOnce(found, atOnce, async (place) => {
+        const opened = await this.#openFound(place, checkpoints, progress)
+        if (opened !== 'opened') leaving.push({ place, as: opened })
         progress.opened()
       })
       await Promise.all([prepared, opening])
-      for (const managed of stale) this.#removal.renameAway(managed)
+      for (const { place, as } of leaving)
+        if (as === 'deleted') this.#removal.renameAway(place, 0)
+        else this.#removal.setAside(place, 'it is of no topic that is known')
       // After an unclean stop no name in it is known to be durable.
-      if (stale.length > 0 || (!directory.cleanShutdown && found.length > 0)) await directory.syncNames()
+      if (leaving.length > 0 || (!directory.cleanShutdown && found.length > 0)) await directory.syncNames()
       // What a checkpoint says of a log that is gone must not be believed of a later one with its name.
       await directory.checkpoint()
       this.#reportRecovery(directory, progress, found.length)
@@ -117,23 +153,28 @@ export class LogsAtStart {
     }
   }
 
-  /** False: it belongs to no topic any more. */
+  /** What else it is than opened: of no topic, or of one that is being deleted. */
   async #openFound(
-    { directory, topic, partition }: FoundPartition,
+    place: PartitionPlace,
     checkpoints: ReadonlyMap<string, KnownOffsets>,
     progress: OpeningProgress,
-  ): Promise<boolean> {
+  ): Promise<'opened' | 'deleted' | 'stray'> {
+    const { directory, topic, partition } = place
     const name = partitionName(topic, partition)
-    const topicId = this.#topicIdOf(`${directory.path}/${name}`)
-    const config = this.#admit(topic, partition, topicId)
-    if (config === null) return false
-    const known = { ...(checkpoints.get(name) ?? NEW_LOG), found: { topicId, progress } }
-    await this.#open({ directory, topic, partition, topicId: null, config, known })
-    return true
+    const topicId = this.#topicIdOf(place)
+    const config = this.#admit(topic, partition, topicId, directory.id)
+    if (typeof config === 'string') return config
+    const offsets = checkpoints.get(name) ?? NEW_LOG
+    const known = { ...offsets, found: { topicId, progress } }
+    if (!this.#logs.corrupt.has(name))
+      await this.#open({ directory, topic, partition, topicId: null, config, known })
+    if (this.#logs.corrupt.has(name)) directory.unopened.set(name, { topic, partition, known: offsets })
+    return 'opened'
   }
 
-  #topicIdOf(directory: string): string | null {
-    const text = readSmall(this.#logs.world.disk, `${directory}/${PARTITION_METADATA}`)
+  #topicIdOf({ directory, topic, partition }: PartitionPlace): string | null {
+    const path = `${directory.path}/${partitionName(topic, partition)}/${PARTITION_METADATA}`
+    const text = readSmall(this.#logs.world.disk, path)
     return text === null ? null : parsePartitionMetadata(text.toString('utf8'))
   }
 
@@ -147,12 +188,12 @@ export class LogsAtStart {
       )
     } catch (error) {
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
-      const { topic, partition } = request
+      const { directory, topic, partition } = request
       this.#logs.world.logger.error(
         { topic, partition, error: error.message },
         'partition is damaged and stays offline',
       )
-      this.#logs.corrupt.set(partitionName(topic, partition), error)
+      this.#logs.corrupt.set(partitionName(topic, partition), { error, directories: [directory] })
     }
   }
 

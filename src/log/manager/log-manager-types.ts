@@ -21,7 +21,13 @@ export interface LogManagerOptions {
 }
 
 /**
- * What becomes of a partition found on the disk: the configuration to open it with, or null when it is to be
- * deleted. `topicId` is what its `partition.metadata` says, null when there is none.
+ * What becomes of a partition found on the disk: the configuration to open it with; `deleted` when its topic is being
+ * deleted; `stray` when it is of no topic that is known, and is set aside. `topicId` is what its `partition.metadata`
+ * says, null when there is none; `directoryId` tells the log directory, whatever its path.
  */
-export type Admit = (topic: string, partition: number, topicId: string | null) => LogConfig | null
+export type Admit = (
+  topic: string,
+  partition: number,
+  topicId: string | null,
+  directoryId: string,
+) => LogConfig | 'deleted' | 'stray'

@@ -70,6 +70,11 @@ export class LogManager {
     return null
   }
 
+  /** Of the log directories that are online, as `admit` is told them. */
+  get directoryIds(): string[] {
+    return this.#logs.online().map(({ id }) => id)
+  }
+
   /** Broker epoch at which this broker stopped cleanly; -1 when it did not, or never ran. */
   get cleanShutdownEpoch(): number {
     const epochs = this.#logs.directories.map((directory) => directory.cleanShutdownEpoch)
@@ -77,9 +82,8 @@ export class LogManager {
   }
 
   /**
-   * Opens every partition found. When it resolves, no clean marker can come back and all recovered bytes are
-   * durable. Rejects with SAMSA_LOG_CORRUPT when one partition is in two directories, SAMSA_DISK_IO when no
-   * directory is left.
+   * Opens every partition found, or takes it away as `admit` says. When it resolves, no clean marker can come back and
+   * all recovered bytes are durable. Rejects with SAMSA_DISK_IO when no directory is left.
    */
   async load(clusterId: string, brokerEpoch: number, admit: Admit): Promise<void> {
     this.#brokerEpoch = brokerEpoch
@@ -114,7 +118,7 @@ export class LogManager {
 
   /**
    * The partition's log, created in the online directory with the fewest partitions when there is none. A log of
-   * another topic id under the same name is deleted first. With `isNew` the caller knows that the partition has no
+   * another topic id under the same name is set aside first. With `isNew` the caller knows that the partition has no
    * data anywhere; otherwise nothing is created while a directory is offline, for the log may be in it.
    * Rejects with SAMSA_DISK_IO or SAMSA_LOG_CORRUPT.
    */
@@ -162,9 +166,13 @@ export class LogManager {
     return fewBytes ? managed.directory.lacksAllSpace : managed.directory.lacksSpace
   }
 
-  /** After DeleteRecords: its promise holds over a crash only once this resolved. */
-  checkpointLogStartOffsets(): Promise<void> {
-    return this.#logs.checkpointAll()
+  /** Writes down where the logs start. Resolves to what tells of a log whether a crash cannot move its start back. */
+  async persistLogStarts(): Promise<(log: Log) => boolean> {
+    const durable = await this.#logs.checkpointAll()
+    return (log) => {
+      const managed = this.#logs.byPath.get(log.directory)
+      return managed !== undefined && managed.log === log && durable.has(managed.directory)
+    }
   }
 
   /** DescribeLogDirs. `wanted`: partitions by topic, null for all. */

@@ -18,6 +18,12 @@ export interface OpenRequest {
   readonly known: Opening
 }
 
+/** Why a partition cannot be opened, and where it lies. */
+export interface CorruptPartition {
+  readonly error: SamsaError
+  readonly directories: readonly LogDirectory[]
+}
+
 /** The log directories and the logs in them: who is there, and who is offline. */
 export class ManagedLogs {
   readonly world: World
@@ -27,8 +33,8 @@ export class ManagedLogs {
   readonly byPath = new Map<string, ManagedLog>()
   /** Partitions that checkpoints know and that were found in no directory. */
   readonly missing = new Map<string, KnownOffsets>()
-  /** Partitions whose files make no sense. */
-  readonly corrupt = new Map<string, SamsaError>()
+  /** Partitions that cannot be opened: their files make no sense, or lie in two directories. */
+  readonly corrupt = new Map<string, CorruptPartition>()
   /** Logs in which acknowledged records may be missing, as recovery found since the start. */
   uncleanCount = 0
   closing = false
@@ -121,15 +127,19 @@ export class ManagedLogs {
     }
   }
 
-  async checkpoint(directory: LogDirectory): Promise<void> {
-    try {
-      await directory.checkpoint()
-    } catch (error) {
-      this.failed(directory, `cannot write checkpoints in ${directory.path}`, error)
-    }
-  }
-
-  async checkpointAll(): Promise<void> {
-    await Promise.all(this.online().map((directory) => this.checkpoint(directory)))
+  /** Resolves to the directories whose checkpoints are on the device as of this call; the others failed. */
+  async checkpointAll(): Promise<ReadonlySet<LogDirectory>> {
+    const durable = new Set<LogDirectory>()
+    await Promise.all(
+      this.online().map(async (directory) => {
+        try {
+          await directory.checkpoint()
+          if (directory.failure === null) durable.add(directory)
+        } catch (error) {
+          this.failed(directory, `cannot write checkpoints in ${directory.path}`, error)
+        }
+      }),
+    )
+    return durable
   }
 }

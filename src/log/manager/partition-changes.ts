@@ -7,7 +7,7 @@ import { diskError } from '../files/disk-calls.ts'
 import { diskProblem, patiently } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import type { Log } from '../log.ts'
-import type { ManagedLogs } from './managed-logs.ts'
+import type { CorruptPartition, ManagedLogs } from './managed-logs.ts'
 import type { PartitionRemoval } from './partition-removal.ts'
 
 /** A log that is made waits so often for a descriptor. */
@@ -42,7 +42,8 @@ export class PartitionChanges {
     const known = this.#logs.byName.get(name)
     if (known !== undefined && (known.log.topicId === topicId || known.log.topicId === null)) return known.log
     const making = (async () => {
-      if (known !== undefined) await this.#delete(known)
+      if (known !== undefined)
+        await this.#takeAway(known, () => this.#removal.setAside(known, `the topic has the id ${topicId}`))
       return this.#create(topic, partition, topicId, config, isNew)
     })()
     return this.#whileChanging(name, making)
@@ -53,7 +54,10 @@ export class PartitionChanges {
     const name = partitionName(topic, partition)
     while (this.#changing.has(name)) await this.#changed(name)
     const managed = this.#logs.byName.get(name)
+    const corrupt = this.#logs.corrupt.get(name)
     if (managed !== undefined) await this.#whileChanging(name, this.#delete(managed))
+    else if (corrupt !== undefined)
+      await this.#whileChanging(name, this.#deleteCorrupt(topic, partition, corrupt))
   }
 
   /** Resolves when no change is under way. */
@@ -112,7 +116,7 @@ export class PartitionChanges {
   #placeFor(name: string, isNew: boolean): LogDirectory {
     const logs = this.#logs
     const corrupt = logs.corrupt.get(name)
-    if (corrupt !== undefined) throw corrupt
+    if (corrupt !== undefined) throw corrupt.error
     if (logs.closing) throw new SamsaError('SAMSA_STOPPED', 'the log manager is closed')
     const dead = logs.directories.find((directory) => directory.failure !== null)
     const offline = dead?.path ?? this.#unusable[0]
@@ -128,22 +132,51 @@ export class PartitionChanges {
     return place
   }
 
-  async #delete(managed: ManagedLog): Promise<void> {
+  #delete(managed: ManagedLog): Promise<void> {
+    const { fileDeleteDelayMs } = managed.log.config
+    return this.#takeAway(managed, () => this.#removal.renameAway(managed, fileDeleteDelayMs))
+  }
+
+  async #takeAway(managed: ManagedLog, rename: () => void): Promise<void> {
     const { directory } = managed
     managed.leaving = true
     this.#logs.forget(managed)
     if (directory.failure !== null) return
     try {
       await managed.discard()
-      this.#removal.renameAway(managed)
-      const mayWait = (): boolean => !this.#logs.closing
-      await patiently(this.#logs.world.clock, mayWait, () => directory.syncNames())
-      // A later log of that name must not inherit its offsets.
-      await patiently(this.#logs.world.clock, mayWait, () => directory.checkpoint())
+      rename()
+      await this.#persistRemoval(directory)
     } catch (error) {
-      const failure = diskError(`cannot delete ${managed.name}`, error)
-      if (diskProblem(error) !== 'short') this.#logs.directoryFailed(directory, failure)
-      throw failure
+      this.#removalFailed(directory, managed.name, error)
     }
+  }
+
+  /** Of a partition that could not be opened. */
+  async #deleteCorrupt(topic: string, partition: number, corrupt: CorruptPartition): Promise<void> {
+    const name = partitionName(topic, partition)
+    for (const directory of corrupt.directories) {
+      if (directory.failure !== null) continue
+      try {
+        this.#removal.renameAway({ directory, topic, partition }, 0)
+        directory.unopened.delete(name)
+        await this.#persistRemoval(directory)
+      } catch (error) {
+        this.#removalFailed(directory, name, error)
+      }
+    }
+    this.#logs.corrupt.delete(name)
+  }
+
+  async #persistRemoval(directory: LogDirectory): Promise<void> {
+    const mayWait = (): boolean => !this.#logs.closing
+    await patiently(this.#logs.world.clock, mayWait, () => directory.syncNames())
+    // A later log of that name must not inherit its offsets.
+    await patiently(this.#logs.world.clock, mayWait, () => directory.checkpoint())
+  }
+
+  #removalFailed(directory: LogDirectory, name: string, error: unknown): never {
+    const failure = diskError(`cannot delete ${name}`, error)
+    if (diskProblem(error) !== 'short') this.#logs.directoryFailed(directory, failure)
+    throw failure
   }
 }

@@ -1,13 +1,20 @@
 import type { Timer, World } from '../../ports.ts'
 import type { LogDirectory } from '../directory/log-directory.ts'
-import type { ManagedLog } from '../directory/managed-log.ts'
+import { partitionName } from '../files/checkpoints.ts'
 import { removePath } from '../files/disk-calls.ts'
 import { patiently } from '../files/disk-problem.ts'
 
 const MAX_NAME_LENGTH = 255
 const MAX_DELAY_MS = 2 ** 31 - 1
 
-/** Takes away directories of partitions: the name at once, the files some time later. */
+/** A directory with a partition in it. */
+export interface PartitionPlace {
+  readonly directory: LogDirectory
+  readonly topic: string
+  readonly partition: number
+}
+
+/** Takes away directories of partitions: the name at once, the files some time later, or never. */
 export class PartitionRemoval {
   readonly #world: Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
   readonly #timers = new Map<string, Timer>()
@@ -17,14 +24,27 @@ export class PartitionRemoval {
     this.#world = world
   }
 
-  /** Gives a partition Kafka's name for a directory whose files go later. */
-  renameAway(managed: ManagedLog): void {
-    const { directory, name } = managed
-    const suffix = `.${this.#world.random.bytes(16).toString('hex')}-delete`
-    const away = `${directory.path}/${name.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`
-    this.#world.disk.rename(`${directory.path}/${name}`, away)
-    const delayMs = managed.isOpen ? managed.log.config.fileDeleteDelayMs : 0
-    this.removeLater(directory, away, this.#stopped ? 0 : Math.min(MAX_DELAY_MS, delayMs))
+  /** Gives a partition Kafka's name for a directory whose files go after `delayMs`. */
+  renameAway(place: PartitionPlace, delayMs: number): void {
+    const away = this.#rename(place, 'delete')
+    this.removeLater(place.directory, away, this.#stopped ? 0 : Math.min(MAX_DELAY_MS, delayMs))
+  }
+
+  /** Gives a partition Kafka's name for one that is of no topic (KIP-858). Nobody removes it but its owner. */
+  setAside(place: PartitionPlace, why: string): void {
+    const stray = this.#rename(place, 'stray')
+    const { directory, topic, partition } = place
+    this.#world.logger.warn(
+      { logDir: directory.path, topic, partition, stray },
+      `partition is set aside as a stray: ${why}`,
+    )
+  }
+
+  #rename({ directory, topic, partition }: PartitionPlace, kind: 'delete' | 'stray'): string {
+    const suffix = `-${partition}.${this.#world.random.bytes(16).toString('hex')}-${kind}`
+    const away = `${directory.path}/${topic.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`
+    this.#world.disk.rename(`${directory.path}/${partitionName(topic, partition)}`, away)
+    return away
   }
 
   /** What the process does not live to remove goes at the next start. */

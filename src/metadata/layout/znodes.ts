@@ -23,6 +23,8 @@ export const paths = {
   controller: '/controller',
   controllerEpoch: '/controller_epoch',
   producerIds: '/latest_producer_id_block',
+  logDirectories: '/samsa/log_dirs',
+  logDirectory: (id: string): string => `/samsa/log_dirs/${id}`,
 } as const
 
 /** The node that holds dynamic values for all brokers. */
@@ -39,6 +41,8 @@ export const PERSISTENT_DIRECTORIES: readonly string[] = [
   '/admin',
   '/admin/delete_topics',
   '/cluster',
+  '/samsa',
+  '/samsa/log_dirs',
 ]
 
 type Json = Readonly<Record<string, unknown>>

@@ -254,7 +254,7 @@ test('a partition whose directory is gone although it had records is unclean, an
     const gone = await partitionOf(manager, 'gone')
     const deleted = await partitionOf(manager, 'deleted')
     for (const partition of [gone, deleted]) await partition.append(record(process, 'x'))
-    await manager.checkpointLogStartOffsets()
+    await manager.persistLogStarts()
     await manager.delete('deleted', 0)
     await sim.powerLoss(process)
     sim.image.remove('/data/one/gone-0')
@@ -270,7 +270,7 @@ test('a partition whose directory is gone although it had records is unclean, an
     await again.close(true)
     const third = await startManager(sim.start())
     assert.equal(third.uncleanCount, 0)
-    await third.load(CLUSTER, 1, () => null).catch(() => {})
+    await third.load(CLUSTER, 1, () => 'deleted').catch(() => {})
   })
 })
 

@@ -46,7 +46,7 @@ test('a fresh directory is made, claimed and locked; a clean stop leaves the mar
     const again = await LogManager.open(next.world, options)
     assert.equal(again.cleanShutdownEpoch, 5)
     assert.equal(again.clusterId, CLUSTER)
-    await again.load(CLUSTER, 6, () => null)
+    await again.load(CLUSTER, 6, () => 'deleted')
     assert(!next.world.disk.exists('/data/one/.kafka_cleanshutdown'))
     await again.close(false)
     assert(!next.world.disk.exists('/data/one/.kafka_cleanshutdown'))
@@ -62,7 +62,7 @@ test('a directory of another node or cluster is refused and unlocked', async () 
       message: /\/data\/one belongs to node 1, and this is node 2/,
     })
     const second = await LogManager.open(sim.start().world, { ...options, logDirs: ['/data/two'] })
-    await second.load('another', 1, () => null)
+    await second.load('another', 1, () => 'deleted')
     await second.close(true)
     await assert.rejects(LogManager.open(sim.start().world, { ...options, ...two }), {
       code: 'SAMSA_CONFIG',
@@ -178,7 +178,7 @@ test('a deleted partition is gone at once and after a power loss; its name start
       const partition = await partitionOf(manager, 't', 0, durable)
       for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `old-${i}`]], now(sim)))
       partition.log.deleteRecordsBefore(3)
-      await manager.checkpointLogStartOffsets()
+      await manager.persistLogStarts()
       await manager.delete('t', 0)
       assert.equal(manager.get('t', 0), undefined)
       const away = process.world.disk.list('/data/one').filter((name) => name.endsWith('-delete'))
@@ -213,7 +213,7 @@ test('what a checkpoint says of a partition that went at the start is not believ
       await first.close(true)
       const process = sim.start()
       const second = await LogManager.open(process.world, options)
-      await second.load(CLUSTER, 2, () => null)
+      await second.load(CLUSTER, 2, () => 'deleted')
       const fresh = await partitionOf(second, 't', 0, durable, OTHER_TOPIC_ID)
       for (let i = 0; i < 6; i++) await fresh.append(batchOf([['k', `new-${i}`]], now(sim)))
       await sim.powerLoss(process)
@@ -278,7 +278,7 @@ test('what the caller does not admit is deleted; other directories are left alon
     const asked: string[] = []
     await again.load(CLUSTER, 2, (topic) => {
       asked.push(topic)
-      return topic === 'stay' ? durable : null
+      return topic === 'stay' ? durable : 'deleted'
     })
     await sim.sleep(100_000)
     assert.deepEqual(asked.sort(), ['go', 'stay'])
@@ -295,17 +295,74 @@ test('what the caller does not admit is deleted; other directories are left alon
   })
 })
 
-test('one partition in two directories is refused', async () => {
+test('one partition in two directories is offline, untouched, until one of them is taken away; others serve', async () => {
   await simulate(7, async (sim) => {
     const process = sim.start()
     const manager = await startManager(process, two)
-    await partitionOf(manager)
+    const partition = await partitionOf(manager)
+    for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `${i}`]], now(sim)))
+    partition.log.deleteRecordsBefore(3)
+    const other = await partitionOf(manager, 'other')
+    await other.append(batchOf([['k', 'v']], now(sim)))
     await manager.close(true)
+    const [home, away] = partition.log.directory.startsWith('/data/one')
+      ? two.logDirs
+      : two.logDirs.toReversed()
+    const { disk } = process.world
+    disk.makeDirectory(`${away}/t-0`)
+    const before = disk.list(`${home}/t-0`)
+    for (let start = 0; start < 2; start++) {
+      const next = sim.start()
+      const again = await startManager(next, two)
+      assert.equal(again.get('t', 0), undefined)
+      assert.equal(again.get('other', 0)?.logEndOffset, 1)
+      await assert.rejects(again.getOrCreate('t', 0, TOPIC_ID, durable), { code: 'SAMSA_LOG_CORRUPT' })
+      assert.deepEqual(next.logger.messages('error'), ['partition is in two log directories'])
+      await again.close(true)
+    }
+    assert.deepEqual([disk.list(`${home}/t-0`), disk.list(`${away}/t-0`)], [before, []])
+    disk.rename(`${away}/t-0`, `${away}/not-it`)
+    const log = (await startManager(sim.start(), two)).get('t', 0)
+    assert.deepEqual([log?.logStartOffset, log?.logEndOffset], [3, 5])
+  })
+})
+
+test('a partition that cannot be opened goes with its topic', async () => {
+  await simulate(7, async (sim) => {
+    const process = sim.start()
     for (const path of two.logDirs) process.world.disk.makeDirectory(`${path}/t-0`)
-    await assert.rejects(startManager(sim.start(), two), {
-      code: 'SAMSA_LOG_CORRUPT',
-      message: /t-0 is in two/,
-    })
+    const manager = await startManager(process, two)
+    await manager.delete('t', 0)
+    const log = await manager.getOrCreate('t', 0, OTHER_TOPIC_ID, durable)
+    assert.equal(log.topicId, OTHER_TOPIC_ID)
+    await sim.sleep(1000)
+    const left = two.logDirs
+      .flatMap((path) => process.world.disk.list(path))
+      .filter((name) => name.startsWith('t-'))
+    assert.deepEqual(left, ['t-0'])
+  })
+})
+
+test('a stray keeps its records under the name that Kafka gives it, however long the topic is called', async () => {
+  await simulate(7, async (sim) => {
+    const topic = 'x'.repeat(249)
+    const process = sim.start()
+    const manager = await startManager(process)
+    await (await partitionOf(manager, topic, 12)).append(batchOf([['k', 'v']], now(sim)))
+    await manager.close(true)
+    for (let start = 0; start < 2; start++) {
+      const next = sim.start()
+      const again = await LogManager.open(next.world, options)
+      await again.load(CLUSTER, 2, () => 'stray')
+      assert.equal(next.logger.messages('warn').length, start === 0 ? 1 : 0)
+      await sim.sleep(100_000)
+      await again.close(true)
+    }
+    const [stray, ...more] = process.world.disk.list('/data/one').filter((name) => name.startsWith('xx'))
+    assert.match(stray ?? '', /^x{200,249}-12\.[0-9a-f]{32}-stray$/)
+    assert.deepEqual(more, [])
+    assert(stray!.length <= 255)
+    assert(process.world.disk.readFile(`/data/one/${stray}/00000000000000000000.log`).length > 0)
   })
 })
 
@@ -378,7 +435,7 @@ test('DeleteRecords holds over a crash once the start offsets are checkpointed',
       const partition = await partitionOf(manager)
       for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `${i}`]], now(sim)))
       partition.log.deleteRecordsBefore(3)
-      await manager.checkpointLogStartOffsets()
+      await manager.persistLogStarts()
       assert.equal(
         process.world.disk.readFile('/data/one/log-start-offset-checkpoint').toString(),
         '0\n1\nt 0 3\n',

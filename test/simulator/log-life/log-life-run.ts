@@ -180,7 +180,7 @@ export class LogLifeRun {
     })
     await manager.load(manager.clusterId ?? CLUSTER, 5, (topic, partition, topicId) => {
       const known = this.#known.get(`${topic}-${partition}`)
-      return known === undefined || (topicId !== null && topicId !== known.topicId) ? null : known.config
+      return known === undefined || (topicId !== null && topicId !== known.topicId) ? 'deleted' : known.config
     })
     const partitions: LifePartition[] = []
     for (const known of this.#known.values())
@@ -376,7 +376,7 @@ export class LogLifeRun {
     }
     again(4, () => life.manager.applyRetention())
     again(8, () => life.manager.clean())
-    again(10, () => life.manager.checkpointLogStartOffsets())
+    again(10, async () => void (await life.manager.persistLogStarts()))
     again(10, async (random) => {
       const { log } = random.pick(partitions)
       // As if it had been idle for long.
