@@ -188,6 +188,8 @@ export interface Connection {
   readonly local: Address
   /** Bytes handed over and not yet taken by the kernel. */
   readonly unsentBytes: number
+  /** Bytes that the kernel has taken since the connection opened; exact where `unsentBytes` counts a write until all of it is taken. */
+  readonly sentBytes: number
   /** Queued until the `reply` stage of the turn; one write per connection and turn. The pieces belong to the network from here on. */
   write(pieces: readonly Piece[]): void
   /** Stops and restarts the delivery of bytes. Up to one slab may still arrive after `pause`. */

@@ -7,7 +7,7 @@ import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { AbortedTransactions } from '../log/segment/transaction-index.ts'
 import type { Clock } from '../ports.ts'
 import { heldBytesOf } from './answer-budget.ts'
-import type { AnswerBudget } from './answer-budget.ts'
+import type { AnswerBudget, AnswerWaiter } from './answer-budget.ts'
 import type { Deadlines, Expirable } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
 import type { Partition } from './partition.ts'
@@ -62,7 +62,7 @@ const NO_PIECES: readonly ReadPiece[] = []
  * One Fetch: reads its partitions in order, and when that gives less than `minBytes`, parks until enough was
  * written or `maxWaitMs` passed, then reads once more. An error of any partition answers at once.
  */
-export class FetchOperation implements Expirable, FetchWaiter {
+export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   readonly #parts: FetchParts
   readonly #options: FetchOptions
   readonly #done: (results: FetchedPartition[]) => void
@@ -99,6 +99,7 @@ export class FetchOperation implements Expirable, FetchWaiter {
   /** Nobody waits for the answer any more. */
   cancel(): void {
     this.#cancelled = true
+    this.#options.answers.leave(this)
     this.#unpark()
     this.#release()
   }
@@ -165,7 +166,17 @@ export class FetchOperation implements Expirable, FetchWaiter {
     return results
   }
 
+  answersAvailable(): void {
+    this.#readAll()
+  }
+
   #readAll(): void {
+    const { answers } = this.#options
+    // Thousands of long polls may wake up at once, and each would read.
+    if (!answers.admits(false)) {
+      answers.wait(this, false)
+      return
+    }
     this.#results = []
     this.#nextTarget = 0
     this.#totalBytes = 0
@@ -241,12 +252,12 @@ export class FetchOperation implements Expirable, FetchWaiter {
     const upperOffset = this.#options.readCommitted ? result.lastStableOffset : result.highWatermark
     const minOneBatch = this.#totalBytes === 0
     const { answers } = this.#options
-    const left = Math.min(this.#options.maxBytes - this.#totalBytes, answers.availableBytes)
+    const left = Math.min(this.#options.maxBytes - this.#totalBytes, answers.fetchBytes)
     const maxBytes = Math.max(0, Math.min(target.partitionMaxBytes, left))
     if (partition === null || target.fetchOffset >= upperOffset || (maxBytes === 0 && !minOneBatch))
       return true
-    this.#readingBytes = maxBytes
-    answers.take(maxBytes)
+    this.#readingBytes = minOneBatch ? Math.max(maxBytes, partition.log.config.maxMessageBytes) : maxBytes
+    answers.take(this.#readingBytes)
     this.#readReturned = false
     this.#insideRead = true
     this.#upperOffset = upperOffset

@@ -3,12 +3,10 @@ import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import { Reader } from '../../protocol/reader.ts'
 import type { Api } from '../api/handler.ts'
-import { heldBytes } from '../broker/answer-budget.ts'
-import type { AnswerBudget } from '../broker/answer-budget.ts'
+import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
-import { PooledBuffer } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
-import type { Address, CloseReason, Connection, LogFields, Logger, Piece, Receiver } from '../ports.ts'
+import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
 import {
   decodeBody,
   decodeBodyInSteps,
@@ -25,13 +23,12 @@ import { FrameAssembler } from './frame-assembler.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
+import { UnreadAnswers } from './unread-answers.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
 /** A request without records has no reason to be larger (the largest are assignments of large groups). */
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
-/** An answer of which the client has not taken a single byte for this long closes the connection. */
-const UNREAD_ANSWER_DEADLINE_MS = 60_000
 /** A request that was decoded to more elements begins when those before it are answered, and delays those behind it. */
 const MANY_ELEMENTS = 2_000
 /** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
@@ -53,7 +50,7 @@ const PAUSED_FOR_ORDER = 2
  * a connection has one request in work at a time. What cannot begin yet is held as bytes and reading stops, so a
  * client that sends without reading costs a bounded amount of memory.
  */
-export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
+export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, SlotOwner {
   readonly broker: Broker
   readonly listenerName: string
   readonly clientAddress: Address
@@ -80,13 +77,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
-  /** Buffers of the pool that the network was given since then. */
-  readonly #lent: PooledBuffer[] = []
-  /** Memory of what was written since the client had taken everything: this connection's part of the shared sum. */
-  #unsentBytes = 0
-  /** What the last sweep saw waiting for the client to read, and since when that has not changed. */
-  #unsentSeenBytes = 0
-  #unsentSinceMs = 0
+  readonly #unread: UnreadAnswers
 
   get answers(): AnswerBudget {
     return this.#shared.answers
@@ -107,6 +98,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#onClosed = onClosed
     this.#connection = connection
     this.#assembler = new FrameAssembler(shared.arena)
+    this.#unread = new UnreadAnswers(connection, shared.answers)
     this.#logger = shared.logger
     this.broker = shared.broker
     this.listenerName = listener.name
@@ -121,19 +113,20 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     return this.#slots.length === 0 && this.#held.length === 0
   }
 
-  /** Closes the connection when one of its deadlines has passed; called about once a second. */
-  sweep(nowMs: number): void {
+  /**
+   * Closes the connection when one of its deadlines has passed; called about once a second. `patienceMs`: how long a
+   * client may read its answers more slowly than it should.
+   */
+  sweep(nowMs: number, patienceMs: number): void {
     const { unsentBytes } = this.#connection
-    if (unsentBytes === 0 || unsentBytes !== this.#unsentSeenBytes) {
-      this.#unsentSeenBytes = unsentBytes
-      this.#unsentSinceMs = nowMs
-    }
+    const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
     if (nowMs - this.#partialSinceMs > this.#limits.requestTimeoutMs) {
       this.abort('request did not arrive completely in time', {
         receivedBytes: this.#assembler.receivedBytes,
       })
-    } else if (nowMs - this.#unsentSinceMs > UNREAD_ANSWER_DEADLINE_MS) {
-      this.abort('client does not read its answers', { unsentBytes })
+    } else if (slowForMs > patienceMs) {
+      this.#shared.slowReaders.add(1)
+      this.abort('client does not read its answers', { unsentBytes, seconds: Math.round(slowForMs / 1000) })
     } else if (this.#pausedFor & PAUSED_FOR_ORDER && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
       this.abort('requests wait behind one that is not answered')
     } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
@@ -158,10 +151,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   }
 
   drained(): void {
-    this.#shared.answers.give(this.#unsentBytes)
-    this.#unsentBytes = 0
-    for (const buffer of this.#lent) buffer.release()
-    this.#lent.length = 0
+    this.#unread.drained()
     this.#continue()
   }
 
@@ -175,15 +165,17 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     this.#shared.budget.settle(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
-    this.#shared.answers.give(this.#unsentBytes)
-    this.#unsentBytes = 0
-    // What was not written may still be looked at by the system: these buffers are not used again.
-    this.#lent.length = 0
+    this.#shared.answers.leave(this)
+    this.#unread.closed()
     this.#onClosed(reason)
   }
 
   budgetAvailable(): void {
     this.#resume(PAUSED_FOR_BUDGET)
+    this.#continue()
+  }
+
+  answersAvailable(): void {
     this.#continue()
   }
 
@@ -207,7 +199,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
 
   /** What follows a frame that is not a request makes no sense. Requests before it still get their answers. */
   #refuseFrame(reason: string, fields: LogFields): void {
-    if (this.#slots.length === 0 && this.#unsentBytes === 0) {
+    if (this.#slots.length === 0 && !this.#unread.any) {
       this.abort(reason, fields)
       return
     }
@@ -304,9 +296,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
   #mayBegin(apiKey: number): boolean {
     if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
     if (this.#connection.unsentBytes > this.#limits.maxUnsentBytes) return false
-    if (this.#slots.length === 0) return true
-    const pipelined = this.#shared.apis.get(apiKey)?.pipelined ?? false
-    return pipelined && this.#unpipelined === 0 && this.#slots.length < this.#limits.maxInFlight
+    if (this.#slots.length > 0) {
+      const pipelined = this.#shared.apis.get(apiKey)?.pipelined ?? false
+      if (!pipelined || this.#unpipelined > 0 || this.#slots.length >= this.#limits.maxInFlight) return false
+    }
+    const { answers, answerSizes } = this.#shared
+    if (answers.admits(this.#unread.any, answerSizes.expectedBytes(apiKey))) return true
+    answers.wait(this, this.#unread.any)
+    return false
   }
 
   /** [start, end) is one frame with its size prefix, in memory that belongs to the request from here on. */
@@ -328,6 +325,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
     }
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     slot.chunk = chunk
+    slot.expect(this.#shared.answerSizes.expectedBytes(slot.api.key))
     this.#slots.push(slot)
     if (!request.isKnownVersion) {
       this.#waitFor(slot)
@@ -358,7 +356,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
           slot.fail(error)
           return
         }
-        this.#slots.pop()
+        this.#slots.pop()?.abandon()
         this.#refuseFrame(error.message, describeFrame(frame, 0))
       },
     })
@@ -454,28 +452,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       this.#reservedBytes -= head.heldBytes
       this.#shared.budget.release(head.heldBytes)
       if (head.chunks !== null) {
-        this.#write(head.chunks)
         head.sent()
+        this.#shared.answerSizes.observe(head.api.key, this.#unread.write(head.chunks))
       }
     }
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     if (this.#refused) this.#endWhenAnswered()
     else this.#continue()
-  }
-
-  #write(chunks: readonly ReadPiece[]): void {
-    for (const chunk of chunks) {
-      const bytes = heldBytes(chunk)
-      this.#unsentBytes += bytes
-      this.#shared.answers.take(bytes)
-    }
-    this.#connection.write(somePooled(chunks) ? chunks.map((chunk) => this.#lend(chunk)) : chunks)
-  }
-
-  #lend(chunk: ReadPiece): Piece {
-    if (!(chunk instanceof PooledBuffer)) return chunk
-    this.#lent.push(chunk)
-    return chunk.buffer
   }
 
   // ------------------------------------------------------------------------------------------------- held back bytes
@@ -524,11 +507,6 @@ export class ClientConnection implements Receiver, BudgetWaiter, SlotOwner {
       listener: this.listenerName,
     }
   }
-}
-
-function somePooled(chunks: readonly ReadPiece[]): boolean {
-  for (const chunk of chunks) if (chunk instanceof PooledBuffer) return true
-  return false
 }
 
 function describeFrame(frame: Buffer, start: number): LogFields {

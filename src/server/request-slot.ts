@@ -1,4 +1,5 @@
 import type { Api, RequestContext } from '../api/handler.ts'
+import { heldBytesOf } from '../broker/answer-budget.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
@@ -43,6 +44,8 @@ export class RequestSlot implements RequestContext {
   chunks: readonly ReadPiece[] | null | undefined
   /** What the handler attached, as it came, until it is in the answer that is written. */
   #attached: (readonly ReadPiece[])[] | null = null
+  /** Taken from the budget of answers until the answer is written: what is attached, and what is expected. */
+  #answerBytes = 0
 
   constructor(
     owner: SlotOwner,
@@ -102,18 +105,35 @@ export class RequestSlot implements RequestContext {
     const attached = this.#attached
     this.#attached = null
     for (const pieces of attached ?? []) releasePieces(pieces)
+    this.#giveAnswerBytes()
+  }
+
+  /** Its answer will take about this much. */
+  expect(bytes: number): void {
+    this.#answerBytes += bytes
+    this.answers.take(bytes)
+  }
+
+  #giveAnswerBytes(): void {
+    if (this.#answerBytes > 0) this.answers.give(this.#answerBytes)
+    this.#answerBytes = 0
   }
 
   attach(pieces: readonly ReadPiece[]): void {
     if (pieces.length === 0) return
-    if (this.#gone) releasePieces(pieces)
-    else if (this.#attached === null) this.#attached = [pieces]
+    if (this.#gone) {
+      releasePieces(pieces)
+      return
+    }
+    this.expect(heldBytesOf(pieces))
+    if (this.#attached === null) this.#attached = [pieces]
     else this.#attached.push(pieces)
   }
 
   /** The answer is written: its pieces belong to the connection. */
   sent(): void {
     this.#attached = null
+    this.#giveAnswerBytes()
   }
 
   releaseBytes(): void {

@@ -5,7 +5,8 @@ import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Clock, Logger } from '../ports.ts'
+import type { Clock, Counter, Logger } from '../ports.ts'
+import type { AnswerSizes } from './answer-sizes.ts'
 import type { FrameArena } from './frame-arena.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { RequestMetrics } from './request-metrics.ts'
@@ -17,6 +18,8 @@ export interface ConnectionLimits {
   readonly maxInFlight: number
   /** While a client leaves this many bytes of answers unread, no further request of it begins. */
   readonly maxUnsentBytes: number
+  /** Bytes a second at which a client takes its answers at least. */
+  readonly minReadRate: number
   /** A request that began to arrive must be complete after this time. */
   readonly requestTimeoutMs: number
   readonly maxIdleMs: number
@@ -27,6 +30,7 @@ export function connectionLimits(config: BrokerConfig): ConnectionLimits {
     maxRequestBytes: config['socket.request.max.bytes'],
     maxInFlight: config['queued.max.requests'],
     maxUnsentBytes: config['samsa.response.max.bytes'],
+    minReadRate: config['samsa.response.min.rate'],
     requestTimeoutMs: config['samsa.request.timeout.ms'],
     maxIdleMs: config['connections.max.idle.ms'],
   }
@@ -48,4 +52,7 @@ export interface ServerShared {
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
   readonly answers: AnswerBudget
+  readonly answerSizes: AnswerSizes
+  /** Connections that were closed because their client did not take its answers. */
+  readonly slowReaders: Counter
 }

@@ -2,11 +2,13 @@ import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { apis } from '../api/table.ts'
 import { AnswerBudget } from '../broker/answer-budget.ts'
+import type { AnswerPressure } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ListenerEndpoint } from '../core/config/listeners.ts'
 import { SamsaError } from '../core/samsa-error.ts'
-import type { Address, Clock, CloseReason, Connection, Listener, Timer, World } from '../ports.ts'
+import type { Address, Clock, CloseReason, Connection, Counter, Listener, Timer, World } from '../ports.ts'
+import { AnswerSizes } from './answer-sizes.ts'
 import { ClientConnection } from './connection.ts'
 import { FrameArena } from './frame-arena.ts'
 import { MemoryBudget } from './memory-budget.ts'
@@ -17,8 +19,12 @@ import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
 const SWEEP_INTERVAL_MS = 1_000
-/** Answers being put together or left unread, over all connections, before fetches get small. */
-const MAX_ANSWER_BYTES = 256 * 1024 * 1024
+/** How long a client may read its answers too slowly: with room for those of others, and while others wait for it. */
+const PATIENCE_MS: Readonly<Record<AnswerPressure, number>> = {
+  none: 60_000,
+  'debtors-wait': 10_000,
+  spent: 3_000,
+}
 /** IPv6 and IPv4 alike where the system has both. */
 const EVERY_INTERFACE = '::'
 const EVERY_IPV4_INTERFACE = '0.0.0.0'
@@ -37,7 +43,9 @@ export class Server implements ServerShared {
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
-  readonly answers = new AnswerBudget(MAX_ANSWER_BYTES)
+  readonly answers: AnswerBudget
+  readonly answerSizes = new AnswerSizes()
+  readonly slowReaders: Counter
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<ClientConnection>()
@@ -55,6 +63,14 @@ export class Server implements ServerShared {
       for (const connection of this.#connections) connection.pauseForBudget()
     })
     this.limits = connectionLimits(broker.config)
+    this.answers = new AnswerBudget(broker.config['samsa.queued.max.response.bytes'], world.clock)
+    this.slowReaders = world.metrics.counter(
+      'samsa_server_slow_readers_closed_total',
+      'Connections closed because the client did not take its answers.',
+    )
+    world.metrics.gauge('samsa_server_unread_answer_bytes', 'Bytes of answers in memory.', () => [
+      { value: this.answers.usedBytes },
+    ])
     this.requestMetrics = new RequestMetrics(world.metrics)
     world.metrics.gauge(
       'kafka_server_socketservermetrics_connection_count',
@@ -160,7 +176,8 @@ export class Server implements ServerShared {
 
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
-    for (const connection of this.#connections) connection.sweep(nowMs)
+    const patienceMs = PATIENCE_MS[this.answers.pressure]
+    for (const connection of this.#connections) connection.sweep(nowMs, patienceMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
   }
 

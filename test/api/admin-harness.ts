@@ -56,7 +56,7 @@ export class AdminHarness {
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
         clientIsLocal: true,
-        answers: new AnswerBudget(Infinity),
+        answers: new AnswerBudget(Infinity, this.#broker.clock),
         abandoned: false,
         whenAbandoned: () => {},
         refuse: (reason) => reject(new Error(reason)),

@@ -60,7 +60,7 @@ export class GroupApis {
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
         clientIsLocal: true,
-        answers: new AnswerBudget(Infinity),
+        answers: new AnswerBudget(Infinity, this.#broker.clock),
         apis: new Map(),
         abandoned: false,
         whenAbandoned: () => {},

@@ -65,40 +65,6 @@ async function append(connection: RawClient, name: string, records: Buffer): Pro
   return responses[0]!.partitionResponses[0]!.errorCode
 }
 
-test('answers that nobody reads', async () => {
-  await using target = await startTarget({ 'samsa.response.max.bytes': String(MIB) })
-  await createTopic(target.port, 'large')
-  const writer = await RawClient.connect(target.port)
-  for (let i = 0; i < 8; i++)
-    assert.equal(await append(writer, 'large', buildBatch([recordOf(900_000)])), ErrorCode.NONE)
-  writer.close()
-
-  const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: MIB }]
-  const frame = requestFrame(fetchRequest, 12, {
-    maxWaitMs: 0,
-    minBytes: 1,
-    topics: [{ topic: 'large', partitions }],
-  })
-  const requests = Buffer.concat(Array.from({ length: 1_000 }, () => frame))
-  await target.survives(async () => {
-    const attackers = await Promise.all(Array.from({ length: 30 }, () => Attacker.connect(target.port)))
-    for (const attacker of attackers) {
-      attacker.stopReading()
-      attacker.write(requests)
-    }
-    // Somebody else can still read what the attackers do not.
-    const reader = await RawClient.connect(target.port)
-    for (let i = 0; i < 100; i++) {
-      const { responses } = await within(
-        reader.send(fetch, { maxWaitMs: 0, minBytes: 1, topics: [{ topic: 'large', partitions }] }),
-      )
-      assert.ok((responses[0]!.partitions[0]!.records?.length ?? 0) > 900_000)
-    }
-    reader.close()
-    for (const attacker of attackers) attacker.destroy()
-  })
-})
-
 test('ten thousand requests before the first answer is read', async () => {
   await using target = await startTarget()
   await target.survives(async () => {

@@ -17,6 +17,7 @@ import { Slices } from '../../src/broker/slices.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { PooledBuffer, ReadPiece } from '../../src/log/read/read-buffers.ts'
 import type { Connection, Piece } from '../../src/ports.ts'
+import { AnswerSizes } from '../../src/server/answer-sizes.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
 import { FrameArena } from '../../src/server/frame-arena.ts'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
@@ -33,6 +34,7 @@ export class FakeConnection implements Connection {
   readonly remote = { host: '127.0.0.1', port: 5000 }
   readonly local = { host: '127.0.0.1', port: 9092 }
   unsentBytes = 0
+  sentBytes = 0
   written: Buffer[] = []
   pieces: Piece[] = []
   paused = false
@@ -83,6 +85,7 @@ export class Fixture {
   readonly clock = new ManualClock()
   readonly connection = new FakeConnection()
   readonly begun: Begun[] = []
+  slowReaders = 0
   /** What fetches are answered with. */
   records: ReadPiece[] = []
   /** Partitions that answers to produce requests tell of. */
@@ -91,7 +94,7 @@ export class Fixture {
   readonly client: ClientConnection
   readonly shared: ServerShared
 
-  constructor(settings: Record<string, string> = {}, budgetBytes = 1_000_000) {
+  constructor(settings: Record<string, string> = {}, budgetBytes = 1_000_000, answerBytes = 1_000) {
     const produce = defineApi({
       request: produceRequest,
       response: produceResponse,
@@ -153,7 +156,9 @@ export class Fixture {
       writer: new Writer(),
       requestMetrics: new RequestMetrics(noMetrics),
       limits: limitsOf(settings),
-      answers: new AnswerBudget(1_000),
+      answerSizes: new AnswerSizes(),
+      slowReaders: { add: (count) => (this.slowReaders += count) },
+      answers: new AnswerBudget(answerBytes, this.clock),
     }
     this.shared = shared
     this.client = new ClientConnection(

@@ -19,7 +19,7 @@ test('an answer of 200,000 partitions with data is put together in linear time',
 
 test('requests that are held back begin one by one in linear time', () => {
   const COUNT = 20_000
-  const fixture = new Fixture({}, 100_000_000)
+  const fixture = new Fixture({}, 100_000_000, 100_000_000)
   fixture.receive(Buffer.concat(Array.from({ length: COUNT }, (_, i) => heartbeat(i, 'g'.repeat(100)))))
   const startedMs = performance.now()
   for (let i = 0; i < COUNT; i++) {

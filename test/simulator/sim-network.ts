@@ -110,6 +110,8 @@ export class SimSocket {
   private readonly fabric: SimFabric
   private unsent: Outgoing[] = []
   private unsentLength = 0
+  /** Moved into the kernel so far. */
+  sentLength = 0
   /** Taken by the kernel, not yet given to the receiver at the other end. */
   private inFlight = 0
   private arrived: Buffer[] = []
@@ -209,6 +211,7 @@ export class SimSocket {
         dropPiece(head.piece)
       }
       this.unsentLength -= length
+      this.sentLength += length
       this.inFlight += length
       this.travel('net bytes', () => peer.arrive(piece, sum))
     }
@@ -364,6 +367,10 @@ class SimConnection implements Connection {
 
   get unsentBytes(): number {
     return this.queuedBytes + this.socket.unsentBytes
+  }
+
+  get sentBytes(): number {
+    return this.socket.sentLength
   }
 
   write(pieces: readonly Piece[]): void {

@@ -109,10 +109,20 @@ export const requestKeys = {
     { min: 1 },
     'Milliseconds a client may take to send the rest of a request it began.',
   ),
-  'samsa.response.max.bytes': long(
+  'samsa.queued.max.response.bytes': long(
     67_108_864,
+    { min: 1_048_576 },
+    'Bytes of answers held in memory over all connections; when they are reached, no request begins until some are taken.',
+  ),
+  'samsa.response.max.bytes': long(
+    16_777_216,
     { min: 1 },
     'Bytes of unread answers of one connection at which its requests are no longer read.',
+  ),
+  'samsa.response.min.rate': int(
+    16_384,
+    { min: 0 },
+    'Bytes a second at which a client must take its answers. Who is slower for a minute, or for seconds while others wait for that memory, is disconnected.',
   ),
   'fetch.max.bytes': int(57_671_680, { min: 1024 }, 'Bytes of records in the largest answer to a fetch.'),
   'max.incremental.fetch.session.cache.slots': int(

@@ -19,7 +19,12 @@ const READ_BYTES = 64 * 1024
 
 /** The part of Node's socket that its types leave out: the handle, which another Socket object can adopt. */
 export interface HandleOwner {
-  _handle?: { readonly fd?: number } | null
+  _handle?: {
+    readonly fd?: number
+    /** Of everything that was given to the handle, and what of it the kernel has not taken. */
+    readonly bytesWritten?: number
+    readonly writeQueueSize?: number
+  } | null
 }
 
 /** Set once the receiver is known. */
@@ -55,6 +60,8 @@ export class SocketConnection implements Connection {
   #unwrittenBytes = 0
   /** How many of the unwritten pieces are slices. */
   #slices = 0
+  /** Bytes of slices that went past the stream. */
+  #sentOfSlices = 0
   /** The first slice is read from the device. */
   #readingSlice = false
   /** Slices of earlier turns are unwritten. */
@@ -88,6 +95,16 @@ export class SocketConnection implements Connection {
 
   get unsentBytes(): number {
     return this.#unwrittenBytes + (this.#finished ? 0 : this.#socket.writableLength)
+  }
+
+  get sentBytes(): number {
+    const owner: HandleOwner & net.Socket = this.#socket
+    const { bytesWritten, writeQueueSize } = owner._handle ?? {}
+    const written =
+      bytesWritten === undefined || writeQueueSize === undefined
+        ? this.#socket.bytesWritten - this.#socket.writableLength
+        : bytesWritten - writeQueueSize
+    return this.#sentOfSlices + written
   }
 
   start(receiver: Receiver, slab: Buffer): void {
@@ -273,6 +290,7 @@ export class SocketConnection implements Connection {
         return
       }
       share -= sent
+      this.#sentOfSlices += sent
       this.#count(slice, sent)
       if (sent < length && !this.#nudge(slice)) return
     }

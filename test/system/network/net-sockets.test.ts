@@ -131,6 +131,8 @@ describe('sockets', () => {
     assert.equal(one.connection.unsentBytes, total)
     await pause(50)
     assert.ok(one.connection.unsentBytes > 0)
+    const { sentBytes } = one.connection
+    assert.ok(sentBytes > 0 && sentBytes < total, 'what the kernel has taken of a write that is not done')
     assert.equal(one.drained, 0)
     let received = 0
     client.on('data', (chunk: Buffer) => (received += chunk.length))
@@ -138,6 +140,7 @@ describe('sockets', () => {
     await until(() => received === total)
     await until(() => one.drained === 1)
     assert.equal(one.connection.unsentBytes, 0)
+    assert.equal(one.connection.sentBytes, total)
     client.destroy()
     await one.gone
   })

@@ -163,6 +163,7 @@ describe('slices of files to sockets', () => {
     for (let i = 0; i < PAIRS; i += 997) assert.ok(pair.equals(all.subarray(i * 14, i * 14 + 14)))
     assert.ok(took < 20_000, `${Math.round(took)} ms`)
     assert.equal(file.open, 0)
+    await until(() => connection.sentBytes === PAIRS * 14)
     client.destroy()
   })
 

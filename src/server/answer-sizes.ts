@@ -1,0 +1,39 @@
+import { ApiKey } from '../../protocol/keys.ts'
+
+/** Answers up to this size are too small to be expected. */
+const SMALL_BYTES = 64 * 1024
+/** An answer that is being put together takes several times the bytes that are sent. */
+const IN_WORK_FACTOR = 4
+/** How fast a large answer is forgotten: by one part in so many with each smaller one. */
+const FORGET = 16
+
+/**
+ * These reserve for themselves what they read, or wait for others for as long as it takes and must not hold room for
+ * an answer meanwhile.
+ */
+const NOT_EXPECTED: ReadonlySet<number> = new Set([
+  ApiKey.Produce,
+  ApiKey.Fetch,
+  ApiKey.JoinGroup,
+  ApiKey.SyncGroup,
+])
+
+/**
+ * How large the answers of each API were lately. What cannot be known before the work is done, but must be reserved
+ * before it begins: thousands of clients may ask for the metadata of everything in the same moment.
+ */
+export class AnswerSizes {
+  readonly #byApi = new Map<number, number>()
+
+  /** Memory that a request of this API will probably need. */
+  expectedBytes(apiKey: number): number {
+    const bytes = this.#byApi.get(apiKey) ?? 0
+    return bytes < SMALL_BYTES ? 0 : bytes * IN_WORK_FACTOR
+  }
+
+  observe(apiKey: number, bytes: number): void {
+    const known = this.#byApi.get(apiKey) ?? 0
+    if ((bytes < SMALL_BYTES && known < SMALL_BYTES) || NOT_EXPECTED.has(apiKey)) return
+    this.#byApi.set(apiKey, bytes >= known ? bytes : known - (known - bytes) / FORGET)
+  }
+}
