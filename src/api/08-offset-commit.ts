@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messages/08-offset-commit.ts'
+import { groupOwner } from '../core/group/group-owner.ts'
 import type { OffsetToCommit } from '../core/group/group-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import { defineApi } from './handler.ts'
@@ -42,7 +43,7 @@ export const offsetCommit = defineApi({
       },
     },
   },
-  handle(request, { broker, apiVersion }, respond, refusals) {
+  handle(request, { broker, apiVersion, clientAddress, clientId }, respond, refusals) {
     const offsets: OffsetToCommit[] = []
     const open: { errorCode: number }[] = []
     const topics = request.topics.map((topic) => {
@@ -72,6 +73,7 @@ export const offsetCommit = defineApi({
     }
     const commit = {
       groupId: request.groupId,
+      client: groupOwner(`/${clientAddress.host}`, clientId ?? ''),
       memberId: request.memberId,
       groupInstanceId: request.groupInstanceId,
       generationId: request.generationIdOrMemberEpoch,

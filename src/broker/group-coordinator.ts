@@ -4,7 +4,7 @@ import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { failedJoin, failedSync } from '../core/group/answers.ts'
 import { DeadlineQueue } from '../core/group/deadline-queue.ts'
 import type { Now } from '../core/group/deadline-queue.ts'
-import { StateBudget } from '../core/group/group-context.ts'
+import { GroupBudget } from '../core/group/group-budget.ts'
 import { groupPartition } from '../core/group/group-partition.ts'
 import { GroupShard } from '../core/group/group-shard.ts'
 import type {
@@ -86,7 +86,7 @@ export class GroupCoordinator {
   readonly #checkIntervalMs: number
   readonly #outbox = new Outbox()
   readonly #deadlines = new DeadlineQueue()
-  readonly #budget = new StateBudget()
+  readonly #budget: GroupBudget
   readonly #hosted = new Map<number, Hosted>()
   /** Topics that went while some partitions were not there; nothing was committed to those since. */
   readonly #deletedTopics = new Set<string>()
@@ -103,6 +103,7 @@ export class GroupCoordinator {
     this.#warnings = new RateLimitedLog(this.#world.logger, world.clock)
     this.#log = log
     this.#config = groupConfig(config)
+    this.#budget = new GroupBudget(this.#config)
     this.#checkIntervalMs = config['offsets.retention.check.interval.ms']
     this.#registerMetrics()
   }
@@ -415,12 +416,22 @@ export class GroupCoordinator {
 
   #scheduleRetention(): void {
     this.#retentionTimer = this.#world.clock.after(this.#checkIntervalMs, () => {
-      for (const hosted of this.#hosted.values()) {
-        if (hosted.state === 'active') hosted.shard.expireOffsets(this.#now())
-      }
-      this.#settle()
-      this.#scheduleRetention()
+      this.#expire([...this.#hosted.keys()])
     })
+  }
+
+  /** A partition in each turn: all groups at once would keep the loop from others. */
+  #expire(partitions: readonly number[]): void {
+    const [partition, ...rest] = partitions
+    if (this.#closed) return
+    if (partition === undefined) {
+      this.#scheduleRetention()
+      return
+    }
+    const hosted = this.#hosted.get(partition)
+    if (hosted?.state === 'active') hosted.shard.expireOffsets(this.#now())
+    this.#settle()
+    this.#retentionTimer = this.#world.clock.after(0, () => this.#expire(rest))
   }
 
   /** A version 4 UUID. */
@@ -468,7 +479,7 @@ const GROUP_STATES: readonly GroupState[] = [
 const MAX_PENDING_MEMBERS = 5_000
 const MAX_MEMBER_METADATA_BYTES = 4 * 1024 * 1024
 const MAX_GROUPS = 100_000
-const MAX_STATE_BYTES = 256 * 1024 * 1024
+const MAX_STATE_BYTES = 128 * 1024 * 1024
 const MAX_TOMBSTONE_BATCH_BYTES = 256 * 1024
 
 const MS_PER_MINUTE = 60_000

@@ -80,6 +80,7 @@ class Host {
     this.groups.commit(
       {
         groupId,
+        client: { clientHost: '/127.0.0.1', clientId: 'client' },
         memberId: '',
         groupInstanceId: null,
         generationId: -1,
@@ -166,6 +167,7 @@ describe('the coordinator and its log', () => {
     const outcomes: unknown[] = []
     const request = {
       groupId: 'group',
+      client: { clientHost: '/127.0.0.1', clientId: 'client' },
       memberId: '',
       groupInstanceId: null,
       generationId: -1,

@@ -1,14 +1,9 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { DeadlineQueue, Now } from './deadline-queue.ts'
 import type { Group } from './group.ts'
+import type { GroupBudget } from './group-budget.ts'
 import type { GroupConfig } from './group-types.ts'
 import type { OffsetsRecord, Outbox } from './outbox.ts'
-
-/** What all groups of the broker use up together, against `GroupConfig.maxGroups` and `maxStateBytes`. */
-export class StateBudget {
-  groups = 0
-  bytes = 0
-}
 
 /** What the parts of one partition's coordinator share. */
 export class GroupContext {
@@ -16,8 +11,10 @@ export class GroupContext {
   readonly config: GroupConfig
   readonly outbox: Outbox
   readonly deadlines: DeadlineQueue
-  readonly budget: StateBudget
+  readonly budget: GroupBudget
   readonly groups = new Map<string, Group>()
+  /** Set by the shard, which knows how a group goes. */
+  evicted: (group: Group, now: Now) => void = () => {}
   #sequence = 0
 
   constructor(
@@ -25,7 +22,7 @@ export class GroupContext {
     config: GroupConfig,
     outbox: Outbox,
     deadlines: DeadlineQueue,
-    budget: StateBudget,
+    budget: GroupBudget,
   ) {
     this.partition = partition
     this.config = config
@@ -34,40 +31,27 @@ export class GroupContext {
     this.budget = budget
   }
 
-  get mayCreateGroup(): boolean {
-    return this.budget.groups < this.config.maxGroups && this.budget.bytes < this.config.maxStateBytes
-  }
-
   insert(group: Group): void {
     this.groups.set(group.groupId, group)
-    this.budget.groups++
-    group.chargedBytes = group.bytes
-    this.budget.bytes += group.chargedBytes
+    this.budget.charge(group)
   }
 
   /** Out of memory, with its timers. Parked requests must have been answered. */
   forget(group: Group): void {
     if (this.groups.get(group.groupId) !== group) return
     this.groups.delete(group.groupId)
-    this.budget.groups--
-    this.budget.bytes -= group.chargedBytes
-    group.chargedBytes = 0
+    this.budget.remove(group)
     this.deadlines.cancel(group.joinTimer)
     this.deadlines.cancel(group.syncTimer)
-    for (const pending of group.pendingMembers.values()) this.deadlines.cancel(pending)
+    for (const { timeout } of group.pendingMembers.values()) this.deadlines.cancel(timeout)
     for (const member of group.members.values()) this.deadlines.cancel(member.session)
   }
 
   /** After anything that made a group larger or smaller. Groups about which nothing is known any more go. */
   charge(group: Group): void {
     if (this.groups.get(group.groupId) !== group) return
-    if (group.isForgettable) {
-      this.forget(group)
-      return
-    }
-    const bytes = group.bytes
-    this.budget.bytes += bytes - group.chargedBytes
-    group.chargedBytes = bytes
+    if (group.isForgettable) this.forget(group)
+    else this.budget.charge(group)
   }
 
   /** Whether a group is still this coordinator's: it was not deleted and the partition not given up. */

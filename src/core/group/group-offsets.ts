@@ -52,10 +52,14 @@ export class GroupOffsets {
           request.knowsGroupIdNotFound ? ErrorCode.GROUP_ID_NOT_FOUND : ErrorCode.ILLEGAL_GENERATION,
         )
       }
-      if (!this.#context.mayCreateGroup) return refuse(ErrorCode.INVALID_COMMIT_OFFSET_SIZE)
-      group = this.#rebalance.createGroup(request.groupId, now)
+      if (!this.#context.budget.makeRoomForGroup('offsets', request.client, now)) {
+        this.#warnFull(request)
+        return refuse(ErrorCode.INVALID_COMMIT_OFFSET_SIZE)
+      }
+      group = this.#rebalance.createGroup(request.groupId, request.client, now)
       this.#context.insert(group)
     }
+    group.heardOf(request.client, now)
     const error = commitError(group, request)
     if (error !== ErrorCode.NONE) return refuse(error)
     const member = group.members.get(request.memberId)
@@ -67,19 +71,23 @@ export class GroupOffsets {
   #append(group: Group, request: CommitRequest, waiter: Waiter<CommitResponse>, now: Now): void {
     const expireTimestampMs = request.retentionTimeMs < 0 ? null : now.wallMs + request.retentionTimeMs
     const records: OffsetsRecord[] = []
+    let growthBytes = 0
+    let isFull = false
     const written: (OffsetPlace & { readonly committed: CommittedOffset })[] = []
     const errorCodes = request.offsets.map(({ topic, partition, offset, leaderEpoch, metadata }) => {
       if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
       }
-      if (!this.#hasRoom(group.offsets.growthBytes(topic, partition, metadata))) {
-        return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-      }
+      const ownBytes = Math.max(0, group.offsets.growthBytes(topic, partition, metadata))
+      isFull ||= ownBytes > 0 && !this.#context.budget.makeRoomForOffsets(group, growthBytes + ownBytes, now)
+      if (isFull && ownBytes > 0) return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+      growthBytes += ownBytes
       const committed = { offset, leaderEpoch, metadata, commitTimestampMs: now.wallMs, expireTimestampMs }
       records.push(encodeOffset(group.groupId, topic, partition, committed))
       written.push({ topic, partition, committed })
       return ErrorCode.NONE
     })
+    if (isFull) this.#warnFull(request)
     if (records.length === 0) {
       this.#context.outbox.reply(waiter, errorCodes)
       return
@@ -98,8 +106,19 @@ export class GroupOffsets {
     })
   }
 
-  #hasRoom(growthBytes: number): boolean {
-    return growthBytes <= 0 || this.#context.budget.bytes + growthBytes <= this.#context.config.maxStateBytes
+  #warnFull({ groupId, client }: CommitRequest): void {
+    const { budget } = this.#context
+    this.#context.outbox.log(
+      'warn',
+      {
+        groupId,
+        clientId: client.clientId,
+        client: client.clientHost,
+        groups: budget.groups,
+        stateBytes: budget.bytes,
+      },
+      'no room for more offsets: the share of this client in groups or in their memory is used up',
+    )
   }
 
   // ----------------------------------------------------------------------------------------------------- fetch
@@ -153,8 +172,9 @@ export class GroupOffsets {
 
   topicDeleted(topic: string): void {
     for (const group of this.#context.groups.values()) {
-      const places = [...group.offsets.places(topic)]
-      if (places.length > 0) this.#tombstone(group, places, [], () => {})
+      if (group.offsets.hasTopic(topic)) {
+        this.#tombstone(group, [...group.offsets.places(topic)], [], () => {})
+      }
     }
   }
 
@@ -186,9 +206,28 @@ export class GroupOffsets {
     return now.wallMs - unusedSinceMs >= this.#context.config.offsetsRetentionMs
   }
 
+  /** Makes room for another group: it has no offsets, and nobody was heard of for a while. Who comes back joins anew. */
+  evict(group: Group, now: Now): void {
+    this.#context.outbox.log(
+      'info',
+      { groupId: group.groupId, members: group.members.size, pending: group.pendingMembers.size },
+      'group without offsets makes room for another one',
+    )
+    for (const member of group.members.values()) this.#rebalance.removeMember(group, member, now)
+    for (const [memberId, { timeout }] of group.pendingMembers) {
+      this.#context.deadlines.cancel(timeout)
+      group.removePending(memberId)
+    }
+    if (group.persisted) this.#bury(group, () => {})
+    else this.#context.forget(group)
+  }
+
   /** Tombstones for all that the log has of an empty group, then the group is gone. */
   #bury(group: Group, settled: (errorCode: number) => void): void {
     group.state = 'Dead'
+    this.#context.deadlines.cancel(group.joinTimer)
+    this.#context.deadlines.cancel(group.syncTimer)
+    this.#context.charge(group)
     const last = group.persisted ? [groupTombstone(group.groupId)] : []
     this.#tombstone(group, [...group.offsets.places()], last, (errorCode) => {
       if (errorCode === ErrorCode.NONE) this.#context.forget(group)

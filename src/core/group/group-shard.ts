@@ -5,7 +5,8 @@ import type { DeadlineQueue, Now } from './deadline-queue.ts'
 import { NO_BYTES } from './group.ts'
 import type { Group } from './group.ts'
 import { GroupContext } from './group-context.ts'
-import type { StateBudget } from './group-context.ts'
+import { groupOwner } from './group-owner.ts'
+import type { GroupBudget } from './group-budget.ts'
 import { GroupOffsets } from './group-offsets.ts'
 import { parseRecord } from './group-records.ts'
 import type {
@@ -52,12 +53,13 @@ export class GroupShard {
     config: GroupConfig,
     outbox: Outbox,
     deadlines: DeadlineQueue,
-    budget: StateBudget,
+    budget: GroupBudget,
   ) {
     this.#context = new GroupContext(partition, config, outbox, deadlines, budget)
     this.#rebalance = new Rebalance(this.#context)
     this.#membership = new Membership(this.#context, this.#rebalance)
     this.#offsets = new GroupOffsets(this.#context, this.#rebalance)
+    this.#context.evicted = (group, now) => this.#offsets.evict(group, now)
   }
 
   get groupCount(): number {
@@ -152,7 +154,7 @@ export class GroupShard {
     let group = this.#context.groups.get(record.groupId)
     if (group === undefined) {
       if (record.value === null) return
-      group = this.#rebalance.createGroup(record.groupId, now)
+      group = this.#rebalance.createGroup(record.groupId, null, now)
       this.#context.insert(group)
     }
     if (record.kind === 'offset') group.offsets.replayed(record.topic, record.partition, record.value)
@@ -169,6 +171,8 @@ export class GroupShard {
     group.protocolName = value?.protocol ?? null
     group.stateSinceMs =
       value === null || value.currentStateTimestamp < 0 ? null : value.currentStateTimestamp
+    const [first] = value?.members ?? []
+    group.owner = first === undefined ? null : groupOwner(first.clientHost, first.clientId)
     for (const restored of value?.members ?? []) {
       const member = this.#membership.restoreMember(group, restored)
       const metadata = Buffer.from(restored.subscription)

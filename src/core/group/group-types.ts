@@ -1,3 +1,4 @@
+import type { GroupOwner } from './group-owner.ts'
 import type { Waiter } from './outbox.ts'
 
 /** Settings of the coordinator, Kafka's keys in camel case, and our own caps against hostile clients. */
@@ -12,9 +13,9 @@ export interface GroupConfig {
   readonly maxPendingMembers: number
   /** Protocol names and metadata of one member, together. */
   readonly maxMemberMetadataBytes: number
-  /** Groups of all partitions together. */
+  /** Groups of one kind, of all partitions together: of those with members, and of those with offsets only. */
   readonly maxGroups: number
-  /** Estimated memory of all groups, their members and offsets. */
+  /** Estimated memory of the groups of one kind, with their members and offsets. */
   readonly maxStateBytes: number
   /** Bytes of keys and values in one batch of tombstones. */
   readonly maxBatchBytes: number
@@ -122,6 +123,7 @@ export interface OffsetToCommit {
 
 export interface CommitRequest {
   readonly groupId: string
+  readonly client: GroupOwner
   readonly memberId: string
   readonly groupInstanceId: string | null
   /** Negative: a consumer that manages its partitions itself, or an administrator. */

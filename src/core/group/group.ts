@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { Deadline } from './deadline-queue.ts'
 import type { Now } from './deadline-queue.ts'
+import type { GroupOwner } from './group-owner.ts'
 import type { GroupState, JoinedMember, JoinWaiter, Protocol, SyncWaiter } from './group-types.ts'
 import { OffsetTable } from './offset-table.ts'
 import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from './subscription.ts'
@@ -8,10 +9,10 @@ import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from './subscription.ts'
 export const NO_BYTES = Buffer.alloc(0)
 
 /** Rough costs in memory besides texts and buffers. */
-const GROUP_BYTES = 1_000
+const GROUP_BYTES = 2_400
 const MEMBER_BYTES = 800
 const PROTOCOL_BYTES = 150
-const PENDING_MEMBER_BYTES = 400
+const PENDING_MEMBER_BYTES = 500
 /** Of a text, at most. */
 const CHARACTER_BYTES = 2
 
@@ -81,9 +82,18 @@ export function protocolBytes(protocols: readonly Protocol[]): number {
   return bytes
 }
 
-export interface GroupTimers {
-  join(group: Group, now: Now): void
-  sync(group: Group, now: Now): void
+/** An id that was handed out and has not joined. */
+export interface PendingMember {
+  readonly sinceMs: number
+  readonly timeout: Deadline
+}
+
+/** What happens to a group from outside. */
+export interface GroupEvents {
+  joinTimeout(group: Group, now: Now): void
+  syncTimeout(group: Group, now: Now): void
+  /** It has to make room for another one. */
+  evicted(group: Group, now: Now): void
 }
 
 /**
@@ -98,7 +108,7 @@ export class Group {
   /** group.instance.id to member id. Each value is a key of `members`. */
   readonly staticMembers = new Map<string, string>()
   /** Ids that were handed out and have not joined (KIP-394). Never keys of `members`. */
-  readonly pendingMembers = new Map<string, Deadline>()
+  readonly pendingMembers: ReadonlyMap<string, PendingMember>
   /** Members of this generation that have not sent SyncGroup. */
   readonly pendingSync = new Set<string>()
   readonly joinTimer: Deadline
@@ -126,20 +136,38 @@ export class Group {
   assignmentInFlight = false
   /** A group record was handed to the log: only a tombstone makes it go away. */
   persisted = false
-  /** What the state budget was charged for this group. */
-  chargedBytes = 0
+  /** Null: it was read from the log, and no client was heard of since. */
+  owner: GroupOwner | null
+  /** When a client was last heard of, on the monotonic clock. */
+  lastActiveMs: number
 
+  readonly #events: GroupEvents
+  readonly #pendingMembers = new Map<string, PendingMember>()
+  #pendingBytes = 0
   #awaitingJoinCount = 0
   /** Sum over `members`. */
   #memberBytes = 0
   /** How many members offer a protocol. */
   readonly #protocolCounts = new Map<string, number>()
 
-  constructor(groupId: string, wallMs: number, timers: GroupTimers) {
+  constructor(groupId: string, owner: GroupOwner | null, now: Now, events: GroupEvents) {
     this.groupId = groupId
-    this.stateSinceMs = wallMs
-    this.joinTimer = new Deadline((now) => timers.join(this, now))
-    this.syncTimer = new Deadline((now) => timers.sync(this, now))
+    this.owner = owner
+    this.stateSinceMs = now.wallMs
+    this.lastActiveMs = now.monotonicMs
+    this.pendingMembers = this.#pendingMembers
+    this.#events = events
+    this.joinTimer = new Deadline((at) => events.joinTimeout(this, at))
+    this.syncTimer = new Deadline((at) => events.syncTimeout(this, at))
+  }
+
+  evict(now: Now): void {
+    this.#events.evicted(this, now)
+  }
+
+  heardOf(owner: GroupOwner, now: Now): void {
+    this.owner ??= owner
+    this.lastActiveMs = now.monotonicMs
   }
 
   /** Members parked in JoinGroup. */
@@ -152,7 +180,7 @@ export class Group {
       GROUP_BYTES +
       this.groupId.length * CHARACTER_BYTES +
       this.#memberBytes +
-      this.pendingMembers.size * PENDING_MEMBER_BYTES +
+      this.#pendingBytes +
       this.offsets.bytes
     )
   }
@@ -199,6 +227,17 @@ export class Group {
       this.staticMembers.set(member.groupInstanceId, member.memberId)
     }
     this.leaderId ??= member.memberId
+  }
+
+  addPending(memberId: string, pending: PendingMember): void {
+    assert.ok(!this.#pendingMembers.has(memberId))
+    this.#pendingMembers.set(memberId, pending)
+    this.#pendingBytes += pendingBytes(memberId)
+  }
+
+  /** The caller stops its timer. */
+  removePending(memberId: string): void {
+    if (this.#pendingMembers.delete(memberId)) this.#pendingBytes -= pendingBytes(memberId)
   }
 
   /** The caller answers what the member is parked in, and stops its timer. */
@@ -333,6 +372,10 @@ export class Group {
       else this.#protocolCounts.set(name, count)
     }
   }
+}
+
+function pendingBytes(memberId: string): number {
+  return PENDING_MEMBER_BYTES + memberId.length * CHARACTER_BYTES
 }
 
 function firstKey(members: ReadonlyMap<string, unknown>): string | null {

@@ -4,6 +4,7 @@ import { Deadline } from './deadline-queue.ts'
 import type { Now } from './deadline-queue.ts'
 import { Member, protocolBytes } from './group.ts'
 import type { Group, MemberIdentity } from './group.ts'
+import { groupOwner } from './group-owner.ts'
 import type { GroupContext } from './group-context.ts'
 import { groupAppendError } from './group-context.ts'
 import { encodeGroupMetadata } from './group-records.ts'
@@ -43,6 +44,7 @@ export class Membership {
     }
     const { groups } = this.#context
     const isNewMember = request.memberId === NO_MEMBER_ID
+    const owner = groupOwner(request.clientHost, request.clientId)
     let group = groups.get(request.groupId)
     if (group === undefined) {
       // A member that believes in a group nobody knows starts over.
@@ -50,16 +52,17 @@ export class Membership {
         this.#refuse(waiter, request.memberId, ErrorCode.UNKNOWN_MEMBER_ID)
         return
       }
-      if (!this.#context.mayCreateGroup) {
-        this.#warnFull(request.groupId)
+      if (!this.#context.budget.makeRoomForGroup('members', owner, now)) {
+        this.#warnFull(request.groupId, request)
         this.#refuse(waiter, NO_MEMBER_ID, ErrorCode.GROUP_MAX_SIZE_REACHED)
         return
       }
-      group = this.#rebalance.createGroup(request.groupId, now)
+      group = this.#rebalance.createGroup(request.groupId, owner, now)
       this.#context.insert(group)
     }
+    group.heardOf(owner, now)
     if (group.state === 'Dead') this.#refuse(waiter, request.memberId, ErrorCode.COORDINATOR_NOT_AVAILABLE)
-    else if (!this.#hasRoom(group, request)) this.#refuseForSize(group, request.memberId, waiter, now)
+    else if (!this.#hasRoom(group, request, now)) this.#refuseForSize(group, request.memberId, waiter, now)
     else if (!group.supports(request.protocolType, request.protocols)) {
       this.#refuse(waiter, request.memberId, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
     } else if (isNewMember) this.#joinNewMember(group, request, waiter, now)
@@ -82,15 +85,15 @@ export class Membership {
   }
 
   /** Kafka's group.max.size, and our own cap: all groups together may not grow beyond their memory. */
-  #hasRoom(group: Group, request: JoinRequest): boolean {
+  #hasRoom(group: Group, request: JoinRequest, now: Now): boolean {
     const { config, budget } = this.#context
     // A static member that comes back under a new id takes no more room than it has.
     const { groupInstanceId } = request
     const staticId = groupInstanceId === null ? undefined : group.staticMembers.get(groupInstanceId)
     const member = group.members.get(request.memberId || (staticId ?? NO_MEMBER_ID))
     const growthBytes = protocolBytes(request.protocols) - protocolBytes(member?.protocols ?? [])
-    if (growthBytes > 0 && budget.bytes + growthBytes > config.maxStateBytes) {
-      this.#warnFull(group.groupId)
+    if (!budget.makeRoomToGrow(group, growthBytes, now)) {
+      this.#warnFull(group.groupId, request)
       return false
     }
     switch (group.state) {
@@ -128,15 +131,24 @@ export class Membership {
       else this.#replaceStaticMember(group, current, memberId, request, waiter, now)
     } else if (!request.requiresKnownMemberId) {
       this.#addMember(group, memberId, request, waiter, now)
-    } else if (group.pendingMembers.size >= this.#context.config.maxPendingMembers) {
+    } else if (!this.#makeRoomForPending(group, now)) {
       this.#refuse(waiter, NO_MEMBER_ID, ErrorCode.GROUP_MAX_SIZE_REACHED)
     } else {
       // KIP-394: a client that gives up before it learns its id must not leave a member behind.
-      const pending = new Deadline((at) => this.#pendingExpired(group, memberId, at))
-      group.pendingMembers.set(memberId, pending)
-      this.#context.deadlines.arm(pending, now.monotonicMs + request.sessionTimeoutMs)
+      const timeout = new Deadline((at) => this.#pendingExpired(group, memberId, at))
+      group.addPending(memberId, { sinceMs: now.monotonicMs, timeout })
+      this.#context.deadlines.arm(timeout, now.monotonicMs + request.sessionTimeoutMs)
       this.#refuse(waiter, memberId, ErrorCode.MEMBER_ID_REQUIRED)
     }
+  }
+
+  /** Who is given an id uses it at once: ids that nobody used bar nobody's way. */
+  #makeRoomForPending(group: Group, now: Now): boolean {
+    if (group.pendingMembers.size < this.#context.config.maxPendingMembers) return true
+    for (const [memberId, { sinceMs }] of group.pendingMembers) {
+      return now.monotonicMs - sinceMs >= PENDING_GRACE_MS && this.#forgetPending(group, memberId)
+    }
+    return false
   }
 
   #joinKnownMember(group: Group, request: JoinRequest, waiter: JoinWaiter, now: Now): void {
@@ -220,12 +232,12 @@ export class Membership {
     this.#context.outbox.reply(waiter, failedJoin(memberId, errorCode))
   }
 
-  #warnFull(groupId: string): void {
+  #warnFull(groupId: string, { clientId, clientHost }: JoinRequest): void {
     const { budget } = this.#context
     this.#context.outbox.log(
       'warn',
-      { groupId, groups: budget.groups, stateBytes: budget.bytes },
-      'no room for more group members: the limit on groups or on their memory is reached',
+      { groupId, clientId, client: clientHost, groups: budget.groups, stateBytes: budget.bytes },
+      'no room for more group members: the share of this client in groups or in their memory is used up',
     )
   }
 
@@ -377,8 +389,9 @@ export class Membership {
   #forgetPending(group: Group, memberId: string): boolean {
     const pending = group.pendingMembers.get(memberId)
     if (pending === undefined) return false
-    this.#context.deadlines.cancel(pending)
-    return group.pendingMembers.delete(memberId)
+    this.#context.deadlines.cancel(pending.timeout)
+    group.removePending(memberId)
+    return true
   }
 
   // ----------------------------------------------------------------------------------------------------- leave
@@ -434,6 +447,8 @@ export class Membership {
     return ErrorCode.NONE
   }
 }
+
+const PENDING_GRACE_MS = 10_000
 
 /** v0 has no rebalance timeout; the handler puts the session timeout there. */
 function rebalanceTimeout(request: JoinRequest): number {

@@ -48,6 +48,10 @@ export class OffsetTable {
     return this.#bytes
   }
 
+  hasTopic(topic: string): boolean {
+    return this.#topics.has(topic)
+  }
+
   has(topic: string, partition: number): boolean {
     return this.#topics.get(topic)?.has(partition) ?? false
   }

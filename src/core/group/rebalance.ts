@@ -4,6 +4,7 @@ import { failedJoin, failedSync, memberError, some } from './answers.ts'
 import type { Now } from './deadline-queue.ts'
 import { Group, NO_BYTES } from './group.ts'
 import type { Member } from './group.ts'
+import type { GroupOwner } from './group-owner.ts'
 import { groupAppendError } from './group-context.ts'
 import type { GroupContext, PendingAppend } from './group-context.ts'
 import { encodeGroupMetadata } from './group-records.ts'
@@ -18,10 +19,11 @@ export class Rebalance {
     this.#context = context
   }
 
-  createGroup(groupId: string, now: Now): Group {
-    return new Group(groupId, now.wallMs, {
-      join: (group, at) => this.#joinTimeout(group, at),
-      sync: (group, at) => this.#syncTimeout(group, at),
+  createGroup(groupId: string, owner: GroupOwner | null, now: Now): Group {
+    return new Group(groupId, owner, now, {
+      joinTimeout: (group, at) => this.#joinTimeout(group, at),
+      syncTimeout: (group, at) => this.#syncTimeout(group, at),
+      evicted: (group, at) => this.#context.evicted(group, at),
     })
   }
 
@@ -275,6 +277,7 @@ export class Rebalance {
 
   restartSession(group: Group, member: Member, now: Now): void {
     if (group.members.get(member.memberId) !== member || !this.#context.owns(group)) return
+    group.lastActiveMs = now.monotonicMs
     this.#context.deadlines.arm(member.session, now.monotonicMs + member.sessionTimeoutMs)
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { DeadlineQueue } from '../../../src/core/group/deadline-queue.ts'
 import type { Now } from '../../../src/core/group/deadline-queue.ts'
-import { StateBudget } from '../../../src/core/group/group-context.ts'
+import { GroupBudget } from '../../../src/core/group/group-budget.ts'
 import { GroupShard } from '../../../src/core/group/group-shard.ts'
 import type {
   CommitRequest,
@@ -66,7 +66,7 @@ export class GroupFixture {
   readonly logLines: string[] = []
   readonly tickets: Ticket<unknown>[] = []
   deadlines = new DeadlineQueue()
-  budget = new StateBudget()
+  budget: GroupBudget
   shard: GroupShard
   nowMs = 1_000
   /** Appends wait for `completeAppends`. */
@@ -76,6 +76,7 @@ export class GroupFixture {
 
   constructor(config: Partial<GroupConfig> = {}) {
     this.config = { ...DEFAULT_CONFIG, ...config }
+    this.budget = new GroupBudget(this.config)
     this.shard = this.#newShard()
   }
 
@@ -170,6 +171,7 @@ export class GroupFixture {
     const ticket = this.#ticket<CommitResponse>()
     const request: CommitRequest = {
       groupId: GROUP,
+      client: { clientHost: '/127.0.0.1', clientId: 'client' },
       memberId: '',
       groupInstanceId: null,
       generationId: -1,
@@ -253,7 +255,7 @@ export class GroupFixture {
     this.held.length = 0
     this.tickets.length = 0
     this.deadlines = new DeadlineQueue()
-    this.budget = new StateBudget()
+    this.budget = new GroupBudget(this.config)
     this.shard = this.#newShard()
     for (const { key, value } of this.log) this.shard.replay(key, value, this.now)
     this.shard.loaded(this.now)

@@ -117,7 +117,7 @@ describe('committing', () => {
   })
 
   test('offsets take up no more memory than allowed', () => {
-    const fixture = new GroupFixture({ maxStateBytes: 3_000 })
+    const fixture = new GroupFixture({ maxStateBytes: 10_000 })
     const codes = Array.from({ length: 20 }, (_, partition) => fixture.commit({ offsets: [{ partition }] }))
     assert.deepEqual(codes.at(-1)!.response, [ErrorCode.INVALID_COMMIT_OFFSET_SIZE])
     assert.deepEqual(fixture.commit({ offsets: [{ partition: 0, offset: 7 }] }).response, [0])

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messages/08-offset-commit.ts'
+import {
+  findCoordinatorRequest,
+  findCoordinatorResponse,
+} from '../../protocol/messages/10-find-coordinator.ts'
+import { joinGroupRequest, joinGroupResponse } from '../../protocol/messages/11-join-group.ts'
+import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
+import { ErrorCode } from '../../protocol/errors.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { startTarget, within } from './target.ts'
+
+const createTopics = { request: createTopicsRequest, response: createTopicsResponse, version: 4 } as const
+const findCoordinator = {
+  request: findCoordinatorRequest,
+  response: findCoordinatorResponse,
+  version: 2,
+} as const
+const join = { request: joinGroupRequest, response: joinGroupResponse, version: 5 } as const
+const commit = { request: offsetCommitRequest, response: offsetCommitResponse, version: 8 } as const
+
+/** Twice that many: joined, and committed to. */
+const INVENTED = 50_000
+const AT_ONCE = 1_000
+
+function joining(groupId: string, memberId = '') {
+  return {
+    groupId,
+    sessionTimeoutMs: 1_800_000,
+    rebalanceTimeoutMs: 60_000,
+    memberId,
+    groupInstanceId: null,
+    protocolType: 'consumer',
+    protocols: [{ name: 'range', metadata: Buffer.alloc(0) }],
+  }
+}
+
+function committing(groupId: string) {
+  const partitions = [
+    { partitionIndex: 0, committedOffset: 1, committedLeaderEpoch: -1, committedMetadata: '' },
+  ]
+  const topics = [{ name: 't', partitions }]
+  return { groupId, generationIdOrMemberEpoch: -1, memberId: '', groupInstanceId: null, topics }
+}
+
+/** The attack of one client: how many groups it got. */
+async function invent(
+  port: number,
+  ask: (client: RawClient, groupId: string) => Promise<number>,
+): Promise<number> {
+  const client = await RawClient.connect(port)
+  let made = 0
+  for (let n = 0; n < INVENTED; n += AT_ONCE) {
+    const asked = Array.from({ length: AT_ONCE }, (_, i) => ask(client, `invented-${n + i}`))
+    for (const errorCode of await within(Promise.all(asked))) {
+      if (errorCode === ErrorCode.NONE || errorCode === ErrorCode.MEMBER_ID_REQUIRED) made++
+    }
+  }
+  client.close()
+  return made
+}
+
+/** A group that forms as every consumer forms one. */
+async function formsGroup(port: number, groupId: string): Promise<void> {
+  const client = await RawClient.connect(port)
+  const first = await within(client.send(join, joining(groupId)))
+  assert.equal(first.errorCode, ErrorCode.MEMBER_ID_REQUIRED)
+  const { errorCode } = await within(client.send(join, joining(groupId, first.memberId)))
+  assert.equal(errorCode, ErrorCode.NONE)
+  client.close()
+}
+
+test('a hundred thousand invented groups, joined and committed to, bar nobody else', async () => {
+  await using target = await startTarget()
+  const admin = await RawClient.connect(target.port)
+  const topic = { name: 't', numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] }
+  await admin.send(createTopics, { topics: [topic], timeoutMs: 30_000, validateOnly: false })
+  await admin.send(findCoordinator, { key: 'g', keyType: 0 })
+  await target.survives(async () => {
+    const commits = await invent(target.port, async (client, groupId) => {
+      const { topics } = await client.send(commit, committing(groupId))
+      return topics[0]!.partitions[0]!.errorCode
+    })
+    assert.ok(commits > 10_000 && commits < INVENTED / 2, `${commits} groups by commits`)
+    await formsGroup(target.port, 'after commits')
+    const joins = await invent(
+      target.port,
+      async (client, groupId) => (await client.send(join, joining(`j-${groupId}`))).errorCode,
+    )
+    assert.ok(joins > 10_000 && joins < INVENTED / 2, `${joins} groups by joins`)
+  })
+  // Who joined under the same name gets room when ids that were never used have been idle for a while.
+  await new Promise((resolve) => setTimeout(resolve, 11_000))
+  await formsGroup(target.port, 'after joins')
+  admin.close()
+})
