@@ -35,6 +35,12 @@ export interface NativeAddon {
   lockFile(fd: number): number
   /** The process whose record lock bars `lockFile`; 0 when there is none, or one that belongs to a descriptor. */
   lockOwner(fd: number): number
+  /**
+   * From its start on, the bytes of a file whose blocks exist, hold what was written and belong to it alone, so that
+   * writing over them changes nothing else; the file system's view, which the device may not have yet. Or a negative
+   * errno.
+   */
+  writtenBytes(fd: number): number
   /** Zeroed memory of its own that begins at a 4 KiB boundary. */
   alignedBuffer(bytes: number): Buffer
   /**
@@ -62,6 +68,8 @@ export interface DirectAlignment {
   readonly memoryBytes: number
   /** What positions and lengths must be a multiple of. */
   readonly offsetBytes: number
+  /** The kernel said so of this very file; otherwise it is a guess. */
+  readonly told: boolean
 }
 
 /** Throws an Error with the system's `code` where there is no io_uring (ENOSYS, EPERM under seccomp, ENOMEM ...). */

@@ -508,6 +508,33 @@ describe('files', () => {
     fs.closeSync(fd)
   })
 
+  withAddon('say how much of a file was written, and is its own', (native) => {
+    const file = path.join(directory, 'extents')
+    const fd = fs.openSync(file, 'w+')
+    assert.equal(native.writtenBytes(fd), 0)
+    fs.writeSync(fd, Buffer.alloc(100_000, 1), 0, 100_000, 0)
+    fs.writeSync(fd, Buffer.alloc(100_000, 1), 0, 100_000, 1 << 20)
+    fs.fsyncSync(fd)
+    const written = native.writtenBytes(fd)
+    // Not every file system tells.
+    if (written >= 0) assert.ok(written >= 100_000 && written < 1 << 20, String(written))
+    fs.closeSync(fd)
+    assert.equal(native.writtenBytes(fd), -errno.EBADF)
+  })
+
+  withAddon('lock a file for whoever has it open', (native) => {
+    const file = path.join(directory, 'locked')
+    const first = fs.openSync(file, 'w+')
+    const second = fs.openSync(file, 'r+')
+    for (let again = 0; again < 2; again++) assert.equal(native.lockFile(first), 0)
+    assert.equal(native.lockFile(second), -errno.EAGAIN)
+    assert.equal(native.lockOwner(second), 0, 'no process, but a descriptor')
+    fs.closeSync(first)
+    assert.equal(native.lockFile(second), 0)
+    fs.closeSync(second)
+    assert.equal(native.lockFile(second), -errno.EBADF)
+  })
+
   withAddon('say how O_DIRECT wants its memory, and aligned memory is that', (native, t) => {
     const file = path.join(directory, 'direct')
     fs.writeFileSync(file, Buffer.alloc(16_384, 5))

@@ -6,6 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -89,7 +93,8 @@ static napi_value direct_alignment(napi_env env, napi_callback_info info) {
   napi_get_null(env, &result);
   if (length == sizeof path - 1) return result;
   if (syscall(SYS_statx, AT_FDCWD, path, 0, SAMSA_STATX_DIOALIGN, &found) < 0) return result;
-  if (!(found.mask & SAMSA_STATX_DIOALIGN)) {
+  bool told = (found.mask & SAMSA_STATX_DIOALIGN) != 0;
+  if (!told) {
     if (!opens_direct(path)) return result;
     found.dio_mem_align = found.dio_offset_align = ALIGNMENT;
   }
@@ -99,6 +104,8 @@ static napi_value direct_alignment(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "memoryBytes", value);
   napi_create_uint32(env, found.dio_offset_align, &value);
   napi_set_named_property(env, result, "offsetBytes", value);
+  napi_get_boolean(env, told, &value);
+  napi_set_named_property(env, result, "told", value);
   return result;
 }
 
@@ -129,6 +136,45 @@ static napi_value aligned_buffer(napi_env env, napi_callback_info info) {
   return result;
 }
 
+#define EXTENTS_AT_ONCE 64
+/* A file in more pieces than that is not worth the time. */
+#define MAX_EXTENTS 4096
+/* What a write there would change beside the bytes: where they lie, or how far they are written. */
+#define UNSETTLED                                                                                                     \
+  (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_NOT_ALIGNED |                \
+   FIEMAP_EXTENT_UNWRITTEN | FIEMAP_EXTENT_SHARED)
+
+/* From the start of the file: bytes whose blocks exist and were written, as the file system knows it. */
+static int64_t written_extents(int fd) {
+  union {
+    struct fiemap map;
+    uint8_t room[sizeof(struct fiemap) + EXTENTS_AT_ONCE * sizeof(struct fiemap_extent)];
+  } found;
+  uint64_t end = 0;
+  for (unsigned count = 0; count < MAX_EXTENTS; count += EXTENTS_AT_ONCE) {
+    memset(&found.map, 0, sizeof found.map);
+    found.map.fm_start = end;
+    found.map.fm_length = FIEMAP_MAX_OFFSET - end;
+    found.map.fm_extent_count = EXTENTS_AT_ONCE;
+    if (ioctl(fd, FS_IOC_FIEMAP, &found.map) < 0) return -errno;
+    if (found.map.fm_mapped_extents == 0) return (int64_t)end;
+    for (unsigned i = 0; i < found.map.fm_mapped_extents; i++) {
+      const struct fiemap_extent *extent = &found.map.fm_extents[i];
+      if (extent->fe_logical > end || (extent->fe_flags & UNSETTLED)) return (int64_t)end;
+      end = extent->fe_logical + extent->fe_length;
+      if (extent->fe_flags & FIEMAP_EXTENT_LAST) return (int64_t)end;
+    }
+  }
+  return (int64_t)end;
+}
+
+static napi_value written_bytes(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  int32_t fd;
+  if (!get_arguments(env, info, 1, &argument, NULL) || !get_int32(env, argument, &fd)) return NULL;
+  return from_int64(env, written_extents(fd));
+}
+
 /*
  * A lock on the whole file that belongs to the open descriptor: the kernel drops it with the last of them, however the
  * process ends. It excludes the record locks of others, such as Java's FileChannel takes.
@@ -157,5 +203,6 @@ const napi_property_descriptor files_exports[FILES_EXPORTS] = {
     {"directAlignment", NULL, direct_alignment, NULL, NULL, NULL, napi_enumerable, NULL},
     {"lockFile", NULL, lock_file, NULL, NULL, NULL, napi_enumerable, NULL},
     {"lockOwner", NULL, lock_owner, NULL, NULL, NULL, napi_enumerable, NULL},
+    {"writtenBytes", NULL, written_bytes, NULL, NULL, NULL, napi_enumerable, NULL},
     {"alignedBuffer", NULL, aligned_buffer, NULL, NULL, NULL, napi_enumerable, NULL},
 };

@@ -3,7 +3,7 @@
 
 #include "napi-values.h"
 
-#define FILES_EXPORTS 7
+#define FILES_EXPORTS 8
 extern const napi_property_descriptor files_exports[FILES_EXPORTS];
 
 #endif

@@ -31,6 +31,17 @@ function readIfThere(disk: Disk, path: string): Buffer | null {
   return disk.exists(path) ? disk.readFile(path) : null
 }
 
+/** As the logs do before they are scanned: after a failed flush the page cache shows what the device does not have. */
+async function forgetCached(disk: Disk, path: string): Promise<void> {
+  if (!disk.exists(path)) return
+  const file = disk.open(path, 'read')
+  try {
+    await new Promise<void>((resolve) => file.dropCached(resolve))
+  } finally {
+    file.close()
+  }
+}
+
 /** Writes frames and snapshots, one at a time; the caller waits for each. */
 export class StoreFiles {
   private readonly disk: Disk
@@ -69,8 +80,9 @@ export class StoreFiles {
   ): Promise<StoreFiles> {
     try {
       disk.makeDirectory(directory)
-      const sequence = loadSnapshot(disk, `${directory}/${SNAPSHOT_NAME}`, tree)
       const logPath = `${directory}/${LOG_NAME}`
+      for (const path of [`${directory}/${SNAPSHOT_NAME}`, logPath]) await forgetCached(disk, path)
+      const sequence = loadSnapshot(disk, `${directory}/${SNAPSHOT_NAME}`, tree)
       const bytes = readIfThere(disk, logPath)
       const replayed = replay(bytes ?? Buffer.alloc(0), sequence, tree, logPath)
       // Whoever wrote to the files before has passed this point, so the directory's own name is durable.

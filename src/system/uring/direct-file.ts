@@ -26,6 +26,11 @@ export class DirectFile {
   readonly flush: GroupFlush | null
   /** Below this the file holds written blocks, and the device knows where: a write there changes no metadata. */
   preparedBytes = 0
+  /**
+   * As `preparedBytes`, of what was in the file when it was opened, so that the device may not know of it yet. The first
+   * write that sees to its own durability tells it.
+   */
+  #foundBytes = 0
   /** The write under way is made durable by `flush`, together with others. */
   grouped = false
   /** Through the page cache, for reading a block back. */
@@ -107,6 +112,12 @@ export class DirectFile {
   truncated(sizeBytes: number): void {
     this.changed(sizeBytes)
     this.preparedBytes = Math.min(this.preparedBytes, sizeBytes)
+    this.#foundBytes = Math.min(this.#foundBytes, sizeBytes)
+  }
+
+  /** The file has blocks up to here that were written before it was opened. */
+  found(bytes: number): void {
+    this.#foundBytes = bytes
   }
 
   /** Gives the descriptor back, when nothing is under way. */
@@ -183,6 +194,10 @@ export class DirectFile {
   /** The write is on the device, or has failed: itself, or the flush behind it. */
   end(flushFailure: DiskFailure | null): void {
     this.#failure ??= flushFailure
+    if (this.#foundBytes > 0 && !this.grouped && this.#failure === null) {
+      this.preparedBytes = Math.max(this.preparedBytes, this.#foundBytes)
+      this.#foundBytes = 0
+    }
     if (this.#failure !== null) this.changed(this.#startPosition)
     else if (this.#keptBytes > 0) {
       this.#keptPosition = this.position + this.#lengthBytes - this.#keptBytes

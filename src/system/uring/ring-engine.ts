@@ -3,7 +3,7 @@ import type { Logger } from '../../ports.ts'
 import type { NativeAddon } from '../native-addon.ts'
 import type { Turn } from '../turn.ts'
 import { RingDriver } from './ring-driver.ts'
-import { RingLane } from './ring-lane.ts'
+import { pathOf, RingLane } from './ring-lane.ts'
 import type { DirectBlocks, LaneOwner } from './ring-lane.ts'
 
 /** Smaller blocks would save little and cost a read-modify-write inside of many devices. */
@@ -14,10 +14,11 @@ const MEMORY_ALIGNMENT = 4096
 export const DEFAULT_STAGING_BYTES = 64 << 20
 
 /**
- * File systems (`f_type`) that overwrite blocks in place and whose fdatasync flushes the device even when it finds
- * nothing else to do: ext4 and XFS. On others every write sees to its own durability.
+ * The file system (`f_type`) that overwrites blocks in place and whose fdatasync flushes the device even when it finds
+ * nothing else to do: ext4. On others every write sees to its own durability; XFS too, where a file may share its
+ * blocks with a copy (reflink), and writing over them changes where they lie.
  */
-const FLUSHED_AS_ONE = new Set([0xef53, 0x58465342])
+const FLUSHED_AS_ONE = 0xef53
 
 /** What the files of one disk share when there is io_uring: a lane for each device, and what is known of the devices. */
 export class RingEngine implements LaneOwner {
@@ -31,6 +32,8 @@ export class RingEngine implements LaneOwner {
   /** By device number. */
   readonly #lanes = new Map<number, RingLane>()
   readonly #blocks = new Map<number, DirectBlocks>()
+  /** Devices with files that are exceptions on them. */
+  readonly #exceptions = new Set<number>()
 
   /** Throws what keeps the kernel from giving a ring. */
   constructor(addon: NativeAddon, turn: Turn, logger: Logger, stagingBytes = DEFAULT_STAGING_BYTES) {
@@ -71,7 +74,7 @@ export class RingEngine implements LaneOwner {
   }
 
   flushesAsOne(fd: number): boolean {
-    return FLUSHED_AS_ONE.has(fs.statfsSync(pathOf(fd)).type)
+    return fs.statfsSync(pathOf(fd)).type === FLUSHED_AS_ONE
   }
 
   probeBlocks(fd: number, device: number): DirectBlocks {
@@ -102,6 +105,15 @@ export class RingEngine implements LaneOwner {
     )
   }
 
+  noteFile(path: string, device: number): void {
+    if (this.#exceptions.has(device)) return
+    this.#exceptions.add(device)
+    this.#logger.warn(
+      { path },
+      'this file takes no writes past the page cache (chattr +j?): durable writes to it, and to others like it, are ordinary ones with fdatasync',
+    )
+  }
+
   /** When no file is open any more. */
   close(): void {
     for (const driver of this.#drivers) driver.close()
@@ -116,8 +128,4 @@ function directBlocks(addon: NativeAddon, fd: number): DirectBlocks {
     return { blockBytes: null, reason: `it wants blocks of ${offsetBytes} bytes, aligned to ${memoryBytes}` }
   }
   return { blockBytes: Math.max(MIN_BLOCK_BYTES, offsetBytes), reason: '' }
-}
-
-function pathOf(fd: number): string {
-  return `/proc/self/fd/${fd}`
 }

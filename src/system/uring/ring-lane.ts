@@ -25,12 +25,14 @@ export interface LaneOwner {
   readonly turn: Turn
   /** What a lane may take for what it writes. */
   readonly stagingBytes: number
-  /** Whether a flush by way of any file of a file system flushes all of it. */
+  /** Whether a flush by way of any file of a file system flushes the device for all of them. */
   flushesAsOne(fd: number): boolean
   blocksOf(path: string, fd: number, device: number): DirectBlocks
   /** As `blocksOf`, without a word in the log. */
   probeBlocks(fd: number, device: number): DirectBlocks
   note(path: string, device: number, blocks: DirectBlocks): void
+  /** Of a file that takes no writes past the page cache although others of the device do. */
+  noteFile(path: string, device: number): void
 }
 
 /**
@@ -70,12 +72,27 @@ export class RingLane {
    * be ordinary ones with a flush behind them: the file system has no such writes, which is said once, or descriptors
    * are short.
    */
-  openDirect(path: string, file: OpenFile, known: DirectFile | null): DirectFile | null {
+  openDirect(
+    path: string,
+    file: OpenFile & { readonly sizeBytes: number },
+    known: DirectFile | null,
+  ): DirectFile | null {
     const { blockBytes } = this.#owner.blocksOf(path, file.fd, this.#device)
     if (blockBytes === null) return null
+    // It may be an exception on its file system: one whose data goes through the journal.
+    const alignment = this.addon.directAlignment(pathOf(file.fd))
+    if (alignment === null) {
+      this.#owner.noteFile(path, this.#device)
+      return null
+    }
     try {
       const directFd = reopenDirect(file.fd)
-      if (known === null) return new DirectFile(directFd, file, path, blockBytes, this.#flushOf(file.fd))
+      if (known === null) {
+        const flush = alignment.told ? this.#flushOf(file.fd) : null
+        const direct = new DirectFile(directFd, file, path, blockBytes, flush)
+        if (flush !== null) direct.found(Math.min(this.addon.writtenBytes(file.fd), file.sizeBytes))
+        return direct
+      }
       known.fd = directFd
       return known
     } catch (error) {
@@ -108,5 +125,9 @@ export class RingLane {
 
 /** Past the page cache. By way of the descriptor: the file may have been renamed since it was opened. */
 function reopenDirect(fd: number): number {
-  return fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_RDWR | fs.constants.O_DIRECT)
+  return fs.openSync(pathOf(fd), fs.constants.O_RDWR | fs.constants.O_DIRECT)
+}
+
+export function pathOf(fd: number): string {
+  return `/proc/self/fd/${fd}`
 }

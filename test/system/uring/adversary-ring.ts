@@ -43,6 +43,10 @@ export class AdversaryRing implements Ring {
   overtakings = 0
   /** Writes with a flush of their own, without one, and flushes. */
   readonly counts = { durable: 0, plain: 0, flushes: 0 }
+  /** Files that were written without a flush of their own. */
+  readonly plainInodes = new Set<number>()
+  /** Of all flushes from now on. */
+  flushAnswer = 0
   #unflushed: Unflushed[] = []
   #ends = 0
   readonly #random: Seeded
@@ -190,6 +194,7 @@ export class AdversaryRing implements Ring {
       fs.fstatSync(fd)
       if (kind === 'other') return 0
       this.counts.flushes++
+      if (this.flushAnswer < 0) return this.flushAnswer
       this.#unflushed = this.#unflushed.filter(({ place }) => place >= began)
       return 0
     }
@@ -197,6 +202,7 @@ export class AdversaryRing implements Ring {
     if (operation.durable) this.counts.durable++
     else {
       this.counts.plain++
+      this.plainInodes.add(operation.inode)
       const end = position + length
       this.#unflushed.push({ inode: operation.inode, position, end, place: this.#ends++ })
     }
@@ -255,7 +261,8 @@ export function adversaryAddon(random: Seeded): {
       })
       setImmediate(done, results)
     },
-    directAlignment: () => ({ memoryBytes: BLOCK, offsetBytes: BLOCK }),
+    directAlignment: () => ({ memoryBytes: BLOCK, offsetBytes: BLOCK, told: true }),
+    writtenBytes: (fd) => fs.fstatSync(fd).size,
     lockFile: () => 0,
     lockOwner: () => 0,
     alignedBuffer: (bytes) => Buffer.alloc(bytes),
