@@ -3,14 +3,15 @@
  * download nothing.
  */
 import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
-import { goProgram, newerNode, platformaticPackage, pythonPackages } from './installs.ts'
+import { goProgram, nodeOfLine, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   "Apache Kafka's broker and tools": () => kafkaJars(),
   "Apache Kafka's Java client 2.8.2": () => kafkaClientJars('2.8.2'),
   'Python packages': () => pythonPackages(),
-  'the newer Node.js': () => newerNode(),
+  'Node.js 20': () => nodeOfLine(20),
+  'Node.js 24': () => nodeOfLine(24),
   '@platformatic/kafka': () => platformaticPackage(),
   'the franz-go program': () => goProgram('franz'),
   'the sarama program': () => goProgram('sarama'),

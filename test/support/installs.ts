@@ -75,17 +75,28 @@ export async function goProgram(command: string): Promise<string | null> {
   return directory === null ? null : join(directory, command)
 }
 
-const newerNodeVersion = '24.9.0'
+/** The releases of Node.js that CI runs the tests on: the oldest line that Samsa supports, and the newest. */
+const nodeReleases: ReadonlyMap<number, string> = new Map([
+  [20, '20.20.2'],
+  [24, '24.22.3'],
+])
 
-/** A Node.js of at least 22.22: this one, or one from the package registry. The path of the program. */
-export async function newerNode(): Promise<string | null> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-  if (major > 24 || (major === 24 && minor >= 6) || (major === 22 && minor >= 22)) return process.execPath
+/** Node.js of one of these lines: this one, or one from the package registry. The path of the program. */
+export async function nodeOfLine(major: number): Promise<string | null> {
+  if (Number(process.versions.node.split('.')[0]) === major) return process.execPath
+  const version = nodeReleases.get(major)
+  if (version === undefined) throw new Error(`CI does not run on Node.js ${major}`)
   const platform = process.platform === 'win32' ? 'win' : process.platform
   // The package `node` links its program by an install script; the packages it is made of contain it.
   const name = `node-${platform}-${process.arch}`
-  const packages = await npmPackage(name, newerNodeVersion)
+  const packages = await npmPackage(name, version)
   return packages === null ? null : join(packages, 'node_modules', name, 'bin', 'node')
+}
+
+/** A Node.js of at least 22.22. */
+export async function newerNode(): Promise<string | null> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+  return major > 24 || (major === 22 && minor >= 22) ? process.execPath : nodeOfLine(24)
 }
 
 /** A directory from which `@platformatic/kafka` can be resolved. */
