@@ -46,7 +46,7 @@ export const fetch = defineApi({
   },
   handle(request, context, respond) {
     const { broker, apiVersion } = context
-    const session = broker.fetchSessions.resolve(request, apiVersion)
+    const session = broker.fetchSessions.resolve(request, apiVersion, context.clientAddress.host)
     if (typeof session === 'number') {
       respond({ errorCode: session, sessionId: 0, responses: [] })
       return

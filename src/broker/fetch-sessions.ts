@@ -6,12 +6,17 @@ import type { Clock, Random } from '../ports.ts'
  * Incremental fetch sessions (KIP-227): the broker remembers which partitions a consumer fetches and what it last
  * told about each, so that a fetch names only what changed and an answer holds only what is new.
  *
- * Bounded twice: by the number of sessions (Kafka's cache slots) and by the partitions remembered in all of them.
+ * Bounded twice: by the number of sessions (Kafka's cache slots) and by the memory of all of them. A host may hold as
+ * much as would be left if it held as much again, so one host gets half and others always find room. Who finds none
+ * fetches without a session.
  */
 
 /** Sessions not used for this long may be evicted by a newcomer (Kafka's min.incremental.fetch.session.eviction.ms). */
 const EVICTION_MS = 120_000
-const MAX_PARTITIONS_IN_ALL_SESSIONS = 500_000
+/** Estimated; names count, as clients may ask for topics that do not exist and have long ones. */
+const MAX_BYTES_OF_ALL_SESSIONS = 128 * 1024 * 1024
+const PARTITION_BYTES = 250
+const CHARACTER_BYTES = 2
 
 const SESSIONLESS_ID = 0
 const FINAL_EPOCH = -1
@@ -44,25 +49,53 @@ export interface FetchContext {
 
 class FetchSession {
   readonly id: number
+  readonly host: string
   readonly usesTopicIds: boolean
   readonly partitions = new Map<string, FetchTarget>()
   epoch = 1
   lastUsedMs: number
+  #bytes = 0
 
-  constructor(id: number, usesTopicIds: boolean, nowMs: number) {
+  constructor(id: number, host: string, usesTopicIds: boolean, nowMs: number) {
     this.id = id
+    this.host = host
     this.usesTopicIds = usesTopicIds
     this.lastUsedMs = nowMs
   }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  add(target: FetchTarget): void {
+    const key = keyOf(target)
+    const known = this.partitions.get(key)
+    if (known !== undefined) {
+      adopt(known, target)
+      return
+    }
+    this.partitions.set(key, target)
+    this.#bytes += bytesOf(key)
+  }
+
+  forget(key: string): void {
+    if (this.partitions.delete(key)) this.#bytes -= bytesOf(key)
+  }
+}
+
+/** What all sessions, or those of one host, take up. */
+class Holding {
+  bytes = 0
+  /** Least recently used first. */
+  readonly sessions = new Map<number, FetchSession>()
 }
 
 export class FetchSessions {
   readonly #clock: Clock
   readonly #random: Random
   readonly #maxSessions: number
-  /** Least recently used first. */
-  readonly #sessions = new Map<number, FetchSession>()
-  #partitionCount = 0
+  readonly #all = new Holding()
+  readonly #hosts = new Map<string, Holding>()
 
   constructor(clock: Clock, random: Random, maxSessions: number) {
     this.#clock = clock
@@ -71,15 +104,15 @@ export class FetchSessions {
   }
 
   get size(): number {
-    return this.#sessions.size
+    return this.#all.sessions.size
   }
 
-  get partitionCount(): number {
-    return this.#partitionCount
+  get bytes(): number {
+    return this.#all.bytes
   }
 
   /** What this request fetches, or the error code that answers it as a whole. */
-  resolve(request: FetchRequest, apiVersion: number): FetchContext | ErrorCode {
+  resolve(request: FetchRequest, apiVersion: number, host: string): FetchContext | ErrorCode {
     const { sessionId, sessionEpoch } = request
     if (apiVersion < 7 || sessionEpoch === FINAL_EPOCH) {
       if (apiVersion >= 7 && sessionId !== SESSIONLESS_ID) this.#remove(sessionId)
@@ -87,14 +120,14 @@ export class FetchSessions {
     }
     if (sessionEpoch === INITIAL_EPOCH) {
       if (sessionId !== SESSIONLESS_ID) this.#remove(sessionId)
-      return this.#open(request, apiVersion >= 13)
+      return this.#open(request, apiVersion >= 13, host)
     }
     return this.#continue(request, apiVersion >= 13)
   }
 
   /** Partitions that returned data go to the end, so that a small byte limit does not starve the others. */
   moveToEnd(context: FetchContext, served: readonly FetchTarget[]): void {
-    const session = this.#sessions.get(context.sessionId)
+    const session = this.#all.sessions.get(context.sessionId)
     if (session === undefined) return
     for (const target of served) {
       const key = keyOf(target)
@@ -104,21 +137,20 @@ export class FetchSessions {
     }
   }
 
-  #open(request: FetchRequest, usesTopicIds: boolean): FetchContext {
+  #open(request: FetchRequest, usesTopicIds: boolean, host: string): FetchContext {
     const targets = targetsOf(request)
     const nowMs = this.#clock.monotonicMs()
-    if (targets.length === 0 || !this.#makeRoom(targets.length, nowMs)) {
+    const session = new FetchSession(this.#freshId(), host, usesTopicIds, nowMs)
+    for (const target of targets) session.add(target)
+    if (targets.length === 0 || !this.#makeRoom(session, nowMs)) {
       return { targets, sessionId: SESSIONLESS_ID, incremental: false }
     }
-    const session = new FetchSession(this.#freshId(), usesTopicIds, nowMs)
-    for (const target of targets) session.partitions.set(keyOf(target), target)
-    this.#partitionCount += session.partitions.size
-    this.#sessions.set(session.id, session)
+    this.#keep(session)
     return { targets: [...session.partitions.values()], sessionId: session.id, incremental: false }
   }
 
   #continue(request: FetchRequest, usesTopicIds: boolean): FetchContext | ErrorCode {
-    const session = this.#sessions.get(request.sessionId)
+    const session = this.#all.sessions.get(request.sessionId)
     if (session === undefined) return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
     if (session.epoch !== request.sessionEpoch) return ErrorCode.INVALID_FETCH_SESSION_EPOCH
     if (session.usesTopicIds !== usesTopicIds) return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
@@ -128,61 +160,86 @@ export class FetchSessions {
     }
     session.epoch = session.epoch === MAX_EPOCH ? 1 : session.epoch + 1
     session.lastUsedMs = this.#clock.monotonicMs()
-    this.#sessions.delete(session.id)
+    this.#remove(session.id)
     if (session.partitions.size === 0) {
       return { targets: [], sessionId: SESSIONLESS_ID, incremental: false }
     }
-    this.#sessions.set(session.id, session)
+    this.#keep(session)
     return { targets: [...session.partitions.values()], sessionId: session.id, incremental: true }
   }
 
   /** False when the session would outgrow the cache. */
   #update(session: FetchSession, request: FetchRequest): boolean {
-    const before = session.partitions.size
-    for (const target of targetsOf(request)) {
-      const known = session.partitions.get(keyOf(target))
-      if (known === undefined) session.partitions.set(keyOf(target), target)
-      else adopt(known, target)
-    }
+    const before = session.bytes
+    for (const target of targetsOf(request)) session.add(target)
     for (const forgotten of request.forgottenTopicsData) {
       for (const partition of forgotten.partitions) {
-        session.partitions.delete(`${forgotten.topic}/${forgotten.topicId}/${partition}`)
+        session.forget(`${forgotten.topic}/${forgotten.topicId}/${partition}`)
       }
     }
-    this.#partitionCount += session.partitions.size - before
-    return this.#partitionCount <= MAX_PARTITIONS_IN_ALL_SESSIONS
+    const grownBytes = session.bytes - before
+    for (const holding of this.#holdingsOf(session.host)) holding.bytes += grownBytes
+    return grownBytes <= 0 || this.#leftBytes(session.host) >= 0
   }
 
-  #makeRoom(partitions: number, nowMs: number): boolean {
-    if (this.#maxSessions === 0) return false
-    while (
-      this.#sessions.size >= this.#maxSessions ||
-      this.#partitionCount + partitions > MAX_PARTITIONS_IN_ALL_SESSIONS
-    ) {
-      const oldest = this.#sessions.values().next().value
+  #makeRoom(session: FetchSession, nowMs: number): boolean {
+    while (this.#leftSessions(session.host) < 1 || this.#leftBytes(session.host) < session.bytes) {
+      const [host, all] = this.#holdingsOf(session.host)
+      // Who holds the better part of all makes room by its own.
+      const holding = host.sessions.size * 2 >= all.sessions.size && host.sessions.size > 0 ? host : all
+      const oldest = holding.sessions.values().next().value
       if (oldest === undefined || nowMs - oldest.lastUsedMs < EVICTION_MS) return false
       this.#remove(oldest.id)
     }
     return true
   }
 
+  #leftSessions(host: string): number {
+    return this.#holdingsOf(host).reduce((left, { sessions }) => left - sessions.size, this.#maxSessions)
+  }
+
+  #leftBytes(host: string): number {
+    return this.#holdingsOf(host).reduce((left, { bytes }) => left - bytes, MAX_BYTES_OF_ALL_SESSIONS)
+  }
+
+  #holdingsOf(host: string): readonly [Holding, Holding] {
+    return [this.#hosts.get(host) ?? new Holding(), this.#all]
+  }
+
+  #keep(session: FetchSession): void {
+    const holdings = this.#holdingsOf(session.host)
+    this.#hosts.set(session.host, holdings[0])
+    for (const holding of holdings) {
+      holding.sessions.set(session.id, session)
+      holding.bytes += session.bytes
+    }
+  }
+
   #remove(id: number): void {
-    const session = this.#sessions.get(id)
+    const session = this.#all.sessions.get(id)
     if (session === undefined) return
-    this.#sessions.delete(id)
-    this.#partitionCount -= session.partitions.size
+    const holdings = this.#holdingsOf(session.host)
+    for (const holding of holdings) {
+      holding.sessions.delete(id)
+      holding.bytes -= session.bytes
+    }
+    if (holdings[0].sessions.size === 0) this.#hosts.delete(session.host)
   }
 
   #freshId(): number {
     for (;;) {
       const id = this.#random.uint32() >>> 1
-      if (id !== SESSIONLESS_ID && !this.#sessions.has(id)) return id
+      if (id !== SESSIONLESS_ID && !this.#all.sessions.has(id)) return id
     }
   }
 }
 
 function keyOf(target: FetchTarget): string {
   return `${target.topic}/${target.topicId}/${target.partition}`
+}
+
+function bytesOf(key: string): number {
+  return PARTITION_BYTES + key.length * CHARACTER_BYTES
 }
 
 function adopt(known: FetchTarget, asked: FetchTarget): void {

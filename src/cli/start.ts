@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net'
 import os from 'node:os'
 import process from 'node:process'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
@@ -111,5 +112,5 @@ function formatAddress({ host, port }: Address): string {
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 }

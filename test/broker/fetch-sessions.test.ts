@@ -7,6 +7,7 @@ import { FetchSessions } from '../../src/broker/fetch-sessions.ts'
 import type { FetchContext } from '../../src/broker/fetch-sessions.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
+const HOST = '10.0.0.1'
 let counter = 0
 const random = {
   uint32: (): number => (counter += 2),
@@ -63,7 +64,7 @@ function offsets(context: FetchContext): string[] {
 
 test('epoch -1 without an id fetches once and keeps nothing', () => {
   const sessions = new FetchSessions(new ManualClock(), random, 10)
-  const context = opened(sessions.resolve(request(0, -1, { t: [[0, 5]] }), 12))
+  const context = opened(sessions.resolve(request(0, -1, { t: [[0, 5]] }), 12, HOST))
   assert.deepEqual([context.sessionId, context.incremental, sessions.size], [0, false, 0])
   assert.deepEqual(offsets(context), ['t-0@5'])
 })
@@ -79,17 +80,17 @@ test('a session remembers, updates, adds and forgets partitions', () => {
         ],
       }),
       12,
+      HOST,
     ),
   )
   assert.notEqual(sessionId, 0)
-  const same = opened(sessions.resolve(request(sessionId, 1), 12))
+  const same = opened(sessions.resolve(request(sessionId, 1), 12, HOST))
   assert.ok(same.incremental)
   assert.deepEqual(offsets(same), ['t-0@1', 't-1@2'])
   const changed = opened(
-    sessions.resolve(request(sessionId, 2, { t: [[1, 9]], u: [[3, 4]] }, { t: [0] }), 12),
+    sessions.resolve(request(sessionId, 2, { t: [[1, 9]], u: [[3, 4]] }, { t: [0] }), 12, HOST),
   )
   assert.deepEqual(offsets(changed), ['t-1@9', 'u-3@4'])
-  assert.equal(sessions.partitionCount, 2)
 })
 
 test('partitions that returned data go to the end', () => {
@@ -104,36 +105,77 @@ test('partitions that returned data go to the end', () => {
         ],
       }),
       12,
+      HOST,
     ),
   )
   sessions.moveToEnd(context, [context.targets[0]!])
-  const next = opened(sessions.resolve(request(context.sessionId, 1), 12))
+  const next = opened(sessions.resolve(request(context.sessionId, 1), 12, HOST))
   assert.deepEqual(offsets(next), ['t-1@0', 't-2@0', 't-0@0'])
 })
 
 test('unknown ids and wrong epochs are told apart; the wrong kind of names too', () => {
   const sessions = new FetchSessions(new ManualClock(), random, 10)
-  const { sessionId } = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
-  assert.equal(sessions.resolve(request(sessionId + 1, 1), 12), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
-  assert.equal(sessions.resolve(request(sessionId, 7), 12), ErrorCode.INVALID_FETCH_SESSION_EPOCH)
-  assert.equal(sessions.resolve(request(sessionId, 1), 13), ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
+  const { sessionId } = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST))
+  assert.equal(sessions.resolve(request(sessionId + 1, 1), 12, HOST), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  assert.equal(sessions.resolve(request(sessionId, 7), 12, HOST), ErrorCode.INVALID_FETCH_SESSION_EPOCH)
+  assert.equal(sessions.resolve(request(sessionId, 1), 13, HOST), ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
 })
 
 test('epoch -1 with an id ends the session, epoch 0 with an id replaces it', () => {
   const sessions = new FetchSessions(new ManualClock(), random, 10)
-  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
-  const second = opened(sessions.resolve(request(first.sessionId, 0, { t: [[0, 0]] }), 12))
+  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST))
+  const second = opened(sessions.resolve(request(first.sessionId, 0, { t: [[0, 0]] }), 12, HOST))
   assert.equal(sessions.size, 1)
-  sessions.resolve(request(second.sessionId, -1, { t: [[0, 0]] }), 12)
-  assert.deepEqual([sessions.size, sessions.partitionCount], [0, 0])
+  sessions.resolve(request(second.sessionId, -1, { t: [[0, 0]] }), 12, HOST)
+  assert.deepEqual([sessions.size, sessions.bytes], [0, 0])
 })
 
 test('a full cache gives no session until its oldest one has rested', () => {
   const clock = new ManualClock()
   const sessions = new FetchSessions(clock, random, 1)
-  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12))
-  assert.equal(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12)).sessionId, 0)
+  const first = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST))
+  assert.equal(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST)).sessionId, 0)
   clock.advance(120_001)
-  assert.notEqual(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12)).sessionId, 0)
-  assert.equal(sessions.resolve(request(first.sessionId, 1), 12), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  assert.notEqual(opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST)).sessionId, 0)
+  assert.equal(sessions.resolve(request(first.sessionId, 1), 12, HOST), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+})
+
+test('a host gets half of the sessions, whoever comes next still finds room, and makes room by its own', () => {
+  const clock = new ManualClock()
+  const sessions = new FetchSessions(clock, random, 100)
+  const open = (host: string): number =>
+    opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, host)).sessionId
+  const greedy = Array.from({ length: 1_000 }, () => open('10.0.0.66')).filter((id) => id !== 0)
+  assert.equal(greedy.length, 50)
+  const others = Array.from({ length: 20 }, (_, n) => open(`10.0.1.${n}`))
+  assert.ok(others.every((id) => id !== 0))
+  clock.advance(120_001)
+  for (const id of others) assert.equal(typeof sessions.resolve(request(id, 1), 12, HOST), 'object')
+  assert.notEqual(open('10.0.0.66'), 0)
+  assert.equal(sessions.resolve(request(greedy[0]!, 1), 12, HOST), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  for (const id of others) assert.equal(typeof sessions.resolve(request(id, 2), 12, HOST), 'object')
+})
+
+test('long names of topics that do not exist take no more memory than short ones', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 1_000)
+  const session = (n: number) => {
+    const topics: Record<string, [number, number][]> = {}
+    for (let i = 0; i < 100; i++) topics[`${n}-${i}-${'x'.repeat(30_000)}`] = [[0, 0]]
+    return opened(sessions.resolve(request(0, 0, topics), 12, `10.0.0.${n % 3}`)).sessionId
+  }
+  const made = Array.from({ length: 60 }, (_, n) => session(n)).filter((id) => id !== 0)
+  assert.ok(made.length > 0 && made.length < 30, `${made.length} sessions of 6 MB`)
+  assert.ok(sessions.bytes <= 128 * 1024 * 1024)
+  // The same by updates: the session that outgrows its share is forgotten.
+  const { sessionId } = opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, HOST))
+  let epoch = 1
+  for (let n = 0; ; n++) {
+    const answer = sessions.resolve(
+      request(sessionId, epoch++, { [`${n}${'x'.repeat(30_000)}`]: [[0, 0]] }),
+      12,
+      HOST,
+    )
+    if (answer === ErrorCode.FETCH_SESSION_ID_NOT_FOUND) break
+    assert.ok(n < 3_000)
+  }
 })

@@ -6,6 +6,14 @@ import path from 'node:path'
 import { describe, test } from 'node:test'
 import { freshPath, Samsa, startSamsa } from './samsa-process.ts'
 
+async function statusWithHost(port: number, host: string): Promise<number> {
+  const socket = net.connect(port, '127.0.0.1')
+  socket.write(`GET /metrics HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  const [answer] = await once(socket, 'data')
+  socket.destroy()
+  return Number(/^HTTP\/1\.1 (\d+) /.exec(String(answer))?.[1])
+}
+
 describe('samsa start', () => {
   test('one ready line, health, a clean stop by SIGTERM, and the same again', async () => {
     const dataDir = freshPath()
@@ -101,6 +109,22 @@ describe('samsa start', () => {
     const text = await (await fetch(`${url}/metrics`)).text()
     assert.match(text, /^kafka_server_replicamanager_partitioncount \d+$/m)
     assert.match(text, /^process_resident_memory_bytes /m)
+    assert.match(text, /^samsa_log_dropped_lines_total 0$/m)
+    assert.equal(await statusWithHost(bound.port, 'evil.example'), 403)
+    assert.ok(!samsa.stdout.includes('anybody who reaches'))
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null])
+  })
+
+  test('an admin port that others can reach is warned about, and its names are known', async () => {
+    const samsa = await startSamsa(
+      freshPath(),
+      '--set',
+      'samsa.admin.listener=0.0.0.0:0',
+      '--set',
+      'samsa.admin.allowed.hosts=figures.internal',
+    )
+    assert.match(samsa.stdout, /"level":"warn".*"listener":"samsa.admin.listener".*anybody who reaches/)
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null])
   })
