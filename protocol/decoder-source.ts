@@ -128,7 +128,7 @@ class DecoderGenerator {
     const read = this.#element(type.array, into)
     const size = `${into}Count`
     return [
-      `const ${size} = r.${count}(${minBytes(type.array, this.#layout)})`,
+      `const ${size} = r.${count}(${minBytes(type.array, this.#layout)}, ${isStruct(type.array)})`,
       `${into} = ${nullable ? `${size} === -1 ? null : ` : ''}new Array(${size})`,
       `for (let ${at} = 0; ${at} < ${size}; ${at}++) {`,
       `${into}[${at}] = ${read}`,

@@ -9,11 +9,12 @@ const MAX_SAFE_HIGH = 0x1f_ffff
 
 /**
  * A request of the right size can name a few bytes' worth of array elements tens of millions of times, and each
- * becomes an object. No more than this many elements, of all arrays together, are decoded from one message: with the
- * smallest element (2 bytes on the wire, some 100 bytes decoded) that is 26 MB for a frame of any size, and a
- * Fetch of every partition of the largest clusters still fits.
+ * becomes an object. No more than this many elements, of all arrays together, are decoded from one message, and no more
+ * than half as many structs: with what is made of them on the way to the answer that is some 50 MB for a frame of any
+ * size, and a Fetch of every partition of a large cluster still fits.
  */
 export const MAX_ELEMENTS = 0x4_0000
+export const MAX_STRUCTS = 0x2_0000
 
 /** Tagged fields in one tag buffer. Kafka's messages have at most a handful. */
 export const MAX_TAGGED_FIELDS = 64
@@ -31,6 +32,7 @@ export class Reader {
   position: number
   end: number
   #elementsLeft = MAX_ELEMENTS
+  #structsLeft = MAX_STRUCTS
 
   constructor(buffer: Buffer, start = 0, end = buffer.length) {
     this.buffer = buffer
@@ -44,6 +46,7 @@ export class Reader {
     this.position = start
     this.end = end
     this.#elementsLeft = MAX_ELEMENTS
+    this.#structsLeft = MAX_STRUCTS
     return this
   }
 
@@ -195,23 +198,23 @@ export class Reader {
   }
 
   /** Count of an array whose elements take at least `minElementBytes` each. */
-  arrayCount(minElementBytes: number): number {
-    return this.#count(this.#length(this.int32(), 'array'), minElementBytes)
+  arrayCount(minElementBytes: number, structs = false): number {
+    return this.#count(this.#length(this.int32(), 'array'), minElementBytes, structs)
   }
 
   /** As `arrayCount`; -1 stands for null. */
-  nullableArrayCount(minElementBytes: number): number {
+  nullableArrayCount(minElementBytes: number, structs = false): number {
     const count = this.int32()
-    return count === -1 ? -1 : this.#count(this.#length(count, 'array'), minElementBytes)
+    return count === -1 ? -1 : this.#count(this.#length(count, 'array'), minElementBytes, structs)
   }
 
-  compactArrayCount(minElementBytes: number): number {
-    return this.#count(this.#length(this.uvarint() - 1, 'array'), minElementBytes)
+  compactArrayCount(minElementBytes: number, structs = false): number {
+    return this.#count(this.#length(this.uvarint() - 1, 'array'), minElementBytes, structs)
   }
 
-  compactNullableArrayCount(minElementBytes: number): number {
+  compactNullableArrayCount(minElementBytes: number, structs = false): number {
     const count = this.uvarint() - 1
-    return count === -1 ? -1 : this.#count(count, minElementBytes)
+    return count === -1 ? -1 : this.#count(count, minElementBytes, structs)
   }
 
   /** The marker before a struct that may be null. */
@@ -262,12 +265,14 @@ export class Reader {
     return length
   }
 
-  #count(count: number, minElementBytes: number): number {
+  #count(count: number, minElementBytes: number, structs: boolean): number {
     if (count * minElementBytes > this.end - this.position) {
       throw new ProtocolError(`array of ${count} in ${this.end - this.position} bytes`)
     }
     this.#elementsLeft -= count
+    if (structs) this.#structsLeft -= count
     if (this.#elementsLeft < 0) throw new ProtocolError(`more than ${MAX_ELEMENTS} array elements`)
+    if (this.#structsLeft < 0) throw new ProtocolError(`more than ${MAX_STRUCTS} structs in arrays`)
     return count
   }
 

@@ -6,7 +6,7 @@ import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
-import { inSlices } from './in-slices.ts'
+import { eachInSlices } from './in-slices.ts'
 
 const LATEST = -1
 const EARLIEST = -2
@@ -59,40 +59,33 @@ export const listOffsets = defineApi({
   },
   handle: answer(async (request, context, refusals) => {
     const readCommitted = request.isolationLevel === READ_COMMITTED
-    const topics = []
-    for (const topic of request.topics) {
-      const partitions = await inSlices(topic.partitions, context, (some) =>
-        eachLookedUp(topic.name, some, readCommitted, context),
+    const topics = await eachInSlices(request.topics, context, async (topic) => {
+      const partitions = await eachInSlices(topic.partitions, context, (asked) =>
+        lookUpAsked(topic.name, asked, readCommitted, context),
       )
       for (const { element, outcome } of refusals.of(topic, 'partitions'))
         partitions.push({ partitionIndex: element.partitionIndex, ...failed(outcome.errorCode) })
-      topics.push({ name: topic.name, partitions })
-    }
+      return { name: topic.name, partitions }
+    })
     return { topics }
   }),
 })
 
 type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
 
-/** One after the other. */
-async function eachLookedUp(
+async function lookUpAsked(
   topic: string,
-  asked: readonly AskedPartition[],
+  { partitionIndex, timestamp, currentLeaderEpoch }: AskedPartition,
   readCommitted: boolean,
   context: RequestContext,
-): Promise<(Found & { readonly partitionIndex: number })[]> {
-  const answers = []
-  for (const { partitionIndex, timestamp, currentLeaderEpoch } of asked) {
-    if (context.abandoned) break
-    const partition = context.broker.partitions.get(topic, partitionIndex)
-    const found =
-      partition === undefined
-        ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-        : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context)
-    const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
-    answers.push({ partitionIndex, ...found, leaderEpoch })
-  }
-  return answers
+): Promise<Found & { readonly partitionIndex: number }> {
+  const partition = context.broker.partitions.get(topic, partitionIndex)
+  const found =
+    partition === undefined
+      ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context)
+  const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
+  return { partitionIndex, ...found, leaderEpoch }
 }
 
 async function lookUp(

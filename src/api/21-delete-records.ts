@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
 import { answer, defineApi } from './handler.ts'
-import { inSlices } from './in-slices.ts'
+import { eachInSlices, inSlices } from './in-slices.ts'
 
 /**
  * DeleteRecords, versions 0-2.
@@ -28,8 +28,7 @@ export const deleteRecords = defineApi({
   },
   handle: answer(async (request, context) => {
     const { broker } = context
-    const topics = []
-    for (const { name, partitions } of request.topics) {
+    const topics = await eachInSlices(request.topics, context, async ({ name, partitions }) => {
       const deleted = await inSlices(partitions, context, (some) =>
         some.map(({ partitionIndex, offset }) => {
           const partition = broker.partitions.get(name, partitionIndex)
@@ -40,8 +39,8 @@ export const deleteRecords = defineApi({
           return { partitionIndex, partition, errorCode }
         }),
       )
-      topics.push({ name, deleted })
-    }
+      return { name, deleted }
+    })
     const isDurable = await broker.logs.persistLogStarts()
     return {
       topics: topics.map(({ name, deleted }) => ({

@@ -28,3 +28,23 @@ export async function inSlices<Item, Result>(
   }
   return results
 }
+
+/** As `inSlices`, one item after the other: for items that are waited for, and may be much work each. */
+export async function eachInSlices<Item, Result>(
+  items: readonly Item[],
+  context: SlicesContext,
+  run: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const { clock, slices } = context.broker
+  const results: Result[] = []
+  let endsMs = slices.sliceEndsMs()
+  for (const item of items) {
+    if (context.abandoned) break
+    if (clock.monotonicMs() >= endsMs) {
+      await slices.next()
+      endsMs = slices.sliceEndsMs()
+    }
+    results.push(await run(item))
+  }
+  return results
+}

@@ -11,8 +11,8 @@ import type { AppendWaiter } from './waits.ts'
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 
-/** A request that names more partitions is worked on in slices. */
-const MANY_PARTITIONS = 1_000
+/** A request that names more topics and partitions is worked on in slices. */
+const MANY_ELEMENTS = 1_000
 
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
 export class ProduceOperation implements AppendWaiter, Expirable {
@@ -46,9 +46,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   start(): void {
     const { topicData } = this.#request
-    let partitions = 0
-    for (const topic of topicData) partitions += topic.partitionData.length
-    if (partitions > MANY_PARTITIONS) {
+    let elements = 0
+    for (const topic of topicData) elements += 1 + topic.partitionData.length
+    if (elements > MANY_ELEMENTS) {
       const done = (): void => this.#begun()
       this.#broker.slices.finish(this.#beginInSteps(), { gone: false, done, failed: this.#failed })
       return
@@ -61,6 +61,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   *#beginInSteps(): Steps<void> {
     for (const topic of this.#request.topicData) {
+      yield
       for (const { index, records } of topic.partitionData) {
         this.#begin(topic.name, index, records)
         yield

@@ -75,6 +75,24 @@ export class Attacker {
     return frames
   }
 
+  /** Resolves when the first frame has come as a whole; rejects when the connection closes before. */
+  async oneAnswer(): Promise<void> {
+    let head = Buffer.alloc(0)
+    let leftBytes = Infinity
+    const collected = new Promise<void>((resolve, reject) => {
+      this.#socket.on('data', (bytes) => {
+        if (leftBytes !== Infinity) leftBytes -= bytes.length
+        else {
+          head = Buffer.concat([head, bytes])
+          if (head.length >= 4) leftBytes = 4 + head.readInt32BE(0) - head.length
+        }
+        if (leftBytes <= 0) resolve()
+      })
+      this.#socket.once('close', () => reject(new Error('connection closed instead of an answer')))
+    })
+    await within(collected)
+  }
+
   get receivedBytes(): number {
     return this.#received.reduce((sum, { length }) => sum + length, 0)
   }

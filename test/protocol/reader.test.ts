@@ -120,6 +120,7 @@ test('the elements of one message are limited, however large the frame', () => {
   assert.equal(reader.arrayCount(1), MAX_ELEMENTS)
   refused(() => reader.arrayCount(1), /more than 262144 array elements/)
   assert.equal(reader.reset(frame).arrayCount(1), MAX_ELEMENTS)
+  refused(() => reader.reset(frame).arrayCount(1, true), /more than 131072 structs/)
 })
 
 test('unknown tagged fields are skipped, up to a number', () => {
