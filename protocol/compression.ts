@@ -1,4 +1,5 @@
 import zlib from 'node:zlib'
+import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { decompressLz4 } from './lz4.ts'
 import { compressSnappy, decompressSnappy } from './snappy.ts'
@@ -12,6 +13,15 @@ export const Codec = { NONE: 0, GZIP: 1, SNAPPY: 2, LZ4: 3, ZSTD: 4 } as const
  * longer than `maxOutputBytes`, or `unsupported` for an unknown codec. The result may share memory with `data`.
  */
 export function decompress(codec: number, data: Buffer, maxOutputBytes: number): Buffer {
+  const steps = decompressInSteps(codec, data, maxOutputBytes)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** As `decompress`, in steps. What zlib decodes is one step: away from the loop, it has another way for those. */
+export function* decompressInSteps(codec: number, data: Buffer, maxOutputBytes: number): Steps<Buffer> {
   switch (codec) {
     case Codec.NONE:
       if (data.length > maxOutputBytes)
@@ -20,11 +30,11 @@ export function decompress(codec: number, data: Buffer, maxOutputBytes: number):
     case Codec.GZIP:
       return gunzip(data, maxOutputBytes)
     case Codec.SNAPPY:
-      return decompressSnappy(data, maxOutputBytes)
+      return yield* decompressSnappy(data, maxOutputBytes)
     case Codec.LZ4:
-      return decompressLz4(data, maxOutputBytes)
+      return yield* decompressLz4(data, maxOutputBytes)
     case Codec.ZSTD:
-      return decompressZstd(data, maxOutputBytes)
+      return yield* decompressZstd(data, maxOutputBytes)
     default:
       throw new CompressionError('unsupported', `unknown codec ${codec}`)
   }
@@ -53,7 +63,12 @@ function gunzip(data: Buffer, maxOutputBytes: number): Buffer {
   try {
     return zlib.gunzipSync(data, { maxOutputLength: Math.max(1, maxOutputBytes) })
   } catch (error) {
-    const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
-    throw new CompressionError(tooLarge ? 'too-large' : 'invalid', 'gzip: cannot decode', error)
+    throw gunzipFailure(error)
   }
+}
+
+/** What an error of zlib means. */
+export function gunzipFailure(error: unknown): CompressionError {
+  const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+  return new CompressionError(tooLarge ? 'too-large' : 'invalid', 'gzip: cannot decode', error)
 }

@@ -1,5 +1,8 @@
 import { CompressionError } from './compression-error.ts'
 
+/** From here on copying beats a loop over bytes. */
+const LONG_RUN_BYTES = 64
+
 /** Output of a decompressor: grows by doubling, never beyond its limit. */
 export class GrowingBuffer {
   length = 0
@@ -25,6 +28,13 @@ export class GrowingBuffer {
     const from = to - distance
     if (distance >= count) {
       bytes.copyWithin(to, from, from + count)
+    } else if (count > LONG_RUN_BYTES) {
+      // What is there repeats with that period, so each copy may take all that came before it.
+      for (let done = 0; done < count;) {
+        const some = Math.min(count - done, distance + done)
+        bytes.copyWithin(to + done, from, from + some)
+        done += some
+      }
     } else {
       for (let i = 0; i < count; i++) bytes[to + i] = bytes[from + i] ?? 0
     }

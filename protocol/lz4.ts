@@ -1,15 +1,18 @@
+import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { GrowingBuffer } from './growing-buffer.ts'
 
 const FRAME_MAGIC = 0x184d2204
 const SKIPPABLE_MAGIC = 0x184d2a50
 const MIN_MATCH = 4
+/** Output between two chances for others. */
+const STEP_BYTES = 256 * 1024
 
 /**
  * Decodes LZ4 frames, one or several. Checksums are skipped over: the batch around them has its own, and Kafka
  * clients of old wrote wrong header checksums (KAFKA-3160).
  */
-export function decompressLz4(data: Buffer, maxOutputBytes: number): Buffer {
+export function* decompressLz4(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
   const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
   let at = 0
   while (at < data.length) {
@@ -20,12 +23,12 @@ export function decompressLz4(data: Buffer, maxOutputBytes: number): Buffer {
       continue
     }
     if (frameMagic !== FRAME_MAGIC) throw new CompressionError('invalid', 'lz4: not a frame')
-    at = decodeFrame(data, at + 4, output)
+    at = yield* decodeFrame(data, at + 4, output)
   }
   return output.result()
 }
 
-function decodeFrame(data: Buffer, start: number, output: GrowingBuffer): number {
+function* decodeFrame(data: Buffer, start: number, output: GrowingBuffer): Steps<number> {
   const flags = byteAt(data, start)
   if (flags >> 6 !== 1) throw new CompressionError('invalid', 'lz4: unknown frame version')
   if ((flags & 0x01) !== 0) throw new CompressionError('invalid', 'lz4: dictionaries are not supported')
@@ -43,21 +46,26 @@ function decodeFrame(data: Buffer, start: number, output: GrowingBuffer): number
     const length = word & 0x7fffffff
     if (length > data.length - at) throw new CompressionError('invalid', 'lz4: truncated block')
     if (word >>> 31 === 1) output.append(data, at, at + length)
-    else decodeBlock(data, at, at + length, output, independentBlocks ? output.length : frameStart)
+    else yield* decodeBlock(data, at, at + length, output, independentBlocks ? output.length : frameStart)
     at += length + (blockChecksum ? 4 : 0)
   }
 }
 
 /** Matches may reach back to `historyStart` in the output. */
-function decodeBlock(
+function* decodeBlock(
   data: Buffer,
   start: number,
   end: number,
   output: GrowingBuffer,
   historyStart: number,
-): void {
+): Steps<void> {
   let at = start
+  let stepEnds = output.length + STEP_BYTES
   while (at < end) {
+    if (output.length >= stepEnds) {
+      yield
+      stepEnds = output.length + STEP_BYTES
+    }
     const token = byteAt(data, at++)
     let literals = token >> 4
     if (literals === 15) {

@@ -1,4 +1,5 @@
-import { compress, uncompress } from 'snappyjs'
+import { compress } from 'snappyjs'
+import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { GrowingBuffer } from './growing-buffer.ts'
 
@@ -9,11 +10,15 @@ const XERIAL_BLOCK = 32 * 1024
 
 /** A copy element of 3 bytes yields at most 64: no valid block says that it grows by more than that. */
 const MAX_RATIO = 22
+/** Output between two chances for others. */
+const STEP_BYTES = 256 * 1024
 
-export function decompressSnappy(data: Buffer, maxOutputBytes: number): Buffer {
-  if (data.length < XERIAL_HEADER || XERIAL_MAGIC.compare(data, 0, 8) !== 0)
-    return block(data, maxOutputBytes)
+export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
   const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
+  if (data.length < XERIAL_HEADER || XERIAL_MAGIC.compare(data, 0, 8) !== 0) {
+    yield* decodeBlock(data, 0, data.length, output, maxOutputBytes)
+    return output.result()
+  }
   let at = XERIAL_HEADER
   while (at < data.length) {
     // Concatenated streams repeat the header.
@@ -26,8 +31,7 @@ export function decompressSnappy(data: Buffer, maxOutputBytes: number): Buffer {
     at += 4
     if (length <= 0 || length > data.length - at)
       throw new CompressionError('invalid', 'snappy: bad block length')
-    const bytes = block(data.subarray(at, at + length), maxOutputBytes - output.length)
-    output.append(bytes, 0, bytes.length)
+    yield* decodeBlock(data, at, at + length, output, maxOutputBytes)
     at += length
   }
   return output.result()
@@ -45,25 +49,71 @@ export function compressSnappy(data: Buffer): Buffer {
   return Buffer.concat(pieces)
 }
 
-function block(data: Buffer, maxOutputBytes: number): Buffer {
-  const claimed = uncompressedLength(data)
-  if (claimed > maxOutputBytes)
-    throw new CompressionError('too-large', `snappy: more than ${maxOutputBytes} bytes`)
-  if (claimed > data.length * MAX_RATIO) throw new CompressionError('invalid', 'snappy: impossible length')
-  try {
-    return uncompress(data, maxOutputBytes)
-  } catch (error) {
-    throw new CompressionError('invalid', 'snappy: cannot decode', error)
+/** One block: how long its output is, then literals and copies of what came before in it. */
+function* decodeBlock(
+  data: Buffer,
+  start: number,
+  end: number,
+  output: GrowingBuffer,
+  maxOutputBytes: number,
+): Steps<void> {
+  const blockStart = output.length
+  let at = start
+  let claimed = 0
+  for (let shift = 0; ; shift += 7) {
+    const byte = at < end && shift < 35 ? data[at++]! : -1
+    if (byte < 0) throw new CompressionError('invalid', 'snappy: bad length')
+    claimed += (byte & 0x7f) * 2 ** shift
+    if (byte < 0x80) break
   }
+  if (claimed > maxOutputBytes - blockStart)
+    throw new CompressionError('too-large', `snappy: more than ${maxOutputBytes} bytes`)
+  if (claimed > (end - start) * MAX_RATIO) throw new CompressionError('invalid', 'snappy: impossible length')
+  const blockEnd = blockStart + claimed
+  let stepEnds = blockStart + STEP_BYTES
+  while (at < end) {
+    const tag = data[at]!
+    const headBytes = elementHeadBytes(tag)
+    if (headBytes > end - at) throw new CompressionError('invalid', 'snappy: truncated element')
+    const length = elementBytes(data, at, tag)
+    if (length > blockEnd - output.length)
+      throw new CompressionError('invalid', 'snappy: longer than it says')
+    const isLiteral = (tag & 3) === 0
+    const distance = isLiteral ? 0 : copyDistance(data, at, tag)
+    at += headBytes
+    if (isLiteral) {
+      if (length > end - at) throw new CompressionError('invalid', 'snappy: literal goes beyond the block')
+      output.append(data, at, at + length)
+      at += length
+    } else {
+      if (distance === 0 || distance > output.length - blockStart)
+        throw new CompressionError('invalid', 'snappy: copy from before the start')
+      output.repeat(distance, length)
+    }
+    if (output.length < stepEnds) continue
+    yield
+    stepEnds = output.length + STEP_BYTES
+  }
+  if (output.length !== blockEnd) throw new CompressionError('invalid', 'snappy: shorter than it says')
 }
 
-function uncompressedLength(data: Buffer): number {
-  let length = 0
-  for (let i = 0; i < 5; i++) {
-    const byte = data[i]
-    if (byte === undefined) break
-    length += (byte & 0x7f) * 2 ** (7 * i)
-    if (byte < 0x80) return length
-  }
-  throw new CompressionError('invalid', 'snappy: bad length')
+/** Tag, length of a long literal, distance of a copy. */
+function elementHeadBytes(tag: number): number {
+  const kind = tag & 3
+  if (kind === 0) return 1 + Math.max(0, (tag >> 2) - 59)
+  return kind === 1 ? 2 : kind === 2 ? 3 : 5
+}
+
+function elementBytes(data: Buffer, at: number, tag: number): number {
+  const kind = tag & 3
+  if (kind === 1) return 4 + ((tag >> 2) & 7)
+  const length = tag >> 2
+  if (kind === 0 && length >= 60) return 1 + data.readUIntLE(at + 1, length - 59)
+  return 1 + length
+}
+
+function copyDistance(data: Buffer, at: number, tag: number): number {
+  const kind = tag & 3
+  if (kind === 1) return ((tag >> 5) << 8) | data[at + 1]!
+  return kind === 2 ? data.readUInt16LE(at + 1) : data.readUInt32LE(at + 1)
 }

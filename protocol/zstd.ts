@@ -1,5 +1,6 @@
 import zlib from 'node:zlib'
 import { Decompress } from 'fzstd'
+import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { GrowingBuffer } from './growing-buffer.ts'
 
@@ -14,9 +15,25 @@ type ZstdSync = (data: Uint8Array, options: { maxOutputLength?: number }) => Buf
  * Decodes zstd frames, one or several: with Node.js's own zstd where there is one (22.15 and later), else in
  * JavaScript. The frame is looked at first, since its header decides how much memory a decoder takes.
  */
-export function decompressZstd(data: Buffer, maxOutputBytes: number): Buffer {
+export function* decompressZstd(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
   const native = nativeFunction('zstdDecompressSync')
   const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
+  for (const frame of zstdFrames(data, maxOutputBytes)) {
+    if (native === null) yield* decodeInJs(frame, output)
+    else decodeNatively(frame, output, maxOutputBytes, native)
+    yield
+  }
+  return output.result()
+}
+
+interface ZstdFrame {
+  readonly bytes: Buffer
+  /** Where its blocks end. */
+  readonly blockEnds: readonly number[]
+}
+
+/** The frames of `data`, whose headers ask for no more memory than they may. */
+export function* zstdFrames(data: Buffer, maxOutputBytes: number): Generator<ZstdFrame> {
   let at = 0
   while (at < data.length) {
     if (data.length - at < 8) throw new CompressionError('invalid', 'zstd: truncated frame')
@@ -26,11 +43,12 @@ export function decompressZstd(data: Buffer, maxOutputBytes: number): Buffer {
       continue
     }
     if (frameMagic !== FRAME_MAGIC) throw new CompressionError('invalid', 'zstd: not a frame')
-    const end = frameEnd(data, at, maxOutputBytes - output.length)
-    decodeFrame(data.subarray(at, end), output, maxOutputBytes, native)
+    const blockEnds: number[] = []
+    const end = frameEnd(data, at, maxOutputBytes, blockEnds)
+    const start = at
+    yield { bytes: data.subarray(at, end), blockEnds: blockEnds.map((blockEnd) => blockEnd - start) }
     at = end
   }
-  return output.result()
 }
 
 /** Null where Node.js has no zstd. */
@@ -39,29 +57,46 @@ export function compressZstd(data: Buffer): Buffer | null {
   return native === null ? null : native(data, {})
 }
 
-function decodeFrame(
-  frame: Buffer,
+function decodeNatively(
+  { bytes: frame }: ZstdFrame,
   output: GrowingBuffer,
   maxOutputBytes: number,
-  native: ZstdSync | null,
+  native: ZstdSync,
 ): void {
   try {
-    if (native !== null) {
-      const bytes = native(frame, { maxOutputLength: Math.max(1, maxOutputBytes - output.length) })
-      output.append(bytes, 0, bytes.length)
-      return
-    }
-    const stream = new Decompress((bytes) => output.append(bytes, 0, bytes.length))
-    stream.push(frame, true)
+    const bytes = native(frame, { maxOutputLength: Math.max(1, maxOutputBytes - output.length) })
+    output.append(bytes, 0, bytes.length)
   } catch (error) {
-    if (error instanceof CompressionError) throw error
-    const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
-    throw new CompressionError(tooLarge ? 'too-large' : 'invalid', 'zstd: cannot decode', error)
+    throw zstdFailure(error)
   }
 }
 
-/** Walks over header and blocks. */
-function frameEnd(data: Buffer, start: number, maxOutputBytes: number): number {
+/** A block at a time: each has an output of 128 KiB at most. */
+function* decodeInJs({ bytes: frame, blockEnds }: ZstdFrame, output: GrowingBuffer): Steps<void> {
+  const stream = new Decompress((bytes) => output.append(bytes, 0, bytes.length))
+  let at = 0
+  for (const [i, blockEnd] of blockEnds.entries()) {
+    const isLast = i === blockEnds.length - 1
+    const end = isLast ? frame.length : blockEnd
+    try {
+      stream.push(frame.subarray(at, end), isLast)
+    } catch (error) {
+      throw zstdFailure(error)
+    }
+    at = end
+    yield
+  }
+}
+
+/** What an error of a decoder means. */
+export function zstdFailure(error: unknown): CompressionError {
+  if (error instanceof CompressionError) return error
+  const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+  return new CompressionError(tooLarge ? 'too-large' : 'invalid', 'zstd: cannot decode', error)
+}
+
+/** Walks over header and blocks; `blockEnds` gets where each block ends. */
+function frameEnd(data: Buffer, start: number, maxOutputBytes: number, blockEnds: number[]): number {
   const descriptor = byteAt(data, start + 4)
   const singleSegment = (descriptor & 0x20) !== 0
   const contentFlag = descriptor >> 6
@@ -87,6 +122,7 @@ function frameEnd(data: Buffer, start: number, maxOutputBytes: number): number {
     if (at + 3 > data.length) throw new CompressionError('invalid', 'zstd: truncated block')
     const header = data.readUIntLE(at, 3)
     at += 3 + (((header >> 1) & 3) === 1 ? 1 : header >> 3)
+    blockEnds.push(at)
     if ((header & 1) === 1) break
   }
   at += (descriptor & 0x04) === 0 ? 0 : 4

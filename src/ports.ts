@@ -14,8 +14,23 @@ export interface World {
   readonly random: Random
   readonly network: Network
   readonly disk: Disk
+  readonly codecs: Codecs
   readonly logger: Logger
   readonly metrics: Metrics
+}
+
+/** Decompression that does not hold the loop. */
+export interface Codecs {
+  /**
+   * As `decompress` of `protocol/compression`; rejects with its CompressionError. Asks `isWanted` when its turn has
+   * come, and resolves to null when it is not. `data` must stay as it is until then.
+   */
+  decompress(
+    codec: number,
+    data: Buffer,
+    maxOutputBytes: number,
+    isWanted: () => boolean,
+  ): Promise<Buffer | null>
 }
 
 // ---------------------------------------------------------------------------------------------------- time, chance

@@ -4,6 +4,7 @@ import type { ListOffsetsRequest } from '../../protocol/messages/02-list-offsets
 import type { Partition } from '../broker/partition.ts'
 import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
+import type { LookupWork } from '../log/read/timestamp-lookup.ts'
 import { answer, defineApi } from './handler.ts'
 import type { RequestContext } from './handler.ts'
 import { eachInSlices } from './in-slices.ts'
@@ -59,9 +60,10 @@ export const listOffsets = defineApi({
   },
   handle: answer(async (request, context, refusals) => {
     const readCommitted = request.isolationLevel === READ_COMMITTED
+    const work = new RequestLookups(context)
     const topics = await eachInSlices(request.topics, context, async (topic) => {
       const partitions = await eachInSlices(topic.partitions, context, (asked) =>
-        lookUpAsked(topic.name, asked, readCommitted, context),
+        lookUpAsked(topic.name, asked, readCommitted, context, work),
       )
       for (const { element, outcome } of refusals.of(topic, 'partitions'))
         partitions.push({ partitionIndex: element.partitionIndex, ...failed(outcome.errorCode) })
@@ -71,6 +73,39 @@ export const listOffsets = defineApi({
   }),
 })
 
+/** Looked at in vain by one request: only batches whose headers promise later records than they hold cost any of it. */
+const MAX_VAIN_BYTES = 64 * 1024 * 1024
+
+/** What the lookups of one request share. */
+class RequestLookups implements LookupWork {
+  vainBytesLeft = MAX_VAIN_BYTES
+  readonly #context: RequestContext
+  #sliceEndsMs: number
+
+  constructor(context: RequestContext) {
+    this.#context = context
+    this.#sliceEndsMs = context.broker.slices.sliceEndsMs()
+  }
+
+  get abandoned(): boolean {
+    return this.#context.abandoned
+  }
+
+  async decompress(codec: number, data: Buffer, maxOutputBytes: number): Promise<Buffer | null> {
+    const { codecs, slices } = this.#context.broker
+    const body = await codecs.decompress(codec, data, maxOutputBytes, () => !this.abandoned)
+    this.#sliceEndsMs = slices.sliceEndsMs()
+    return body
+  }
+
+  async breathe(): Promise<void> {
+    const { clock, slices } = this.#context.broker
+    if (clock.monotonicMs() < this.#sliceEndsMs) return
+    await slices.next()
+    this.#sliceEndsMs = slices.sliceEndsMs()
+  }
+}
+
 type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
 
 async function lookUpAsked(
@@ -78,12 +113,13 @@ async function lookUpAsked(
   { partitionIndex, timestamp, currentLeaderEpoch }: AskedPartition,
   readCommitted: boolean,
   context: RequestContext,
+  work: LookupWork,
 ): Promise<Found & { readonly partitionIndex: number }> {
   const partition = context.broker.partitions.get(topic, partitionIndex)
   const found =
     partition === undefined
       ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context)
+      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context, work)
   const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
   return { partitionIndex, ...found, leaderEpoch }
 }
@@ -94,6 +130,7 @@ async function lookUp(
   currentLeaderEpoch: number,
   readCommitted: boolean,
   context: RequestContext,
+  work: LookupWork,
 ): Promise<Found> {
   const errorCode = partition.errorCode || partition.checkLeaderEpoch(currentLeaderEpoch)
   if (errorCode !== ErrorCode.NONE) return failed(errorCode)
@@ -111,13 +148,13 @@ async function lookUp(
       }
     case MAX_TIMESTAMP: {
       if (context.apiVersion < 7) return failed(ErrorCode.UNSUPPORTED_VERSION)
-      return foundIn(partition, await log.offsetOfMaxTimestamp())
+      return foundIn(partition, await log.offsetOfMaxTimestamp(work))
     }
     case LATEST_TIERED:
       return context.apiVersion < 9 ? failed(ErrorCode.UNSUPPORTED_VERSION) : NOTHING
     default:
       if (timestamp < 0) return failed(ErrorCode.UNSUPPORTED_VERSION)
-      return foundIn(partition, await log.offsetForTimestamp(timestamp, end))
+      return foundIn(partition, await log.offsetForTimestamp(timestamp, end, work))
   }
 }
 

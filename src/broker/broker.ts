@@ -3,7 +3,7 @@ import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { LogManager } from '../log/manager/log-manager.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Clock, Logger, World } from '../ports.ts'
+import type { Clock, Codecs, Logger, World } from '../ports.ts'
 import { Deadlines } from './deadlines.ts'
 import { FetchSessions } from './fetch-sessions.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
@@ -28,6 +28,7 @@ export interface BrokerParts {
 /** The parts of a running broker, as handlers see them. */
 export class Broker {
   readonly clock: Clock
+  readonly codecs: Codecs
   readonly logger: Logger
   readonly logs: LogManager
   readonly metadata: Metadata
@@ -43,6 +44,7 @@ export class Broker {
   constructor(parts: BrokerParts) {
     const { world, metadata } = parts
     this.clock = world.clock
+    this.codecs = world.codecs
     this.logger = world.logger
     this.logs = parts.logs
     this.metadata = metadata

@@ -24,6 +24,7 @@ import { readLog } from './read/log-reader.ts'
 import type { ReadSource } from './read/log-reader.ts'
 import type { PositionHints } from './read/position-hints.ts'
 import { findByTimestamp } from './read/timestamp-lookup.ts'
+import type { LookupWork } from './read/timestamp-lookup.ts'
 import { LogLoader, nothingLoaded } from './recovery/log-loader.ts'
 import type { LoadedLog } from './recovery/log-loader.ts'
 import { RecentSegments } from './segment/segment-cache.ts'
@@ -190,17 +191,21 @@ export class Log implements ReadSource {
   }
 
   /** Earliest record with a timestamp >= `timestampMs`; null when there is none below `maxOffset`. */
-  async offsetForTimestamp(timestampMs: number, maxOffset: number): Promise<OffsetAndTimestamp | null> {
-    const found = await findByTimestamp(this, timestampMs, this.#body.world.clock)
+  async offsetForTimestamp(
+    timestampMs: number,
+    maxOffset: number,
+    work: LookupWork,
+  ): Promise<OffsetAndTimestamp | null> {
+    const found = await findByTimestamp(this, timestampMs, this.#body.world.clock, work)
     const limit = Math.min(maxOffset, this.#body.writtenEndOffset)
     return found !== null && found.offset < limit ? found : null
   }
 
   /** ListOffsets -3: the first record with the largest timestamp; null when no record has one. */
-  async offsetOfMaxTimestamp(): Promise<OffsetAndTimestamp | null> {
+  async offsetOfMaxTimestamp(work: LookupWork): Promise<OffsetAndTimestamp | null> {
     let largest = -1
     for (const segment of this.#body.segments) largest = Math.max(largest, segment.largestTimestampMs)
-    return largest < 0 ? null : this.offsetForTimestamp(largest, this.#body.writtenEndOffset)
+    return largest < 0 ? null : this.offsetForTimestamp(largest, this.#body.writtenEndOffset, work)
   }
 
   /** What a read_committed reader must know; to be taken before its read begins. */

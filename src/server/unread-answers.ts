@@ -14,8 +14,8 @@ export class UnreadAnswers {
   #heldBytes = 0
   /** Buffers of the pool that the network was given since then. */
   readonly #lent: PooledBuffer[] = []
-  /** Since when, and since how many bytes, the client has been slower than it may be. */
-  #slowSinceMs = 0
+  /** Since when, and since how many bytes, the client has been slower than it may be; null until it is looked at. */
+  #slowSinceMs: number | null = null
   #slowSinceBytes = 0
 
   constructor(connection: Connection, answers: AnswerBudget) {
@@ -71,9 +71,9 @@ export class UnreadAnswers {
    */
   slowForMs(nowMs: number, minRate: number): number {
     const { unsentBytes, sentBytes } = this.#connection
-    const elapsedMs = nowMs - this.#slowSinceMs
+    const elapsedMs = nowMs - (this.#slowSinceMs ?? nowMs)
     const owedBytes = (minRate * elapsedMs) / MS_PER_SECOND
-    if (unsentBytes === 0 || sentBytes - this.#slowSinceBytes >= owedBytes) {
+    if (this.#slowSinceMs === null || unsentBytes === 0 || sentBytes - this.#slowSinceBytes >= owedBytes) {
       this.#slowSinceMs = nowMs
       this.#slowSinceBytes = sentBytes
       return 0

@@ -11,6 +11,7 @@ import type { LogLevel } from './pino-logger.ts'
 import { PromMetrics } from './figures/prom-metrics.ts'
 import { SystemClock } from './system-clock.ts'
 import { SystemDisk } from './disk/system-disk.ts'
+import { SystemCodecs } from './system-codecs.ts'
 import { SystemRandom } from './system-random.ts'
 import { Turn } from './turn.ts'
 
@@ -63,6 +64,7 @@ export async function startSystemWorld(
     random: new SystemRandom(),
     network: new NetSockets(turn, descriptors),
     disk: new SystemDisk(turn, { addon, ring, descriptors, unusable }),
+    codecs: new SystemCodecs(),
     logger,
     metrics: options.metrics ?? new PromMetrics(),
   }

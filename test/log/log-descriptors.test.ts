@@ -9,6 +9,7 @@ import type { FaultyOperation } from '../simulator/sim-disk-faults.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { Seeded } from '../support/seed.ts'
 import { batchOf, logConfig, partitionOf, readAll, startManager } from './manager/log-manager-fixture.ts'
+import { lookupWork } from '../support/lookup-work.ts'
 
 test('what an error of the disk means', () => {
   const of = (code: string): string => diskProblem(new SimDiskError(code, 'open', '/data'))
@@ -75,7 +76,7 @@ test('a shortage of descriptors is never taken for a dead disk', async () => {
         log.read(offset, 5000, Infinity, true, ({ errorCode }) =>
           assert.ok([ErrorCode.NONE, ErrorCode.KAFKA_STORAGE_ERROR].includes(errorCode as 0)),
         )
-        if (random.between(0, 5) === 0) void log.offsetForTimestamp(1, Infinity)
+        if (random.between(0, 5) === 0) void log.offsetForTimestamp(1, Infinity, lookupWork())
         if (random.between(0, 9) === 0) for (const segment of log.segments) segment.evict()
         if (random.between(0, 9) === 0) await log.truncateTo(log.logEndOffset - 1)
         for (const known of records.keys()) if (known >= log.logEndOffset) records.delete(known)

@@ -15,6 +15,7 @@ import { Seeded } from '../support/seed.ts'
 import { content, makeBatch, segmentNames, split, TestLog } from './log-fixture.ts'
 import { batchOf, logConfig, partitionOf, readAll, startManager } from './manager/log-manager-fixture.ts'
 import type { Partition } from './manager/log-manager-fixture.ts'
+import { lookupWork } from '../support/lookup-work.ts'
 
 const NEVER_MS = 2 ** 31 - 1
 const compacted = logConfig({
@@ -121,7 +122,7 @@ test('a reader that is under way does not bring back the file of a segment that 
       const readers = Array.from({ length: 6 }, async (_, i) => {
         while (busy) {
           for (const segment of test.log.segments) segment.evict()
-          await Promise.all([test.read(5 + i * 6), test.log.offsetForTimestamp(0, Infinity)])
+          await Promise.all([test.read(5 + i * 6), test.log.offsetForTimestamp(0, Infinity, lookupWork())])
           await sim.sleep(1)
         }
       })

@@ -5,6 +5,7 @@ import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch, buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { content, makeBatch, NOW, onEveryDisk, segmentNames, split, TestLog } from './log-fixture.ts'
+import { lookupWork } from '../support/lookup-work.ts'
 
 onEveryDisk('appends get offsets and are read back byte for byte', async (world, directory) => {
   const test = await TestLog.open(world, directory)
@@ -146,22 +147,22 @@ onEveryDisk(
 
 onEveryDisk('timestamps lead to offsets', async (world, directory) => {
   const test = await TestLog.open(world, directory, { segmentBytes: 700, indexIntervalBytes: 100 })
-  assert.equal(await test.log.offsetOfMaxTimestamp(), null)
+  assert.equal(await test.log.offsetOfMaxTimestamp(lookupWork()), null)
   for (let i = 0; i < 30; i++) {
     await test.append(makeBatch(3, 20, { timestampMs: NOW + i * 10, codec: i % 2 }), 4)
   }
   for (let i = 0; i < 30; i++) {
     for (let record = 0; record < 3; record++) {
-      const found = await test.log.offsetForTimestamp(NOW + i * 10 + record, Infinity)
+      const found = await test.log.offsetForTimestamp(NOW + i * 10 + record, Infinity, lookupWork())
       assert.deepEqual(found, { offset: i * 3 + record, timestamp: NOW + i * 10 + record, leaderEpoch: 4 })
     }
-    assert.equal((await test.log.offsetForTimestamp(NOW + i * 10 - 5, Infinity))?.offset, i * 3)
+    assert.equal((await test.log.offsetForTimestamp(NOW + i * 10 - 5, Infinity, lookupWork()))?.offset, i * 3)
   }
-  assert.equal(await test.log.offsetForTimestamp(NOW + 293, Infinity), null)
-  assert.equal(await test.log.offsetForTimestamp(NOW + 290, 87), null)
-  assert.equal((await test.log.offsetOfMaxTimestamp())?.offset, 89)
+  assert.equal(await test.log.offsetForTimestamp(NOW + 293, Infinity, lookupWork()), null)
+  assert.equal(await test.log.offsetForTimestamp(NOW + 290, 87, lookupWork()), null)
+  assert.equal((await test.log.offsetOfMaxTimestamp(lookupWork()))?.offset, 89)
   test.log.deleteRecordsBefore(40)
-  assert.equal((await test.log.offsetForTimestamp(0, Infinity))?.offset, 40)
+  assert.equal((await test.log.offsetForTimestamp(0, Infinity, lookupWork()))?.offset, 40)
   await test.log.close(false)
 })
 

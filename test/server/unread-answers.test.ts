@@ -23,6 +23,14 @@ function secondsUntilClosed(taken: (second: number) => number, patienceMs = PATI
   return null
 }
 
+test('a client that came late is not slow since the broker started', () => {
+  const fixture = new Fixture({ 'samsa.response.min.rate': String(MIN_RATE) })
+  fixture.clock.advance(10 * PATIENCE_MS)
+  fixture.connection.unsentBytes = 100
+  fixture.client.sweep(fixture.clock.monotonicMs(), PATIENCE_MS)
+  assert.ok(!fixture.connection.destroyed)
+})
+
 test('a client that takes its answers too slowly is disconnected, one that reads in bursts is not', () => {
   assert.equal(
     secondsUntilClosed(() => 0),

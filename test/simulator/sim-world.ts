@@ -1,4 +1,5 @@
-import type { Clock, Disk, Logger, World } from '../../src/ports.ts'
+import { decompress } from '../../protocol/compression.ts'
+import type { Clock, Codecs, Disk, Logger, World } from '../../src/ports.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimDiskFaults } from './sim-disk-faults.ts'
@@ -22,6 +23,14 @@ import type { RunLimits, SimOwner } from './sim-scheduler.ts'
  * Not modelled: a disk that lies about a completed sync, several machines. A test can put a
  * lying disk around the real one with `wrapDisk`: that is how seeded bugs prove that a checker sees.
  */
+
+/** Nothing takes time here but what the clock says. */
+const simCodecs: Codecs = {
+  async decompress(codec, data, maxOutputBytes, isWanted) {
+    await Promise.resolve()
+    return isWanted() ? decompress(codec, data, maxOutputBytes) : null
+  },
+}
 
 export interface SimWorldOptions {
   readonly disk?: Partial<SimDiskOptions>
@@ -104,6 +113,7 @@ export class SimWorld {
       const metrics = new SimMetrics()
       const world: World = {
         clock: this.options.wrapClock?.(clock) ?? clock,
+        codecs: simCodecs,
         random: this.random.fork(),
         network: new SimNetwork(this.fabric, owner),
         disk: this.options.wrapDisk?.(disk, this.scheduler) ?? disk,

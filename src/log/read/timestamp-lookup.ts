@@ -1,5 +1,4 @@
 import { CompressionError } from '../../../protocol/compression-error.ts'
-import { decompress } from '../../../protocol/compression.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
 import type { Clock, File } from '../../ports.ts'
@@ -12,6 +11,29 @@ import type { Segment } from '../segment/segment.ts'
 const MAX_BATCH_BYTES = 64 << 20
 /** Near an index entry the first batches decide; a long scan then reads on in these steps. */
 const CHUNK_BYTES = 64 * 1024
+
+/** Records between two chances for others. */
+const BREATH_MASK = 1023
+
+/** What a lookup may cost, and whether anybody still waits for it. Several lookups may share one. */
+export interface LookupWork {
+  readonly abandoned: boolean
+  /**
+   * Bytes of records that may still be looked at in vain: what a batch's header says of its timestamps need not be so.
+   * When they are spent, headers are believed.
+   */
+  vainBytesLeft: number
+  /** As `decompress` of `protocol/compression`, away from the loop; null when nobody waits any more. */
+  decompress(codec: number, data: Buffer, maxOutputBytes: number): Promise<Buffer | null>
+  /** Lets others have their turn of the loop when this lookup has had its own. */
+  breathe(): Promise<void>
+}
+
+interface Lookup {
+  readonly timestampMs: number
+  readonly fromOffset: number
+  readonly work: LookupWork
+}
 
 export interface LookupSource {
   readonly segments: readonly Segment[]
@@ -29,12 +51,14 @@ export async function findByTimestamp(
   source: LookupSource,
   timestampMs: number,
   clock: Clock,
+  work: LookupWork,
 ): Promise<OffsetAndTimestamp | null> {
   const mayWait = (): boolean => source.refusal === 0
-  while (source.refusal === 0) {
+  while (source.refusal === 0 && !work.abandoned) {
     const { segments, cuts } = source
     try {
-      const find = () => findIn(segments, timestampMs, source.logStartOffset)
+      const asked = { timestampMs, fromOffset: source.logStartOffset, work }
+      const find = () => findIn(segments, asked)
       const found = await patiently(clock, mayWait, find)
       if (cuts === source.cuts) return found
     } catch (error) {
@@ -45,15 +69,11 @@ export async function findByTimestamp(
   return null
 }
 
-async function findIn(
-  segments: readonly Segment[],
-  timestampMs: number,
-  fromOffset: number,
-): Promise<OffsetAndTimestamp | null> {
+async function findIn(segments: readonly Segment[], asked: Lookup): Promise<OffsetAndTimestamp | null> {
   for (const [i, segment] of segments.entries()) {
-    if ((segments[i + 1]?.baseOffset ?? Infinity) <= fromOffset) continue
-    if (segment.largestTimestampMs < timestampMs) continue
-    const found = await segment.whileHeld((file) => findInSegment(segment, file, timestampMs, fromOffset))
+    if ((segments[i + 1]?.baseOffset ?? Infinity) <= asked.fromOffset) continue
+    if (segment.largestTimestampMs < asked.timestampMs) continue
+    const found = await segment.whileHeld((file) => findInSegment(segment, file, asked))
     if (found !== null) return found
   }
   return null
@@ -62,53 +82,50 @@ async function findIn(
 async function findInSegment(
   segment: Segment,
   file: File,
-  timestampMs: number,
-  fromOffset: number,
+  asked: Lookup,
 ): Promise<OffsetAndTimestamp | null> {
+  const { timestampMs, fromOffset, work } = asked
   while (!segment.indexed) await segment.load()
   const before = segment.timeIndex?.offsetBefore(timestampMs) ?? segment.baseOffset
   const start = segment.offsetIndex?.positionBefore(Math.max(before, fromOffset)) ?? 0
   const scanner = new BatchScanner(file, start, segment.writtenBytes, CHUNK_BYTES)
-  while (await scanner.fill()) {
+  while (!work.abandoned && (await scanner.fill())) {
     while (scanner.step()) {
       const { buffer, at } = scanner
       if (batch.maxTimestamp(buffer, at) < timestampMs || batch.lastOffset(buffer, at) < fromOffset) continue
-      const found = findInBatch(buffer, at, timestampMs, fromOffset)
+      const found = await findInBatch(buffer, at, asked)
       if (found !== null) return found
     }
   }
   return null
 }
 
-function findInBatch(
-  buffer: Buffer,
-  at: number,
-  timestampMs: number,
-  fromOffset: number,
-): OffsetAndTimestamp | null {
+async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<OffsetAndTimestamp | null> {
+  const { timestampMs, fromOffset, work } = asked
   const base = batch.baseOffset(buffer, at)
-  if (batch.magic(buffer, at) < 2) {
-    return { offset: base, timestamp: batch.maxTimestamp(buffer, at), leaderEpoch: -1 }
-  }
-  const leaderEpoch = batch.partitionLeaderEpoch(buffer, at)
   const maxTimestamp = batch.maxTimestamp(buffer, at)
-  if (batch.isLogAppendTime(buffer, at)) {
-    return { offset: Math.max(base, fromOffset), timestamp: maxTimestamp, leaderEpoch }
-  }
+  if (batch.magic(buffer, at) < 2) return { offset: base, timestamp: maxTimestamp, leaderEpoch: -1 }
+  const leaderEpoch = batch.partitionLeaderEpoch(buffer, at)
+  const byHeader = { offset: Math.max(base, fromOffset), timestamp: maxTimestamp, leaderEpoch }
+  if (batch.isLogAppendTime(buffer, at) || work.vainBytesLeft <= 0) return byHeader
   const whole = buffer.subarray(at + batch.BATCH_OVERHEAD, at + batch.batchSizeBytes(buffer, at))
-  let body: Buffer
+  let body: Buffer | null
   try {
-    body = decompress(batch.codec(buffer, at), whole, MAX_BATCH_BYTES)
+    body = await work.decompress(batch.codec(buffer, at), whole, MAX_BATCH_BYTES)
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error
-    return { offset: Math.max(base, fromOffset), timestamp: maxTimestamp, leaderEpoch }
+    return byHeader
   }
+  if (body === null) return null
   const baseTimestamp = batch.baseTimestamp(buffer, at)
   const reader = new RecordReader(body, batch.recordCount(buffer, at))
   while (reader.next()) {
     const timestamp = baseTimestamp + reader.timestampDelta
     const offset = base + reader.offsetDelta
     if (timestamp >= timestampMs && offset >= fromOffset) return { offset, timestamp, leaderEpoch }
+    if ((reader.index & BREATH_MASK) === BREATH_MASK) await work.breathe()
+    if (work.abandoned) return null
   }
+  work.vainBytesLeft -= body.length
   return null
 }

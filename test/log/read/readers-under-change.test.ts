@@ -22,6 +22,7 @@ import {
   startManager,
   TOPIC_ID,
 } from '../manager/log-manager-fixture.ts'
+import { lookupWork } from '../../support/lookup-work.ts'
 
 const read = (log: Log, offset: number, maxBytes = 64 << 10): Promise<ReadResult> =>
   new Promise((resolve) => log.read(offset, maxBytes, Infinity, true, resolve))
@@ -67,7 +68,7 @@ onEveryDisk(
         }
       }
       const readers = Array.from({ length: 8 }, (_, i) => reader(1 + i * 5))
-      const lookups = [2, 5].map(() => log.offsetForTimestamp(1, Infinity))
+      const lookups = [2, 5].map(() => log.offsetForTimestamp(1, Infinity, lookupWork()))
       for (let turns = 0; turns < round; turns++)
         await (sim === null ? new Promise((resolve) => setTimeout(resolve)) : sim.sleep(0))
       await manager.delete('t', 0)
@@ -94,7 +95,7 @@ onEveryDisk('a search by time goes on while the cache takes segments away', asyn
   await test.flush()
   for (let round = 0; round < 5; round++) {
     const found = await Promise.all(
-      Array.from({ length: 30 }, (_, i) => test.log.offsetForTimestamp(NOW + i * 10, Infinity)),
+      Array.from({ length: 30 }, (_, i) => test.log.offsetForTimestamp(NOW + i * 10, Infinity, lookupWork())),
     )
     assert.deepEqual(
       found.map((place) => place?.offset),

@@ -8,6 +8,7 @@ import { OffsetIndex } from '../../../src/log/segment/offset-index.ts'
 import type { World } from '../../../src/ports.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { content, makeBatch, NOW, segmentNames, TestLog } from '../log-fixture.ts'
+import { lookupWork } from '../../support/lookup-work.ts'
 
 const CONFIG = { segmentBytes: 700, indexIntervalBytes: 150 }
 const HOME = '/data/t-0'
@@ -172,7 +173,7 @@ test('index files that are missing, cut, zeroed or garbage are made again', asyn
             assert.deepEqual((await test.read(offset, 1)).buffers, [bytes])
           }
           const timestamp = batch.baseTimestamp(batches[3]!, 0)
-          assert.ok((await test.log.offsetForTimestamp(timestamp, Infinity)) !== null)
+          assert.ok((await test.log.offsetForTimestamp(timestamp, Infinity, lookupWork())) !== null)
           await test.log.close(true)
         }
       }

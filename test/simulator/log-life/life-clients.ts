@@ -11,6 +11,7 @@ import type { Seen } from '../durability/seen.ts'
 import { SimFileSlice } from '../sim-file.ts'
 import type { SimRandom } from '../sim-random.ts'
 import type { LifePartition } from './life-partition.ts'
+import { lookupWork } from '../../support/lookup-work.ts'
 
 /** What the clients of one life see of it. */
 export interface Life {
@@ -260,7 +261,9 @@ export async function lookUp(life: Life, partition: LifePartition, random: SimRa
     // The newest may be on its way into the file, and is no answer yet.
     const largest = log.logEndOffset === toOffset && random.chance(0.3)
     const timestampMs = life.nowMs() - random.below(random.pick([20, 100, 400]))
-    const answer = largest ? log.offsetOfMaxTimestamp() : log.offsetForTimestamp(timestampMs, toOffset)
+    const answer = largest
+      ? log.offsetOfMaxTimestamp(lookupWork())
+      : log.offsetForTimestamp(timestampMs, toOffset, lookupWork())
     const found = await answer.catch((error: unknown) => {
       assert(
         partition.gone || life.troubled,
