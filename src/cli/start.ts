@@ -101,10 +101,15 @@ function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, ru
 /** A broken invariant: what is in memory cannot be trusted any more, what is in the log can. */
 function endOnCrash(logger: Logger): void {
   process.on('uncaughtException', (error, origin) => {
-    logger.error({ err: error, origin }, `ending after an unexpected error: ${explain(error)}`)
+    logger.error({ err: error, origin }, `ending after an unexpected error: ${firstLine(explain(error))}`)
     if (error instanceof Error) reportFailure(error)
     process.exit(70)
   })
+}
+
+/** The fields have the stack. */
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0]!
 }
 
 function formatAddress({ host, port }: Address): string {

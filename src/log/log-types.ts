@@ -1,4 +1,5 @@
 import type { SamsaError } from '../core/samsa-error.ts'
+import type { ProducerRoom } from '../core/transaction/producer-room.ts'
 import type { LogConfig } from './log-config.ts'
 import type { ReadPiece } from './read/read-buffers.ts'
 import type { SpareBudget } from './space/spare-budget.ts'
@@ -32,6 +33,8 @@ export interface LogOptions {
   readonly onFailed: (error: SamsaError) => void
   /** Bounds open files and loaded indexes of closed segments; share one among all logs of a broker. */
   readonly segmentCache?: SegmentCache
+  /** Bounds what all logs of a broker remember of producers. */
+  readonly producerRoom?: ProducerRoom
   /** Bounds what the logs of one directory keep of deleted segments for their next ones. Without it nothing is kept. */
   readonly spares?: SpareBudget
 }

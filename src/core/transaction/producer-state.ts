@@ -1,7 +1,12 @@
 import { crc32c } from '../../../protocol/crc32c.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { readInt64, writeInt64 } from '../../../protocol/records/record-batch.ts'
+import type { ProducerRoom } from './producer-room.ts'
 
+/** Of one log. */
+export const MAX_PRODUCERS = 5_000
+/** What a log remembers however many producers the others have. */
+const MIN_PRODUCERS = 100
 /** Batches remembered per producer: what a client may have in flight (KIP-98, KAFKA-5494). */
 const CACHED_BATCHES = 5
 const MAX_SEQUENCE = 0x7fff_ffff
@@ -64,11 +69,12 @@ export function nextSequence(sequence: number, increment: number): number {
  * What one partition knows of its idempotent and transactional producers.
  *
  * The number of producers is capped: beyond `maxProducers` the one not heard of for the longest time is forgotten,
- * unless it has a transaction open. A forgotten producer loses duplicate detection for what it sent before, nothing
+ * unless it has a transaction open. So it is for each new one while all logs together remember too many (`room`). A forgotten producer loses duplicate detection for what it sent before, nothing
  * else: its next batch is accepted with whatever sequence it has.
  */
 export class ProducerState {
   readonly #maxProducers: number
+  readonly #room: ProducerRoom | null
   /** Least recently heard of first. */
   #producers = new Map<number, ProducerEntry>()
   /** First offset of each open transaction -> producer, in the order of the offsets. */
@@ -79,8 +85,9 @@ export class ProducerState {
   duplicateLastOffset = -1
   duplicateTimestampMs = -1
 
-  constructor(maxProducers = 5000) {
+  constructor(maxProducers = MAX_PRODUCERS, room: ProducerRoom | null = null) {
     this.#maxProducers = maxProducers
+    this.#room = room
   }
 
   get size(): number {
@@ -252,6 +259,7 @@ export class ProducerState {
     const open = [...this.#producers.values()].filter((entry) => entry.transactionFirstOffset >= 0)
     open.sort((a, b) => a.transactionFirstOffset - b.transactionFirstOffset)
     for (const entry of open) this.#openTransactions.set(entry.transactionFirstOffset, entry.producerId)
+    this.#room?.added(this.#producers.size)
     this.#enforceCap()
     return true
   }
@@ -276,23 +284,27 @@ export class ProducerState {
     const latest = this.#latest
     if (latest !== null && latest.producerId === producerId) return latest
     let entry = this.#producers.get(producerId)
-    if (entry === undefined) {
-      entry = newEntry(producerId, epoch)
-    } else {
-      this.#producers.delete(producerId)
-    }
+    const isNew = entry === undefined
+    if (entry === undefined) entry = newEntry(producerId, epoch)
+    else this.#producers.delete(producerId)
     this.#producers.set(producerId, entry)
     this.#latest = entry
-    this.#enforceCap()
+    if (isNew) {
+      this.#room?.added(1)
+      this.#enforceCap()
+    }
     return entry
   }
 
   #enforceCap(): void {
-    if (this.#producers.size <= this.#maxProducers) return
+    const { size } = this.#producers
+    const ownRoom = this.#room?.isFull === true ? Math.max(MIN_PRODUCERS, size - 1) : this.#maxProducers
+    const maxProducers = Math.min(this.#maxProducers, ownRoom)
+    if (size <= maxProducers) return
     for (const [producerId, entry] of this.#producers) {
       if (entry.transactionFirstOffset >= 0 || entry === this.#latest) continue
       this.#producers.delete(producerId)
-      if (this.#producers.size <= this.#maxProducers) return
+      if (this.#producers.size <= maxProducers) return
     }
   }
 }

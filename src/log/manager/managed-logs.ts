@@ -1,3 +1,4 @@
+import { ProducerRoom } from '../../core/transaction/producer-room.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import type { KnownOffsets, LogDirectory, Opening } from '../directory/log-directory.ts'
@@ -7,6 +8,9 @@ import { diskProblem } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import { Log } from '../log.ts'
 import type { LogManagerOptions } from './log-manager-types.ts'
+
+/** Some hundred bytes each. */
+const MAX_PRODUCERS_OF_ALL_LOGS = 250_000
 
 /** What opening one log needs. */
 export interface OpenRequest {
@@ -38,6 +42,11 @@ export class ManagedLogs {
   /** Logs in which acknowledged records may be missing, as recovery found since the start. */
   uncleanCount = 0
   closing = false
+  readonly #producerRoom = new ProducerRoom(MAX_PRODUCERS_OF_ALL_LOGS, () => {
+    let producers = 0
+    for (const { log } of this.byName.values()) producers += log.producers.size
+    return producers
+  })
 
   constructor(world: World, options: LogManagerOptions, directories: readonly LogDirectory[]) {
     this.world = world
@@ -77,6 +86,7 @@ export class ManagedLogs {
       },
       onFailed: (error) => this.directoryFailed(directory, error),
       spares: directory.spares,
+      producerRoom: this.#producerRoom,
       ...(this.options.segmentCache === undefined ? {} : { segmentCache: this.options.segmentCache }),
     })
     managed.opened(log)

@@ -1,5 +1,5 @@
 import { EpochCache } from '../../core/replication/epoch-cache.ts'
-import { ProducerState } from '../../core/transaction/producer-state.ts'
+import { MAX_PRODUCERS, ProducerState } from '../../core/transaction/producer-state.ts'
 import type { Logger, World } from '../../ports.ts'
 import {
   dropCached,
@@ -61,7 +61,7 @@ export function nothingLoaded(
   return {
     segments: [segment],
     epochs: new EpochCache(),
-    producers: new ProducerState(),
+    producers: producersOf(options),
     transactions: new TransactionIndex(),
     topicId,
     logStartOffset,
@@ -71,6 +71,10 @@ export function nothingLoaded(
     namesDirty: false,
     epochsOnDisk: 0,
   }
+}
+
+function producersOf({ producerRoom }: LogOptions): ProducerState {
+  return new ProducerState(MAX_PRODUCERS, producerRoom ?? null)
 }
 
 /** Reads, checks and where needed repairs the directory of one partition. */
@@ -83,7 +87,7 @@ export class LogLoader {
   #segments: Segment[] = []
   #snapshots: ProducerSnapshots
   #epochs = new EpochCache()
-  readonly #producers = new ProducerState()
+  readonly #producers: ProducerState
   readonly #transactions = new TransactionIndex()
   #logEndOffset = 0
   #namesDirty = false
@@ -106,6 +110,7 @@ export class LogLoader {
     this.#cache = cache
     this.#logger = logger
     this.#directory = options.directory
+    this.#producers = producersOf(options)
     this.#snapshots = new ProducerSnapshots(world, options.directory, logger, [])
   }
 
