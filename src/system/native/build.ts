@@ -9,7 +9,17 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -41,17 +51,34 @@ interface Compiler {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** A file is up to date when the line beside it names its sources. `portable` ones suit this machine as well. */
+/** `portable` files suit this machine as well as those made here. */
 type Made = 'here' | 'portable'
 
 function stampOf(file: string): string {
   return path.join(output, `${file}.stamp`)
 }
 
+/** What stands beside a file: from which sources it was made, what it is, and for whom. */
+function stampFor(file: string, sourcesHash: string, made: Made): string {
+  const bytes = createHash('sha256').update(readFileSync(path.join(output, file)))
+  return `${sourcesHash} ${bytes.digest('hex')} ${made}`
+}
+
+/** Bytes that are not those that were made from these sources are made again, whoever changed them. */
 function isUpToDate(file: string, hash: string, made: Made): boolean {
   if (!existsSync(path.join(output, file)) || !existsSync(stampOf(file))) return false
   const stamp = readFileSync(stampOf(file), 'utf8')
-  return stamp === `${hash} portable` || (made === 'here' && stamp === `${hash} here`)
+  const accepted: readonly Made[] = made === 'here' ? ['portable', 'here'] : ['portable']
+  return accepted.some((kind) => stamp === stampFor(file, hash, kind))
+}
+
+/** The folder for what is made. Null: code that others could change would run in every broker. */
+function prepareOutput(): string | null {
+  mkdirSync(output, { recursive: true })
+  const { mode, uid } = statSync(output)
+  const user = process.getuid?.() ?? uid
+  if ((mode & 0o002) !== 0) return `${output} may be written by everybody: chmod o-w '${output}'`
+  return uid === user || user === 0 ? null : `${output} belongs to another user`
 }
 
 function sourceFiles(): string[] {
@@ -80,21 +107,22 @@ function headers(): string | null {
 function compile(file: string, hash: string, made: Made, compiler: Compiler): string | null {
   const include = headers()
   if (include === null) return 'the npm package node-api-headers is not installed'
-  mkdirSync(output, { recursive: true })
-  const work = path.join(output, `.${process.pid}-${file}`)
+  // A folder of its own: the compiler would follow a link that waits under a name somebody guessed.
+  const folder = mkdtempSync(path.join(output, '.build-'))
+  const work = path.join(folder, file)
   const inputs = sourceFiles().filter((name) => name.endsWith('.c'))
   const { error, status, signal } = spawnSync(
     compiler.command,
     [...compiler.args, ...flags, '-I', include, '-o', work, ...inputs],
     { cwd: sources, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...compiler.env } },
   )
-  if (error !== undefined || status !== 0) {
-    rmSync(work, { force: true })
-    return error?.message ?? `${compiler.command} failed (${signal ?? `exit code ${status}`})`
+  const failed = error !== undefined || status !== 0
+  if (!failed) {
+    renameSync(work, path.join(output, file))
+    writeFileSync(stampOf(file), stampFor(file, hash, made))
   }
-  renameSync(work, path.join(output, file))
-  writeFileSync(stampOf(file), `${hash} ${made}`)
-  return null
+  rmSync(folder, { recursive: true, force: true })
+  return failed ? (error?.message ?? `${compiler.command} failed (${signal ?? `exit code ${status}`})`) : null
 }
 
 function exists(command: string): boolean {
@@ -148,7 +176,7 @@ function buildAll(): string | null {
 function main(): void {
   const all = process.argv.includes('--all')
   if (!all && process.platform !== 'linux') return
-  const failure = all ? buildAll() : buildHere()
+  const failure = prepareOutput() ?? (all ? buildAll() : buildHere())
   if (failure === null) return
   const optional = !all && process.env['SAMSA_REQUIRE_ALL'] !== '1'
   console.error(
