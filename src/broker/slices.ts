@@ -15,8 +15,8 @@ export interface StepsOwner<Result> {
   failed(error: unknown): void
 }
 
-/** A piece of work, which should end at about this time. */
-type Piece = (endsMs: number) => void
+/** A piece of work, which should end at about this time. Returns what follows when it is the last one. */
+type Piece = (endsMs: number) => (() => void) | null
 
 /**
  * Shares the loop between requests of very many elements: a few milliseconds of each turn are theirs, in the order
@@ -35,7 +35,7 @@ export class Slices {
   /** Resolves when it is the caller's turn to work for a slice. */
   next(): Promise<void> {
     return new Promise((resolve) => {
-      this.#later(() => {
+      this.#later(() => () => {
         // What follows runs after this piece, and takes the turn as a whole.
         this.#usedMs = SLICE_MS
         resolve()
@@ -50,17 +50,17 @@ export class Slices {
 
   /** Does the work step by step: at once when there is time for it in this turn, else on in later ones. */
   finish<Result>(steps: Steps<Result>, owner: StepsOwner<Result>): void {
+    // Most work ends before its first stop, and needs no share of a turn.
+    const over = this.#advance(steps, owner, 0)
+    if (over !== null) {
+      over()
+      return
+    }
     const piece: Piece = (endsMs) => {
-      if (owner.gone) return
-      let step
-      try {
-        do step = steps.next()
-        while (step.done !== true && this.#clock.monotonicMs() < endsMs)
-        if (step.done === true) owner.done(step.value)
-        else this.#later(piece)
-      } catch (error) {
-        owner.failed(error)
-      }
+      if (owner.gone) return null
+      const done = this.#advance(steps, owner, endsMs)
+      if (done === null) this.#later(piece)
+      return done
     }
     const hasTime = this.#waiting.length === 0 && this.#usedMs < SLICE_MS
     if (hasTime) this.#run(piece, SLICE_MS)
@@ -68,11 +68,33 @@ export class Slices {
     else this.#later(piece)
   }
 
+  /** One step, and more until `endsMs` (0: no more). Null when there are still some; else what is to be done about the result. */
+  #advance<Result>(steps: Steps<Result>, owner: StepsOwner<Result>, endsMs: number): (() => void) | null {
+    try {
+      let step
+      do step = steps.next()
+      while (step.done !== true && endsMs > 0 && this.#clock.monotonicMs() < endsMs)
+      if (step.done !== true) return null
+      const { value } = step
+      return () => {
+        try {
+          owner.done(value)
+        } catch (error) {
+          owner.failed(error)
+        }
+      }
+    } catch (error) {
+      return () => owner.failed(error)
+    }
+  }
+
+  /** What comes of a piece is no part of it: it takes time of its own, as everything else does. */
   #run(piece: Piece, forMs: number): void {
     if (this.#usedMs === 0) this.#clock.atEndOfTurn('reply', this.#turnEnds)
     const startMs = this.#clock.monotonicMs()
-    piece(startMs + forMs)
+    const then = piece(startMs + forMs)
     this.#usedMs += this.#clock.monotonicMs() - startMs
+    then?.()
   }
 
   #later(piece: Piece): void {

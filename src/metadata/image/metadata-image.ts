@@ -73,12 +73,16 @@ export class MetadataImage {
     this.#partitionCount -= topic.partitions.length
   }
 
-  /** Resolves every topic's configuration again. Returns the topics as they are now. */
+  /** Resolves every topic's configuration again: once for all that have the same overrides, most of which have none. */
   reconfigure(config: BrokerConfig): TopicImage[] {
-    const changed = [...this.topics.values()].map((topic) => ({
-      ...topic,
-      config: resolveTopicConfig(topic.config.overrides, config),
-    }))
+    const resolved = new Map<string, TopicConfig>()
+    const changed = [...this.topics.values()].map((topic) => {
+      const { overrides } = topic.config
+      const key = overrides.size === 0 ? '' : JSON.stringify([...overrides])
+      const known = resolved.get(key) ?? resolveTopicConfig(overrides, config)
+      resolved.set(key, known)
+      return { ...topic, config: known }
+    })
     for (const topic of changed) {
       this.topics.set(topic.name, topic)
       this.#topicsById.set(topic.topicId, topic)
