@@ -41,7 +41,7 @@ export const deleteRecords = defineApi({
       )
       return { name, deleted }
     })
-    const isDurable = await broker.logs.persistLogStarts()
+    const isDurable = await broker.logs.checkpointLogStartOffsets()
     return {
       topics: topics.map(({ name, deleted }) => ({
         name,

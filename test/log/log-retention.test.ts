@@ -16,7 +16,7 @@ test('a log whose last segment cannot be replaced for want of a descriptor goes 
         const partition = await partitionOf(manager, 't', 0, durable)
         const now = proc.world.clock.nowMs()
         for (let i = 0; i < 20; i++) await partition.append(batchOf([[`k${i}`, 'x'.repeat(200)]], now))
-        await manager.persistLogStarts()
+        await manager.checkpointLogStartOffsets()
         await sim.sleep(5000)
         sim.faults.add({ operation: 'open', code, path: /\/t-0\/\d{20}\.log$/, count: 1 + (seed % 3) })
         const applied = manager.applyRetention()

@@ -178,7 +178,7 @@ class CutLog {
     else if (what === 11) await this.#sim.sleep(random.between(0, 30))
     else if (what === 12) await new Promise((done) => log.flush(done))
     else if (what === 13) void this.#manager.clean()
-    else if (what === 14) await this.#manager.persistLogStarts()
+    else if (what === 14) await this.#manager.checkpointLogStartOffsets()
     else if (what <= 16) void this.#read()
     else if (what <= 18) await this.#cut()
     else await this.#crash(what === 19)

@@ -167,7 +167,7 @@ export class LogManager {
   }
 
   /** Writes down where the logs start. Resolves to what tells of a log whether a crash cannot move its start back. */
-  async persistLogStarts(): Promise<(log: Log) => boolean> {
+  async checkpointLogStartOffsets(): Promise<(log: Log) => boolean> {
     const durable = await this.#logs.checkpointAll()
     return (log) => {
       const managed = this.#logs.byPath.get(log.directory)

@@ -14,16 +14,39 @@ interface AbortedEntry extends AbortedTransaction {
  * that whoever reads the log meanwhile goes on with all that its bytes may need.
  */
 export class AbortedTransactions {
-  readonly #entries: AbortedEntry[] = []
-  /** Lowest first offset of each block of entries. */
-  readonly #lowest: number[] = []
+  /** Shared with lists that begin elsewhere in it. */
+  readonly #entries: AbortedEntry[]
+  /** Of each block of entries, no first offset is lower. */
+  readonly #lowest: number[]
+  /** Those before are forgotten. */
+  readonly #from: number
 
-  constructor(entries: readonly AbortedEntry[] = []) {
-    for (const entry of entries) this.add(entry)
+  private constructor(entries: AbortedEntry[], lowest: number[], from: number) {
+    this.#entries = entries
+    this.#lowest = lowest
+    this.#from = from
   }
 
-  get entries(): readonly AbortedEntry[] {
-    return this.#entries
+  static of(entries: readonly AbortedEntry[]): AbortedTransactions {
+    const made = new AbortedTransactions([], [], 0)
+    for (const entry of entries) made.add(entry)
+    return made
+  }
+
+  get count(): number {
+    return this.#entries.length - this.#from
+  }
+
+  /** Those from index `start` on. */
+  slice(start = 0, end = this.count): AbortedEntry[] {
+    return this.#entries.slice(this.#from + start, this.#from + end)
+  }
+
+  /** The same without the first `count`, which costs little however many are left. */
+  without(count: number): AbortedTransactions {
+    const from = this.#from + count
+    if (from > this.#entries.length / 2) return AbortedTransactions.of(this.#entries.slice(from))
+    return new AbortedTransactions(this.#entries, this.#lowest, from)
   }
 
   add(entry: AbortedEntry): void {
@@ -34,21 +57,14 @@ export class AbortedTransactions {
 
   /** How many have their marker below `offset`. */
   countBelow(offset: number): number {
-    let low = 0
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#entries[middle]!.lastOffset < offset) low = middle + 1
-      else high = middle
-    }
-    return low
+    return this.#positionOf(offset) - this.#from
   }
 
   /** What a reader of [fromOffset, toOffset) has to leave out. */
   within(fromOffset: number, toOffset: number): AbortedTransaction[] {
     const found: AbortedTransaction[] = []
     const entries = this.#entries
-    for (let at = this.countBelow(fromOffset); at < entries.length; at++) {
+    for (let at = this.#positionOf(fromOffset); at < entries.length; at++) {
       while (at % BLOCK_ENTRIES === 0 && (this.#lowest[at / BLOCK_ENTRIES] ?? -1) >= toOffset)
         at += BLOCK_ENTRIES
       const entry = entries[at]
@@ -59,6 +75,17 @@ export class AbortedTransactions {
     }
     return found
   }
+
+  #positionOf(offset: number): number {
+    let low = this.#from
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#entries[middle]!.lastOffset < offset) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
 }
 
 /**
@@ -67,7 +94,7 @@ export class AbortedTransactions {
  * which nothing is left.
  */
 export class TransactionIndex {
-  #all = new AbortedTransactions()
+  #all = AbortedTransactions.of([])
 
   /** As they are now; see `AbortedTransactions`. */
   get all(): AbortedTransactions {
@@ -75,7 +102,7 @@ export class TransactionIndex {
   }
 
   get empty(): boolean {
-    return this.#all.entries.length === 0
+    return this.#all.count === 0
   }
 
   add(producerId: number, firstOffset: number, lastOffset: number, lastStableOffset: number): void {
@@ -85,24 +112,24 @@ export class TransactionIndex {
   /** Forgets transactions that ended below `offset`. */
   truncateFromStart(offset: number): void {
     const gone = this.#all.countBelow(offset)
-    if (gone > 0) this.#all = new AbortedTransactions(this.#all.entries.slice(gone))
+    if (gone > 0) this.#all = this.#all.without(gone)
   }
 
   /** Forgets transactions whose marker is at or above `offset`. */
   truncateFromEnd(offset: number): void {
     const kept = this.#all.countBelow(offset)
-    if (kept < this.#all.entries.length) this.#all = new AbortedTransactions(this.#all.entries.slice(0, kept))
+    if (kept < this.#all.count) this.#all = AbortedTransactions.of(this.#all.slice(0, kept))
   }
 
   /** Forgets transactions of which no batch is left. */
   remove(gone: ReadonlySet<AbortedTransaction>): void {
     if (gone.size > 0)
-      this.#all = new AbortedTransactions(this.#all.entries.filter((entry) => !gone.has(entry)))
+      this.#all = AbortedTransactions.of(this.#all.slice().filter((entry) => !gone.has(entry)))
   }
 
   /** The file of the segment [baseOffset, endOffset); null when it needs none. */
   encode(baseOffset: number, endOffset: number): Buffer | null {
-    const entries = this.#all.entries.slice(this.#all.countBelow(baseOffset), this.#all.countBelow(endOffset))
+    const entries = this.#all.slice(this.#all.countBelow(baseOffset), this.#all.countBelow(endOffset))
     if (entries.length === 0) return null
     const bytes = Buffer.alloc(entries.length * ENTRY_BYTES)
     entries.forEach((entry, i) => {

@@ -80,7 +80,7 @@ test('a marker goes some time after the last batch of its transaction, and with 
       await producer.end(i % 2 === 0 ? 'ABORT' : 'COMMIT', now())
     }
     assert.equal(markersOf(await readBatches(log)).length, 6)
-    assert.equal(log.abortedTransactions.entries.length, 3)
+    assert.equal(log.abortedTransactions.count, 3)
     // Nobody remembers the producers: else their last batch stays, for its sequence.
     log.producers.expire(now() + 1, 0)
     await filler(partition, 'a', 6, now())
@@ -91,7 +91,7 @@ test('a marker goes some time after the last batch of its transaction, and with 
     await filler(partition, 'c', 6, now())
     await manager.clean()
     assert.equal(markersOf(await readBatches(log)).length, 6, 'delete.retention.ms counts from now on')
-    assert.equal(log.abortedTransactions.entries.length, 0)
+    assert.equal(log.abortedTransactions.count, 0)
     assert.deepEqual(
       process.world.disk.list('/data/one/t-0').filter((name) => /^\d+\.txnindex$/.test(name)),
       [],

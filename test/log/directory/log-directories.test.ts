@@ -254,7 +254,7 @@ test('a partition whose directory is gone although it had records is unclean, an
     const gone = await partitionOf(manager, 'gone')
     const deleted = await partitionOf(manager, 'deleted')
     for (const partition of [gone, deleted]) await partition.append(record(process, 'x'))
-    await manager.persistLogStarts()
+    await manager.checkpointLogStartOffsets()
     await manager.delete('deleted', 0)
     await sim.powerLoss(process)
     sim.image.remove('/data/one/gone-0')

@@ -178,7 +178,7 @@ test('a deleted partition is gone at once and after a power loss; its name start
       const partition = await partitionOf(manager, 't', 0, durable)
       for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `old-${i}`]], now(sim)))
       partition.log.deleteRecordsBefore(3)
-      await manager.persistLogStarts()
+      await manager.checkpointLogStartOffsets()
       await manager.delete('t', 0)
       assert.equal(manager.get('t', 0), undefined)
       const away = process.world.disk.list('/data/one').filter((name) => name.endsWith('-delete'))
@@ -435,7 +435,7 @@ test('DeleteRecords holds over a crash once the start offsets are checkpointed',
       const partition = await partitionOf(manager)
       for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `${i}`]], now(sim)))
       partition.log.deleteRecordsBefore(3)
-      await manager.persistLogStarts()
+      await manager.checkpointLogStartOffsets()
       assert.equal(
         process.world.disk.readFile('/data/one/log-start-offset-checkpoint').toString(),
         '0\n1\nt 0 3\n',

@@ -295,7 +295,7 @@ export async function deleteRecords(life: Life, partition: LifePartition, random
     const offset = log.logStartOffset + random.below(random.chance(0.1) ? range + 1 : Math.ceil(range / 2))
     known.ledger.deleteRequested(offset)
     log.deleteRecordsBefore(offset)
-    const isDurable = await life.manager.persistLogStarts()
+    const isDurable = await life.manager.checkpointLogStartOffsets()
     if (partition.gone || !isDurable(log)) return
     known.ledger.deleteAcknowledged(offset)
     known.ledger.checkStart(log.logStartOffset, life.nowMs(), life.when)

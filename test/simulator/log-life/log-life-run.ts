@@ -376,7 +376,7 @@ export class LogLifeRun {
     }
     again(4, () => life.manager.applyRetention())
     again(8, () => life.manager.clean())
-    again(10, async () => void (await life.manager.persistLogStarts()))
+    again(10, async () => void (await life.manager.checkpointLogStartOffsets()))
     again(10, async (random) => {
       const { log } = random.pick(partitions)
       // As if it had been idle for long.
