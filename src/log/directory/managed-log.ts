@@ -1,13 +1,9 @@
 import type { SamsaError } from '../../core/samsa-error.ts'
-import type { Clock } from '../../ports.ts'
 import { partitionName } from '../files/checkpoints.ts'
-import { eachAtOnce } from '../files/each-at-once.ts'
 import type { DueFlush } from './flush-schedule.ts'
 import type { LogConfig } from '../log-config.ts'
 import type { LogDirectory } from './log-directory.ts'
 import type { Log } from '../log.ts'
-
-const TRIMS_AT_ONCE = 4
 
 /** What a partition wants to hear from its log. */
 export interface LogListener {
@@ -132,10 +128,4 @@ export class ManagedLog {
     })
     return true
   }
-}
-
-/** Room that logs reserved before they went idle goes back to the volume. */
-export function trimReserved(logs: readonly ManagedLog[], clock: Clock): Promise<void> {
-  const nowMs = clock.monotonicMs()
-  return eachAtOnce(logs, TRIMS_AT_ONCE, ({ log }) => log.trimReserved(nowMs))
 }

@@ -1,7 +1,8 @@
 import type { Timer } from '../../ports.ts'
 import { LogCleaner } from '../compaction/cleaner.ts'
 import { watchFreeSpace } from '../directory/free-space.ts'
-import { trimReserved } from '../directory/managed-log.ts'
+import type { ManagedLog } from '../directory/managed-log.ts'
+import { Slice } from '../files/slice.ts'
 import type { ManagedLogs } from './managed-logs.ts'
 
 const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024
@@ -23,7 +24,7 @@ export class Housekeeping {
     this.#every('retention', options.retentionCheckIntervalMs, () => this.applyRetention())
     this.#every('checkpoint', options.checkpointIntervalMs, async () => {
       await this.#logs.checkpointAll()
-      await trimReserved([...this.#logs.byName.values()], world.clock)
+      await this.#forEach((managed) => managed.log.trimReserved(world.clock.monotonicMs()))
     })
     this.#watchSpace()
     if (options.cleaner.enabled) this.#every('clean', options.cleaner.backoffMs, () => this.clean())
@@ -39,23 +40,31 @@ export class Housekeeping {
   async clean(): Promise<void> {
     const logs = this.#logs
     if (!logs.options.cleaner.enabled || logs.closing) return
-    for (const managed of logs.byName.values()) {
-      if (logs.closing) return
-      if (managed.leaving || !managed.log.config.cleanupPolicy.compact) continue
+    await this.#forEach(async (managed) => {
+      if (!managed.log.config.cleanupPolicy.compact) return
       await logs.guard(managed, () => this.#cleaner.clean(managed))
-    }
+    })
+    if (logs.closing) return
     await logs.checkpointAll()
   }
 
   /** One round of retention over all logs, now. */
   async applyRetention(): Promise<void> {
     const logs = this.#logs
-    for (const managed of logs.byName.values()) {
-      if (logs.closing) return
-      if (managed.leaving) continue
-      await logs.guard(managed, async () => {
+    await this.#forEach((managed) =>
+      logs.guard(managed, async () => {
         await managed.log.applyRetention(logs.world.clock.nowMs(), managed.highWatermark)
-      })
+      }),
+    )
+  }
+
+  /** One log after the other, in slices: there may be thousands, and most have nothing to do. */
+  async #forEach(run: (managed: ManagedLog) => Promise<void>): Promise<void> {
+    const slice = new Slice(this.#logs.world.clock)
+    for (const managed of this.#logs.byName.values()) {
+      if (slice.over) await slice.next()
+      if (this.#logs.closing) return
+      if (!managed.leaving) await run(managed)
     }
   }
 
