@@ -3,6 +3,7 @@ import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
 import type { Logger, World } from '../ports.ts'
+import { appendAsFollower } from './change/append-as-follower.ts'
 import { appendAsLeader } from './change/append-as-leader.ts'
 import { needsRetention, RetentionRound } from './change/apply-retention.ts'
 import { closeLog } from './change/close.ts'
@@ -183,6 +184,14 @@ export class Log implements ReadSource {
   }
 
   /**
+   * Appends batches that the leader of the partition sent, with their offsets and epochs as they are. The buffer belongs
+   * to the log until everything in it is written, unless the result is an error.
+   */
+  appendAsFollower(records: Buffer): AppendResult {
+    return appendAsFollower(this.#body, records)
+  }
+
+  /**
    * Reads whole batches from the one that contains `offset` on, below `maxOffset`, out of one segment. At least one
    * batch, if there is one, with `minOneBatch`. `done` may run before `read` returns. See also `readToSend`.
    */
@@ -238,7 +247,11 @@ export class Log implements ReadSource {
    */
   async truncateTo(offset: number): Promise<void> {
     const body = this.#body
-    if (offset >= body.logEndOffset) return
+    if (offset >= body.logEndOffset) {
+      // Who led, and appended nothing, knows of an epoch at the end of its log that others may not know.
+      body.epochs.truncateFromEnd(body.logEndOffset)
+      return
+    }
     if (offset < body.list.oldest.baseOffset) return this.truncateFullyAndStartAt(offset)
     await body.whileCutting(new Truncation(body, offset))
   }

@@ -271,10 +271,10 @@ export class LogBody implements ReadSource, WriterOwner {
   }
 
   /** Starts a new segment; nothing when the active one is empty. False: there is none, and the log goes on with the old. */
-  roll(): boolean {
+  roll(baseOffset: number = this.logEndOffset): boolean {
     if (this.failure !== null || this.cutting) return false
     try {
-      this.startSegment()
+      this.startSegment(baseOffset)
       return true
     } catch (error) {
       const what = `cannot start a segment in ${this.directory}`
@@ -285,14 +285,14 @@ export class LogBody implements ReadSource, WriterOwner {
   }
 
   /** As `roll`. Throws what the disk throws. */
-  startSegment(): void {
+  startSegment(baseOffset: number = this.logEndOffset): void {
     const old = this.list.active
-    if (old.baseOffset === this.logEndOffset) return
+    if (old.baseOffset === baseOffset) return
     this.sideFilesStale = true
-    const active = this.makeSegment(this.logEndOffset, this.recycles())
+    const active = this.makeSegment(baseOffset, this.recycles())
     old.become('rolled')
     this.list.add(active)
-    this.flusher.rolled(old, this.logEndOffset, this.producers.encodeSnapshot(), active)
+    this.flusher.rolled(old, baseOffset, this.producers.encodeSnapshot(), active)
     if (this.durable()) this.space.reserve(active, this.config.segmentBytes)
     this.drawJitter()
   }
