@@ -73,7 +73,7 @@ export const offsetCommit = defineApi({
     }
     const commit = {
       groupId: request.groupId,
-      client: groupOwner(`/${clientAddress.host}`, clientId ?? ''),
+      client: groupOwner(`/${clientAddress.host}`, clientId ?? '', clientAddress.port),
       memberId: request.memberId,
       groupInstanceId: request.groupInstanceId,
       generationId: request.generationIdOrMemberEpoch,

@@ -34,6 +34,7 @@ export const joinGroup = defineApi({
       groupInstanceId,
       clientId: context.clientId ?? '',
       clientHost: `/${context.clientAddress.host}`,
+      clientPort: context.clientAddress.port,
       sessionTimeoutMs,
       rebalanceTimeoutMs:
         apiVersion < FIRST_WITH_REBALANCE_TIMEOUT ? sessionTimeoutMs : request.rebalanceTimeoutMs,

@@ -44,6 +44,7 @@ class Host {
         groupInstanceId: null,
         clientId: 'client',
         clientHost: '/127.0.0.1',
+        clientPort: 50_000,
         sessionTimeoutMs: 10_000,
         rebalanceTimeoutMs: 60_000,
         protocolType: 'consumer',
@@ -80,7 +81,7 @@ class Host {
     this.groups.commit(
       {
         groupId,
-        client: { clientHost: '/127.0.0.1', clientId: 'client' },
+        client: { clientHost: '/127.0.0.1', clientId: 'client', clientPort: 50_000 },
         memberId: '',
         groupInstanceId: null,
         generationId: -1,
@@ -167,7 +168,7 @@ describe('the coordinator and its log', () => {
     const outcomes: unknown[] = []
     const request = {
       groupId: 'group',
-      client: { clientHost: '/127.0.0.1', clientId: 'client' },
+      client: { clientHost: '/127.0.0.1', clientId: 'client', clientPort: 50_000 },
       memberId: '',
       groupInstanceId: null,
       generationId: -1,

@@ -16,12 +16,14 @@ const MIN_IDLE_MS = 10_000
 /** Evictions that one request can cause. */
 const MAX_EVICTIONS = 4
 
-/** What somebody holds: all, a host, or a client of a host. */
+/** What somebody holds: all, a host, a client of a host, or a connection of a client. */
 class Holding {
   groups = 0
   bytes = 0
   /** Groups without offsets, and when they were put there; without members, then with. */
   readonly idle: readonly [Map<Group, number>, Map<Group, number>] = [new Map(), new Map()]
+  /** Those it is made of, as far as they hold something. */
+  readonly parts = new Map<string, Holding>()
 
   /** The one to go: not heard of for a while. Who was heard of meanwhile goes to the end. */
   oldestIdle(nowMs: number): Group | null {
@@ -37,11 +39,7 @@ class Holding {
   }
 }
 
-class HostHolding extends Holding {
-  readonly clients = new Map<string, Holding>()
-}
-
-/** All, then the host, then the client of the host, when they are known. */
+/** All, then the host, the client and the connection, when they are known. */
 type Path = readonly Holding[]
 
 /** What a group was charged for, and to whom. */
@@ -56,18 +54,14 @@ interface Charge {
 /**
  * What all groups of the broker use up together.
  *
- * Nobody can fill it: a client may hold as much as would be left if its host, and all hosts, held as much again. So one
- * client gets a third at most and one host half, and whoever comes next still finds room. Who has used its share up
- * makes room by its own groups, the oldest first, those without members before others, and never one with offsets:
+ * Nobody can fill it: a connection may hold as much as would be left if its client, its host and all hosts held as much
+ * again. So one connection gets a quarter at most, one client a third and one host half, and whoever comes next still
+ * finds room. Who has used its share up makes room by its own groups, the oldest first, those without members before others, and never one with offsets:
  * Kafka would keep these. Groups read from the log belong to nobody until a client is heard of.
  */
 export class GroupBudget {
   readonly #limits: GroupLimits
   readonly #totals: Readonly<Record<GroupKind, Holding>> = { members: new Holding(), offsets: new Holding() }
-  readonly #hosts: Readonly<Record<GroupKind, Map<string, HostHolding>>> = {
-    members: new Map(),
-    offsets: new Map(),
-  }
   readonly #charges = new Map<Group, Charge>()
 
   constructor(limits: GroupLimits) {
@@ -126,7 +120,8 @@ export class GroupBudget {
       return
     }
     if (before !== undefined) this.remove(group)
-    const path = this.#keptPathOf(kind, owner)
+    const path = this.#pathOf(kind, owner)
+    link(path, owner)
     for (const holding of path) {
       holding.groups++
       holding.bytes += bytes
@@ -144,34 +139,29 @@ export class GroupBudget {
       holding.bytes -= charge.bytes
       if (charge.tier !== null) holding.idle[charge.tier]!.delete(group)
     }
-    this.#dropEmpty(charge.kind, charge.owner)
+    unlink(charge.path, charge.owner)
   }
 
   #pathOf(kind: GroupKind, owner: GroupOwner | null): Path {
-    const total = this.#totals[kind]
-    if (owner === null) return [total]
-    const host = this.#hosts[kind].get(owner.clientHost) ?? new HostHolding()
-    return [total, host, host.clients.get(owner.clientId) ?? new Holding()]
-  }
-
-  /** As `#pathOf`, of one that will hold something. */
-  #keptPathOf(kind: GroupKind, owner: GroupOwner | null): Path {
-    const path = this.#pathOf(kind, owner)
-    const [, host, client] = path
-    if (owner !== null && host instanceof HostHolding && client !== undefined) {
-      this.#hosts[kind].set(owner.clientHost, host)
-      host.clients.set(owner.clientId, client)
-    }
+    const path = [this.#totals[kind]]
+    for (const name of namesOf(owner)) path.push(path.at(-1)!.parts.get(name) ?? new Holding())
     return path
   }
+}
 
-  #dropEmpty(kind: GroupKind, owner: GroupOwner | null): void {
-    if (owner === null) return
-    const host = this.#hosts[kind].get(owner.clientHost)
-    if (host === undefined) return
-    if (host.clients.get(owner.clientId)?.groups === 0) host.clients.delete(owner.clientId)
-    if (host.groups === 0) this.#hosts[kind].delete(owner.clientHost)
-  }
+/** From the outermost part of all to the innermost. */
+function namesOf(owner: GroupOwner | null): readonly string[] {
+  return owner === null ? [] : [owner.clientHost, owner.clientId, String(owner.clientPort)]
+}
+
+/** Puts the parts of a path, which now hold something, into those they are parts of. */
+function link(path: Path, owner: GroupOwner | null): void {
+  for (const [i, name] of namesOf(owner).entries()) path[i]!.parts.set(name, path[i + 1]!)
+}
+
+/** Takes out those that hold nothing any more. */
+function unlink(path: Path, owner: GroupOwner | null): void {
+  for (const [i, name] of namesOf(owner).entries()) if (path[i + 1]!.groups === 0) path[i]!.parts.delete(name)
 }
 
 function kindOf(group: Group): GroupKind {
@@ -186,12 +176,12 @@ function tierOf(group: Group): number | null {
 
 type Measure = 'groups' | 'bytes'
 
-/** What the client of this path may still take: each level counts once more what it holds already. */
+/** What the last of this path may still take: each level counts once more what it holds already. */
 function left(path: Path, measure: Measure, limit: number): number {
   return path.reduce((rest, holding) => rest - holding[measure], limit)
 }
 
-/** The client, when it holds the better part of what its host holds; else the host, in the same way; else all. */
+/** The innermost that holds the better part of what it is part of. */
 function toBlame(path: Path, measure: Measure): Holding {
   for (let level = path.length - 1; level > 0; level--) {
     const held = path[level]![measure]

@@ -172,7 +172,7 @@ export class GroupShard {
     group.stateSinceMs =
       value === null || value.currentStateTimestamp < 0 ? null : value.currentStateTimestamp
     const [first] = value?.members ?? []
-    group.owner = first === undefined ? null : groupOwner(first.clientHost, first.clientId)
+    group.owner = first === undefined ? null : groupOwner(first.clientHost, first.clientId, 0)
     for (const restored of value?.members ?? []) {
       const member = this.#membership.restoreMember(group, restored)
       const metadata = Buffer.from(restored.subscription)

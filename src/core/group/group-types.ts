@@ -40,6 +40,7 @@ export interface JoinRequest {
   readonly clientId: string
   /** As Kafka shows it: "/" and the address. */
   readonly clientHost: string
+  readonly clientPort: number
   readonly sessionTimeoutMs: number
   readonly rebalanceTimeoutMs: number
   readonly protocolType: string

@@ -44,7 +44,7 @@ export class Membership {
     }
     const { groups } = this.#context
     const isNewMember = request.memberId === NO_MEMBER_ID
-    const owner = groupOwner(request.clientHost, request.clientId)
+    const owner = groupOwner(request.clientHost, request.clientId, request.clientPort)
     let group = groups.get(request.groupId)
     if (group === undefined) {
       // A member that believes in a group nobody knows starts over.

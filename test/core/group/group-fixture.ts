@@ -96,6 +96,7 @@ export class GroupFixture {
       groupInstanceId: null,
       clientId: 'client',
       clientHost: '/127.0.0.1',
+      clientPort: 50_000,
       sessionTimeoutMs: 10_000,
       rebalanceTimeoutMs: 60_000,
       protocolType: 'consumer',
@@ -171,7 +172,7 @@ export class GroupFixture {
     const ticket = this.#ticket<CommitResponse>()
     const request: CommitRequest = {
       groupId: GROUP,
-      client: { clientHost: '/127.0.0.1', clientId: 'client' },
+      client: { clientHost: '/127.0.0.1', clientId: 'client', clientPort: 50_000 },
       memberId: '',
       groupInstanceId: null,
       generationId: -1,

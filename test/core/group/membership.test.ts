@@ -160,7 +160,7 @@ describe('joining', () => {
   })
 
   test('groups and their memory are capped', () => {
-    const fixture = new GroupFixture({ maxGroups: 1, maxMemberMetadataBytes: 1_000, maxStateBytes: 11_000 })
+    const fixture = new GroupFixture({ maxGroups: 1, maxMemberMetadataBytes: 1_000, maxStateBytes: 14_500 })
     const metadata = (bytes: number) => ({ protocols: [{ name: 'range', metadata: Buffer.alloc(bytes) }] })
     assert.equal(fixture.join(metadata(1_000)).response.errorCode, ErrorCode.INVALID_REQUEST)
     const [member] = fixture.stable(1)
