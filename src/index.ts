@@ -2,6 +2,8 @@
 import path from 'node:path'
 import { parseBrokerConfig } from './core/config/broker-config.ts'
 import type { ConfigProfile } from './core/config/broker-config.ts'
+import { splitList } from './core/config/definition.ts'
+import { printable } from './core/printable.ts'
 import { SamsaError } from './core/samsa-error.ts'
 import { startBroker } from './server/start-broker.ts'
 import type { RunningBroker } from './server/start-broker.ts'
@@ -34,6 +36,23 @@ export interface NewTopic {
   /** Default: num.partitions. */
   readonly partitions?: number
   readonly config?: Readonly<Record<string, string>>
+}
+
+/** One directory, and no other: `log.dirs` is a list, whose elements begin and end without blanks. */
+function resolveDataDir(given: string): string {
+  const resolved = path.resolve(given)
+  const [only, ...others] = splitList(resolved)
+  if (given !== '' && only === resolved && others.length === 0) return resolved
+  throw new SamsaError(
+    'SAMSA_CONFIG',
+    `dataDir: cannot use '${printable(given)}': it must be the path of one directory, without commas or blanks around it`,
+  )
+}
+
+/** The key that the caller set, and once what the causes say again. */
+function inWordsOfOptions(error: unknown): unknown {
+  if (!(error instanceof SamsaError) || !error.message.startsWith('log.dirs: ')) return error
+  return new SamsaError(error.code, error.message.replace('log.dirs', 'dataDir'))
 }
 
 let swept = false
@@ -72,7 +91,7 @@ export class Broker implements AsyncDisposable {
   /** Resolves when clients can connect. Rejects with a SamsaError that says what to change. */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
     const temporaryDir = options.dataDir === undefined ? new TemporaryDirectory() : null
-    const dataDir = path.resolve(options.dataDir ?? temporaryDir!.dataDir)
+    const dataDir = options.dataDir === undefined ? temporaryDir!.dataDir : resolveDataDir(options.dataDir)
     try {
       const values = new Map<string, string>([
         ['listeners', `PLAINTEXT://${options.host ?? '127.0.0.1'}:${options.port ?? 0}`],
@@ -97,7 +116,7 @@ export class Broker implements AsyncDisposable {
       }
     } catch (error) {
       await temporaryDir?.remove()
-      throw error
+      throw temporaryDir === null ? inWordsOfOptions(error) : error
     }
   }
 

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { inspect } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { Broker, SamsaError } from '../src/index.ts'
 
@@ -133,6 +134,45 @@ test('what cannot be is refused with a reason', async () => {
     code: 'SAMSA_CONFIG',
     message: /num\.partitions=many/,
   })
+})
+
+test('a data directory that cannot be used: one line with key, path and reason', async () => {
+  const temporary = process.env['TMPDIR']
+  const base = await mkdtemp(join(tmpdir(), 'samsa-test-'))
+  const file = join(base, 'file')
+  await writeFile(file, '')
+  const reasons: [string, RegExp][] = [
+    [file, /is no directory/],
+    [join(file, 'below'), /is no directory/],
+    ['', /the path of one directory/],
+    [`${base}/a,b`, /the path of one directory/],
+    ...(existsSync('/proc/self') ? [['/proc/samsa', /cannot be made there/] satisfies [string, RegExp]] : []),
+  ]
+  try {
+    for (const [dataDir, reason] of reasons) {
+      await assert.rejects(Broker.start({ dataDir }), (error: unknown) => {
+        assert.ok(error instanceof SamsaError)
+        assert.match(error.message, /^dataDir: [^\n]*$/)
+        assert.ok(error.message.includes(dataDir), error.message)
+        assert.match(error.message, reason)
+        assert.equal(inspect(error).split('cannot use').length, 2, 'said more than once')
+        return true
+      })
+    }
+    await using broker = await Broker.start({ dataDir: join(base, 'data') })
+    await assert.rejects(Broker.start({ dataDir: broker.dataDir }), (error: unknown) => {
+      assert.ok(error instanceof SamsaError && error.code === 'SAMSA_DATA_DIR_LOCKED')
+      assert.match(error.message, /^dataDir: \S+ is in use by [^\n]*$/)
+      assert.equal(inspect(error).split('in use').length, 2, 'said more than once')
+      return true
+    })
+    process.env['TMPDIR'] = join(base, 'missing')
+    await assert.rejects(Broker.start(), { code: 'SAMSA_DISK_IO', message: /^TMPDIR: .*missing$/ })
+  } finally {
+    if (temporary === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = temporary
+    await rm(base, { recursive: true, force: true })
+  }
 })
 
 test('stop may be called twice', async () => {

@@ -53,7 +53,7 @@ class CodeCache {
     if (this.#folder === null) return
     const work = path.join(this.#folder, `.${process.pid}.${crypto.randomUUID()}`)
     try {
-      fs.mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+      makeFolders(this.#folder)
       if (!isOnlyOurs(this.#folder)) return
       fs.writeFileSync(work, Buffer.concat([this.#digest(code), code]), { flag: 'wx', mode: 0o600 })
       fs.renameSync(work, path.join(this.#folder, this.#name))
@@ -87,6 +87,13 @@ function folderOfUser(): string | null {
   } catch {
     return null
   }
+}
+
+/** Those of ours, and the one that all caches share. With `recursive` Node.js would try for ever below /proc. */
+function makeFolders(folder: string): void {
+  const above = path.dirname(folder)
+  for (const each of [path.dirname(above), above, folder])
+    if (!fs.existsSync(each)) fs.mkdirSync(each, { mode: 0o700 })
 }
 
 /** Nobody but this user and root can change what stands there, or put something else in its place. */

@@ -13,9 +13,10 @@ export function explain(error: unknown): string {
   const busy = busyAddress(error)
   if (busy !== null) return printable(explainBusyPort(busy))
   if (error instanceof SamsaError) {
-    const cause =
-      error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null
-    return printable(cause === null ? error.message : `${error.message}: ${cause.message}`)
+    const cause = error.cause instanceof Error ? error.cause.message : ''
+    // The same in other words is told once: those of the system begin with their code.
+    const told = error.message.includes(cause.replace(/^E[A-Z0-9]+: /, ''))
+    return printable(told ? error.message : `${error.message}: ${cause}`)
   }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string')
     return printable(error.message)

@@ -139,7 +139,12 @@ function withAbsoluteDirs(layer: ConfigLayer): ConfigLayer {
 }
 
 function absolute(dir: string): string {
-  return dir.trim() === '' ? '' : path.resolve(dir.trim())
+  if (dir.trim() === '') return ''
+  const resolved = path.resolve(dir.trim())
+  // The folder we are in brought it along.
+  if (resolved.includes(','))
+    throw new SamsaError('SAMSA_CONFIG', `log.dirs: cannot use ${resolved}: commas stand between directories`)
+  return resolved
 }
 
 function isSet(layers: readonly ConfigLayer[], key: string): boolean {

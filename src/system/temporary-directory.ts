@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
+import { SamsaError } from '../core/samsa-error.ts'
 import { lifeOf, readHolder, thisProcess } from './disk/lock-holder.ts'
 
 const PREFIX = 'samsa-run-'
@@ -19,7 +20,7 @@ export class TemporaryDirectory {
   readonly dataDir: string
 
   constructor() {
-    this.path = fs.mkdtempSync(path.join(os.tmpdir(), PREFIX))
+    this.path = makeIn(os.tmpdir())
     this.dataDir = path.join(this.path, 'data')
     try {
       const owner = JSON.stringify(thisProcess(false))
@@ -36,6 +37,14 @@ export class TemporaryDirectory {
 
   removeNow(): void {
     fs.rmSync(this.path, { recursive: true, force: true })
+  }
+}
+
+function makeIn(parent: string): string {
+  try {
+    return fs.mkdtempSync(path.join(parent, PREFIX))
+  } catch (error) {
+    throw new SamsaError('SAMSA_DISK_IO', `TMPDIR: no directory can be made in ${parent}`, error)
   }
 }
 

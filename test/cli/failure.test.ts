@@ -39,5 +39,11 @@ test('foreseen errors are sentences, others keep their stack', () => {
   )
   assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n\s+at /)
   assert.equal(explain('text'), 'text')
+  const locked = new SamsaError(
+    'SAMSA_DATA_DIR_LOCKED',
+    'log.dirs: /x is in use by process 7',
+    new Error('EBUSY: /x is in use by process 7'),
+  )
+  assert.equal(explain(locked), 'log.dirs: /x is in use by process 7')
   assert.equal(explain(new SamsaError('SAMSA_CONFIG', 'a\u009b=b\nsamsa: done')), 'a\\u009b=b\\nsamsa: done')
 })

@@ -95,6 +95,23 @@ test('a file of defaults loses against everything, derived listeners too', () =>
   assert.deepEqual(loadConfig({ defaults }, {}).config['log.dirs'], ['/var/lib/kafka/data'])
 })
 
+test('a folder whose name has a comma is not taken for two', () => {
+  const before = process.cwd()
+  const folder = path.join(directory, 'a,b')
+  fs.mkdirSync(folder)
+  process.chdir(folder)
+  try {
+    for (const set of [[], [['log.dirs', 'x,y']]] as [string, string][][])
+      assert.throws(() => loadConfig({ set }, {}), {
+        code: 'SAMSA_CONFIG',
+        message: /^log\.dirs: .*a,b.*commas/,
+      })
+    assert.deepEqual(loadConfig({ set: [['log.dirs', '/x,/y']] }, {}).config['log.dirs'], ['/x', '/y'])
+  } finally {
+    process.chdir(before)
+  }
+})
+
 test('the compose recipe of a KRaft broker is understood', () => {
   const { config, warnings } = loadConfig(
     {},

@@ -136,11 +136,7 @@ export class LogDirectory {
     } catch (error) {
       lock?.release()
       if (error instanceof Error && 'code' in error && error.code === 'EBUSY')
-        throw new SamsaError(
-          'SAMSA_DATA_DIR_LOCKED',
-          `log.dirs: ${error.message.replace(/^EBUSY: /, '')}`,
-          error,
-        )
+        throw new SamsaError('SAMSA_DATA_DIR_LOCKED', `log.dirs: ${error.message.replace(/^EBUSY: /, '')}`)
       throw diskError(`log.dirs: cannot use ${path}`, error)
     }
   }

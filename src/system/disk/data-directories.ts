@@ -55,16 +55,33 @@ async function check(directory: string): Promise<void> {
 
 /** Creates what is missing of the path, and makes each new name durable in its parent. */
 async function makeDurably(directory: string): Promise<void> {
-  const first = await fs.promises.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE })
-  if (first === undefined || process.platform === 'win32') return
-  for (let parent = dirname(directory); parent.length >= dirname(first).length; parent = dirname(parent)) {
-    const handle = await fs.promises.open(parent, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    if (parent === dirname(parent)) return
+  const parent = dirname(directory)
+  try {
+    if (!(await make(directory))) return
+  } catch (error) {
+    if (!isCode(error, 'ENOENT') || parent === directory) throw error
+    await makeDurably(parent)
+    // Once more, and not for ever, as Node.js does with `recursive` where a parent takes no new names (/proc).
+    await make(directory)
+  }
+  if (process.platform === 'win32') return
+  const handle = await fs.promises.open(parent, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** False when it is there already. */
+async function make(directory: string): Promise<boolean> {
+  try {
+    await fs.promises.mkdir(directory, { mode: DIRECTORY_MODE })
+    return true
+  } catch (error) {
+    const found = isCode(error, 'ENOENT') ? null : await fs.promises.stat(directory)
+    if (found?.isDirectory() === true) return false
+    throw error
   }
 }
 

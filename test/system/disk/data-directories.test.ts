@@ -70,6 +70,12 @@ test('what keeps a directory from being used is said in a few words', { skip: !p
   fs.writeFileSync(file, '')
   assert.match(await problemOf(file), /^it is no directory: EEXIST$/)
   assert.match(await problemOf(join(file, 'below')), /is no directory: ENOTDIR/)
+  const link = paths.next()
+  fs.symlinkSync(join(file, 'nowhere'), link)
+  assert.match(await problemOf(link), /is no directory: ENOTDIR/)
+  // Node's own `recursive` tries for ever there.
+  for (const path of ['/proc/samsa', '/proc/samsa/data'])
+    if (fs.existsSync('/proc/self')) assert.match(await problemOf(path), /^it cannot be made there: ENOENT/)
   const unusable = await checkDirectories([file])
   const disk = new SystemDisk(new Turn(), { unusable })
   // Of what may never answer nobody even asks whether it is there.
