@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import * as batch from '../../protocol/records/record-batch.ts'
+import { buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { syncDirectory } from '../../src/log/files/disk-calls.ts'
 import { SpareBudget } from '../../src/log/space/spare-budget.ts'
 import type { DiskFault } from '../simulator/sim-disk-faults.ts'
@@ -212,4 +214,130 @@ test('partitions without news cost nothing at a clean stop', async () => {
     assert.equal(manager.get('t', 0)?.recovery, null)
     await manager.close(true)
   })
+})
+
+test('a log that begins anew at its start offset is there after every power loss, before a checkpoint says so', async () => {
+  for (const seed of seedsFromEnvironment(1, 40)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      await made(sim)
+      if (seed % 2 === 0) {
+        const first = sim.start()
+        const log = await TestLog.open(first.world, HOME, { segmentBytes: 500 })
+        for (let i = 0; i < 4; i++) await log.append(makeBatch(1, 200))
+        await log.flush()
+        await sim.powerLoss(first)
+      }
+      // DeleteRecords went beyond what survived, or the files are gone.
+      const second = sim.start()
+      const { log } = await TestLog.open(second.world, HOME, {}, { logStartOffset: 1000 })
+      assert.deepEqual([log.logStartOffset, log.logEndOffset], [1000, 1000])
+      await sim.powerLoss(second)
+      // The checkpoint names only starts inside of a segment.
+      const third = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint: 1000 })
+      assert.deepEqual([third.log.logStartOffset, third.log.logEndOffset], [1000, 1000])
+      assert.notEqual(third.log.recovery?.unclean, true)
+    })
+  }
+})
+
+test('below the recovery point no side file is missing after a power loss', async () => {
+  for (const seed of seedsFromEnvironment(1, 150)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const { random } = sim
+      await made(sim)
+      const machine = sim.start()
+      const test = await TestLog.open(machine.world, HOME, { segmentBytes: 700 })
+      const producer = { producerId: 7, producerEpoch: 0 }
+      let recoveryPoint = 0
+      for (let i = 0; i < 4; i++) {
+        // As the checkpoint has it, which is not of this moment.
+        recoveryPoint = test.log.recoveryPoint
+        await test.append(makeBatch(1, 100, { ...producer, baseSequence: i, transactional: true }))
+        await test.append(buildControlBatch('ABORT', 0, producer, sim.scheduler.nowMs))
+        void test.append(makeBatch(1, 200)).catch(() => {})
+        if (random.chance(0.7)) test.log.flush(() => {})
+        await sim.sleep(random.fraction() * 6)
+      }
+      if (random.chance(0.5)) ({ recoveryPoint } = test.log)
+      await sim.powerLoss(machine)
+      const again = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint })
+      if (recoveryPoint > 0) assert.equal((await again.log.offsetForTimestamp(0, Infinity))?.offset, 0)
+      const aborted = again.log.abortedTransactions.within(0, recoveryPoint)
+      const markers = (await again.readAll()).filter((bytes) => batch.isControl(bytes, 0))
+      const below = markers.filter((bytes) => batch.lastOffset(bytes, 0) < recoveryPoint)
+      assert(aborted.length >= below.length, `${aborted.length} of ${below.length} are known`)
+    })
+  }
+})
+
+test('a crash while a log starts anew leaves one that promises nothing', async () => {
+  for (const seed of seedsFromEnvironment(1, 60)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      await made(sim)
+      const machine = sim.start()
+      let recoveryPoint = 0
+      const beforeCut = (offset: number): Promise<void> => {
+        recoveryPoint = Math.min(recoveryPoint, offset)
+        return Promise.resolve()
+      }
+      const known = { beforeCut, logStartOffset: 100 }
+      const test = await TestLog.open(machine.world, HOME, { segmentBytes: 400 }, known)
+      for (let i = 0; i < 6; i++) await test.append(makeBatch(1, 200))
+      await test.flush()
+      recoveryPoint = test.log.recoveryPoint
+      void test.log.truncateFullyAndStartAt(500)
+      await sim.sleep(sim.random.fraction() * 100)
+      await sim.kill(machine)
+      const again = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint })
+      assert.notEqual(again.log.recovery?.unclean, true)
+    })
+  }
+})
+
+test('files that a start found gone do not come back under the log it began', async () => {
+  for (const seed of seedsFromEnvironment(1, 60)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      await made(sim)
+      const first = sim.start()
+      const test = await TestLog.open(first.world, HOME)
+      for (let i = 0; i < 6; i++) await test.append(makeBatch(1, 100))
+      await test.flush()
+      first.world.disk.remove(`${HOME}/00000000000000000000.log`, () => {})
+      await sim.sleep(sim.random.fraction() * 200)
+      await sim.kill(first)
+      const second = sim.start()
+      const { log } = await TestLog.open(second.world, HOME)
+      const { logEndOffset } = log
+      await sim.powerLoss(second)
+      const again = await TestLog.open(sim.start().world, HOME)
+      assert.equal(again.log.logEndOffset, logEndOffset)
+    })
+  }
+})
+
+test('a recovery point from before the roll does not vouch for the side files of the segment', async () => {
+  for (const seed of seedsFromEnvironment(1, 150)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      await made(sim)
+      const machine = sim.start()
+      const test = await TestLog.open(machine.world, HOME)
+      const producer = { producerId: 7, producerEpoch: 0 }
+      await test.append(makeBatch(2, 100, { ...producer, baseSequence: 0, transactional: true }))
+      await test.append(buildControlBatch('ABORT', 0, producer, sim.scheduler.nowMs))
+      await test.flush()
+      const { recoveryPoint } = test.log
+      assert.equal(recoveryPoint, 3)
+      test.log.roll()
+      await sim.sleep(sim.random.fraction() * 20)
+      await sim.powerLoss(machine)
+      const again = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint })
+      assert.equal((await again.log.offsetForTimestamp(0, Infinity))?.offset, 0)
+      assert.equal(again.log.abortedTransactions.within(0, 3).length, 1)
+    })
+  }
 })

@@ -171,8 +171,12 @@ export class LogFlusher {
       await this.writeTransactionIndex(segment, endOffset)
       await segment.complete(true)
     }
+    // A flush since the roll may have synced the directory without these files in it.
+    this.#options.names.changed()
+    await this.#options.names.persist()
     // Last: recovery takes a snapshot where a segment starts as proof that the one before is complete.
     await this.#options.snapshots.write(endOffset, closing.snapshot)
+    this.#options.names.changed()
     await this.#options.names.persist()
     this.#closing = this.#closing.filter((other) => other !== closing)
     if (this.durableEndOffset < endOffset) this.#durable(endOffset)

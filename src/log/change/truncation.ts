@@ -86,8 +86,8 @@ export class FreshStart {
     const body = this.#body
     const { list, snapshots, names } = body
     if (!this.#decided) {
-      const lowest = Math.min(list.oldest.baseOffset, this.#offset)
-      await body.takeBackPromises(lowest, this.#offset)
+      // Between the last old file and the first new one a crash leaves an empty directory: a log that begins at 0.
+      await body.takeBackPromises(0, this.#offset)
       for (const segment of list.all) {
         segment.become('retired')
         this.#removed.push(segment)

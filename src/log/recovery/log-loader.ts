@@ -127,7 +127,7 @@ export class LogLoader {
     )
     this.#segments = content.segmentOffsets.map((offset) => this.#segment(offset))
     if (content.hasEpochs) this.#loadEpochs()
-    if (this.#segments.length === 0) this.#startAt(this.#options.logStartOffset)
+    if (this.#segments.length === 0) await this.#startAt(this.#options.logStartOffset, content.found)
     else await this.#loadSegments(content)
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
     const active = this.#segments.at(-1)!
@@ -185,13 +185,22 @@ export class LogLoader {
     return segmentOf(this.#world, this.#cache, this.#directory, this.#options.config, baseOffset)
   }
 
-  #startAt(offset: number): void {
+  /** `found`: an earlier log of that name may be gone only as far as this process sees. */
+  async #startAt(offset: number, found: boolean): Promise<void> {
     const segment = this.#segment(offset)
     // Makes the file: a partition is its directory with a log file in it.
     segment.create()
     this.#segments = [segment]
     this.#logEndOffset = offset
     this.#namesDirty = true
+    // Its name is all that says where the log is, once the checkpoint of log starts leaves it out.
+    if (offset > 0 || found) await this.#syncNames()
+  }
+
+  async #syncNames(): Promise<void> {
+    const { disk } = this.#world
+    await syncDirectory(disk, this.#directory)
+    if (this.#options.callerSyncsParent !== true) await syncDirectory(disk, parentOf(this.#directory))
   }
 
   /** The log ends before it starts (DeleteRecords went further than what survived): nothing in it counts. */
@@ -206,7 +215,7 @@ export class LogLoader {
     }
     this.#producers.clear()
     this.#transactions.truncateFromEnd(0)
-    this.#startAt(this.#options.logStartOffset)
+    await this.#startAt(this.#options.logStartOffset, true)
   }
 
   #loadEpochs(): void {
@@ -223,9 +232,7 @@ export class LogLoader {
 
   async #loadSegments(content: DirectoryContent): Promise<void> {
     const segments = this.#segments
-    let recoverFrom = this.#options.cleanShutdown
-      ? segments.length
-      : this.#floorOf(this.#options.recoveryPoint)
+    let recoverFrom = this.#options.cleanShutdown ? segments.length : this.#scanStart(content.snapshotOffsets)
     recoverFrom = this.#loadTransactionIndexes(content, recoverFrom)
     await this.#examineClosed(Math.min(recoverFrom, segments.length - 1))
     if (recoverFrom === segments.length) {
@@ -247,6 +254,17 @@ export class LogLoader {
     this.#scanned = true
     this.#transactionIndexOffsets = new Set(content.transactionIndexOffsets)
     await this.#recover(recoverFrom)
+  }
+
+  /**
+   * Index of the segment from which on the log is scanned. The recovery point may be from before a roll at that very
+   * offset: only the snapshot there says that the segment before it was finished.
+   */
+  #scanStart(snapshotOffsets: readonly number[]): number {
+    const { recoveryPoint } = this.#options
+    const found = this.#floorOf(recoveryPoint)
+    const begins = this.#segments[found]?.baseOffset === recoveryPoint
+    return begins && found > 0 && !snapshotOffsets.includes(recoveryPoint) ? found - 1 : found
   }
 
   /** Index of the segment that contains `offset`. */
@@ -404,9 +422,7 @@ export class LogLoader {
       this.#epochsOnDisk = this.#epochs.changeCount
       this.#namesChanged = true
     }
-    if (!this.#namesChanged && endOffset <= this.#options.recoveryPoint) return
-    await syncDirectory(disk, this.#directory)
-    if (this.#options.callerSyncsParent !== true) await syncDirectory(disk, parentOf(this.#directory))
+    if (this.#namesChanged || endOffset > this.#options.recoveryPoint) await this.#syncNames()
   }
 
   /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */

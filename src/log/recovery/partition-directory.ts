@@ -31,6 +31,8 @@ export interface DirectoryContent {
   readonly topicId: string | null
   /** The directory or something in it was made just now and is not on the device yet. */
   readonly created: boolean
+  /** The directory was there. */
+  readonly found: boolean
 }
 
 /**
@@ -45,16 +47,19 @@ export async function prepareDirectory(
   foundTopicId?: string | null,
 ): Promise<DirectoryContent> {
   let created = false
+  let found = true
   let names: readonly string[] = []
   if (foundTopicId === undefined && !disk.exists(directory)) {
     disk.makeDirectory(directory)
     created = true
+    found = false
   } else {
     names = disk.list(directory)
     if (await finishInterrupted(disk, directory, names, logger)) names = disk.list(directory)
   }
-  const found = names.includes(PARTITION_METADATA)
-  const known = found ? (foundTopicId ?? readTopicId(disk, directory, topicId)) : null
+  const known = names.includes(PARTITION_METADATA)
+    ? (foundTopicId ?? readTopicId(disk, directory, topicId))
+    : null
   if (known === null && topicId !== null) {
     await replaceWhole(
       disk,
@@ -82,6 +87,7 @@ export async function prepareDirectory(
     hasEpochs: names.includes(EPOCH_CHECKPOINT),
     topicId: known ?? topicId,
     created,
+    found,
   }
 }
 

@@ -54,6 +54,12 @@ export class SegmentBin {
   /** The segment is out of the log, its files are `.deleted` when this task ends: they are gone some time later. */
   retire(segment: Segment, endOffset: number): void {
     segment.become('retired')
+    // Compacted, and its successor goes before its time is up: their files have one name, and those of the later stay.
+    for (const [other, { timer }] of this.#deleted) {
+      if (other.baseOffset !== segment.baseOffset) continue
+      timer.cancel()
+      this.#deleted.delete(other)
+    }
     const timer = this.#options.clock.after(this.#options.delayMs(), () => {
       this.#options.run(() => this.#expire(segment))
     })

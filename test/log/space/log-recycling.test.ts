@@ -154,3 +154,29 @@ test('whatever a file held before, a log holds what was appended to it', async (
   }
   assert.ok(recycled > 0, 'no file was written over')
 })
+
+test('a compacted segment that is deleted while the one it replaced still waits leaves a log that lives', async () => {
+  for (const seed of seedsFromEnvironment(1, 5)) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const config = { flushMessages: DURABLE, segmentBytes: 500, fileDeleteDelayMs: 30 }
+      const { world } = sim.start()
+      const test = await TestLog.open(world, HOME, config, { spares: new SpareBudget(1 << 20) })
+      for (let i = 0; i < 8; i++) await test.append(makeBatch(1, 300))
+      await test.flush()
+      const [first] = await test.readAll()
+      const replacement = test.log.beginReplacement(0)
+      await replacement.append(Buffer.from(first!))
+      await test.log.replaceSegments(test.log.segments.slice(0, 1), replacement, new Set())
+      await sim.sleep(10)
+      test.log.updateConfig({ ...test.log.config, retentionBytes: 500 })
+      assert(await test.log.applyRetention(world.clock.nowMs()))
+      await sim.sleep(200)
+      assert.equal(test.failure, null)
+      assert.deepEqual(
+        world.disk.list(HOME).filter((name) => name.endsWith('.deleted')),
+        [],
+      )
+    })
+  }
+})
