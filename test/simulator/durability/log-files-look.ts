@@ -37,7 +37,8 @@ export function lookAtLogs(image: SimDiskImage, seen: Seen, stopped = false): vo
   for (const [path, file] of image.walk('/data')) {
     const base = SEGMENT.exec(path)?.[1]
     if (stopped) assert(!path.endsWith('.spare'), `${path} is left after a clean stop`)
-    if (base === undefined) continue
+    // A deleted partition's files are what they were when it was deleted.
+    if (base === undefined || /-delete\/[^/]+$/.test(path)) continue
     const bytes = file.cached.all()
     const { position } = segmentEnd(bytes, Number(base))
     if (position === bytes.length) continue

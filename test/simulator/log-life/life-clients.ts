@@ -28,7 +28,6 @@ export interface Life {
   nextValue(): number
   /** Names a moment in messages. */
   readonly when: string
-  readonly transactions: boolean
 }
 
 const KEYS = 9
@@ -69,7 +68,7 @@ async function appendOne(life: Life, partition: LifePartition, bytes: Buffer): P
 /** A leader's partition is written to: by producers without a name, and by one with transactions. */
 export async function appendAsLeader(life: Life, partition: LifePartition, random: SimRandom): Promise<void> {
   const producer = { producerId: life.newProducerId(), producerEpoch: 0 }
-  const transactions = life.transactions && (partition.known.role === 'keyed' || random.chance(0.3))
+  const transactions = partition.known.role === 'keyed' || random.chance(0.3)
   const pending = new Set<Promise<unknown>>()
   let baseSequence = 0
   let open = false
@@ -97,8 +96,8 @@ export async function appendAsLeader(life: Life, partition: LifePartition, rando
   await Promise.all(pending)
 }
 
-/** As a coordinator does that finds them open after a restart. */
-export async function abortOpenTransactions(life: Life, partition: LifePartition): Promise<void> {
+/** As a coordinator does that finds them open after a restart: what was decided stays, the rest is aborted. */
+export async function endOpenTransactions(life: Life, partition: LifePartition): Promise<void> {
   const { log, known } = partition
   const open = log.producers.describe().filter(({ currentTxnStartOffset }) => currentTxnStartOffset >= 0)
   const expected = known.ledger.openProducers()
@@ -108,12 +107,10 @@ export async function abortOpenTransactions(life: Life, partition: LifePartition
       found.has(producerId),
       `${life.when}: ${known.ledger.name} forgot the transaction of ${producerId}`,
     )
-  for (const { producerId, producerEpoch } of open)
-    await appendOne(
-      life,
-      partition,
-      buildControlBatch('ABORT', 0, { producerId, producerEpoch }, life.nowMs()),
-    )
+  for (const { producerId, producerEpoch } of open) {
+    const type = known.ledger.decisionOf(producerId) ?? 'ABORT'
+    await appendOne(life, partition, buildControlBatch(type, 0, { producerId, producerEpoch }, life.nowMs()))
+  }
 }
 
 /** A follower: what comes is the leader's, and now and then the end of it turns out to be nobody's. */
@@ -142,7 +139,8 @@ async function truncate(life: Life, partition: LifePartition, random: SimRandom)
   await log.truncateTo(offset)
   known.leaderEpoch += 1
   if (partition.gone) return
-  known.ledger.truncated(Math.min(offset, known.ledger.endOffset))
+  // Where it was told to, or where the batch began that it fell into.
+  known.ledger.truncated(log.logEndOffset)
   life.seen.count('truncated')
 }
 
@@ -151,6 +149,7 @@ async function startAnew(life: Life, partition: LifePartition, random: SimRandom
   const offset = log.logEndOffset + random.below(20)
   // Until it holds something again nobody may read it.
   known.highWatermark = 0
+  partition.startedAnew = true
   known.ledger.restarting(offset)
   await log.truncateFullyAndStartAt(offset)
   known.leaderEpoch += 1
@@ -206,7 +205,8 @@ async function readOnce(
   }
   if (result.errorCode !== 0) {
     const text = `${life.when}: ${ledger.name} read at ${fromOffset}: error ${result.errorCode}`
-    assert(partition.gone || life.troubled, text)
+    const startsAnew = result.errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER && partition.startedAnew
+    assert(partition.gone || life.troubled || startsAnew, text)
     life.seen.count(partition.removed ? 'read of a deleted topic' : 'read refused')
     return -1
   }
@@ -255,7 +255,7 @@ export async function lookUp(life: Life, partition: LifePartition, random: SimRa
     await life.sleep(random.fraction() * 12)
     if (partition.gone) return
     const { log, known } = partition
-    const { generation } = known.ledger
+    const { generation, isCutting } = known.ledger
     const toOffset = partition.highWatermark
     const startOffset = log.logStartOffset
     // The newest may be on its way into the file, and is no answer yet.
@@ -276,6 +276,8 @@ export async function lookUp(life: Life, partition: LifePartition, random: SimRa
     if (largest && range.fromOffset !== startOffset) continue
     if (found === undefined || partition.gone || life.troubled || generation !== known.ledger.generation)
       continue
+    // Nobody asks a follower that is being cut.
+    if (isCutting) continue
     if (largest) known.ledger.checkLargest(found, range, life.nowMs(), life.when)
     else known.ledger.checkLookup(timestampMs, found, range, life.nowMs(), life.when)
     life.seen.count(found === null ? 'lookup without result' : 'lookup')
@@ -304,17 +306,12 @@ export async function deleteRecords(life: Life, partition: LifePartition, random
 }
 
 /** The topic's configuration is changed at run time. */
-export async function reconfigure(
-  life: Life,
-  partition: LifePartition,
-  random: SimRandom,
-  mixed: boolean,
-): Promise<void> {
+export async function reconfigure(life: Life, partition: LifePartition, random: SimRandom): Promise<void> {
   const { known } = partition
   while (!life.stopping && !partition.gone) {
     await life.sleep(5 + random.fraction() * 30)
     if (partition.gone || life.stopping) return
-    const compact = known.role === 'keyed' || (mixed && known.role === 'events' && random.chance(0.3))
+    const compact = known.role === 'keyed' || (known.role === 'events' && random.chance(0.3))
     const config = {
       ...known.config,
       segmentBytes: random.pick([800, 2000, 5000]),

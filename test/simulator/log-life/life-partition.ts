@@ -27,6 +27,8 @@ export class LifePartition implements LogListener {
   /** The topic was deleted. */
   removed = false
   hasFailed = false
+  /** In this life: for a while nobody could read it then. */
+  startedAnew = false
   #waiting: { readonly endOffset: number; readonly settle: (ok: boolean) => void }[] = []
 
   constructor(known: KnownPartition, log: Log) {

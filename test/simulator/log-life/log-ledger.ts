@@ -10,8 +10,8 @@ type Outcome = 'PLAIN' | 'OPEN' | 'COMMIT' | 'ABORT'
 interface Entry extends StoredBatch {
   /** Wall clock of the broker. */
   readonly appendedMs: number
-  /** Its transaction was aborted once, by a marker that a power loss took: compaction may have known of it. */
-  wasAborted: boolean
+  /** How its transaction ended by a marker that a power loss took: compaction may know of it, and the coordinator does. */
+  decided: 'COMMIT' | 'ABORT' | null
 }
 
 /** What a read was asked, and what it gave. */
@@ -39,6 +39,8 @@ export class LogLedger {
   readonly name: string
   /** Grows with every truncation: what was read across one may be of either time. */
   generation = 0
+  /** A truncation is under way. */
+  isCutting = false
   #entries: Entry[] = []
   #endOffset = 0
   /** Acknowledged, or seen by anybody. */
@@ -96,6 +98,15 @@ export class LogLedger {
     return new Set(open.map(({ producerId }) => producerId))
   }
 
+  /** How the open transaction of a producer was to end, as far as anybody decided. */
+  decisionOf(producerId: number): 'COMMIT' | 'ABORT' | null {
+    const { outcomes } = this.#indexed()
+    const open = this.#entries.findLast(
+      (entry, i) => entry.producerId === producerId && outcomes[i] === 'OPEN',
+    )
+    return open?.decided ?? null
+  }
+
   // ------------------------------------------------------------------------------------------------ what the log is told
 
   /** The log took a batch; offsets are stamped into `bytes`. */
@@ -105,7 +116,7 @@ export class LogLedger {
         stored.baseOffset >= this.#endOffset,
         `${this.name}: offset ${stored.baseOffset} was given twice`,
       )
-      this.#entries.push({ ...stored, appendedMs: nowMs, wasAborted: false })
+      this.#entries.push({ ...stored, appendedMs: nowMs, decided: null })
       for (const record of stored.records) this.#ever.add(recordText(record))
       this.#endOffset = stored.lastOffset + 1
     }
@@ -144,20 +155,24 @@ export class LogLedger {
   /** A truncation to `offset` begins: what lies above is not promised any more. The batch it falls into goes as a whole. */
   truncating(offset: number): void {
     this.generation += 1
+    this.isCutting = true
     const kept = this.#entries.findLast((entry) => entry.lastOffset < offset)
     this.#promiseOnly((kept?.lastOffset ?? -1) + 1)
   }
 
   truncated(offset: number): void {
     this.generation += 1
+    this.isCutting = false
     this.#cut(offset)
   }
 
   /** A follower so far behind that its log begins anew, at `offset`. */
   restarting(offset: number): void {
     this.generation += 1
+    this.isCutting = true
     this.#promiseOnly(0)
     this.#mayStart = Math.max(this.#mayStart, offset)
+    this.#mustStart = 0
     this.#restartOffset = offset
   }
 
@@ -271,20 +286,22 @@ export class LogLedger {
     nowMs: number,
     when: string,
   ): void {
-    if (found !== null)
-      assert.equal(
-        this.#timeOf(found.offset),
-        found.timestamp,
-        `${when}: ${this.name}, time of ${found.offset}`,
-      )
-    this.checkLookup((found?.timestamp ?? -1) + 1, null, range, nowMs, `${when} (largest timestamp)`)
+    // The time of the newest stays with its segment when DeleteRecords or compaction took the record: nothing has it then.
+    if (found === null) return
+    assert.equal(
+      this.#timeOf(found.offset),
+      found.timestamp,
+      `${when}: ${this.name}, time of ${found.offset}`,
+    )
+    this.checkLookup(found.timestamp + 1, null, range, nowMs, `${when} (largest timestamp)`)
   }
 
   // ------------------------------------------------------------------------------------------------ after the end of a life
 
   /** The process is gone, and with it what it had not yet said about a DeleteRecords. */
-  processEnded(startsStay: boolean): void {
-    if (!startsStay) this.#seenStart = this.#mustStart
+  processEnded(): void {
+    // It was told to forget everything, and may not even know where it began.
+    if (this.#restartOffset >= 0) this.#seenStart = 0
     if (this.#seenBeforeDelete >= 0) this.#seenStart = this.#seenBeforeDelete
     this.#seenBeforeDelete = -1
   }
@@ -309,6 +326,7 @@ export class LogLedger {
     )
     const lost = Math.max(0, this.#seenEnd - endOffset)
     this.#cut(endOffset)
+    this.isCutting = false
     // Nothing was promised yet, and the name of the first segment is gone.
     if (this.#sureEnd <= this.#mayStart) this.#mayStart = Math.max(this.#mayStart, startOffset)
     this.generation += 1
@@ -385,7 +403,7 @@ export class LogLedger {
     if (!this.#everCompacted) return false
     const { outcomes, latest } = this.#indexed()
     const outcome = outcomes[index]
-    if (outcome === 'ABORT' || this.#entries[index]!.wasAborted) return true
+    if (outcome === 'ABORT' || this.#entries[index]!.decided === 'ABORT') return true
     if (outcome === 'OPEN') return false
     if ((latest.get(record.key) ?? -1) > record.offset) return true
     return record.value === null && this.#mayMarkerBeAbsent(this.#entries[index]!, nowMs)
@@ -427,7 +445,10 @@ export class LogLedger {
 
   #cut(endOffset: number): void {
     const { outcomes } = this.#indexed()
-    for (const [i, entry] of this.#entries.entries()) entry.wasAborted ||= outcomes[i] === 'ABORT'
+    for (const [i, entry] of this.#entries.entries()) {
+      const outcome = outcomes[i]
+      if (outcome === 'COMMIT' || outcome === 'ABORT') entry.decided = outcome
+    }
     this.#entries = this.#entries.filter((entry) => entry.lastOffset < endOffset)
     this.#endOffset = endOffset
     this.#index = null
@@ -461,7 +482,7 @@ export class LogLedger {
       if (entry.control !== null) ends.set(entry.producerId, entry.control)
       const outcome = entry.transactional ? (ends.get(entry.producerId) ?? 'OPEN') : 'PLAIN'
       outcomes[i] = outcome
-      if (outcome === 'ABORT' || outcome === 'OPEN') continue
+      if (outcome === 'ABORT' || (outcome === 'OPEN' && entry.decided !== 'COMMIT')) continue
       for (const { key, offset } of entry.records) latest.set(key, Math.max(offset, latest.get(key) ?? -1))
     }
     this.#index = { outcomes, latest }

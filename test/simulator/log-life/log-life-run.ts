@@ -14,7 +14,7 @@ import { SimRandom } from '../sim-random.ts'
 import { SimWorld } from '../sim-world.ts'
 import type { SimProcess } from '../sim-world.ts'
 import {
-  abortOpenTransactions,
+  endOpenTransactions,
   appendAsLeader,
   deleteRecords,
   follow,
@@ -39,18 +39,7 @@ import { LogLedger } from './log-ledger.ts'
 export type FlushMode = 'durable' | 'batched' | 'os'
 export type Fault = 'none' | 'emfile' | 'eio'
 
-/** What not every log survives yet. */
-export interface Switches {
-  readonly churn: boolean
-  readonly follow: boolean
-  readonly mixedPolicies: boolean
-  readonly deletes: boolean
-  readonly transactions: boolean
-  readonly startsStay: boolean
-}
-
 export interface LogLifeOptions {
-  readonly switches: Switches
   readonly mode: FlushMode
   readonly fault: Fault
   readonly lives: number
@@ -241,7 +230,6 @@ export class LogLifeRun {
       nowMs: () => process.clock.nowMs(),
       newProducerId: () => ++this.#producerIds,
       nextValue: () => ++this.#values,
-      transactions: this.#options.switches.transactions,
       get stopping() {
         return state.stopping
       },
@@ -259,8 +247,7 @@ export class LogLifeRun {
     }
     for (const partition of partitions) this.#beginClients(context, partition, begin)
     const churned = partitions.find(({ known }) => known.role === 'churned')
-    if (churned !== undefined && this.#options.switches.churn)
-      begin(() => this.#churn(context, churned, begin))
+    if (churned !== undefined) begin(() => this.#churn(context, churned, begin))
     this.#keepHouse(context, partitions, begin)
     if (faulty) begin(() => this.#makeTrouble(context, state, random.fork()))
     await this.sim.sleep(random.fraction() * random.pick([60, 120, 250]))
@@ -296,7 +283,7 @@ export class LogLifeRun {
     // Half-done work ends with the process; nothing of it may throw.
     await this.sim.sleep(1)
     this.#throwFailures()
-    for (const { ledger } of this.#known.values()) ledger.processEnded(this.#options.switches.startsStay)
+    for (const { ledger } of this.#known.values()) ledger.processEnded()
     if (end === 'power loss' || directoryDied || this.#pagesForgotten) this.#lowerExpectations()
   }
 
@@ -323,20 +310,14 @@ export class LogLifeRun {
     const fork = (): SimRandom => this.#random.fork()
     const { role } = partition.known
     begin(async () => {
-      await abortOpenTransactions(life, partition)
-      await (role === 'followed' && this.#options.switches.follow ? follow : appendAsLeader)(
-        life,
-        partition,
-        fork(),
-      )
+      await endOpenTransactions(life, partition)
+      await (role === 'followed' ? follow : appendAsLeader)(life, partition, fork())
     })
     begin(() => read(life, partition, fork()))
     begin(() => read(life, partition, fork()))
     begin(() => lookUp(life, partition, fork()))
-    if (role === 'events' && this.#options.switches.deletes)
-      begin(() => deleteRecords(life, partition, fork()))
-    if (role === 'events' || role === 'keyed')
-      begin(() => reconfigure(life, partition, fork(), this.#options.switches.mixedPolicies))
+    if (role === 'events') begin(() => deleteRecords(life, partition, fork()))
+    if (role === 'events' || role === 'keyed') begin(() => reconfigure(life, partition, fork()))
   }
 
   /** The topic is deleted under its readers and writers, and made again under the same name. */
@@ -395,8 +376,8 @@ export class LogLifeRun {
       this.#dice.rollFor(kinds)
       await life.sleep(random.fraction() * 20)
       this.#dice.rollFor([])
-      // What was refused is still on its way.
-      await life.sleep(20)
+      // What waits for a descriptor is tried again a tenth of a second later.
+      await life.sleep(150)
       state.troubled = this.#options.fault === 'eio'
     }
   }

@@ -11,16 +11,8 @@ export function scenarioOf(seed: number): LogLifeOptions {
   const random = new SimRandom(seed ^ 0x70c5)
   return {
     mode: random.pick(['durable', 'durable', 'batched', 'os']),
-    fault: random.pick(['none', 'none', 'none', 'eio']),
+    fault: random.pick(['none', 'none', 'emfile', 'eio']),
     lives: LIVES,
-    switches: {
-      churn: true,
-      follow: false,
-      mixedPolicies: false,
-      deletes: false,
-      transactions: false,
-      startsStay: false,
-    },
   }
 }
 
