@@ -8,6 +8,7 @@ import type { DiskFault } from '../simulator/sim-disk-faults.ts'
 import { seedsFromEnvironment } from '../simulator/sim-random.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { content, makeBatch, TestLog } from './log-fixture.ts'
+import { lookupWork } from '../support/lookup-work.ts'
 import { logConfig, Partition, startManager, TOPIC_ID } from './manager/log-manager-fixture.ts'
 
 const KIB = 1024
@@ -263,7 +264,8 @@ test('below the recovery point no side file is missing after a power loss', asyn
       if (random.chance(0.5)) ({ recoveryPoint } = test.log)
       await sim.powerLoss(machine)
       const again = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint })
-      if (recoveryPoint > 0) assert.equal((await again.log.offsetForTimestamp(0, Infinity))?.offset, 0)
+      if (recoveryPoint > 0)
+        assert.equal((await again.log.offsetForTimestamp(0, Infinity, lookupWork()))?.offset, 0)
       const aborted = again.log.abortedTransactions.within(0, recoveryPoint)
       const markers = (await again.readAll()).filter((bytes) => batch.isControl(bytes, 0))
       const below = markers.filter((bytes) => batch.lastOffset(bytes, 0) < recoveryPoint)
@@ -336,7 +338,7 @@ test('a recovery point from before the roll does not vouch for the side files of
       await sim.sleep(sim.random.fraction() * 20)
       await sim.powerLoss(machine)
       const again = await TestLog.open(sim.start().world, HOME, {}, { recoveryPoint })
-      assert.equal((await again.log.offsetForTimestamp(0, Infinity))?.offset, 0)
+      assert.equal((await again.log.offsetForTimestamp(0, Infinity, lookupWork()))?.offset, 0)
       assert.equal(again.log.abortedTransactions.within(0, 3).length, 1)
     })
   }
