@@ -224,6 +224,8 @@ export interface Receiver {
   bytes(slab: Buffer, start: number, end: number): void
   /** `unsentBytes` is back to zero: nobody looks at the buffers any more that `write` was given. */
   drained(): void
+  /** The network met an exception in what it did for this connection, which is lost. Throws it when it is no connection's. */
+  failed(error: unknown): void
   /** Called exactly once, last. */
   closed(reason: CloseReason): void
 }

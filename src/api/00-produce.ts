@@ -39,7 +39,7 @@ export const produce = defineApi({
   handle(request, context, respond) {
     const { broker, apiVersion } = context
     const refusal = refuse(request, apiVersion)
-    const done = (partitions: readonly ProducedPartition[]): void => {
+    const done = context.guard((partitions: readonly ProducedPartition[]) => {
       if (request.acks !== 0) {
         // Acknowledged is written: the log has let go of the batches. After an error or a timeout it may not have.
         if (partitions.every(succeeded)) context.releaseBytes()
@@ -49,9 +49,8 @@ export const produce = defineApi({
       const failed = partitions.find((partition) => partition.errorCode !== ErrorCode.NONE)
       if (failed === undefined) respond(null)
       else context.refuse(`acks=0 and ${errorName(failed.errorCode)}`)
-    }
-    const failed = (error: unknown): void => context.fail(error)
-    const operation = new ProduceOperation(broker, request, apiVersion, refusal, done, failed)
+    })
+    const operation = new ProduceOperation(broker, request, apiVersion, refusal, done, context)
     operation.start()
   },
 })

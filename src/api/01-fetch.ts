@@ -61,14 +61,15 @@ export const fetch = defineApi({
         maxWaitMs: request.maxWaitMs,
         readCommitted: request.isolationLevel === READ_COMMITTED,
         answers: context.answers,
+        guard: context,
         // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
         slices: !context.clientIsLocal,
       },
-      (results) => {
+      context.guard((results) => {
         for (const { pieces } of results) context.attach(pieces)
         broker.topicMetrics.fetched(results)
         respond(toResponse(context, session, results))
-      },
+      }),
     )
     context.whenAbandoned(() => operation.cancel())
     operation.start()

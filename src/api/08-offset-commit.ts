@@ -43,7 +43,8 @@ export const offsetCommit = defineApi({
       },
     },
   },
-  handle(request, { broker, apiVersion, clientAddress, clientId }, respond, refusals) {
+  handle(request, context, respond, refusals) {
+    const { broker, apiVersion, clientAddress, clientId } = context
     const offsets: OffsetToCommit[] = []
     const open: { errorCode: number }[] = []
     const topics = request.topics.map((topic) => {
@@ -81,11 +82,14 @@ export const offsetCommit = defineApi({
       knowsGroupIdNotFound: apiVersion >= FIRST_WITH_GROUP_ID_NOT_FOUND,
       offsets,
     }
-    broker.groups.commit(commit, (errorCodes) => {
-      open.forEach((result, i) => {
-        result.errorCode = errorCodes[i]!
-      })
-      respond({ topics })
-    })
+    broker.groups.commit(
+      commit,
+      context.guard((errorCodes) => {
+        open.forEach((result, i) => {
+          result.errorCode = errorCodes[i]!
+        })
+        respond({ topics })
+      }),
+    )
   },
 })

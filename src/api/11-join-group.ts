@@ -44,9 +44,12 @@ export const joinGroup = defineApi({
       requiresKnownMemberId: apiVersion >= FIRST_THAT_REQUIRES_MEMBER_ID,
       supportsSkippingAssignment: apiVersion >= FIRST_THAT_SKIPS_ASSIGNMENT,
     }
-    context.broker.groups.join(join, (joined) => {
-      const protocolName = joined.protocolName ?? (apiVersion < FIRST_WITH_NULL_PROTOCOL ? '' : null)
-      respond({ ...joined, protocolName })
-    })
+    context.broker.groups.join(
+      join,
+      context.guard((joined) => {
+        const protocolName = joined.protocolName ?? (apiVersion < FIRST_WITH_NULL_PROTOCOL ? '' : null)
+        respond({ ...joined, protocolName })
+      }),
+    )
   },
 })

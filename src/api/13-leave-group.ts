@@ -20,22 +20,26 @@ export const leaveGroup = defineApi({
   versions: [0, 5],
   // A member that is named twice has left at the second mention, and is told so.
   arrays: { members: { repeats: 'kept', cost: 0 } },
-  handle(request, { broker, apiVersion }, respond) {
+  handle(request, context, respond) {
+    const { broker, apiVersion } = context
     const { groupId } = request
     const isBatch = apiVersion >= FIRST_WITH_SEVERAL_MEMBERS
     const members = isBatch
       ? request.members
       : [{ memberId: request.memberId, groupInstanceId: null, reason: null }]
-    broker.groups.leave({ groupId, members }, ({ errorCode, memberErrorCodes }) => {
-      if (!isBatch) {
-        respond({ errorCode: errorCode || memberErrorCodes[0]! })
-        return
-      }
-      const answered = memberErrorCodes.map((memberErrorCode, i) => {
-        const { memberId, groupInstanceId } = members[i]!
-        return { memberId, groupInstanceId, errorCode: memberErrorCode }
-      })
-      respond({ errorCode, members: answered })
-    })
+    broker.groups.leave(
+      { groupId, members },
+      context.guard(({ errorCode, memberErrorCodes }) => {
+        if (!isBatch) {
+          respond({ errorCode: errorCode || memberErrorCodes[0]! })
+          return
+        }
+        const answered = memberErrorCodes.map((memberErrorCode, i) => {
+          const { memberId, groupInstanceId } = members[i]!
+          return { memberId, groupInstanceId, errorCode: memberErrorCode }
+        })
+        respond({ errorCode, members: answered })
+      }),
+    )
   },
 })

@@ -27,7 +27,8 @@ export const offsetDelete = defineApi({
       },
     },
   },
-  handle(request, { broker }, respond) {
+  handle(request, context, respond) {
+    const { broker } = context
     const exists = (topic: string, partition: number): boolean =>
       partition >= 0 && partition < (broker.metadata.topics.get(topic)?.partitions.length ?? 0)
     const topics = request.topics.map(({ name, partitions }) => ({
@@ -36,21 +37,24 @@ export const offsetDelete = defineApi({
         .map(({ partitionIndex }) => partitionIndex)
         .filter((index) => exists(name, index)),
     }))
-    broker.groups.deleteOffsets({ groupId: request.groupId, topics }, ({ errorCode, topicErrorCodes }) => {
-      if (errorCode !== ErrorCode.NONE) {
-        respond({ errorCode, topics: [] })
-        return
-      }
-      const answered = request.topics.map(({ name, partitions }, i) => ({
-        name,
-        partitions: partitions.map(({ partitionIndex }) => ({
-          partitionIndex,
-          errorCode: exists(name, partitionIndex)
-            ? topicErrorCodes[i]!
-            : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-        })),
-      }))
-      respond({ errorCode, topics: answered })
-    })
+    broker.groups.deleteOffsets(
+      { groupId: request.groupId, topics },
+      context.guard(({ errorCode, topicErrorCodes }) => {
+        if (errorCode !== ErrorCode.NONE) {
+          respond({ errorCode, topics: [] })
+          return
+        }
+        const answered = request.topics.map(({ name, partitions }, i) => ({
+          name,
+          partitions: partitions.map(({ partitionIndex }) => ({
+            partitionIndex,
+            errorCode: exists(name, partitionIndex)
+              ? topicErrorCodes[i]!
+              : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+          })),
+        }))
+        respond({ errorCode, topics: answered })
+      }),
+    )
   },
 })

@@ -2,13 +2,14 @@ import type { Steps } from '../../protocol/compile.ts'
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
+import type { RequestGuard } from '../broker/request-guard.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import { admit, isPlain, letsAllPass, Refusals } from './array-rules.ts'
 import type { AnyRules, ArrayRules } from './array-rules.ts'
 
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */
-export interface RequestContext {
+export interface RequestContext extends RequestGuard {
   readonly broker: Broker
   /** Everything served, by key: what ApiVersions lists. */
   readonly apis: ReadonlyMap<number, Api>
@@ -36,11 +37,9 @@ export interface RequestContext {
   releaseBytes(): void
   /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
   refuse(reason: string): void
-  /** The handler cannot answer (an unexpected exception): logs why and closes the connection. */
-  fail(error: unknown): void
 }
 
-/** Call it exactly once, now or later. `null` sends nothing at all (Produce with acks=0). */
+/** Call it exactly once, now or later; it never throws because of the answer. `null` sends nothing at all (Produce with acks=0). */
 export type Respond<Response> = (response: Response | null) => void
 
 /**

@@ -10,6 +10,7 @@ import { heldBytesOf } from './answer-budget.ts'
 import type { AnswerBudget, AnswerWaiter } from './answer-budget.ts'
 import type { Deadlines, Expirable } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
+import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { Slices } from './slices.ts'
@@ -22,6 +23,7 @@ export interface FetchOptions {
   readonly maxWaitMs: number
   readonly readCommitted: boolean
   readonly answers: AnswerBudget
+  readonly guard: RequestGuard
   /** Large stretches may be sent from the file without being read. */
   readonly slices: boolean
 }
@@ -66,6 +68,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   readonly #parts: FetchParts
   readonly #options: FetchOptions
   readonly #done: (results: FetchedPartition[]) => void
+  readonly #onRead: (read: SendableRead) => void
   #results: FetchedPartition[] = []
   #nextTarget = 0
   /** When the slice of the loop ends that this fetch works in. */
@@ -88,6 +91,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   constructor(parts: FetchParts, options: FetchOptions, done: (results: FetchedPartition[]) => void) {
     this.#parts = parts
     this.#options = options
+    this.#onRead = options.guard.guard((read: SendableRead) => this.#readDone(read))
     this.#done = done
   }
 
@@ -123,12 +127,13 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #queueReread(): void {
     if (this.#rereadQueued) return
     this.#rereadQueued = true
-    this.#parts.clock.atEndOfTurn('submit', () => {
+    const readAgain = this.#options.guard.guard(() => {
       if (this.#cancelled) return
       this.#unpark()
       this.#answerNow = true
       this.#readAll()
     })
+    this.#parts.clock.atEndOfTurn('submit', readAgain)
   }
 
   #park(): void {
@@ -167,7 +172,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   }
 
   answersAvailable(): void {
-    this.#readAll()
+    this.#options.guard.guard(() => this.#readAll())()
   }
 
   #readAll(): void {
@@ -275,7 +280,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     return this.#readReturned
   }
 
-  readonly #onRead = (read: SendableRead): void => {
+  #readDone(read: SendableRead): void {
     this.#options.answers.give(this.#readingBytes)
     if (this.#cancelled) {
       releasePieces(read.pieces)

@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../protocol/errors.ts'
+import { BrokenInvariant } from '../core/broken-invariant.ts'
 import type { Log } from '../log/log.ts'
 import type { AppendResult } from '../log/log-types.ts'
 import { AppendWaits, type AppendWaiter, type FetchWaiter } from './waits.ts'
@@ -63,9 +64,18 @@ export class Partition {
   /** Appends one validated batch, which belongs to the log from here on unless it is a duplicate or refused. */
   append(batch: Buffer): AppendResult {
     const sizeBytes = batch.length
-    const result = this.log.append(batch, this.#leaderEpoch)
+    const result = this.#change(batch)
     if (result.errorCode === ErrorCode.NONE && !result.duplicate) this.#appendedBytes += sizeBytes
     return result
+  }
+
+  /** A log that throws in the middle of a change is in no state to go on from. */
+  #change(batch: Buffer): AppendResult {
+    try {
+      return this.log.append(batch, this.#leaderEpoch)
+    } catch (error) {
+      throw new BrokenInvariant(`append to ${this.topic}-${this.index}`, error)
+    }
   }
 
   /** Calls the waiter once everything below `endOffset` is safe; at once when it already is. */

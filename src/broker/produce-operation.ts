@@ -5,6 +5,7 @@ import { validateProduceBatch } from '../log/append/validate.ts'
 import { MAX_CREATIONS_PER_REQUEST } from './broker.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
+import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
 import type { ProducedPartition, RecordError } from './produced-partition.ts'
 import type { AppendWaiter } from './waits.ts'
@@ -21,7 +22,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #apiVersion: number
   readonly #refusal: ErrorCode
   readonly #done: (partitions: readonly ProducedPartition[]) => void
-  readonly #failed: (error: unknown) => void
+  readonly #guard: RequestGuard
   readonly #partitions: ProducedPartition[] = []
   #unsettled = 0
   #creations = 0
@@ -34,14 +35,14 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     apiVersion: number,
     refusal: ErrorCode,
     done: (partitions: readonly ProducedPartition[]) => void,
-    failed: (error: unknown) => void,
+    guard: RequestGuard,
   ) {
     this.#broker = broker
     this.#request = request
     this.#apiVersion = apiVersion
     this.#refusal = refusal
     this.#done = done
-    this.#failed = failed
+    this.#guard = guard
   }
 
   start(): void {
@@ -50,7 +51,11 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     for (const topic of topicData) elements += 1 + topic.partitionData.length
     if (elements > MANY_ELEMENTS) {
       const done = (): void => this.#begun()
-      this.#broker.slices.finish(this.#beginInSteps(), { gone: false, done, failed: this.#failed })
+      this.#broker.slices.finish(this.#beginInSteps(), {
+        gone: false,
+        done,
+        failed: (error) => this.#guard.fail(error),
+      })
       return
     }
     for (const topic of topicData) {
@@ -141,12 +146,13 @@ export class ProduceOperation implements AppendWaiter, Expirable {
         : null
     if (created === null) return this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
     this.#creations += 1
-    void created.then((errorCode) => {
+    const goOn = this.#guard.guard((errorCode: number) => {
       if (this.#partitions[tag]!.settled) return
       const partition = this.#broker.partitions.get(topic, index)
       if (partition !== undefined) this.#appendTo(tag, partition, records)
       else this.#refuse(tag, errorCode || ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
     })
+    created.then(goOn, (error: unknown) => this.#guard.fail(error))
   }
 
   #refuse(tag: number, errorCode: number, message: string | null): void {

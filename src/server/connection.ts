@@ -118,6 +118,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
    * client may read its answers more slowly than it should.
    */
   sweep(nowMs: number, patienceMs: number): void {
+    this.#guarded(() => this.#sweep(nowMs, patienceMs))
+  }
+
+  #sweep(nowMs: number, patienceMs: number): void {
     const { unsentBytes } = this.#connection
     const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
     if (nowMs - this.#partialSinceMs > this.#limits.requestTimeoutMs) {
@@ -138,6 +142,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   // ------------------------------------------------------------------------------------------------------ receiving
 
   bytes(slab: Buffer, start: number, end: number): void {
+    try {
+      this.#received(slab, start, end)
+    } catch (error) {
+      this.#contain(error)
+    }
+  }
+
+  #received(slab: Buffer, start: number, end: number): void {
     if (this.#closed || this.#refused) return
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     this.#reservedBytes += end - start
@@ -151,13 +163,19 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   drained(): void {
-    this.#unread.drained()
-    this.#continue()
+    this.#guarded(() => {
+      this.#unread.drained()
+      this.#continue()
+    })
   }
 
   closed(reason: CloseReason): void {
     if (this.#closed) return
     this.#closed = true
+    this.#guarded(() => this.#letGo(reason))
+  }
+
+  #letGo(reason: CloseReason): void {
     this.#held = []
     this.#heldBytes = 0
     // Whatever waits for one of these requests holds memory that the budget no longer counts from here on.
@@ -171,12 +189,19 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   budgetAvailable(): void {
-    this.#resume(PAUSED_FOR_BUDGET)
-    this.#continue()
+    this.#guarded(() => {
+      this.#resume(PAUSED_FOR_BUDGET)
+      this.#continue()
+    })
   }
 
   answersAvailable(): void {
-    this.#continue()
+    this.#guarded(() => this.#continue())
+  }
+
+  /** The network failed in what it did for this connection. */
+  failed(error: unknown): void {
+    this.#contain(error)
   }
 
   /** The memory budget is spent: no more bytes until there is room. */
@@ -316,8 +341,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       request = decodeHeader(this.#shared.apis, reader, frame, start + SIZE_BYTES, end)
       if (!isLong && request.isKnownVersion) body = decodeBody(request, reader)
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.#refuseFrame(error.message, describeFrame(frame, start))
+      if (error instanceof ProtocolError) this.#refuseFrame(error.message, describeFrame(frame, start))
+      else this.#contain(error, describeFrame(frame, start))
       return
     }
     if (this.#begunThisTurn++ === 0) {
@@ -346,19 +371,16 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       get gone() {
         return isClosed()
       },
-      done: (body) => {
+      done: slot.guard((body) => {
         this.#waitFor(slot, false)
         this.#handle(slot, body, reader.elements)
         if (!isOnLoop) this.#continue()
-      },
-      failed: (error) => {
-        if (!(error instanceof ProtocolError)) {
-          slot.fail(error)
-          return
-        }
+      }),
+      failed: slot.guard((error) => {
+        if (!(error instanceof ProtocolError)) throw error
         this.#slots.pop()?.abandon()
         this.#refuseFrame(error.message, describeFrame(frame, 0))
-      },
+      }),
     })
     isOnLoop = false
   }
@@ -389,7 +411,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const more = this.#begunThisTurn >= MAX_BEGUN_PER_TURN
     this.#begunThisTurn = 0
     // Held requests go on in the next turn, after the other connections had theirs.
-    if (more) this.#shared.clock.after(0, () => this.#continue())
+    if (more) this.#shared.clock.after(0, () => this.#guarded(() => this.#continue()))
   }
 
   // --------------------------------------------------------------------------------------------------- answers leave
@@ -405,11 +427,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       this.#encodeInSlices(slot, response)
       return
     }
-    try {
-      this.#finish(slot, encodeResponse(this.#shared.writer, slot, response))
-    } catch (error) {
-      this.failed(slot, error)
-    }
+    this.#finish(slot, encodeResponse(this.#shared.writer, slot, response))
   }
 
   #encodeInSlices(slot: RequestSlot, response: unknown): void {
@@ -418,8 +436,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       get gone() {
         return isClosed()
       },
-      done: (chunks) => this.#finish(slot, chunks),
-      failed: (error) => this.failed(slot, error),
+      done: slot.guard((chunks) => this.#finish(slot, chunks)),
+      failed: (error) => slot.fail(error),
     })
   }
 
@@ -427,18 +445,36 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.abort(reason, { api: slot.api.name, version: slot.apiVersion, clientId: slot.clientId })
   }
 
-  failed(slot: RequestSlot, error: unknown): void {
-    this.#logger.error(
-      {
-        ...this.#who(),
-        api: slot.api.name,
-        version: slot.apiVersion,
-        clientId: slot.clientId,
-        err: error,
-      },
-      'request failed unexpectedly, connection closed',
-    )
-    this.abort('request failed unexpectedly')
+  requestFailed(slot: RequestSlot, error: unknown): void {
+    const { api, apiVersion, clientId } = slot
+    this.#contain(error, { api: api.name, version: apiVersion, clientId })
+  }
+
+  // ------------------------------------------------------------------------------------------------------ containment
+
+  /** Whatever goes wrong in the work for this client ends its connection. `what`: the request, where there is one. */
+  #contain(error: unknown, what: LogFields = this.#lastBegun): void {
+    this.#shared.containment.report(error, { ...this.#who(), ...what })
+    if (this.#closed) return
+    this.#connection.destroy()
+    this.closed('destroyed')
+  }
+
+  /** For the ways in from outside. */
+  #guarded(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#contain(error)
+    }
+  }
+
+  /** For errors that come up outside of any request: the one before may tell more. */
+  get #lastBegun(): LogFields {
+    const slot = this.#slots.at(-1)
+    return slot === undefined
+      ? {}
+      : { lastApi: slot.api.name, lastVersion: slot.apiVersion, clientId: slot.clientId }
   }
 
   #finish(slot: RequestSlot, chunks: readonly ReadPiece[] | null): void {

@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict'
 import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
 import { type ArenaChunk, type FrameArena, SHARED_FRAME_LIMIT_BYTES } from './frame-arena.ts'
@@ -65,7 +64,7 @@ export class FrameAssembler {
 
   /** Size of the frame with its prefix. */
   get #totalBytes(): number {
-    assert(this.#claimedBytes !== null && this.#claimedBytes >= 0, 'no frame has a negative size')
+    if (this.#claimedBytes === null || this.#claimedBytes < 0) throw new Error('no frame has a negative size')
     return SIZE_BYTES + this.#claimedBytes
   }
 

@@ -18,7 +18,7 @@ export interface SlotOwner {
   readonly answers: AnswerBudget
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
-  failed(slot: RequestSlot, error: unknown): void
+  requestFailed(slot: RequestSlot, error: unknown): void
 }
 
 /** One request from its arrival to its answer, in the order of arrival. It is also what its handler sees of it. */
@@ -101,11 +101,19 @@ export class RequestSlot implements RequestContext {
   /** The connection closed. */
   abandon(): void {
     this.#gone = true
-    if (!this.#answered) this.#abandoned?.()
+    if (!this.#answered) this.#leave()
     const attached = this.#attached
     this.#attached = null
     for (const pieces of attached ?? []) releasePieces(pieces)
     this.#giveAnswerBytes()
+  }
+
+  #leave(): void {
+    try {
+      this.#abandoned?.()
+    } catch (error) {
+      this.#owner.requestFailed(this, error)
+    }
   }
 
   /** Its answer will take about this much. */
@@ -141,9 +149,13 @@ export class RequestSlot implements RequestContext {
   }
 
   respond(response: unknown): void {
-    if (this.#answered) throw new Error(`${this.api.name} answered twice`)
-    this.#answered = true
-    this.#owner.completed(this, response)
+    try {
+      if (this.#answered) throw new Error(`${this.api.name} answered twice`)
+      this.#answered = true
+      this.#owner.completed(this, response)
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   refuse(reason: string): void {
@@ -153,8 +165,17 @@ export class RequestSlot implements RequestContext {
   }
 
   fail(error: unknown): void {
-    if (this.#answered) return
+    this.#owner.requestFailed(this, error)
     this.#answered = true
-    this.#owner.failed(this, error)
+  }
+
+  guard<Args extends readonly unknown[]>(run: (...args: Args) => void): (...args: Args) => void {
+    return (...args) => {
+      try {
+        run(...args)
+      } catch (error) {
+        this.fail(error)
+      }
+    }
   }
 }

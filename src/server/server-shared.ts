@@ -7,6 +7,7 @@ import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { Clock, Counter, Logger } from '../ports.ts'
 import type { AnswerSizes } from './answer-sizes.ts'
+import type { Containment } from './containment.ts'
 import type { FrameArena } from './frame-arena.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { RequestMetrics } from './request-metrics.ts'
@@ -43,6 +44,7 @@ export interface ServerShared {
   readonly logger: Logger
   /** For lines that a hostile client can cause at will. */
   readonly refusals: RateLimitedLog
+  readonly containment: Containment
   readonly budget: MemoryBudget
   readonly arena: FrameArena
   readonly apis: ReadonlyMap<number, Api>

@@ -10,6 +10,7 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { Address, Clock, CloseReason, Connection, Counter, Listener, Timer, World } from '../ports.ts'
 import { AnswerSizes } from './answer-sizes.ts'
 import { ClientConnection } from './connection.ts'
+import { Containment } from './containment.ts'
 import { FrameArena } from './frame-arena.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
@@ -36,6 +37,7 @@ export class Server implements ServerShared {
   readonly clock: Clock
   readonly logger
   readonly refusals: RateLimitedLog
+  readonly containment: Containment
   readonly budget: MemoryBudget
   readonly arena = new FrameArena()
   readonly apis = apis
@@ -59,6 +61,7 @@ export class Server implements ServerShared {
     this.clock = world.clock
     this.logger = world.logger
     this.refusals = new RateLimitedLog(world.logger, world.clock)
+    this.containment = new Containment(world.logger, world.clock, world.metrics)
     this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
       for (const connection of this.#connections) connection.pauseForBudget()
     })
@@ -102,7 +105,15 @@ export class Server implements ServerShared {
   async #listen(endpoint: ListenerEndpoint): Promise<Listener> {
     const { host, port } = endpoint
     const { network } = this.#world
-    const accept = (connection: Connection): ClientConnection | null => this.#accept(connection, endpoint)
+    const accept = (connection: Connection): ClientConnection | null => {
+      try {
+        return this.#accept(connection, endpoint)
+      } catch (error) {
+        const { host, port } = connection.remote
+        this.containment.report(error, { client: `${host}:${port}`, listener: endpoint.name })
+        return null
+      }
+    }
     if (host !== '') return await network.listen({ host, port }, accept)
     try {
       return await network.listen({ host: EVERY_INTERFACE, port }, accept)

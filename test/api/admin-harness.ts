@@ -59,6 +59,7 @@ export class AdminHarness {
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         abandoned: false,
         whenAbandoned: () => {},
+        guard: (run) => run,
         refuse: (reason) => reject(new Error(reason)),
         fail: reject,
       }

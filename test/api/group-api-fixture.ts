@@ -64,6 +64,7 @@ export class GroupApis {
         apis: new Map(),
         abandoned: false,
         whenAbandoned: () => {},
+        guard: (run) => run,
         refuse: () => assert.fail('refused'),
         fail: (error) => assert.fail(error instanceof Error ? error : String(error)),
       },

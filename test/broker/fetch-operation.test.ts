@@ -69,6 +69,7 @@ async function withPartition(
       targets: [target(limits.maxBytes)],
       readCommitted,
       answers,
+      guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
       slices: true,
     }
     const operation = new FetchOperation(parts, options, (given) => {

@@ -16,9 +16,10 @@ import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { PooledBuffer, ReadPiece } from '../../src/log/read/read-buffers.ts'
-import type { Connection, Piece } from '../../src/ports.ts'
+import type { Connection, LogFields, Logger, Metrics, Piece } from '../../src/ports.ts'
 import { AnswerSizes } from '../../src/server/answer-sizes.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
+import { Containment } from '../../src/server/containment.ts'
 import { FrameArena } from '../../src/server/frame-arena.ts'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
 import { RateLimitedLog } from '../../src/broker/rate-limited-log.ts'
@@ -86,6 +87,10 @@ export class Fixture {
   readonly connection = new FakeConnection()
   readonly begun: Begun[] = []
   slowReaders = 0
+  /** What else the handler of a heartbeat does. */
+  duringHeartbeat: ((context: RequestContext) => void) | null = null
+  failures = 0
+  readonly lines: { readonly level: string; readonly fields: LogFields; readonly message: string }[] = []
   /** What fetches are answered with. */
   records: ReadPiece[] = []
   /** Partitions that answers to produce requests tell of. */
@@ -115,6 +120,7 @@ export class Fixture {
       handle: (request, context, respond) => {
         const what = `heartbeat ${request.groupId}`
         this.begun.push({ what, context, respond: () => respond({ errorCode: 0 }) })
+        this.duringHeartbeat?.(context)
       },
     })
     const apiVersions = defineApi({
@@ -148,7 +154,8 @@ export class Fixture {
       broker: { slices: new Slices(new StepClock(1)) } as unknown as Broker,
       clock: this.clock,
       logger: silentLogger,
-      refusals: new RateLimitedLog(silentLogger, this.clock),
+      refusals: new RateLimitedLog(this.#logger(), this.clock),
+      containment: new Containment(this.#logger(), this.clock, this.#metrics()),
       budget: this.budget,
       arena: new FrameArena(),
       apis,
@@ -179,6 +186,17 @@ export class Fixture {
       slab.fill(0xaa)
     }
     this.clock.endTurn()
+  }
+
+  #logger(): Logger {
+    const at = (level: string) => (fields: LogFields, message: string) =>
+      void this.lines.push({ level, fields, message })
+    const logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+    return { ...logger, child: () => this.#logger() }
+  }
+
+  #metrics(): Metrics {
+    return { ...noMetrics, counter: () => ({ add: (count) => void (this.failures += count) }) }
   }
 
   get log(): string[] {

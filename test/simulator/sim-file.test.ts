@@ -181,7 +181,7 @@ async function connected(
 ): Promise<{ socket: SimSocket; received: () => string }> {
   const listener = await process.world.network.listen({ host: '127.0.0.1', port: 0 }, (connection) => {
     connection.write(pieces())
-    return { bytes: () => {}, drained: () => {}, closed: () => {} }
+    return { bytes: () => {}, drained: () => {}, closed: () => {}, failed: assert.fail }
   })
   const socket = sim.connect(listener.address.port)
   assert(socket !== null)

@@ -23,6 +23,7 @@ async function echoServer(world: World): Promise<void> {
     },
     drained() {},
     closed() {},
+    failed: assert.fail,
   }))
 }
 
@@ -151,7 +152,7 @@ test('bytes arrive in order and in pieces; a reader that pauses holds the sender
       await network.listen({ host: '127.0.0.1', port: 9092 }, (accepted) => {
         connection = accepted
         accepted.write([sent.subarray(0, 100_000), sent.subarray(100_000)])
-        return { bytes() {}, drained: () => void drained++, closed() {} }
+        return { bytes() {}, drained: () => void drained++, closed() {}, failed: assert.fail }
       })
       const socket = sim.connect(9092)
       assert(socket !== null)
@@ -180,6 +181,7 @@ test('ends, resets and the death of a process reach the other side', async () =>
       bytes: (slab, start) => (slab[start] === 0x65 ? connection.end() : connection.destroy()),
       drained() {},
       closed: (reason) => void reasons.push(`server ${reason}`),
+      failed: assert.fail,
     }))
     const open = (name: string) => {
       const socket = sim.connect(9092)

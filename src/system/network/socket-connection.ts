@@ -85,12 +85,14 @@ export class SocketConnection implements Connection {
       if (this.#reason !== 'destroyed') this.#reason = 'reset'
       this.#finished = true
     })
-    socket.on('end', () => {
-      this.#finished = true
-      this.#dropUnwritten()
-    })
-    socket.on('drain', () => this.#drained())
-    socket.on('close', () => this.#closed())
+    socket.on('end', () =>
+      this.#guarded(() => {
+        this.#finished = true
+        this.#dropUnwritten()
+      }),
+    )
+    socket.on('drain', () => this.#guarded(() => this.#drained()))
+    socket.on('close', () => this.#guarded(() => this.#closed()))
   }
 
   get unsentBytes(): number {
@@ -176,6 +178,10 @@ export class SocketConnection implements Connection {
 
   /** The one write of this turn. */
   flush(): void {
+    this.#guarded(() => this.#flush())
+  }
+
+  #flush(): void {
     this.#queued = false
     if (this.#finished || this.#readingSlice) return
     const any = this.#anyUnwritten
@@ -274,9 +280,11 @@ export class SocketConnection implements Connection {
         return
       }
       if (share <= 0) {
-        setImmediate(() => {
-          if (this.#slices > 0) this.#goOn()
-        })
+        setImmediate(() =>
+          this.#guarded(() => {
+            if (this.#slices > 0) this.#goOn()
+          }),
+        )
         return
       }
       const length = Math.min(slice.left, share)
@@ -312,17 +320,19 @@ export class SocketConnection implements Connection {
   #readOn(slice: DescriptorSlice): void {
     this.#readingSlice = true
     const bytes = Buffer.allocUnsafe(Math.min(READ_BYTES, slice.left))
-    slice.read(bytes, (count) => {
-      this.#readingSlice = false
-      if (this.#finished) return
-      if (count < 0) {
-        this.#fail()
-        return
-      }
-      this.#count(slice, count)
-      this.#socket.write(bytes.subarray(0, count))
-      this.#goOn()
-    })
+    slice.read(bytes, (count) =>
+      this.#guarded(() => {
+        this.#readingSlice = false
+        if (this.#finished) return
+        if (count < 0) {
+          this.#fail()
+          return
+        }
+        this.#count(slice, count)
+        this.#socket.write(bytes.subarray(0, count))
+        this.#goOn()
+      }),
+    )
   }
 
   /** After a pause. */
@@ -354,6 +364,17 @@ export class SocketConnection implements Connection {
     this.#finished = true
     this.#dropUnwritten()
     this.#socket.destroy()
+  }
+
+  /** The ways in from the event loop: what goes wrong ends this connection, and no other. */
+  #guarded(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      const receiver = this.#receiver
+      this.#fail()
+      receiver?.failed(error)
+    }
   }
 
   #wantFlush(): void {

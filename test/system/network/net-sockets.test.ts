@@ -19,6 +19,10 @@ interface Seen {
 }
 
 /** A listener whose connections are recorded; `onBytes` reacts. */
+const rethrow = (error: unknown): never => {
+  throw error
+}
+
 async function listen(onBytes: (seen: Seen, bytes: Buffer) => void = () => {}) {
   const network = new NetSockets(new Turn())
   const seen: Seen[] = []
@@ -42,6 +46,7 @@ async function listen(onBytes: (seen: Seen, bytes: Buffer) => void = () => {}) {
         one.closed.push(reason)
         resolveGone(reason)
       },
+      failed: rethrow,
     }
   })
   listeners.push(listener)
@@ -175,6 +180,7 @@ describe('sockets', () => {
         bytes: (_slab, start, end) => void (received += end - start),
         drained: () => {},
         closed: () => {},
+        failed: rethrow,
       }
     })
     listeners.push(listener)

@@ -69,6 +69,7 @@ interface Accepted {
   readonly connection: Connection
   readonly client: net.Socket
   drained: number
+  readonly failures: unknown[]
   readonly closed: Promise<CloseReason>
 }
 
@@ -81,6 +82,7 @@ async function connected(): Promise<Accepted> {
     const one = {
       connection,
       drained: 0,
+      failures: [] as unknown[],
       closed: new Promise<CloseReason>((resolve) => (closed = resolve)),
     }
     accepted(one)
@@ -91,6 +93,7 @@ async function connected(): Promise<Accepted> {
         assert.equal(connection.unsentBytes, 0)
       },
       closed,
+      failed: (error) => one.failures.push(error),
     }
   })
   listeners.push(listener)
@@ -165,6 +168,24 @@ describe('slices of files to sockets', () => {
     assert.equal(file.open, 0)
     await until(() => connection.sentBytes === PAIRS * 14)
     client.destroy()
+  })
+
+  test('an exception while it sends ends that connection, and no other', async (t) => {
+    if (addonOf(t) === null) return
+    const file = new SlicedFile()
+    const [bad, good] = [await connected(), await connected()]
+    const slice = file.slice(0, 100_000)
+    slice.sendTo = () => {
+      throw new RangeError('expected by this test')
+    }
+    bad.connection.write([slice])
+    good.connection.write([Buffer.from('good')])
+    assert.equal(String(await received(good.client, 4)), 'good')
+    assert.equal(await bad.closed, 'reset')
+    assert.equal(bad.failures.length, 1)
+    assert.equal(file.open, 0)
+    good.client.destroy()
+    bad.client.destroy()
   })
 
   test('a slow reader gets all of it; what is not sent counts as unsent', async (t) => {
