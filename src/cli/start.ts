@@ -8,6 +8,8 @@ import type { RunningBroker } from '../server/start-broker.ts'
 import type { EngineChoice } from '../system/disk/disk-engine.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { standardSink } from '../system/line-sink.ts'
+import { giveBackFreedMemory } from '../system/freed-memory.ts'
+import { loadNativeAddon } from '../system/native-addon.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
 import { PromMetrics } from '../system/figures/prom-metrics.ts'
@@ -51,6 +53,7 @@ export async function start(options: StartOptions): Promise<void> {
       },
     })
   })
+  giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
   const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
   admin?.started(running)

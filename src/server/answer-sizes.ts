@@ -2,6 +2,10 @@ import { ApiKey } from '../../protocol/keys.ts'
 
 /** Answers up to this size are too small to be expected. */
 const SMALL_BYTES = 64 * 1024
+/** Requests up to this size have few elements. */
+const SHORT_REQUEST_BYTES = 32 * 1024
+/** What a byte of a long request becomes until it is answered: an object for each name, and one in the answer. */
+const BYTES_PER_REQUEST_BYTE = 16
 /** An answer that is being put together takes several times the bytes that are sent. */
 const IN_WORK_FACTOR = 4
 /** How fast a large answer is forgotten: by one part in so many with each smaller one. */
@@ -25,10 +29,12 @@ const NOT_EXPECTED: ReadonlySet<number> = new Set([
 export class AnswerSizes {
   readonly #byApi = new Map<number, number>()
 
-  /** Memory that a request of this API will probably need. */
-  expectedBytes(apiKey: number): number {
+  /** Memory that a request of this API and size will probably need. */
+  expectedBytes(apiKey: number, requestBytes: number): number {
     const bytes = this.#byApi.get(apiKey) ?? 0
-    return bytes < SMALL_BYTES ? 0 : bytes * IN_WORK_FACTOR
+    const forAnswer = bytes < SMALL_BYTES ? 0 : bytes * IN_WORK_FACTOR
+    if (requestBytes <= SHORT_REQUEST_BYTES || NOT_EXPECTED.has(apiKey)) return forAnswer
+    return Math.max(forAnswer, requestBytes * BYTES_PER_REQUEST_BYTE)
   }
 
   observe(apiKey: number, bytes: number): void {

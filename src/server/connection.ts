@@ -262,7 +262,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       }
       const apiKey = buffer.readInt16BE(at + SIZE_BYTES)
       if (!this.#sizeAcceptable(frameEnd - at - SIZE_BYTES, apiKey)) break
-      if (!this.#mayBegin(apiKey)) {
+      if (!this.#mayBegin(apiKey, frameEnd - at)) {
         this.#hold(buffer, at, end, owned)
         break
       }
@@ -278,7 +278,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const frame = this.#assembler.release()
     this.#partialSinceMs = Infinity
     this.#shared.budget.settle(this)
-    if (this.#mayBegin(frame.readInt16BE(SIZE_BYTES))) {
+    if (this.#mayBegin(frame.readInt16BE(SIZE_BYTES), frame.length)) {
       this.#begin(frame, 0, frame.length, chunk)
     } else {
       this.#keep(frame)
@@ -318,7 +318,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   // ------------------------------------------------------------------------------------------------- requests begin
 
-  #mayBegin(apiKey: number): boolean {
+  #mayBegin(apiKey: number, frameBytes: number): boolean {
     if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
     if (this.#connection.unsentBytes > this.#limits.maxUnsentBytes) return false
     if (this.#slots.length > 0) {
@@ -326,7 +326,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       if (!pipelined || this.#unpipelined > 0 || this.#slots.length >= this.#limits.maxInFlight) return false
     }
     const { answers, answerSizes } = this.#shared
-    if (answers.admits(this.#unread.any, answerSizes.expectedBytes(apiKey))) return true
+    if (answers.admits(this.#unread.any, answerSizes.expectedBytes(apiKey, frameBytes))) return true
     answers.wait(this, this.#unread.any)
     return false
   }
@@ -350,7 +350,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     }
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     slot.chunk = chunk
-    slot.expect(this.#shared.answerSizes.expectedBytes(slot.api.key))
+    slot.expect(this.#shared.answerSizes.expectedBytes(slot.api.key, end - start))
     this.#slots.push(slot)
     if (!request.isKnownVersion) {
       this.#waitFor(slot)

@@ -24,6 +24,12 @@ export class FrameArena {
   #chunk: ArenaChunk = newChunk()
   #taken: ArenaChunk | null = null
   readonly #spare: ArenaChunk[] = []
+  /** So many were never needed since the last look. */
+  #leastSpare = 0
+
+  get spareChunks(): number {
+    return this.#spare.length
+  }
 
   /** Of the frame taken last: what to give back; null when it has a buffer of its own. */
   get taken(): ArenaChunk | null {
@@ -39,6 +45,7 @@ export class FrameArena {
     let chunk = this.#chunk
     if (chunk.usedBytes + lengthBytes > CHUNK_BYTES) {
       this.#chunk = this.#spare.pop() ?? newChunk()
+      this.#leastSpare = Math.min(this.#leastSpare, this.#spare.length)
       if (chunk.frames === 0) this.#keep(chunk)
       chunk = this.#chunk
     }
@@ -55,6 +62,12 @@ export class FrameArena {
     if (chunk.frames > 0) return
     if (chunk === this.#chunk) chunk.usedBytes = 0
     else this.#keep(chunk)
+  }
+
+  /** Called about once a second: half of what the load of that time did not need goes. */
+  shrink(): void {
+    this.#spare.length -= Math.ceil(this.#leastSpare / 2)
+    this.#leastSpare = this.#spare.length
   }
 
   #keep(chunk: ArenaChunk): void {

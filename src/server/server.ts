@@ -187,6 +187,8 @@ export class Server implements ServerShared {
 
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
+    this.arena.shrink()
+    this.answers.buffers.shrink()
     const patienceMs = PATIENCE_MS[this.answers.pressure]
     for (const connection of this.#connections) connection.sweep(nowMs, patienceMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())

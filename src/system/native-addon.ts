@@ -13,6 +13,8 @@ import { addonFile } from './native/addon-file.ts'
 export interface NativeAddon {
   /** CRC-32C; `seed` is the checksum of what came before, 0 at the beginning. */
   readonly crc32c: (data: Uint8Array, seed: number) => number
+  /** Gives memory that was freed back to the system; takes some milliseconds. */
+  trimMemory(): void
   /** How it can be computed here, the quickest first: `vpclmulqdq`, `sse4.2`, `armv8`, `table`. */
   readonly crc32cMethods: readonly string[]
   /** As `crc32c`, which takes the first method, by the one of this index. */

@@ -155,9 +155,9 @@ export function residentBytes(pid: number): number {
   }
 }
 
-export async function within<T>(answer: Promise<T>): Promise<T> {
-  const late = sleep(ANSWER_WITHIN_MS, undefined, { ref: false }).then((): never => {
-    throw new Error(`no answer within ${ANSWER_WITHIN_MS} ms`)
+export async function within<T>(answer: Promise<T>, ms = ANSWER_WITHIN_MS): Promise<T> {
+  const late = sleep(ms, undefined, { ref: false }).then((): never => {
+    throw new Error(`no answer within ${ms} ms`)
   })
   return await Promise.race([answer, late])
 }

@@ -51,3 +51,23 @@ test('a large frame has a buffer of its own', () => {
   assert.equal(arena.take(1_000_000).length, 1_000_000)
   assert.equal(arena.taken, null)
 })
+
+test('chunks that the load does not need any more go, those it needs stay', () => {
+  const arena = new FrameArena()
+  const chunksUsed = (count: number): number => {
+    const before = new Set<ArenaChunk>()
+    const taken = Array.from({ length: count }, () => take(arena, 200_000))
+    for (const { chunk } of taken) before.add(chunk)
+    for (const { chunk } of taken) arena.giveBack(chunk)
+    return before.size
+  }
+  assert.ok(chunksUsed(100) >= 19)
+  const spare = arena.spareChunks
+  for (let second = 0; second < 5; second++) {
+    chunksUsed(50)
+    arena.shrink()
+  }
+  assert.ok(arena.spareChunks >= 8 && arena.spareChunks < spare, `${arena.spareChunks}`)
+  for (let second = 0; second < 20; second++) arena.shrink()
+  assert.equal(arena.spareChunks, 0)
+})

@@ -110,11 +110,13 @@ test('large answers are expected before they are there, and forgotten with time'
   const sizes = new AnswerSizes()
   const METADATA = 3
   sizes.observe(METADATA, 1_000_000)
-  assert.equal(sizes.expectedBytes(METADATA), 4_000_000)
+  assert.equal(sizes.expectedBytes(METADATA, 100), 4_000_000)
+  assert.equal(sizes.expectedBytes(METADATA, 1_000_000), 16_000_000, 'a long request has many elements')
+  assert.equal(sizes.expectedBytes(0, 1_000_000), 0, 'unless it is of records')
   sizes.observe(METADATA, 100)
-  assert.ok(sizes.expectedBytes(METADATA) > 3_000_000)
+  assert.ok(sizes.expectedBytes(METADATA, 100) > 3_000_000)
   for (let i = 0; i < 100; i++) sizes.observe(METADATA, 100)
-  assert.equal(sizes.expectedBytes(METADATA), 0)
+  assert.equal(sizes.expectedBytes(METADATA, 100), 0)
 })
 
 test('what is expected is held until the answer is there', () => {

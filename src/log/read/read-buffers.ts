@@ -20,6 +20,8 @@ export class ReadBuffers {
   /** By size, the smallest first. */
   readonly #idle: Buffer[][] = []
   #idleBytes = 0
+  /** So much was never needed since the last look. */
+  #leastIdleBytes = 0
 
   constructor(maxIdleBytes: number = MAX_IDLE_BYTES) {
     this.#maxIdleBytes = maxIdleBytes
@@ -39,7 +41,21 @@ export class ReadBuffers {
       return new PooledBuffer(this, Buffer.allocUnsafeSlow(MIN_POOLED_BYTES << sizeClass), length)
     }
     this.#idleBytes -= idle.length
+    this.#leastIdleBytes = Math.min(this.#leastIdleBytes, this.#idleBytes)
     return new PooledBuffer(this, idle, length)
+  }
+
+  /** Called about once a second: half of what the load of that time did not need goes, the largest first. */
+  shrink(): void {
+    let excessBytes = this.#leastIdleBytes / 2
+    for (const idle of this.#idle.toReversed()) {
+      while (excessBytes > 0 && idle.length > 0) {
+        const { length } = idle.pop()!
+        this.#idleBytes -= length
+        excessBytes -= length
+      }
+    }
+    this.#leastIdleBytes = this.#idleBytes
   }
 
   giveBack(whole: Buffer): void {

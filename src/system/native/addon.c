@@ -6,6 +6,10 @@
 #include "writer.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static napi_value checksum(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
@@ -49,6 +53,15 @@ static napi_value method_names(napi_env env) {
   return names;
 }
 
+/* Memory that was freed goes back to the system. glibc keeps what lies between pieces in use; musl does not. */
+static napi_value trim_memory(napi_env env, napi_callback_info info) {
+  (void)env, (void)info;
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  return NULL;
+}
+
 /* Loaded once per process, but initialized once per environment (each worker thread has one). */
 static pthread_once_t chosen = PTHREAD_ONCE_INIT;
 
@@ -60,6 +73,7 @@ NAPI_MODULE_INIT() {
       {"crc32c", NULL, checksum, NULL, NULL, NULL, napi_enumerable, NULL},
       {"crc32cBy", NULL, checksum_by, NULL, NULL, NULL, napi_enumerable, NULL},
       {"crc32cMethods", NULL, NULL, NULL, NULL, methods, napi_enumerable, NULL},
+      {"trimMemory", NULL, trim_memory, NULL, NULL, NULL, napi_enumerable, NULL},
       {"writeAll", NULL, write_all, NULL, NULL, NULL, napi_enumerable, NULL},
       {"Ring", NULL, NULL, NULL, NULL, ring, napi_enumerable, NULL},
   };

@@ -50,3 +50,19 @@ test('the pool keeps a bounded number of bytes', () => {
   for (const buffer of buffers) buffer.release()
   assert.equal(pool.idleBytes, 256 * KIB)
 })
+
+test('what nobody needs any more goes, what is needed stays', () => {
+  const pool = new ReadBuffers()
+  const use = (count: number): void => {
+    const buffers = Array.from({ length: count }, () => pool.take(128 * KIB)!)
+    for (const buffer of buffers) buffer.release()
+  }
+  use(100)
+  for (let second = 0; second < 12; second++) {
+    use(10)
+    pool.shrink()
+  }
+  assert.ok(pool.idleBytes >= 10 * 128 * KIB && pool.idleBytes < 14 * 128 * KIB, `${pool.idleBytes}`)
+  for (let second = 0; second < 40; second++) pool.shrink()
+  assert.equal(pool.idleBytes, 0)
+})

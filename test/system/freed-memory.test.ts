@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { test } from 'node:test'
+import { FreedMemory } from '../../src/system/freed-memory.ts'
+import { loadNativeAddon } from '../../src/system/native-addon.ts'
+import { skipMissing } from '../support/requirements.ts'
+
+const MIB = 1024 * 1024
+
+function setUp() {
+  const now = { rss: 70 * MIB, heapTotal: 20 * MIB, external: 10 * MIB, load: 0, trims: 0 }
+  const memory = new FreedMemory(
+    () => {
+      now.trims++
+      now.rss = Math.min(now.rss, 90 * MIB)
+    },
+    () => now,
+    () => ({ idle: 1, active: now.load, utilization: now.load }),
+  )
+  return { now, memory }
+}
+
+test('memory is given back once the load is over, and not again and again', () => {
+  const { now, memory } = setUp()
+  assert.ok(!memory.look())
+  now.rss = 400 * MIB
+  now.load = 0.9
+  assert.ok(!memory.look(), 'it would be needed again at once')
+  now.load = 0.01
+  assert.ok(memory.look())
+  assert.ok(!memory.look())
+  now.rss = 100 * MIB
+  assert.ok(!memory.look(), 'too little to be worth it')
+  now.rss = 300 * MIB
+  assert.ok(memory.look())
+  assert.equal(now.trims, 2)
+})
+
+test('memory that JavaScript still holds is not looked for', () => {
+  const { now, memory } = setUp()
+  now.rss = 500 * MIB
+  now.external = 450 * MIB
+  assert.ok(!memory.look())
+})
+
+test('the system gets it back', (t) => {
+  const { addon, reason } = loadNativeAddon()
+  if (addon === null || process.platform !== 'linux') return skipMissing(t, `no addon: ${reason}`)
+  // Pieces below the threshold of mmap, with one in use every now and then: glibc keeps all between them.
+  const program = `
+    const { loadNativeAddon } = await import(process.argv[1])
+    const { addon } = loadNativeAddon()
+    const keep = []
+    let freed = []
+    for (let i = 0; i < 4000; i++) {
+      const buffer = Buffer.allocUnsafeSlow(100_000).fill(1)
+      if (i % 40 === 0) keep.push(buffer)
+      else freed.push(buffer)
+    }
+    freed = null
+    global.gc()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const before = process.memoryUsage.rss()
+    addon.trimMemory()
+    console.log(JSON.stringify([before, process.memoryUsage.rss(), keep.length]))`
+  const url = new URL('../../src/system/native-addon.js', import.meta.url).href
+  const output = execFileSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', program, url], {
+    encoding: 'utf8',
+  })
+  const [before, after]: number[] = JSON.parse(output)
+  t.diagnostic(`${Math.round(before! / MIB)} to ${Math.round(after! / MIB)} MiB`)
+  assert.ok(after! < before!, output)
+})
