@@ -17,9 +17,12 @@ import { RawClient } from '../support/raw-client.ts'
 
 const MIB = 1024 * 1024
 
-/** `queued.max.request.bytes` of the target; what it may grow by is this and what the first use of its code takes. */
+/**
+ * `queued.max.request.bytes` of the target; what it may grow by is this, what the first use of its code takes, and what
+ * V8 leaves uncollected: some 40 MiB more on Node.js 24 than on 20.
+ */
 const REQUEST_BUDGET_BYTES = 64 * MIB
-const MAX_GROWTH_BYTES = REQUEST_BUDGET_BYTES + 128 * MIB
+const MAX_GROWTH_BYTES = REQUEST_BUDGET_BYTES + 192 * MIB
 
 const ANSWER_WITHIN_MS = 20_000
 const ASK_EVERY_MS = 10
