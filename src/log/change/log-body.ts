@@ -63,6 +63,15 @@ export class LogBody implements ReadSource, WriterOwner {
   logStartOffset: number
   logEndOffset: number
   /**
+   * What holds between the offsets of a log at any time, and what each of them promises; `#checkOffsets` insists on it.
+   *
+   *     logStartOffset <= logEndOffset
+   *     high watermark <= writtenEndOffset <= flusher.endOffset <= logEndOffset
+   *     recoveryPoint <= flusher.durableEndOffset <= flusher.endOffset
+   *
+   * Appended is what lies below `logEndOffset`, taken by the file what lies below `flusher.endOffset`, on the device what
+   * lies below `flusher.durableEndOffset`, and a start need not look at what lies below `recoveryPoint`.
+   *
    * Readers see what lies below, and its producers are acknowledged: both at once, when it is as safe as the flush mode
    * says. Of what lies below, fewer than `flush.messages` records are not on the device (none with 1).
    */
@@ -223,6 +232,7 @@ export class LogBody implements ReadSource, WriterOwner {
   #publish(endOffset: number): void {
     if (endOffset <= this.writtenEndOffset || this.failure !== null) return
     this.writtenEndOffset = endOffset
+    this.#checkOffsets()
     if (this.#unpublished.length > 0)
       this.#unpublished = this.#unpublished.filter((stretch) => stretch.endOffset > endOffset)
     this.options.onWritten(endOffset)
@@ -339,6 +349,15 @@ export class LogBody implements ReadSource, WriterOwner {
     this.list.recount()
     this.drawJitter()
     this.flusher.truncated(this.list.active, endOffset)
+    this.#checkOffsets()
+  }
+
+  #checkOffsets(): void {
+    const { endOffset, durableEndOffset } = this.flusher
+    assert(this.logStartOffset <= this.logEndOffset, 'a log starts at or before its end')
+    assert(this.writtenEndOffset <= endOffset, 'nobody sees what the file has not taken')
+    assert(endOffset <= this.logEndOffset, 'the file holds nothing that was not appended')
+    assert(durableEndOffset <= endOffset, 'nothing is on the device that the file has not taken')
   }
 
   /** Nothing below is in the log any more. */
@@ -346,5 +365,6 @@ export class LogBody implements ReadSource, WriterOwner {
     this.logStartOffset = offset
     this.epochs.truncateFromStart(offset)
     this.transactions.truncateFromStart(offset)
+    this.#checkOffsets()
   }
 }
