@@ -28,6 +28,8 @@ export interface RequestContext extends RequestGuard {
   readonly abandoned: boolean
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
+  /** For pipelined APIs: requests behind this one begin when it is answered, because its work goes on in later turns. */
+  holdOthers(): void
   /** These pieces will be in the answer. When it is never sent, they are released. */
   attach(pieces: readonly ReadPiece[]): void
   /**

@@ -12,8 +12,10 @@ import type { AppendWaiter } from './waits.ts'
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 
-/** A request that names more topics and partitions is worked on in slices. */
-const MANY_ELEMENTS = 1_000
+export interface ProduceGuard extends RequestGuard {
+  /** It takes more than a moment: what the same client sends after it must not overtake it. */
+  holdOthers(): void
+}
 
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
 export class ProduceOperation implements AppendWaiter, Expirable {
@@ -22,9 +24,12 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #apiVersion: number
   readonly #refusal: ErrorCode
   readonly #done: (partitions: readonly ProducedPartition[]) => void
-  readonly #guard: RequestGuard
+  readonly #guard: ProduceGuard
   readonly #partitions: ProducedPartition[] = []
   #unsettled = 0
+  /** The partition that begins next. */
+  #topicAt = 0
+  #partitionAt = 0
   #creations = 0
   #started = false
   #answered = false
@@ -35,7 +40,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     apiVersion: number,
     refusal: ErrorCode,
     done: (partitions: readonly ProducedPartition[]) => void,
-    guard: RequestGuard,
+    guard: ProduceGuard,
   ) {
     this.#broker = broker
     this.#request = request
@@ -46,32 +51,39 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   start(): void {
-    const { topicData } = this.#request
-    let elements = 0
-    for (const topic of topicData) elements += 1 + topic.partitionData.length
-    if (elements > MANY_ELEMENTS) {
+    const { clock, slices } = this.#broker
+    const endsMs = slices.sliceEndsMs()
+    while (this.#beginNext()) {
+      if (clock.monotonicMs() < endsMs) continue
+      // Very many partitions, or batches of compacted topics, whose records are looked at.
+      this.#guard.holdOthers()
       const done = (): void => this.#begun()
-      this.#broker.slices.finish(this.#beginInSteps(), {
+      slices.finish(this.#beginRest(), {
         gone: false,
         done,
         failed: (error) => this.#guard.fail(error),
       })
       return
     }
-    for (const topic of topicData) {
-      for (const { index, records } of topic.partitionData) this.#begin(topic.name, index, records)
-    }
     this.#begun()
   }
 
-  *#beginInSteps(): Steps<void> {
-    for (const topic of this.#request.topicData) {
-      yield
-      for (const { index, records } of topic.partitionData) {
-        this.#begin(topic.name, index, records)
-        yield
-      }
+  *#beginRest(): Steps<void> {
+    while (this.#beginNext()) yield
+  }
+
+  /** False when all partitions have begun. */
+  #beginNext(): boolean {
+    const { topicData } = this.#request
+    while (this.#partitionAt === topicData[this.#topicAt]?.partitionData.length) {
+      this.#topicAt += 1
+      this.#partitionAt = 0
     }
+    const topic = topicData[this.#topicAt]
+    if (topic === undefined) return false
+    const { index, records } = topic.partitionData[this.#partitionAt++]!
+    this.#begin(topic.name, index, records)
+    return true
   }
 
   #begin(topic: string, index: number, records: Buffer | null): void {

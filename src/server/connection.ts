@@ -400,6 +400,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     }
   }
 
+  holdOthers(slot: RequestSlot): void {
+    this.#waitFor(slot)
+  }
+
   /** Whether others begin only when this request is answered. */
   #waitFor(slot: RequestSlot, waits = true): void {
     if (slot.isAlone === waits) return

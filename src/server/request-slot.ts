@@ -16,6 +16,7 @@ export interface SlotOwner {
   readonly clientIsLocal: boolean
   readonly advertised: Address
   readonly answers: AnswerBudget
+  holdOthers(slot: RequestSlot): void
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
   requestFailed(slot: RequestSlot, error: unknown): void
@@ -92,6 +93,10 @@ export class RequestSlot implements RequestContext {
 
   get abandoned(): boolean {
     return this.#gone
+  }
+
+  holdOthers(): void {
+    if (!this.#answered && !this.#gone) this.#owner.holdOthers(this)
   }
 
   whenAbandoned(run: () => void): void {

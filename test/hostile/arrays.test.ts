@@ -7,12 +7,17 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { layoutOf } from '../../protocol/schema-layout.ts'
+import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
 import { listOffsetsRequest } from '../../protocol/messages/02-list-offsets.ts'
 import { metadataRequest } from '../../protocol/messages/03-metadata.ts'
 import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
 import { deleteTopicsRequest } from '../../protocol/messages/20-delete-topics.ts'
 import { describeLogDirsRequest } from '../../protocol/messages/35-describe-log-dirs.ts'
-import { describeProducersRequest } from '../../protocol/messages/61-describe-producers.ts'
+import {
+  describeProducersRequest,
+  describeProducersResponse,
+} from '../../protocol/messages/61-describe-producers.ts'
+import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { Api } from '../../src/api/handler.ts'
 import { apis } from '../../src/api/table.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -28,6 +33,13 @@ const MAX_PIECE_MS = 100
 const TRIES = 3
 
 const createTopics = { request: createTopicsRequest, response: createTopicsResponse, version: 7 } as const
+
+const produce = { request: produceRequest, response: produceResponse, version: 9 } as const
+const describeProducers = {
+  request: describeProducersRequest,
+  response: describeProducersResponse,
+  version: 0,
+} as const
 
 /** So that requests get as far as they can; the topic `there` is what strings name. */
 const KNOWN = {
@@ -150,4 +162,26 @@ test('thousands of partitions: made, told of in every way, and removed', async (
       assert.ok(heldMs <= MAX_PIECE_MS, `${what}: the loop was held for ${heldMs} ms`)
     }
   }
+})
+
+test('a partition with many producers that is named 260,000 times is described once', async () => {
+  const PRODUCERS = 300
+  const client = await RawClient.connect(target.port)
+  const record = { key: null, value: Buffer.alloc(10), timestampMs: Date.now() }
+  for (let producerId = 1; producerId <= PRODUCERS; producerId++) {
+    const records = buildBatch([record], { producerId, producerEpoch: 0, baseSequence: 0 })
+    const topicData = [{ name: 'there', partitionData: [{ index: 0, records }] }]
+    await within(client.send(produce, { acks: 1, timeoutMs: 1_000, topicData }))
+  }
+  const partitionIndexes = Array.from({ length: 260_000 }, () => 0)
+  await target.survives(async () => {
+    const { topics } = await within(
+      client.send(describeProducers, { topics: [{ name: 'there', partitionIndexes }] }),
+    )
+    assert.deepEqual(
+      topics[0]!.partitions.map(({ activeProducers }) => activeProducers.length),
+      [PRODUCERS],
+    )
+  })
+  client.close()
 })

@@ -137,3 +137,34 @@ test('headers that promise later records than there are cost a bounded part of a
     assert.ok(heldMs <= MAX_PIECE_MS, `the loop was held for ${heldMs} ms`)
   })
 })
+
+test('batches of compacted topics, whose records are looked at, are worked on in slices', async () => {
+  const PARTITIONS_HELD = 60
+  const topic = {
+    name: 'compacted',
+    numPartitions: PARTITIONS_HELD,
+    replicationFactor: 1,
+    assignments: [],
+    configs: [{ name: 'cleanup.policy', value: 'compact' }],
+  }
+  await within(client.send(createTopics, { topics: [topic], timeoutMs: 1 }))
+  const record = { key: Buffer.from('k'), value: Buffer.alloc(3.5 * MIB), timestampMs: Date.now() }
+  const batch = buildBatch([record], { codec: Codec.GZIP })
+  const partitionData = Array.from({ length: PARTITIONS_HELD }, (_, index) => ({
+    index,
+    records: Buffer.from(batch),
+  }))
+  const first = { acks: 1, timeoutMs: 30_000, topicData: [{ name: 'compacted', partitionData }] }
+  const second = { ...first, topicData: [{ name: 'compacted', partitionData: partitionData.slice(-1) }] }
+  await target.survives(async () => {
+    target.longestPieceMs()
+    const [many, behind] = await within(
+      Promise.all([client.send(produce, first), client.send(produce, second)]),
+    )
+    const heldMs = target.longestPieceMs()
+    assert.ok(heldMs <= MAX_PIECE_MS, `the loop was held for ${heldMs} ms`)
+    const answers = many.responses[0]!.partitionResponses
+    assert.ok(answers.every(({ errorCode, baseOffset }) => errorCode === ErrorCode.NONE && baseOffset === 0))
+    assert.equal(behind.responses[0]!.partitionResponses[0]!.baseOffset, 1, 'nothing was overtaken')
+  })
+})
