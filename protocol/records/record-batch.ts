@@ -32,6 +32,7 @@ const BASE_SEQUENCE_AT = 53
 const RECORD_COUNT_AT = 57
 
 const CODEC_MASK = 0x07
+const MAX_INT32 = 0x7fff_ffff
 const TIMESTAMP_TYPE_MASK = 0x08
 const TRANSACTIONAL_MASK = 0x10
 const CONTROL_MASK = 0x20
@@ -42,8 +43,15 @@ export function readInt64(buffer: Buffer, at: number): number {
   return buffer.readInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4)
 }
 
+/** What no int64 holds (2^63 is how `readInt64` gives the largest) becomes the nearest that one does. */
 export function writeInt64(buffer: Buffer, value: number, at: number): void {
-  buffer.writeInt32BE(Math.floor(value / 0x1_0000_0000), at)
+  const high = Math.floor(value / 0x1_0000_0000)
+  if (high > MAX_INT32 || high < -MAX_INT32 - 1) {
+    buffer.writeInt32BE(high > 0 ? MAX_INT32 : -MAX_INT32 - 1, at)
+    buffer.writeUInt32BE(high > 0 ? 0xffff_ffff : 0, at + 4)
+    return
+  }
+  buffer.writeInt32BE(high, at)
   buffer.writeUInt32BE(value >>> 0, at + 4)
 }
 

@@ -34,15 +34,14 @@ export class BatchCleaner {
   }
 
   clean(buffer: Buffer, at: number): Cleaned {
-    const isKnown = batch.baseOffset(buffer, at) < this.#mappedOffset
-    if (batch.magic(buffer, at) >= 2 && batch.isControl(buffer, at)) {
-      if (!isTransactionMarker(buffer, at) || this.#remains.marker(buffer, at) || !isKnown) return 'all'
-      return cleanMarker(buffer, at, this.#rules)
+    try {
+      return this.#clean(buffer, at)
+    } catch (error) {
+      if (!(error instanceof OpaqueBatch)) throw error
+      this.#opaqueBefore = true
+      this.#opaque(batch.baseOffset(buffer, at), error.message)
+      return 'all'
     }
-    const aborted = this.#batches.of(buffer, at)
-    this.#remains.data(buffer, at, aborted)
-    if (!isKnown) return 'all'
-    return aborted === null ? this.#cleanData(buffer, at) : dropRecords(buffer, at, this.#rules)
   }
 
   /**
@@ -55,14 +54,16 @@ export class BatchCleaner {
     return this.#remains.withoutBatches(this.#aborted.slice(from, this.#ended))
   }
 
-  #cleanData(buffer: Buffer, at: number): Cleaned {
-    try {
-      return cleanBatch(buffer, at, this.#rules, this.#opaqueBefore)
-    } catch (error) {
-      if (!(error instanceof OpaqueBatch)) throw error
-      this.#opaqueBefore = true
-      this.#opaque(batch.baseOffset(buffer, at), error.message)
-      return 'all'
+  #clean(buffer: Buffer, at: number): Cleaned {
+    const isKnown = batch.baseOffset(buffer, at) < this.#mappedOffset
+    if (batch.magic(buffer, at) >= 2 && batch.isControl(buffer, at)) {
+      if (!isTransactionMarker(buffer, at) || this.#remains.marker(buffer, at) || !isKnown) return 'all'
+      return cleanMarker(buffer, at, this.#rules)
     }
+    const aborted = this.#batches.of(buffer, at)
+    this.#remains.data(buffer, at, aborted)
+    if (!isKnown) return 'all'
+    if (aborted !== null) return dropRecords(buffer, at, this.#rules)
+    return cleanBatch(buffer, at, this.#rules, this.#opaqueBefore)
   }
 }

@@ -7,6 +7,9 @@ import type { OldMessage } from '../../../protocol/records/record-reader.ts'
 import { nextSequence } from '../../core/transaction/producer-state.ts'
 import type { OffsetMap } from './offset-map.ts'
 
+/** "Never": the records' distances to it are still exact numbers. */
+const LATEST_HORIZON_MS = 2 ** 51
+
 export interface CleaningRules {
   readonly map: OffsetMap
   readonly nowMs: number
@@ -92,10 +95,10 @@ export function cleanBatch(
   if (kept.length === 0) return dropRecords(buffer, at, rules)
   const startsHorizon = tombstones > 0 && !hasHorizon
   if (kept.length === count && !startsHorizon) return 'all'
-  return rebuild(buffer, at, body, kept, startsHorizon ? rules.nowMs + rules.deleteRetentionMs : null)
+  return rebuild(buffer, at, body, kept, startsHorizon ? horizonOf(rules) : null)
 }
 
-/** What is left of a batch whose records nobody may read (its transaction was aborted). */
+/** What is left of a batch whose records nobody may read (its transaction was aborted). Throws OpaqueBatch. */
 export function dropRecords(buffer: Buffer, at: number, rules: CleaningRules): Cleaned {
   const sequence = batch.baseSequence(buffer, at)
   const lastSequence = nextSequence(sequence, batch.lastOffsetDelta(buffer, at))
@@ -106,7 +109,7 @@ export function dropRecords(buffer: Buffer, at: number, rules: CleaningRules): C
 /**
  * What is left of a marker whose transaction has no batch in the log any more: it goes `delete.retention.ms` after the
  * first compaction that found it so (KIP-534), for a reader on its way needs it. One that alone knows the epoch of its
- * producer stays.
+ * producer stays. Throws OpaqueBatch.
  */
 export function cleanMarker(buffer: Buffer, at: number, rules: CleaningRules): Cleaned {
   if (isNewest(buffer, at, rules, -1)) return 'all'
@@ -118,7 +121,7 @@ export function cleanMarker(buffer: Buffer, at: number, rules: CleaningRules): C
   if (!reader.next()) return 'all'
   const { recordStart, restStart, recordEnd, timestampDelta } = reader
   const record = { start: recordStart, restStart, end: recordEnd, timestampDelta }
-  return rebuild(buffer, at, body, [record], rules.nowMs + rules.deleteRetentionMs)
+  return rebuild(buffer, at, body, [record], horizonOf(rules))
 }
 
 /** Whether the control batch ends a transaction (Kafka leaves the header alone of some); others are about something else. */
@@ -127,6 +130,11 @@ export function isTransactionMarker(buffer: Buffer, at: number): boolean {
   const end = at + batch.batchSizeBytes(buffer, at)
   const type = readControlRecord(buffer, at + batch.BATCH_OVERHEAD, end)?.type
   return type === 0 || type === 1
+}
+
+/** When what is dated now may go. */
+function horizonOf({ nowMs, deleteRetentionMs }: CleaningRules): number {
+  return Math.min(nowMs + deleteRetentionMs, LATEST_HORIZON_MS)
 }
 
 interface KeptRecord {
@@ -194,11 +202,15 @@ function emptyBatch(buffer: Buffer, at: number): Buffer {
   })
 }
 
+/** Throws OpaqueBatch where a number is none that can be written again as it was. */
 function headerOf(buffer: Buffer, at: number) {
+  const producerId = batch.producerId(buffer, at)
+  for (const value of [producerId, batch.baseTimestamp(buffer, at), batch.maxTimestamp(buffer, at)])
+    if (!Number.isSafeInteger(value)) throw new OpaqueBatch(`${value} in the header of the batch`)
   return {
     baseOffset: batch.baseOffset(buffer, at),
     partitionLeaderEpoch: batch.partitionLeaderEpoch(buffer, at),
-    producerId: batch.producerId(buffer, at),
+    producerId,
     producerEpoch: batch.producerEpoch(buffer, at),
     baseSequence: batch.baseSequence(buffer, at),
     transactional: batch.isTransactional(buffer, at),

@@ -277,3 +277,29 @@ test('messages of old formats: a replaced one goes, a tombstone stays, a compres
   assert.equal(cleanBatch(message('a', '1'), 0, rules({ a: 101 })), 'nothing')
   assert.throws(() => cleanBatch(message('a', '1', 1), 0, rules({})), OpaqueBatch)
 })
+
+test('numbers that cannot be written again as they were: the batch stays as it is', () => {
+  const baseTimestampAt = 27
+  const maxTimestampAt = 35
+  const producerIdAt = 43
+  for (const [value, at] of [
+    [2 ** 63, baseTimestampAt],
+    [2 ** 62, maxTimestampAt],
+    [2 ** 60, producerIdAt],
+  ] as const) {
+    const bytes = keyed([
+      ['a', '1'],
+      ['b', '2'],
+    ])
+    batch.writeInt64(bytes, value, at)
+    assert.equal(cleanBatch(bytes, 0, rules({})), 'all')
+    assert.throws(() => cleanBatch(bytes, 0, rules({ a: 300 })), OpaqueBatch)
+  }
+})
+
+test('delete.retention.ms without end: a tombstone stays, and its batch can be read for ever', () => {
+  const forever = { deleteRetentionMs: Number.MAX_SAFE_INTEGER }
+  const dated = rebuilt(keyed([['b', null]]), rules({ b: 100 }, forever))
+  assert.deepEqual(read(dated), ['100:b=undefined@-1000/h0'])
+  assert.equal(cleanBatch(dated, 0, rules({ b: 100 }, { ...forever, nowMs: NOW + 1e15 })), 'all')
+})

@@ -52,6 +52,14 @@ test('time index: only younger timestamps enter; lookups, truncation, the bytes 
   assert.equal(index.lastTimestampMs, 50)
 })
 
+test('time index: a timestamp at the end of int64, as Kafka may have written it, is kept', () => {
+  const index = new TimeIndex(0, 1)
+  index.maybeAppend(2 ** 63, 5)
+  const bytes = index.encode()
+  assert.equal(bytes.toString('hex'), '7fffffffffffffff00000005')
+  assert.equal(TimeIndex.decode(bytes, 0)?.lastTimestampMs, 2 ** 63)
+})
+
 test('transaction index: what a reader has to leave out, however long a transaction was open', () => {
   const random = new SimRandom(1)
   for (let round = 0; round < 30; round++) {
