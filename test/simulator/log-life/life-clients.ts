@@ -188,6 +188,7 @@ async function readOnce(
   const { log, known } = partition
   const { ledger } = known
   const { generation } = ledger
+  const startOffset = log.logStartOffset
   const index = log.abortedTransactions
   const result = await sendable(partition, fromOffset, limitOffset, random)
   const aborted = committed ? index.within(fromOffset, result.nextOffset) : []
@@ -211,6 +212,10 @@ async function readOnce(
     return -1
   }
   if (bytes.length === 0 && (gone || fromOffset >= limitOffset)) return -1
+  assert(
+    fromOffset >= startOffset,
+    `${life.when}: ${ledger.name}: ${fromOffset} was read below ${startOffset}`,
+  )
   const batches = ledger.checkRead({ fromOffset, limitOffset, bytes, generation }, life.nowMs(), life.when)
   life.seen.count(partition.removed ? 'read of a deleted topic' : 'read')
   if (committed && generation === ledger.generation && !gone) {

@@ -306,9 +306,8 @@ export class LogLedger {
     this.#seenBeforeDelete = -1
   }
 
-  /** The power went: what retention took away may come back, for its names were not synced. */
+  /** The power went. */
   powerLost(): void {
-    this.#seenStart = this.#mustStart
     this.#sureEnd = Math.max(this.#safeAtStart, this.#sureEnd - this.#promise.messages)
   }
 

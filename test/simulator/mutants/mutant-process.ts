@@ -1,0 +1,31 @@
+import { register } from 'node:module'
+import type { Replacement } from './mutating-loader.ts'
+import type { Mutant, MutantFate } from './mutants.ts'
+
+/** The process a mutant lives in: the code is changed before anything of it is loaded, then seed after seed is run. */
+
+const WITHIN_SEEDS = 200
+
+process.on('message', (mutant: Mutant) => void live(mutant))
+process.on('unhandledRejection', (error) => send({ seed: current, error: String(error) }))
+process.on('uncaughtException', (error) => send({ seed: current, error: String(error) }))
+
+let current = 0
+
+async function live(mutant: Mutant): Promise<void> {
+  const { file, from, to } = mutant
+  register<Replacement>('./mutating-loader.js', import.meta.url, {
+    data: { file: file.replace(/\.ts$/, '.js'), from, to },
+  })
+  try {
+    const { runMutant } = await import('./run-mutant.ts')
+    for (current = 1; current <= WITHIN_SEEDS; current++) await runMutant(mutant, current)
+    send({ seed: 0, error: `nobody noticed in ${WITHIN_SEEDS} seeds` })
+  } catch (error) {
+    send({ seed: current, error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) })
+  }
+}
+
+function send(fate: MutantFate): void {
+  process.send?.(fate, () => process.exit())
+}
