@@ -10,12 +10,14 @@ const RESERVED = 256
 const SOCKET_SHARE = 0.75
 /** Calls that cannot wait may go so far beyond what the files have. */
 const HEADROOM = 64
-/** Ticks are seconds. A file that nobody used for so long gives its descriptor back. */
+/** A file that nobody used for so long gives its descriptor back. */
 const TICK_MS = 1000
 const IDLE_TICKS = 3
 /** One with bytes that only the page cache has is flushed first: by then the system has mostly done it. */
 const UNFLUSHED_IDLE_TICKS = 40
-const MAX_PARKED_PER_TICK = 500
+/** One after the other: closing so many takes a millisecond or two. */
+const MAX_PARKED_AT_ONCE = 500
+const NEXT_PARKED_MS = 20
 const MAX_SETTLING = 8
 /** After the system itself had none left: how many of ours go at once. */
 const PARKED_WHEN_SHORT = 32
@@ -66,6 +68,7 @@ class IdleList {
 export class DescriptorPool {
   readonly #usable: number
   readonly #logger: Logger | null
+  readonly #tickMs: number
   readonly #clean = new IdleList()
   readonly #unflushed = new IdleList()
   #files = 0
@@ -80,7 +83,8 @@ export class DescriptorPool {
   #refusing = false
 
   /** `limit` is that of the process. */
-  constructor(limit: number, logger: Logger | null = null) {
+  constructor(limit: number, logger: Logger | null = null, tickMs = TICK_MS) {
+    this.#tickMs = tickMs
     this.#usable = limit - Math.min(RESERVED, Math.floor(limit / 4))
     this.#logger = logger
   }
@@ -171,7 +175,10 @@ export class DescriptorPool {
     file.idleTick = this.#tick
     const list = file.unflushed ? this.#unflushed : this.#clean
     list.add(file)
-    if (!this.#sweeping) this.#askSweep()
+    if (!this.#sweeping) {
+      this.#tick = file.idleTick = Math.floor(performance.now() / this.#tickMs)
+      this.#askSweep()
+    }
     if (this.#waiting.length > 0) this.#askRetry(0)
   }
 
@@ -206,22 +213,24 @@ export class DescriptorPool {
     }
   }
 
-  #askSweep(): void {
+  #askSweep(delayMs = this.#tickMs): void {
     this.#sweeping = true
-    setTimeout(() => this.#sweep(), TICK_MS).unref()
+    setTimeout(() => this.#sweep(), delayMs).unref()
   }
 
   #sweep(): void {
-    this.#tick++
+    this.#tick = Math.floor(performance.now() / this.#tickMs)
     const idleSince = this.#tick - IDLE_TICKS
-    for (let parked = 0; parked < MAX_PARKED_PER_TICK; parked++) {
+    let parked = 0
+    for (; parked < MAX_PARKED_AT_ONCE; parked++) {
       const file = this.#clean.oldest
       if (file === null || file.idleTick > idleSince) break
       this.#park(file)
     }
     this.#settleOldest(this.#tick - UNFLUSHED_IDLE_TICKS)
     this.#sweeping = false
-    if (this.#clean.oldest !== null || this.#unflushed.oldest !== null) this.#askSweep()
+    if (this.#clean.oldest === null && this.#unflushed.oldest === null) return
+    this.#askSweep(parked === MAX_PARKED_AT_ONCE ? NEXT_PARKED_MS : this.#tickMs)
   }
 
   #askRetry(delayMs: number): void {

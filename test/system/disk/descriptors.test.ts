@@ -44,7 +44,7 @@ for (const [name, create] of engines) {
   describe(name, { skip: !linux }, () => {
     const few = (): { readonly disk: SystemDisk; readonly descriptors: DescriptorPool } => {
       // 30 for files.
-      const descriptors = new DescriptorPool(40)
+      const descriptors = new DescriptorPool(40, null, 50)
       return { disk: create(new Turn(), descriptors), descriptors }
     }
 
