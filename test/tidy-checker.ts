@@ -30,6 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const WINGS: Readonly<
   Record<string, { readonly ground: readonly string[]; readonly order: readonly string[] }>
 > = {
+  api: { ground: [], order: 'requests .'.split(' ') },
   log: {
     ground: ['log-config', 'log-types'],
     order: 'files segment read recovery append space change . directory compaction manager'.split(' '),

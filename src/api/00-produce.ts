@@ -3,7 +3,7 @@ import { produceRequest, produceResponse } from '../../protocol/messages/00-prod
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { ProduceOperation } from '../broker/produce-operation.ts'
 import type { ProducedPartition } from '../broker/produced-partition.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 /**
  * Produce, versions 3-11; 0-2 are advertised and refused.

@@ -3,8 +3,8 @@ import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts
 import { FetchOperation } from '../broker/fetch-operation.ts'
 import type { FetchedPartition } from '../broker/fetch-operation.ts'
 import type { FetchContext, FetchTarget } from '../broker/fetch-sessions.ts'
-import { defineApi } from './handler.ts'
-import type { RequestContext } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
 
 const READ_COMMITTED = 1
 

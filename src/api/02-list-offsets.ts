@@ -5,9 +5,9 @@ import type { Partition } from '../broker/partition.ts'
 import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { LookupWork } from '../log/read/timestamp-lookup.ts'
-import { answer, defineApi } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { eachInSlices } from './in-slices.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { eachInSlices } from './requests/in-slices.ts'
 
 const LATEST = -1
 const EARLIEST = -2

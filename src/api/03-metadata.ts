@@ -7,10 +7,14 @@ import { MAX_CREATIONS_PER_REQUEST } from '../broker/broker.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
-import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED, TOPIC_OPERATIONS } from './authorized-operations.ts'
-import { defineApi, finishSteps } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { reachableBrokers } from './reachable-brokers.ts'
+import {
+  CLUSTER_OPERATIONS,
+  OPERATIONS_NOT_ASKED,
+  TOPIC_OPERATIONS,
+} from './requests/authorized-operations.ts'
+import { defineApi, finishSteps } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { reachableBrokers } from './requests/reachable-brokers.ts'
 
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
 

@@ -3,7 +3,7 @@ import { offsetCommitRequest, offsetCommitResponse } from '../../protocol/messag
 import { groupOwner } from '../core/group/group-owner.ts'
 import type { OffsetToCommit } from '../core/group/group-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 const FIRST_WITH_GROUP_ID_NOT_FOUND = 9
 const TOO_MANY_OFFSETS = refused(ErrorCode.INVALID_COMMIT_OFFSET_SIZE, 'More offsets than one batch holds.')

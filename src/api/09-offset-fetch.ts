@@ -2,8 +2,8 @@ import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetFetchRequest, offsetFetchResponse } from '../../protocol/messages/09-offset-fetch.ts'
 import type { FetchedTopic } from '../core/group/group-types.ts'
-import { defineApi, inSteps } from './handler.ts'
-import type { RequestContext } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
 
 const FIRST_WITH_SEVERAL_GROUPS = 8
 const FIRST_WITH_GROUP_ERROR = 2

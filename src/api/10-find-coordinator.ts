@@ -3,9 +3,9 @@ import {
   findCoordinatorRequest,
   findCoordinatorResponse,
 } from '../../protocol/messages/10-find-coordinator.ts'
-import { answer, defineApi } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { inSlices } from './in-slices.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { inSlices } from './requests/in-slices.ts'
 
 const GROUP = 0
 const TRANSACTION = 1

@@ -1,5 +1,5 @@
 import { joinGroupRequest, joinGroupResponse } from '../../protocol/messages/11-join-group.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 const FIRST_WITH_REBALANCE_TIMEOUT = 1
 const FIRST_THAT_REQUIRES_MEMBER_ID = 4

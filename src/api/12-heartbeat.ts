@@ -1,5 +1,5 @@
 import { heartbeatRequest, heartbeatResponse } from '../../protocol/messages/12-heartbeat.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 /**
  * Heartbeat, versions 0-4.

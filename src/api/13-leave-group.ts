@@ -1,5 +1,5 @@
 import { leaveGroupRequest, leaveGroupResponse } from '../../protocol/messages/13-leave-group.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 const FIRST_WITH_SEVERAL_MEMBERS = 3
 

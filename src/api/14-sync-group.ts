@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { syncGroupRequest, syncGroupResponse } from '../../protocol/messages/14-sync-group.ts'
 import { failedSync } from '../core/group/answers.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 const FIRST_WITH_PROTOCOL = 5
 

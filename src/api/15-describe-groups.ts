@@ -1,10 +1,10 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { describeGroupsRequest, describeGroupsResponse } from '../../protocol/messages/15-describe-groups.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import { GROUP_OPERATIONS, OPERATIONS_NOT_ASKED } from './authorized-operations.ts'
-import { defineApi, inSteps } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { QUESTION } from './request-limits.ts'
+import { GROUP_OPERATIONS, OPERATIONS_NOT_ASKED } from './requests/authorized-operations.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { QUESTION } from './requests/request-limits.ts'
 
 /**
  * DescribeGroups, versions 0-5.

@@ -1,6 +1,6 @@
 import type { Steps } from '../../protocol/compile.ts'
 import { listGroupsRequest, listGroupsResponse } from '../../protocol/messages/16-list-groups.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 const CLASSIC = 'classic'
 

@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
-import { answer, defineApi } from './handler.ts'
-import type { RequestContext } from './handler.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
 
 /** What KIP-511 allows for the client's name and version. */
 const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/

@@ -5,10 +5,10 @@ import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { CONFIG_SOURCE_IDS } from '../core/config/config-source.ts'
 import { describeTopicConfig } from '../core/config/describe-config.ts'
-import type { Refused } from './array-rules.ts'
-import { answer, defineApi } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
+import type { Refused } from './requests/array-rules.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { inSlices } from './requests/in-slices.ts'
+import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './requests/request-limits.ts'
 
 /**
  * CreateTopics, versions 0-7.

@@ -2,11 +2,11 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import type { Refused } from './array-rules.ts'
-import { answer, defineApi } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { CHANGE, TOPIC_REPEATED } from './request-limits.ts'
+import type { Refused } from './requests/array-rules.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { inSlices } from './requests/in-slices.ts'
+import { CHANGE, TOPIC_REPEATED } from './requests/request-limits.ts'
 
 /**
  * DeleteTopics, versions 0-6.

@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
-import { answer, defineApi } from './handler.ts'
-import { eachInSlices, inSlices } from './in-slices.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { eachInSlices, inSlices } from './requests/in-slices.ts'
 
 /**
  * DeleteRecords, versions 0-2.

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
-import { answer, defineApi } from './handler.ts'
+import { answer, defineApi } from './requests/handler.ts'
 
 const MAX_EPOCH = 32_767
 

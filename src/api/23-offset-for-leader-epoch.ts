@@ -5,7 +5,7 @@ import {
 } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
 import type { OffsetForLeaderEpochRequest } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
 import type { Partition } from '../broker/partition.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 /**
  * OffsetForLeaderEpoch, versions 0-4.

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { describeAclsRequest, describeAclsResponse } from '../../protocol/messages/29-describe-acls.ts'
-import { answer, defineApi } from './handler.ts'
+import { answer, defineApi } from './requests/handler.ts'
 
 /** What the ACL APIs say while there is no authorizer. */
 export const NO_AUTHORIZER = {

@@ -1,6 +1,6 @@
 import { createAclsRequest, createAclsResponse } from '../../protocol/messages/30-create-acls.ts'
 import { NO_AUTHORIZER } from './29-describe-acls.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 /**
  * CreateAcls, versions 0-3.

@@ -1,6 +1,6 @@
 import { deleteAclsRequest, deleteAclsResponse } from '../../protocol/messages/31-delete-acls.ts'
 import { NO_AUTHORIZER } from './29-describe-acls.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 const NOTHING_DELETED = { ...NO_AUTHORIZER, matchingAcls: [] }
 

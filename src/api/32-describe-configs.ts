@@ -16,9 +16,9 @@ import type { DescribedConfig } from '../core/config/describe-config.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
-import { ResourceType } from './config-resources.ts'
-import { defineApi, inSteps } from './handler.ts'
-import { QUESTION } from './request-limits.ts'
+import { ResourceType } from './requests/config-resources.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
+import { QUESTION } from './requests/request-limits.ts'
 
 type Resource = DescribeConfigsRequest['resources'][number]
 

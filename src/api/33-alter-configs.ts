@@ -1,7 +1,7 @@
 import { alterConfigsRequest, alterConfigsResponse } from '../../protocol/messages/33-alter-configs.ts'
-import { alterResources, RESOURCE_REPEATED, resourceKey } from './alter-resources.ts'
-import { answer, defineApi } from './handler.ts'
-import { CHANGE } from './request-limits.ts'
+import { alterResources, RESOURCE_REPEATED, resourceKey } from './requests/alter-resources.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { CHANGE } from './requests/request-limits.ts'
 
 /**
  * AlterConfigs, versions 0-2.

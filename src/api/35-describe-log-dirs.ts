@@ -2,7 +2,7 @@ import {
   describeLogDirsRequest,
   describeLogDirsResponse,
 } from '../../protocol/messages/35-describe-log-dirs.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 /**
  * DescribeLogDirs, versions 1-4 (KIP-113).

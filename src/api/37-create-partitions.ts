@@ -4,9 +4,9 @@ import {
 } from '../../protocol/messages/37-create-partitions.ts'
 import type { CreatePartitionsRequest } from '../../protocol/messages/37-create-partitions.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { answer, defineApi } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './request-limits.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { inSlices } from './requests/in-slices.ts'
+import { TOO_MANY_PARTITIONS, TOPIC_REPEATED } from './requests/request-limits.ts'
 
 /**
  * CreatePartitions, versions 0-3.

@@ -1,8 +1,8 @@
 import { deleteGroupsRequest, deleteGroupsResponse } from '../../protocol/messages/42-delete-groups.ts'
 import type { Broker } from '../broker/broker.ts'
-import { answer, defineApi } from './handler.ts'
-import { inSlices } from './in-slices.ts'
-import { QUESTION } from './request-limits.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { inSlices } from './requests/in-slices.ts'
+import { QUESTION } from './requests/request-limits.ts'
 
 /**
  * DeleteGroups, versions 0-2.

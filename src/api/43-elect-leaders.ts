@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { electLeadersRequest, electLeadersResponse } from '../../protocol/messages/43-elect-leaders.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 const PREFERRED = 0
 const UNCLEAN = 1

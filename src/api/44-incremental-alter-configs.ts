@@ -5,9 +5,9 @@ import {
 } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { ConfigChange } from '../metadata/changes/config-change.ts'
 import { refused } from '../metadata/layout/outcome.ts'
-import { alterResources, RESOURCE_REPEATED, resourceKey } from './alter-resources.ts'
-import { answer, defineApi } from './handler.ts'
-import { CHANGE } from './request-limits.ts'
+import { alterResources, RESOURCE_REPEATED, resourceKey } from './requests/alter-resources.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { CHANGE } from './requests/request-limits.ts'
 
 /** By their numbers on the wire. */
 const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'append', 'subtract']

@@ -6,7 +6,7 @@ import {
 import type { Metadata } from '../metadata/metadata.ts'
 import { DONE, refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 /**
  * AlterPartitionReassignments, versions 0-1 (KIP-455).

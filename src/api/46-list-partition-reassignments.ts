@@ -3,7 +3,7 @@ import {
   listPartitionReassignmentsRequest,
   listPartitionReassignmentsResponse,
 } from '../../protocol/messages/46-list-partition-reassignments.ts'
-import { answer, defineApi } from './handler.ts'
+import { answer, defineApi } from './requests/handler.ts'
 
 /**
  * ListPartitionReassignments, version 0 (KIP-455).

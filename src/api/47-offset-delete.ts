@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetDeleteRequest, offsetDeleteResponse } from '../../protocol/messages/47-offset-delete.ts'
-import { defineApi } from './handler.ts'
+import { defineApi } from './requests/handler.ts'
 
 /**
  * OffsetDelete, version 0 (KIP-496).

@@ -3,7 +3,7 @@ import {
   describeClientQuotasRequest,
   describeClientQuotasResponse,
 } from '../../protocol/messages/48-describe-client-quotas.ts'
-import { answer, defineApi } from './handler.ts'
+import { answer, defineApi } from './requests/handler.ts'
 
 /**
  * DescribeClientQuotas, versions 0-1.

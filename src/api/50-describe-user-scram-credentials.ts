@@ -3,7 +3,7 @@ import {
   describeUserScramCredentialsRequest,
   describeUserScramCredentialsResponse,
 } from '../../protocol/messages/50-describe-user-scram-credentials.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 const UNKNOWN = {
   errorCode: ErrorCode.RESOURCE_NOT_FOUND,

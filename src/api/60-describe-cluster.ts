@@ -3,9 +3,9 @@ import {
   describeClusterRequest,
   describeClusterResponse,
 } from '../../protocol/messages/60-describe-cluster.ts'
-import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED } from './authorized-operations.ts'
-import { answer, defineApi } from './handler.ts'
-import { reachableBrokers } from './reachable-brokers.ts'
+import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED } from './requests/authorized-operations.ts'
+import { answer, defineApi } from './requests/handler.ts'
+import { reachableBrokers } from './requests/reachable-brokers.ts'
 
 const BROKERS = 1
 const CONTROLLERS = 2

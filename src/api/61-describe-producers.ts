@@ -4,7 +4,7 @@ import {
   describeProducersResponse,
 } from '../../protocol/messages/61-describe-producers.ts'
 import type { Partition } from '../broker/partition.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 /** Producers in one answer, of all partitions together: some 4 MB. A partition remembers 5,000. */
 const MAX_PRODUCERS = 100_000

@@ -4,8 +4,8 @@ import {
   listConfigResourcesResponse,
 } from '../../protocol/messages/74-list-config-resources.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { ResourceType } from './config-resources.ts'
-import { defineApi, inSteps } from './handler.ts'
+import { ResourceType } from './requests/config-resources.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
 
 const LISTED: readonly number[] = [
   ResourceType.TOPIC,

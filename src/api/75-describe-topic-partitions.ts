@@ -11,10 +11,10 @@ import { refused } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { describePartition } from './03-metadata.ts'
-import { TOPIC_OPERATIONS } from './authorized-operations.ts'
-import { defineApi, inSteps } from './handler.ts'
-import type { RequestContext } from './handler.ts'
-import { QUESTION } from './request-limits.ts'
+import { TOPIC_OPERATIONS } from './requests/authorized-operations.ts'
+import { defineApi, inSteps } from './requests/handler.ts'
+import type { RequestContext } from './requests/handler.ts'
+import { QUESTION } from './requests/request-limits.ts'
 
 const TOO_MANY_NAMES = refused(ErrorCode.INVALID_REQUEST, 'The request names too many topics.')
 

@@ -36,7 +36,7 @@ import { describeCluster } from './60-describe-cluster.ts'
 import { describeProducers } from './61-describe-producers.ts'
 import { listConfigResources } from './74-list-config-resources.ts'
 import { describeTopicPartitions } from './75-describe-topic-partitions.ts'
-import type { Api } from './handler.ts'
+import type { Api } from './requests/handler.ts'
 
 /** Everything this broker serves: dispatch and ApiVersions both come from this list and nothing else does. */
 const served: readonly Api[] = [

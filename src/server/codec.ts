@@ -9,7 +9,7 @@ import { ProtocolError } from '../../protocol/protocol-error.ts'
 import type { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { External } from '../../protocol/writer.ts'
-import type { Api } from '../api/handler.ts'
+import type { Api } from '../api/requests/handler.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 
 /** A frame of more bytes is decoded in steps: it may hold very many elements. */

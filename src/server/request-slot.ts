@@ -1,4 +1,4 @@
-import type { Api, RequestContext } from '../api/handler.ts'
+import type { Api, RequestContext } from '../api/requests/handler.ts'
 import { heldBytesOf } from '../broker/answer-budget.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'

@@ -1,6 +1,6 @@
 import type { Reader } from '../../protocol/reader.ts'
 import type { Writer } from '../../protocol/writer.ts'
-import type { Api } from '../api/handler.ts'
+import type { Api } from '../api/requests/handler.ts'
 import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'

@@ -18,7 +18,7 @@ import {
   describeProducersResponse,
 } from '../../protocol/messages/61-describe-producers.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
-import type { Api } from '../../src/api/handler.ts'
+import type { Api } from '../../src/api/requests/handler.ts'
 import { apis } from '../../src/api/table.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { arrayPaths, frameOfLongArray } from './array-frames.ts'

@@ -1,7 +1,7 @@
 /** Resources of the configuration APIs and their numbers on the wire. */
-import { ErrorCode } from '../../protocol/errors.ts'
-import type { ConfigResource } from '../metadata/changes/config-change.ts'
-import type { Outcome } from '../metadata/layout/outcome.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import type { ConfigResource } from '../../metadata/changes/config-change.ts'
+import type { Outcome } from '../../metadata/layout/outcome.ts'
 
 export const ResourceType = {
   TOPIC: 2,

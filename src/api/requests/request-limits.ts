@@ -1,6 +1,6 @@
 /** What one request may ask for, and what is answered to what it asks for beyond that. */
-import { ErrorCode } from '../../protocol/errors.ts'
-import { refused } from '../metadata/layout/outcome.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { refused } from '../../metadata/layout/outcome.ts'
 
 /**
  * Topics, resources or groups in one request, and partitions it may create (KRaft's limit for those, KAFKA-17870). A

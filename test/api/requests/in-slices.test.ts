@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inSlices } from '../../src/api/in-slices.ts'
-import type { Broker } from '../../src/broker/broker.ts'
-import { Slices } from '../../src/broker/slices.ts'
-import { StepClock } from '../support/step-clock.ts'
+import { inSlices } from '../../../src/api/requests/in-slices.ts'
+import type { Broker } from '../../../src/broker/broker.ts'
+import { Slices } from '../../../src/broker/slices.ts'
+import { StepClock } from '../../support/step-clock.ts'
 
 /** A context whose clock moves by `stepMs` with every look at it, and which counts the turns it was asked for. */
 function contextOf(stepMs: number) {

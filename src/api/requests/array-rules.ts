@@ -2,9 +2,9 @@
  * What each array of a request may ask for. An API cannot be defined without a rule for every array of its request,
  * and the rules are applied before its handler runs: limits are declared and not remembered.
  */
-import type { Steps } from '../../protocol/compile.ts'
-import type { Broker } from '../broker/broker.ts'
-import type { Outcome } from '../metadata/layout/outcome.ts'
+import type { Steps } from '../../../protocol/compile.ts'
+import type { Broker } from '../../broker/broker.ts'
+import type { Outcome } from '../../metadata/layout/outcome.ts'
 import { MAX_COST } from './request-limits.ts'
 
 /** A rule for each array of `T`, and inside for each array of its elements. */

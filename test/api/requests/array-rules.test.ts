@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ErrorCode } from '../../protocol/errors.ts'
-import { admit, isPlain, letsAllPass } from '../../src/api/array-rules.ts'
-import type { AnyRules, ArrayRules, Refusals } from '../../src/api/array-rules.ts'
-import type { Broker } from '../../src/broker/broker.ts'
-import { apis } from '../../src/api/table.ts'
-import { isScalar, isStruct } from '../../protocol/schema-layout.ts'
-import type { Fields } from '../../protocol/schema.ts'
-import { refused } from '../../src/metadata/layout/outcome.ts'
-import { finished } from '../support/steps.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { admit, isPlain, letsAllPass } from '../../../src/api/requests/array-rules.ts'
+import type { AnyRules, ArrayRules, Refusals } from '../../../src/api/requests/array-rules.ts'
+import type { Broker } from '../../../src/broker/broker.ts'
+import { apis } from '../../../src/api/table.ts'
+import { isScalar, isStruct } from '../../../protocol/schema-layout.ts'
+import type { Fields } from '../../../protocol/schema.ts'
+import { refused } from '../../../src/metadata/layout/outcome.ts'
+import { finished } from '../../support/steps.ts'
 
 interface Topic {
   readonly name: string
