@@ -166,6 +166,8 @@ async function finishSwap(
     from = Math.min(from, offsetOf(name))
     to = Math.max(to, offsetOf(name) + 1, await nextOffsetIn(disk, `${directory}/${name}`, offsetOf(name)))
   }
+  // While the `.swap` could be lost, the segments that it replaces must stay: a killed process left it in memory only.
+  await syncDirectory(disk, directory)
   for (const name of names) {
     const offset = offsetOf(name)
     const ofSegment = SEGMENT_SUFFIXES.some(
