@@ -5,8 +5,11 @@ import { Kafka, logLevel } from 'kafkajs'
 import type { Admin, Producer } from 'kafkajs'
 import { startSamsa } from '../support/broker-process.ts'
 
-const PARTITIONS = 300
 const LIMIT = 512
+/** Nearly as many as that limit allows: not all can have two segments open at once. */
+const PARTITIONS = 370
+/** The last of them begins a segment in every partition. */
+const ROUNDS = 3
 
 /** Descriptors of the process that are files of partitions. */
 function partitionFiles(pid: number, dataDir: string): number {
@@ -23,9 +26,10 @@ async function withClients(
   bootstrap: string,
   run: (admin: Admin, producer: Producer) => Promise<void>,
 ): Promise<void> {
-  const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING, retry: { retries: 0 } })
-  const admin = kafka.admin()
-  const producer = kafka.producer()
+  const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING })
+  const admin = kafka.admin({ retry: { retries: 0 } })
+  // A segment that could not be started for want of a descriptor is refused with an error that is tried again.
+  const producer = kafka.producer({ retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 60 } })
   await Promise.all([admin.connect(), producer.connect()])
   try {
     await run(admin, producer)
@@ -53,7 +57,7 @@ for (const flushMessages of ['1', '9223372036854775807'])
         await assert.rejects(create('t2'), ({ errors }: { errors: Error[] }) =>
           /policy/i.test(errors[0]!.message),
         )
-        for (let round = 0; round < 5; round++)
+        for (let round = 0; round < ROUNDS; round++)
           await producer.send({ topic: 't1', messages: everyPartition('x'.repeat(800)) })
       })
       while (partitionFiles(broker.pid, broker.dataDir) > 0 && flushMessages === '1')
@@ -65,10 +69,10 @@ for (const flushMessages of ['1', '9223372036854775807'])
           await producer.send({ topic: 't1', messages: everyPartition('again') })
           const offsets = await admin.fetchTopicOffsets('t1')
           assert.equal(offsets.length, PARTITIONS)
-          assert.ok(offsets.every(({ high }) => Number(high) >= 6))
+          assert.ok(offsets.every(({ high }) => Number(high) > ROUNDS))
         })
         await broker.stop()
       }
-      assert.doesNotMatch(await broker.log(), /offline|EMFILE/)
+      assert.doesNotMatch(await broker.log(), /offline|log failed/)
     },
   )
