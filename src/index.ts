@@ -55,6 +55,26 @@ function inWordsOfOptions(error: unknown): unknown {
   return new SamsaError(error.code, error.message.replace('log.dirs', 'dataDir'))
 }
 
+/** For callers without a compiler. */
+function refuseUnknownWords({ profile = 'embedded', logLevel = 'silent' }: BrokerOptions): void {
+  refuseOther('profile', profile, ['embedded', 'server'] satisfies readonly ConfigProfile[])
+  refuseOther('logLevel', logLevel, [
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'silent',
+  ] satisfies readonly LogLevel[])
+}
+
+function refuseOther(option: string, given: string, allowed: readonly string[]): void {
+  if (!allowed.includes(given))
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      `${option}: must be one of ${allowed.join(', ')}, not '${printable(String(given))}'`,
+    )
+}
+
 let swept = false
 
 /** What test processes that were killed left behind goes beside the work of this one. */
@@ -90,6 +110,7 @@ export class Broker implements AsyncDisposable {
 
   /** Resolves when clients can connect. Rejects with a SamsaError that says what to change. */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
+    refuseUnknownWords(options)
     const temporaryDir = options.dataDir === undefined ? new TemporaryDirectory() : null
     const dataDir = options.dataDir === undefined ? temporaryDir!.dataDir : resolveDataDir(options.dataDir)
     try {
@@ -109,7 +130,9 @@ export class Broker implements AsyncDisposable {
       try {
         const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
         if (temporaryDir !== null) sweepOnce()
-        return new Broker(running, close, dataDir, temporaryDir)
+        // `config` may name others.
+        const [firstDir = dataDir] = config['log.dirs']
+        return new Broker(running, close, path.resolve(firstDir), temporaryDir)
       } catch (error) {
         close()
         throw error

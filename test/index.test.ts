@@ -134,6 +134,26 @@ test('what cannot be is refused with a reason', async () => {
     code: 'SAMSA_CONFIG',
     message: /num\.partitions=many/,
   })
+  await assert.rejects(Broker.start({ host: 'nowhere.invalid' }), {
+    code: 'SAMSA_LISTEN',
+    message: /there is no host of that name/,
+  })
+  const untyped: readonly object[] = [{ profile: 'fast' }, { logLevel: 'verbose' }]
+  for (const options of untyped)
+    await assert.rejects(Broker.start(options), {
+      code: 'SAMSA_CONFIG',
+      message: /^(?:profile|logLevel): must be one of .*, not '(?:fast|verbose)'$/,
+    })
+})
+
+test('log.dirs of the configuration wins, and dataDir says so', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'samsa-test-'))
+  try {
+    await using broker = await Broker.start({ config: { 'log.dirs': `${base}/a,${base}/b` } })
+    assert.equal(broker.dataDir, join(base, 'a'))
+  } finally {
+    await rm(base, { recursive: true, force: true })
+  }
 })
 
 test('a data directory that cannot be used: one line with key, path and reason', async () => {

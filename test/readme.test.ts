@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { apiName } from '../protocol/keys.ts'
@@ -10,6 +10,14 @@ const root = findRoot(import.meta.dirname)
 
 function findRoot(directory: string): string {
   return existsSync(join(directory, 'package.json')) ? directory : findRoot(join(directory, '..'))
+}
+
+/** All that is written in TypeScript below a folder. */
+function sourcesBelow(folder: string): string {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.c?ts$/.test(name))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n')
 }
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -37,4 +45,17 @@ test('the README names every key of our own, and no other', () => {
   const documented = new Set(Array.from(readme.matchAll(/`(samsa\.[a-z.]+)`/g), ([, key]) => key ?? ''))
   const own = Object.keys(brokerTable).filter((key) => key.startsWith('samsa.'))
   assert.deepEqual([...documented].toSorted(), own.toSorted())
+})
+
+test('every figure and key of our own that a document names exists', () => {
+  const sources = sourcesBelow(join(root, 'src'))
+  const figures = new Set(Array.from(sources.matchAll(/'(samsa_[a-z_]+)'/g), ([, name]) => name ?? ''))
+  assert.ok(figures.size > 4, 'figures are found')
+  for (const document of ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'SECURITY.md']) {
+    const text = readFileSync(join(root, document), 'utf8')
+    for (const [name] of text.matchAll(/\bsamsa_[a-z_]+/g))
+      assert.ok(figures.has(name), `${document}: ${name} is no figure`)
+    for (const [, key] of text.matchAll(/`(samsa\.[a-z.]+?)(?:=[^`]*)?`/g))
+      assert.ok(Object.hasOwn(brokerTable, key ?? ''), `${document}: ${key} is no key`)
+  }
 })

@@ -32,6 +32,8 @@ type Kind = 'log' | 'index' | 'timeindex' | 'txnindex' | 'snapshot' | 'text'
 
 /** Also of files that are on their way in or out (`.deleted`, `.cleaned`, `.swap`). */
 function kindOf(name: string): Kind | null {
+  // The embedded store's own, beside the partitions.
+  if (path.basename(name).startsWith('samsa-metadata.')) return null
   const found = /\.(log|index|timeindex|txnindex|snapshot)(?:\.(?:deleted|cleaned|swap))?$/.exec(name)?.[1]
   if (found === 'log' || found === 'index' || found === 'timeindex' || found === 'txnindex') return found
   if (found === 'snapshot') return found

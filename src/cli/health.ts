@@ -79,7 +79,7 @@ async function askForMetadata(address: Address, timeoutMs: number): Promise<Meta
 function addressOf(options: HealthOptions): Address {
   if (options.bootstrapServer !== undefined) {
     const first = options.bootstrapServer.split(',')[0]?.trim() ?? ''
-    const address = parseHostPort('--bootstrap-server', first)
+    const address = parseHostPort('--bootstrap-server', first, '127.0.0.1:9092')
     if (address !== null)
       return { host: address.host === '' ? '127.0.0.1' : address.host, port: address.port }
   }

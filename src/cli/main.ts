@@ -54,6 +54,7 @@ function createProgram(): Command {
     .action(async (options: StartOptions & { run?: string }, command: Command) => {
       // What is no command ends up here, as an argument of the default one.
       if (command.args.length > 0) command.error(`error: unknown command '${command.args[0]}'`)
+      if (options.run?.trim() === '') throw new SamsaError('SAMSA_CONFIG', '--run must be given a command')
       if (options.run === undefined) await (await import('./start.ts')).start(options)
       else await (await import('./run-command.ts')).runCommand(options.run, options)
     })

@@ -222,8 +222,10 @@ function explainListen({ name, host, port }: ListenerEndpoint, code: string): st
       return `${where}: another process uses the port. Choose another one with listeners=${name}://${host}:PORT`
     case 'EACCES':
       return `${where}: not permitted. Ports below 1024 need privileges`
-    case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${where}: there is no host of that name`
+    case 'EADDRNOTAVAIL':
       return `${where}: this machine does not have that address`
     default:
       return `${where}: ${code}`

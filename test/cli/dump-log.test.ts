@@ -162,6 +162,8 @@ test('the command: files and directories, compressed records, and what it cannot
   assert.equal(dumped.status, 0, dumped.stderr)
   assert.match(dumped.stdout, /compresscodec: gzip .*isvalid: false\n\| offset: 0 .* key: k payload: v1\n/)
   assert.match(dumped.stdout, /Dumping .*leader-epoch-checkpoint\n0\n1\n0 0\n/)
+  fs.writeFileSync(path.join(partition, 'samsa-metadata.log'), 'no batches')
+  assert.doesNotMatch(run(partition).stdout, /samsa-metadata|invalid bytes/)
   const missing = run(path.join(directory, 'missing.log'))
   assert.equal(missing.status, 1)
   assert.match(missing.stderr, /^samsa: .*missing\.log does not exist\n$/)

@@ -216,7 +216,7 @@ export function parseBrokerConfig(
     layers,
     settings: collected.settings,
     endpoints,
-    adminEndpoint: parseHostPort('samsa.admin.listener', values['samsa.admin.listener']),
+    adminEndpoint: parseHostPort('samsa.admin.listener', values['samsa.admin.listener'], '127.0.0.1:9644'),
     connectionOverrides: parseConnectionOverrides(values['max.connections.per.ip.overrides'].join(',')),
   }
   return { config: Object.freeze({ ...values, ...details }), warnings: collected.warnings }

@@ -193,7 +193,7 @@ export interface ListRules {
 export function list(defaultText: string, rules: ListRules, doc: string, options: DefinitionOptions = {}) {
   const allowed =
     rules.choices === undefined
-      ? 'a comma-separated list'
+      ? `a comma-separated list${rules.atLeastOne === true ? ' that is not empty' : ''}`
       : `a comma-separated list of ${rules.choices.join(', ')}`
   const read = (text: string): ParsedValue<readonly string[]> | undefined => {
     const value = splitList(text)

@@ -70,11 +70,10 @@ function protocolOf(name: string, protocols: ReadonlyMap<string, string>): 'PLAI
   if (protocol === 'PLAINTEXT') return protocol
   if (protocol === undefined)
     return fail('listeners', name, 'has no protocol; add NAME:PLAINTEXT to listener.security.protocol.map')
-  return fail(
-    'listener.security.protocol.map',
-    `${name}:${protocol}`,
-    'must be PLAINTEXT; TLS and SASL do not work in this version',
-  )
+  const allowed = 'must be PLAINTEXT; TLS and SASL do not work in this version'
+  // By default every protocol is a name of its own.
+  if (name === protocol) return fail('listeners', `${name}://`, allowed)
+  return fail('listener.security.protocol.map', `${name}:${protocol}`, allowed)
 }
 
 function checkDistinct(addresses: readonly NamedAddress[]): void {
@@ -136,13 +135,13 @@ export function parseListeners(settings: ListenerSettings): {
 
 const HOST_PORT = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
 
-/** Reads `host:port` (samsa.admin.listener); null when empty. Throws SAMSA_CONFIG. */
-export function parseHostPort(key: string, text: string): AdvertisedAddress | null {
+/** Reads `host:port`; null when empty. Throws SAMSA_CONFIG. */
+export function parseHostPort(key: string, text: string, example: string): AdvertisedAddress | null {
   if (text === '') return null
   const match = HOST_PORT.exec(text)
   const port = Number(match?.[3])
   if (match === null || port > 65_535)
-    return fail(key, text, 'must be host:port with a port from 0 to 65535, for example 127.0.0.1:9100')
+    return fail(key, text, `must be host:port with a port from 0 to 65535, for example ${example}`)
   return { host: match[1] ?? match[2] ?? '', port }
 }
 

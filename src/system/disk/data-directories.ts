@@ -79,8 +79,12 @@ async function make(directory: string): Promise<boolean> {
     await fs.promises.mkdir(directory, { mode: DIRECTORY_MODE })
     return true
   } catch (error) {
-    const found = isCode(error, 'ENOENT') ? null : await fs.promises.stat(directory)
-    if (found?.isDirectory() === true) return false
+    if (isCode(error, 'ENOENT')) throw error
+    const found = await fs.promises.stat(directory).catch((missing: unknown) => {
+      // That it is not there is no reason why it could not be made.
+      throw isCode(missing, 'ENOENT') ? error : missing
+    })
+    if (found.isDirectory()) return false
     throw error
   }
 }

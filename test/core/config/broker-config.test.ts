@@ -224,7 +224,8 @@ describe('listeners', () => {
   })
 
   it('refuses what it cannot serve', () => {
-    refused({ listeners: 'SSL://:9093' }, 'SSL:SSL', 'PLAINTEXT')
+    refused({ listeners: 'SSL://:9093' }, 'listeners=SSL://', 'PLAINTEXT')
+    refused({ 'log.dirs': ' , ' }, 'log.dirs', 'not empty')
     refused({ listeners: 'SASL_PLAINTEXT://:9093' }, 'SASL_PLAINTEXT')
     refused({ listeners: 'INTERNAL://:9093' }, 'INTERNAL', 'listener.security.protocol.map')
     refused({ listeners: 'localhost:9092' }, 'listeners', 'localhost:9092', 'NAME://host:port')

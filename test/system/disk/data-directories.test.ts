@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { checkDirectories } from '../../../src/system/disk/data-directories.ts'
 import { SystemDisk } from '../../../src/system/disk/system-disk.ts'
@@ -81,6 +81,23 @@ test('what keeps a directory from being used is said in a few words', { skip: !p
   // Of what may never answer nobody even asks whether it is there.
   assert.throws(() => disk.exists(file), /is no directory/)
   assert.throws(() => disk.makeDirectory(file), /is no directory/)
+})
+
+test('who may not make it there is told so', { skip: process.geteuid?.() !== 0 }, () => {
+  const parent = paths.next()
+  fs.mkdirSync(parent, { mode: 0o755 })
+  fs.chmodSync(dirname(parent), 0o755)
+  const script = `
+    process.setegid(65534)
+    process.seteuid(65534)
+    const found = await checkDirectories([process.argv[1]])
+    process.stdout.write([...found.values()].map(({ message }) => message).join())`
+  const module = new URL('../../../src/system/disk/data-directories.js', import.meta.url)
+  const source = `import { checkDirectories } from '${module.href}'; ${script}`
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', source, join(parent, 'data')], {
+    encoding: 'utf8',
+  })
+  assert.match(child.stdout, /^permission denied for user \w+: EACCES/, child.stderr)
 })
 
 test('links are not followed, and pipes are not waited for', { skip: !posix }, () => {
