@@ -174,7 +174,8 @@ export class LogBody implements ReadSource, WriterOwner {
     const nowMs = this.world.clock.monotonicMs()
     if (nowMs < this.#sayShortageMs) return
     this.#sayShortageMs = nowMs + SAY_AGAIN_MS
-    this.logger.warn({ error }, `${what}: no descriptor is left`)
+    const reason = error instanceof Error ? error.message : String(error)
+    this.logger.warn({ reason }, `${what}: no descriptor is left`)
   }
 
   #mayWait(): boolean {
