@@ -337,6 +337,27 @@ class LogRead {
     return this.#headerAt(position) && batch.magic(HEADER, 0) >= 2 ? batch.baseOffset(HEADER, 0) : -1
   }
 
+  /**
+   * A single batch that is longer than what is read into memory, whatever the client prefers: some readers of such
+   * batches who take their time would hold all the memory there is for answers. `header`: what was read of it.
+   */
+  #sliceOfOne(position: number, size: number, header: Buffer, bytesRead: number): boolean {
+    if (this.#buffers === null || bytesRead < batch.BATCH_OVERHEAD) return false
+    const lastOffset = batch.lastOffset(header, 0)
+    if (lastOffset >= this.#limit) return false
+    let slice: FileSlice | null
+    try {
+      slice = this.#file.slice(position, size)
+    } catch (error) {
+      this.#failed(error)
+      return true
+    }
+    if (slice === null) return false
+    this.#segment.noteSlice()
+    this.#deliver(position, slice, lastOffset + 1)
+    return true
+  }
+
   #headerAt(position: number): boolean {
     return (
       this.#file.readCached(position, HEADER) === HEADER.length &&
@@ -375,7 +396,8 @@ class LogRead {
       if (end + size > bytesRead) {
         if (end > 0) break
         // Longer than what is read at once, or than the limit: it comes alone.
-        this.#copy(position, size)
+        if (size <= MAX_READ_BYTES || !this.#sliceOfOne(position, size, buffer, bytesRead))
+          this.#copy(position, size)
         return
       }
       const lastOffset = batch.lastOffset(buffer, end)

@@ -150,3 +150,36 @@ for (const [name, policy] of Object.entries(policies)) {
     })
   })
 }
+
+test('a batch longer than what is read at once holds no memory, even for a client that prefers memory', async () => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-reader-'))
+  const policy: Policy = { slices: () => true, cached: () => true }
+  const writer = await TestLog.open(diskWith(policy, new Seeded()), directory, {
+    maxMessageBytes: 8 << 20,
+  })
+  const batches = [makeBatch(1, 2 << 20), makeBatch(3, 1 << 20), makeBatch(1, 100_000)]
+  for (const bytes of batches) await writer.append(bytes)
+  const { log } = writer
+  const read = (offset: number, maxOffset: number, buffers: ReadBuffers) =>
+    new Promise<SendableRead>((resolve) =>
+      readToSend(log, offset, 4_096, maxOffset, true, buffers, false, resolve),
+    )
+  const buffers = new ReadBuffers()
+  for (const [offset, nextOffset, index] of [
+    [0, 1, 0],
+    [2, 4, 1],
+    [4, 5, 2],
+  ] as const) {
+    const result = await read(offset, Infinity, buffers)
+    assert.equal(result.nextOffset, nextOffset)
+    assert.equal(result.sizeBytes, batches[index]!.length)
+    assert.equal(result.pieces[0] instanceof TestSlice, index < 2)
+    const [found] = split(bytesOf(result.pieces))
+    assert.equal(batch.crc(found!, 0), batch.crc(batches[index]!, 0))
+  }
+  // What is not there for everybody yet stays where it is.
+  assert.equal((await read(1, 3, buffers)).pieces.length, 0)
+  assert.equal(TestSlice.open, 0)
+  await log.close(true)
+  fs.rmSync(directory, { recursive: true })
+})
