@@ -1,7 +1,4 @@
-/**
- * `npm run bench:micro [-- --quick] [-- word ...]`: how long single steps take, one at a time on a warm processor.
- * With words, only the groups whose title contains one of them.
- */
+/** How long single steps take, one at a time on a warm processor. */
 import process from 'node:process'
 import { loadNativeAddon } from '../../src/system/native-addon.ts'
 import { formatFigure, formatTable } from '../report.ts'
@@ -14,9 +11,23 @@ import { messages } from './messages.ts'
 const thorough: Effort = { minSamples: 30, maxSeconds: 1.5 }
 const quick: Effort = { minSamples: 10, maxSeconds: 0.3 }
 
+const USAGE = `Usage: npm run bench:micro -- [--quick] [word ...]
+
+Measures how long single steps take, one at a time on a warm processor. With words, only the groups whose title
+contains one of them; --quick takes less time for each.`
+
 function main(): void {
-  const words = process.argv.slice(2).filter((word) => !word.startsWith('--'))
-  const effort = process.argv.includes('--quick') ? quick : thorough
+  const given = process.argv.slice(2)
+  const words = given.filter((word) => !word.startsWith('-'))
+  const unknown = given.find((word) => word.startsWith('-') && word !== '--quick')
+  if (unknown !== undefined) {
+    const asked = unknown === '--help' || unknown === '-h'
+    if (asked) console.log(USAGE)
+    else console.error(`unknown option '${unknown}'\n\n${USAGE}`)
+    process.exitCode = asked ? 0 : 2
+    return
+  }
+  const effort = given.includes('--quick') ? quick : thorough
   const { addon, reason } = loadNativeAddon()
   if (addon === null) console.log(`no native addon: ${reason}\n`)
   const groups = [...messages(), ...appends(addon), ...checksums(addon)].filter(
