@@ -136,7 +136,8 @@ export class GroupCoordinator {
     try {
       await this.#log.ensureTopic()
     } catch (error) {
-      this.#world.logger.warn({ error }, 'the offsets topic cannot be created')
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#warnings.warn({ reason }, 'the offsets topic cannot be created')
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
     }
     for (const partition of partitions) await this.#load(partition)

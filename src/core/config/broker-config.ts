@@ -209,8 +209,9 @@ export function parseBrokerConfig(
     interBrokerListenerName: values['inter.broker.listener.name'],
     controllerListenerNames: collected.controllerListenerNames,
   })
+  const ofAll = replicationWarnings(values)
   if (ignored.length > 0)
-    collected.warnings.push(`not opened, there is no controller quorum: listener ${ignored.join(', ')}`)
+    ofAll.push(`not opened, there is no controller quorum: listener ${ignored.join(', ')}`)
   const details: BrokerConfigDetails = {
     profile,
     layers,
@@ -219,7 +220,22 @@ export function parseBrokerConfig(
     adminEndpoint: parseHostPort('samsa.admin.listener', values['samsa.admin.listener'], '127.0.0.1:9644'),
     connectionOverrides: parseConnectionOverrides(values['max.connections.per.ip.overrides'].join(',')),
   }
-  return { config: Object.freeze({ ...values, ...details }), warnings: collected.warnings }
+  // Those of single layers stay last and in their order, so that a layer more only adds to them.
+  return { config: Object.freeze({ ...values, ...details }), warnings: [...ofAll, ...collected.warnings] }
+}
+
+/** Files of clusters have them, and what comes of it shows late: in clients that wait for a coordinator. */
+function replicationWarnings(values: BrokerConfigValues): string[] {
+  return (
+    [
+      ['offsets.topic.replication.factor', 'consumer groups'],
+      ['default.replication.factor', 'topics that are created without a number of replicas'],
+    ] as const
+  )
+    .filter(([key]) => values[key] > 1)
+    .map(
+      ([key, what]) => `${key}=${values[key]}: there is one broker, so ${what} will be refused; it must be 1`,
+    )
 }
 
 /**

@@ -98,6 +98,17 @@ describe('broker configuration', () => {
     assert.deepEqual(config['log.cleanup.policy'], ['compact', 'delete'])
   })
 
+  it('says at once that nothing can be replicated, and what a later layer adds comes after it', () => {
+    const files = { 'offsets.topic.replication.factor': '3', 'default.replication.factor': '2' }
+    const { config, warnings } = parse(files)
+    assert.equal(warnings.length, 2)
+    assert.match(warnings[0]!, /^offsets\.topic\.replication\.factor=3: .* consumer groups .* must be 1$/)
+    assert.match(warnings[1]!, /^default\.replication\.factor=2: /)
+    const changed = withDynamicConfig(config, new Map(), new Map([['log.retention.ms', 'soon']]))
+    assert.equal(changed.warnings.length, 1)
+    assert.match(changed.warnings[0]!, /log\.retention\.ms=soon/)
+  })
+
   it('names the key, the value and what is allowed when it refuses', () => {
     refused({ 'num.partitions': 'many' }, 'num.partitions', 'many', 'an integer from 1 to 2147483647')
     refused({ 'num.partitions': '0' }, 'num.partitions', '0')
