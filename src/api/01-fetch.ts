@@ -65,11 +65,11 @@ export const fetch = defineApi({
         // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
         slices: !context.clientIsLocal,
       },
-      context.guard((results) => {
+      (results) => {
         for (const { pieces } of results) context.attach(pieces)
         broker.topicMetrics.fetched(results)
         respond(toResponse(context, session, results))
-      }),
+      },
     )
     context.whenAbandoned(() => operation.cancel())
     operation.start()

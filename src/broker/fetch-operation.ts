@@ -185,7 +185,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     this.#results = []
     this.#nextTarget = 0
     this.#totalBytes = 0
-    this.#sliceEndsMs = this.#parts.slices.sliceEndsMs()
+    if (this.#options.targets.length > LOOK_MASK) this.#sliceEndsMs = this.#parts.slices.sliceEndsMs()
     this.#readOn()
   }
 
@@ -206,11 +206,12 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #mustPause(): boolean {
     const { clock, slices } = this.#parts
     if (clock.monotonicMs() < this.#sliceEndsMs) return false
-    void slices.next().then(() => {
+    const goOn = this.#options.guard.guard(() => {
       if (this.#cancelled) return
       this.#sliceEndsMs = slices.sliceEndsMs()
       this.#readOn()
     })
+    void slices.next().then(goOn)
     return true
   }
 

@@ -159,12 +159,11 @@ export class FetchSessions {
       return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
     }
     session.epoch = session.epoch === MAX_EPOCH ? 1 : session.epoch + 1
-    session.lastUsedMs = this.#clock.monotonicMs()
-    this.#remove(session.id)
     if (session.partitions.size === 0) {
+      this.#remove(session.id)
       return { targets: [], sessionId: SESSIONLESS_ID, incremental: false }
     }
-    this.#keep(session)
+    this.#used(session)
     return { targets: [...session.partitions.values()], sessionId: session.id, incremental: true }
   }
 
@@ -212,6 +211,15 @@ export class FetchSessions {
     for (const holding of holdings) {
       holding.sessions.set(session.id, session)
       holding.bytes += session.bytes
+    }
+  }
+
+  /** It is the last to go. */
+  #used(session: FetchSession): void {
+    session.lastUsedMs = this.#clock.monotonicMs()
+    for (const { sessions } of this.#holdingsOf(session.host)) {
+      sessions.delete(session.id)
+      sessions.set(session.id, session)
     }
   }
 

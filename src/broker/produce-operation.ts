@@ -51,6 +51,19 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   start(): void {
+    if (this.#isOne) this.#beginNext()
+    else if (!this.#beginMany()) return
+    this.#begun()
+  }
+
+  /** As most are; these need not look at the clock. */
+  get #isOne(): boolean {
+    const { topicData } = this.#request
+    return topicData.length === 1 && topicData[0]!.partitionData.length === 1
+  }
+
+  /** False: the rest begins in later turns. */
+  #beginMany(): boolean {
     const { clock, slices } = this.#broker
     const endsMs = slices.sliceEndsMs()
     while (this.#beginNext()) {
@@ -63,9 +76,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
         done,
         failed: (error) => this.#guard.fail(error),
       })
-      return
+      return false
     }
-    this.#begun()
+    return true
   }
 
   *#beginRest(): Steps<void> {

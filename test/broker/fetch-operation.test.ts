@@ -13,11 +13,13 @@ import type { FetchedPartition } from '../../src/broker/fetch-operation.ts'
 import type { FetchTarget } from '../../src/broker/fetch-sessions.ts'
 import { Partition } from '../../src/broker/partition.ts'
 import type { Partitions } from '../../src/broker/partitions.ts'
+import type { RequestGuard } from '../../src/broker/request-guard.ts'
 import { releasePieces } from '../../src/log/read/read-buffers.ts'
 import { makeBatch, TestLog, TOPIC_ID } from '../log/log-fixture.ts'
 import { diskWith, TestSlice } from '../log/slicing-disk.ts'
 import type { Policy } from '../log/slicing-disk.ts'
 import { Seeded } from '../support/seed.ts'
+import { StepClock } from '../support/step-clock.ts'
 
 const BATCHES = 40
 const BATCH_BYTES = makeBatch(1, 20_000).length
@@ -191,4 +193,35 @@ test('DeleteRecords during a read: what was aborted of the records read is still
     },
     true,
   )
+})
+
+test('what goes wrong in a later slice of a fetch of very many partitions is told to its guard', async () => {
+  const clock = new StepClock(3)
+  const partitions = {
+    topicName: () => 't',
+    get: (_topic: string, index: number) => {
+      if (index >= 260) throw new TypeError('no such thing')
+      return undefined
+    },
+  } as unknown as Partitions
+  const targets = Array.from({ length: 300 }, (_, partition) => ({ ...target(1), partition }))
+  const failed = new Promise<unknown>((resolve) => {
+    const guard: RequestGuard = {
+      guard:
+        (run) =>
+        (...args) => {
+          try {
+            run(...args)
+          } catch (error) {
+            resolve(error)
+          }
+        },
+      fail: resolve,
+    }
+    const parts = { partitions, deadlines: new Deadlines(clock), clock, slices: new Slices(clock) }
+    const limits = { maxBytes: 1, minBytes: 1, maxWaitMs: 0, readCommitted: false, slices: false }
+    const options = { ...limits, targets, answers: new AnswerBudget(1 << 20, clock), guard }
+    new FetchOperation(parts, options, () => assert.fail('it is not answered')).start()
+  })
+  assert((await failed) instanceof TypeError)
 })
