@@ -159,12 +159,18 @@ export class Broker implements AsyncDisposable {
 
   /** Creates topics that are ready for clients when this resolves. Rejects with the Kafka error's name. */
   async createTopics(topics: readonly NewTopic[]): Promise<void> {
+    this.#checkRunning()
     await this.#running.createTopics(topics)
   }
 
   /** Deletes every topic but the internal ones: a clean slate between tests. */
   async deleteAllTopics(): Promise<void> {
+    this.#checkRunning()
     await this.#running.deleteAllTopics()
+  }
+
+  #checkRunning(): void {
+    if (this.#stopping !== null) throw new SamsaError('SAMSA_STOPPED', 'the broker was stopped')
   }
 
   /** Ends connections, makes everything durable and, for a temporary data directory, removes it. May be called again. */

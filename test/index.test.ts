@@ -198,5 +198,8 @@ test('a data directory that cannot be used: one line with key, path and reason',
 test('stop may be called twice', async () => {
   const broker = await Broker.start()
   await Promise.all([broker.stop(), broker.stop()])
+  const stopped = { code: 'SAMSA_STOPPED', message: 'the broker was stopped' }
+  await assert.rejects(broker.createTopics([{ name: 'late' }]), stopped)
+  await assert.rejects(broker.deleteAllTopics(), stopped)
   await broker.stop()
 })

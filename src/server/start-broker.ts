@@ -1,4 +1,4 @@
-import { errorName } from '../../protocol/errors.ts'
+import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
@@ -177,10 +177,7 @@ function running(
     broker,
     failed,
     createTopics: (topics) => createTopics(metadata, topics),
-    deleteAllTopics: async () => {
-      const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
-      await Promise.all(names.map((name) => metadata.deleteTopic(name)))
-    },
+    deleteAllTopics: () => deleteAllTopics(metadata),
     stop: async () => {
       broker.deadlines.expireAll()
       broker.groups.close()
@@ -188,6 +185,17 @@ function running(
       await logs.close(true)
       await metadata.close()
     },
+  }
+}
+
+async function deleteAllTopics(metadata: Metadata): Promise<void> {
+  const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
+  const outcomes = await Promise.all(names.map((name) => metadata.deleteTopic(name)))
+  for (const [i, { errorCode, errorMessage }] of outcomes.entries()) {
+    // Somebody else deletes it, too.
+    if (errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) continue
+    if (errorCode !== ErrorCode.NONE)
+      throw new Error(`${names[i]!}: ${errorName(errorCode)}: ${errorMessage}`)
   }
 }
 
