@@ -7,6 +7,7 @@ import { printable } from './core/printable.ts'
 import { SamsaError } from './core/samsa-error.ts'
 import { startBroker } from './server/start-broker.ts'
 import type { RunningBroker } from './server/start-broker.ts'
+import { keptAlive } from './system/kept-alive.ts'
 import { openEmbeddedStore } from './system/store/embedded-store.ts'
 import { noMetrics } from './system/figures/no-metrics.ts'
 import type { LogLevel } from './system/pino-logger.ts'
@@ -128,7 +129,9 @@ export class Broker implements AsyncDisposable {
         engineOptionsOf(config),
       )
       try {
-        const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+        const running = await keptAlive(
+          startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
+        )
         if (temporaryDir !== null) sweepOnce()
         // `config` may name others.
         const [firstDir = dataDir] = config['log.dirs']
@@ -180,7 +183,7 @@ export class Broker implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    await this.#running.stop()
+    await keptAlive(this.#running.stop())
     this.#closeWorld()
     await this.#temporaryDir?.remove()
   }

@@ -2,6 +2,7 @@ import os from 'node:os'
 import process from 'node:process'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
+import { keptAlive } from '../system/kept-alive.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
@@ -26,7 +27,7 @@ export async function runCommand(command: string, options: StartOptions): Promis
   const sweeping = removeLeftovers()
   keepCompiledCode()
   const end = await run.execute(command, running)
-  await running.stop()
+  await keptAlive(running.stop())
   await sweeping
   run.close()
   leaveAs(end)
@@ -90,7 +91,7 @@ async function startQuietly(options: StartOptions, dataDir: string): Promise<Run
   for (const warning of warnings) logger.warn({}, warning)
   const { world, engine } = await startSystemWorld({ logger }, engineOptionsOf(config))
   logger.info({ io: engine.io }, engine.description)
-  return startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+  return keptAlive(startBroker(world, config, (directory) => openEmbeddedStore(world, directory)))
 }
 
 /** Addresses to connect to: a listener on every interface is reached by the loopback. */

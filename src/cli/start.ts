@@ -6,6 +6,7 @@ import type { Address, Logger } from '../ports.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import type { EngineChoice } from '../system/disk/disk-engine.ts'
+import { keptAlive } from '../system/kept-alive.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { giveBackFreedMemory } from '../system/freed-memory.ts'
@@ -55,7 +56,9 @@ export async function start(options: StartOptions): Promise<void> {
   })
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
-  const running = await startBroker(world, config, (directory) => openEmbeddedStore(world, directory))
+  const running = await keptAlive(
+    startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
+  )
   admin?.started(running)
   announce(logger, config, engine, running)
   keepCompiledCode()
@@ -70,7 +73,7 @@ export async function start(options: StartOptions): Promise<void> {
     },
   )
   admin?.stopping()
-  await running.stop()
+  await keptAlive(running.stop())
   await admin?.close()
   logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
   // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
