@@ -60,7 +60,16 @@ export class Writer {
     this.#chunks = []
     this.#chunkBytes = 0
     this.#sizeSlab = null
+    this.#leaveLargeSlab()
     return chunks
+  }
+
+  /** A small frame in what is left of a large slab would keep all of it for as long as nobody takes that frame. */
+  #leaveLargeSlab(): void {
+    if (this.#slab.length <= SLAB_BYTES) return
+    this.#slab = Buffer.allocUnsafe(SLAB_BYTES)
+    this.#start = 0
+    this.#position = 0
   }
 
   /** As `finish`, in one buffer, when nothing but buffers went in. */

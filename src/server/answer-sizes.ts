@@ -43,3 +43,12 @@ export class AnswerSizes {
     this.#byApi.set(apiKey, bytes >= known ? bytes : known - (known - bytes) / FORGET)
   }
 }
+
+/**
+ * What a request will probably take when it is decoded, as far as others wait for that. Of a Produce request most are
+ * records, which stay where they are.
+ */
+export function decodedBytesOf(apiKey: number, requestBytes: number): number {
+  if (requestBytes <= SHORT_REQUEST_BYTES || apiKey === ApiKey.Produce) return 0
+  return requestBytes * BYTES_PER_REQUEST_BYTE
+}

@@ -7,6 +7,7 @@ import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
+import { decodedBytesOf } from './answer-sizes.ts'
 import {
   decodeBody,
   decodeBodyInSteps,
@@ -20,6 +21,7 @@ import {
 import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
+import type { LongRequests } from './long-requests.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
@@ -39,6 +41,9 @@ const MIN_REQUEST_BYTES = 8
 
 /** Held requests of a connection that is still read from. */
 const READ_AHEAD_BYTES = 16 * 1024
+
+/** The rest of a frame usually comes at once. */
+const LINGERING_MS = 500
 
 const PAUSED_FOR_BUDGET = 1
 const PAUSED_FOR_ORDER = 2
@@ -83,6 +88,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     return this.#shared.answers
   }
 
+  get longRequests(): LongRequests {
+    return this.#shared.longRequests
+  }
+
   get apis(): ReadonlyMap<number, Api> {
     return this.#shared.apis
   }
@@ -123,6 +132,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   #sweep(nowMs: number, patienceMs: number): void {
     const { unsentBytes } = this.#connection
+    if (nowMs - this.#partialSinceMs > LINGERING_MS) this.#assembler.lingers()
     const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
     if (nowMs - this.#partialSinceMs > this.#limits.requestTimeoutMs) {
       this.abort('request did not arrive completely in time', {
@@ -178,12 +188,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   #letGo(reason: CloseReason): void {
     this.#held = []
     this.#heldBytes = 0
+    this.#assembler.abandon()
     // Whatever waits for one of these requests holds memory that the budget no longer counts from here on.
     for (const slot of this.#slots.splice(0)) slot.abandon()
     this.#shared.budget.settle(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
     this.#shared.answers.leave(this)
+    this.#shared.longRequests.leave(this)
     this.#unread.closed()
     this.#onClosed(reason)
   }
@@ -280,8 +292,12 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#shared.budget.settle(this)
     if (this.#mayBegin(frame.readInt16BE(SIZE_BYTES), frame.length)) {
       this.#begin(frame, 0, frame.length, chunk)
-    } else {
+    } else if (chunk === null) {
       this.#keep(frame)
+    } else {
+      // It may wait for long, and would keep all of the chunk.
+      this.#keep(Buffer.from(frame))
+      this.#shared.arena.giveBack(chunk)
     }
   }
 
@@ -325,9 +341,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       const pipelined = this.#shared.apis.get(apiKey)?.pipelined ?? false
       if (!pipelined || this.#unpipelined > 0 || this.#slots.length >= this.#limits.maxInFlight) return false
     }
-    const { answers, answerSizes } = this.#shared
-    if (answers.admits(this.#unread.any, answerSizes.expectedBytes(apiKey, frameBytes))) return true
-    answers.wait(this, this.#unread.any)
+    const { answers, answerSizes, longRequests } = this.#shared
+    if (!answers.admits(this.#unread.any, answerSizes.expectedBytes(apiKey, frameBytes))) {
+      answers.wait(this, this.#unread.any)
+      return false
+    }
+    const decodedBytes = decodedBytesOf(apiKey, frameBytes)
+    if (longRequests.admits(decodedBytes)) return true
+    longRequests.wait(this)
     return false
   }
 
@@ -351,6 +372,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     slot.chunk = chunk
     slot.expect(this.#shared.answerSizes.expectedBytes(slot.api.key, end - start))
+    slot.expectDecoded(decodedBytesOf(slot.api.key, end - start))
     this.#slots.push(slot)
     if (!request.isKnownVersion) {
       this.#waitFor(slot)
@@ -373,6 +395,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       },
       done: slot.guard((body) => {
         this.#waitFor(slot, false)
+        slot.decoded(reader.elements > MANY_ELEMENTS ? reader.elements * ELEMENT_BYTES : 0)
         this.#handle(slot, body, reader.elements)
         if (!isOnLoop) this.#continue()
       }),

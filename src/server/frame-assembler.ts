@@ -1,26 +1,34 @@
 import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
-import { type ArenaChunk, type FrameArena, SHARED_FRAME_LIMIT_BYTES } from './frame-arena.ts'
+import type { PooledBuffer } from '../log/read/read-buffers.ts'
+import type { ArenaChunk, FrameArena } from './frame-arena.ts'
 
 /** Size and API key: what decides where a frame is collected. */
 const PREAMBLE_BYTES = SIZE_BYTES + 2
 
-/** What a frame's buffer starts with; it grows only as bytes arrive, whatever the size prefix claims. */
-const FIRST_CAPACITY_BYTES = 64 * 1024
+/** A frame is collected in pieces of this size; one that is not larger gets its buffer at once. */
+const PIECE_BYTES = 64 * 1024
+/** A larger frame, which is left to the collector, moves to its buffer when half of it is there: two of it are too many. */
+const MAX_FRAME_OF_PIECES_BYTES = 4 * 1024 * 1024
 
 /**
- * Collects one frame that did not arrive whole. The buffer includes the size prefix; its capacity follows the
- * bytes received (a 100 MiB claim followed by silence costs 64 KiB), and the last growth is to the exact size. A
- * Produce request that fits is collected in the arena, where it stays.
+ * Collects one frame that did not arrive whole. The buffer includes the size prefix. The memory follows the bytes
+ * received (a 100 MiB claim followed by silence costs 64 KiB): pieces that are used again, and a buffer of the exact
+ * size in the end. A Produce request that fits is collected in the arena, where it stays.
  */
 export class FrameAssembler {
   readonly #arena: FrameArena
   readonly #preamble: Buffer = Buffer.alloc(PREAMBLE_BYTES)
-  #buffer: Buffer = this.#preamble
+  /** Where the frame lies, once that is known. */
+  #whole: Buffer | null = null
+  /** Until then: each but the last is full. */
+  #pieces: PooledBuffer[] = []
   #filled = 0
   /** Null while the size prefix is incomplete. Any other value is what the client claims, also a negative one. */
   #claimedBytes: number | null = null
   #chunk: ArenaChunk | null = null
+  /** It takes up one of the places that incomplete frames have in the arena. */
+  #inArena = false
 
   constructor(arena: FrameArena) {
     this.#arena = arena
@@ -47,18 +55,16 @@ export class FrameAssembler {
     let at = start
     if (this.#filled < SIZE_BYTES) {
       const count = Math.min(SIZE_BYTES - this.#filled, end - at)
-      source.copy(this.#buffer, this.#filled, at, at + count)
-      this.#filled += count
-      at += count
-      if (this.#filled < SIZE_BYTES) return at - start
-      this.#claimedBytes = this.#buffer.readInt32BE(0)
+      at += this.#fillPreamble(source, at, count)
+      if (this.#filled === SIZE_BYTES) this.#claimedBytes = this.#preamble.readInt32BE(0)
       return at - start
     }
     const totalBytes = this.#totalBytes
+    const stop = Math.min(end, at + totalBytes - this.#filled)
     // The API key first: it decides where the rest is collected.
     if (this.#filled < PREAMBLE_BYTES)
-      at += this.#copy(source, at, Math.min(end, at + PREAMBLE_BYTES - this.#filled), totalBytes)
-    if (at < end) at += this.#copy(source, at, end, totalBytes)
+      at += this.#fillPreamble(source, at, Math.min(stop - at, PREAMBLE_BYTES - this.#filled))
+    while (at < stop) at += this.#copy(source, at, stop, totalBytes)
     return at - start
   }
 
@@ -68,21 +74,70 @@ export class FrameAssembler {
     return SIZE_BYTES + this.#claimedBytes
   }
 
-  #copy(source: Buffer, start: number, end: number, totalBytes: number): number {
-    const count = Math.min(totalBytes - this.#filled, end - start)
-    this.#ensureCapacity(this.#filled + count, totalBytes)
-    source.copy(this.#buffer, this.#filled, start, start + count)
+  #fillPreamble(source: Buffer, start: number, count: number): number {
+    source.copy(this.#preamble, this.#filled, start, start + count)
     this.#filled += count
     return count
+  }
+
+  #copy(source: Buffer, start: number, stop: number, totalBytes: number): number {
+    if (this.#whole === null && this.#pieces.length === 0) this.#begin(totalBytes)
+    let at = this.#filled
+    let target = this.#whole
+    if (target === null) {
+      if (this.#filled === this.#pieces.length * PIECE_BYTES) this.#pieces.push(this.#newPiece())
+      target = this.#pieces.at(-1)!.buffer
+      at -= (this.#pieces.length - 1) * PIECE_BYTES
+    }
+    const count = Math.min(stop - start, target.length - at)
+    source.copy(target, at, start, start + count)
+    this.#filled += count
+    if (this.#whole === null) this.#join(totalBytes)
+    return count
+  }
+
+  #begin(totalBytes: number): void {
+    if (this.#preamble.readInt16BE(SIZE_BYTES) === ApiKey.Produce) {
+      this.#whole = this.#arena.takeIncomplete(totalBytes)
+      this.#inArena = this.#whole !== null
+      if (this.#inArena) this.#chunk = this.#arena.taken
+    }
+    if (this.#whole === null && totalBytes <= PIECE_BYTES) this.#whole = Buffer.allocUnsafeSlow(totalBytes)
+    if (this.#whole === null) this.#pieces.push(this.#newPiece())
+    this.#preamble.copy(this.#whole ?? this.#pieces[0]!.buffer)
+  }
+
+  #newPiece(): PooledBuffer {
+    const piece = this.#arena.pieces.take(PIECE_BYTES)
+    if (piece === null) throw new Error('a piece of a frame is of a size that is kept')
+    return piece
+  }
+
+  /** Of pieces one buffer, when it is time. */
+  #join(totalBytes: number): void {
+    const enough = totalBytes > MAX_FRAME_OF_PIECES_BYTES ? totalBytes / 2 : totalBytes
+    if (this.#filled < enough) return
+    const isShared = this.#preamble.readInt16BE(SIZE_BYTES) === ApiKey.Produce
+    const whole = isShared ? this.#arena.take(totalBytes) : Buffer.allocUnsafeSlow(totalBytes)
+    this.#chunk = isShared ? this.#arena.taken : null
+    let at = 0
+    for (const piece of this.#pieces) at += piece.buffer.copy(whole, at, 0, this.#filled - at)
+    this.#whole = whole
+    this.#releasePieces()
+  }
+
+  #releasePieces(): void {
+    for (const piece of this.#pieces) piece.release()
+    this.#pieces = []
   }
 
   get complete(): boolean {
     return this.#claimedBytes !== null && this.#filled === SIZE_BYTES + this.#claimedBytes
   }
 
-  /** The first bytes of the frame that have arrived, prefix included. */
+  /** The first bytes of the frame that have arrived, prefix included; of no more than the API key is anything asked. */
   peek(): Buffer {
-    return this.#buffer.subarray(0, this.#filled)
+    return this.#preamble.subarray(0, Math.min(this.#filled, PREAMBLE_BYTES))
   }
 
   /** Of the arena, when the frame lies in it. */
@@ -92,31 +147,40 @@ export class FrameAssembler {
 
   /** The complete frame, which from here on belongs to the caller. */
   release(): Buffer {
-    const totalBytes = this.#totalBytes
-    const frame =
-      this.#buffer === this.#preamble
-        ? Buffer.from(this.#preamble.subarray(0, totalBytes))
-        : this.#buffer.subarray(0, totalBytes)
-    this.#buffer = this.#preamble
-    this.#filled = 0
-    this.#claimedBytes = null
-    this.#chunk = null
+    const frame = this.#whole ?? Buffer.from(this.#preamble.subarray(0, this.#totalBytes))
+    this.#leavesArena()
+    this.#forget()
     return frame
   }
 
-  #ensureCapacity(neededBytes: number, totalBytes: number): void {
-    if (neededBytes <= this.#buffer.length) return
-    if (this.#buffer === this.#preamble && this.#buffer.readInt16BE(SIZE_BYTES) === ApiKey.Produce) {
-      if (totalBytes <= SHARED_FRAME_LIMIT_BYTES) {
-        this.#buffer = this.#arena.take(totalBytes)
-        this.#chunk = this.#arena.taken
-        this.#preamble.copy(this.#buffer)
-        return
-      }
-    }
-    const wanted = Math.max(neededBytes, this.#buffer.length * 2, FIRST_CAPACITY_BYTES)
-    const grown = Buffer.allocUnsafeSlow(Math.min(wanted, totalBytes))
-    this.#buffer.copy(grown, 0, 0, this.#filled)
-    this.#buffer = grown
+  /** The rest is a long time coming: the frame makes room in the arena for those that arrive. */
+  lingers(): void {
+    if (!this.#inArena || this.#whole === null || this.#chunk === null) return
+    const own = Buffer.allocUnsafeSlow(this.#whole.length)
+    this.#whole.copy(own, 0, 0, this.#filled)
+    this.#leavesArena()
+    this.#arena.giveBack(this.#chunk)
+    this.#chunk = null
+    this.#whole = own
+  }
+
+  /** The rest will not come. Nobody else has seen these bytes: their memory is used again. */
+  abandon(): void {
+    this.#leavesArena()
+    this.#releasePieces()
+    if (this.#chunk !== null) this.#arena.giveBack(this.#chunk)
+    this.#forget()
+  }
+
+  #leavesArena(): void {
+    if (this.#inArena) this.#arena.incompleteEnds()
+    this.#inArena = false
+  }
+
+  #forget(): void {
+    this.#whole = null
+    this.#filled = 0
+    this.#claimedBytes = null
+    this.#chunk = null
   }
 }

@@ -6,6 +6,7 @@ import { releasePieces } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import type { ArenaChunk } from './frame-arena.ts'
+import type { LongRequests } from './long-requests.ts'
 
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
@@ -16,6 +17,7 @@ export interface SlotOwner {
   readonly clientIsLocal: boolean
   readonly advertised: Address
   readonly answers: AnswerBudget
+  readonly longRequests: LongRequests
   holdOthers(slot: RequestSlot): void
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
@@ -47,6 +49,8 @@ export class RequestSlot implements RequestContext {
   #attached: (readonly ReadPiece[])[] | null = null
   /** Taken from the budget of answers until the answer is written: what is attached, and what is expected. */
   #answerBytes = 0
+  /** Taken from the budget of long requests until the answer is written. */
+  #decodedBytes = 0
 
   constructor(
     owner: SlotOwner,
@@ -130,6 +134,21 @@ export class RequestSlot implements RequestContext {
   #giveAnswerBytes(): void {
     if (this.#answerBytes > 0) this.answers.give(this.#answerBytes)
     this.#answerBytes = 0
+    this.decoded(0)
+  }
+
+  /** Decoded, it will take about this much. */
+  expectDecoded(bytes: number): void {
+    this.#decodedBytes = bytes
+    if (bytes > 0) this.#owner.longRequests.take(bytes)
+  }
+
+  /** It takes this much, or as much as was expected. */
+  decoded(bytes: number): void {
+    const excessBytes = this.#decodedBytes - bytes
+    if (excessBytes <= 0) return
+    this.#decodedBytes = bytes
+    this.#owner.longRequests.give(excessBytes)
   }
 
   attach(pieces: readonly ReadPiece[]): void {

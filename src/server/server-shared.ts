@@ -9,6 +9,7 @@ import type { Clock, Counter, Logger } from '../ports.ts'
 import type { AnswerSizes } from './answer-sizes.ts'
 import type { Containment } from './containment.ts'
 import type { FrameArena } from './frame-arena.ts'
+import type { LongRequests } from './long-requests.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { RequestMetrics } from './request-metrics.ts'
 
@@ -54,6 +55,7 @@ export interface ServerShared {
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
   readonly answers: AnswerBudget
+  readonly longRequests: LongRequests
   readonly answerSizes: AnswerSizes
   /** Connections that were closed because their client did not take its answers. */
   readonly slowReaders: Counter

@@ -12,6 +12,7 @@ import { AnswerSizes } from './answer-sizes.ts'
 import { ClientConnection } from './connection.ts'
 import { Containment } from './containment.ts'
 import { FrameArena } from './frame-arena.ts'
+import { LongRequests } from './long-requests.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
@@ -46,6 +47,7 @@ export class Server implements ServerShared {
   readonly requestMetrics: RequestMetrics
   readonly limits: ConnectionLimits
   readonly answers: AnswerBudget
+  readonly longRequests: LongRequests
   readonly answerSizes = new AnswerSizes()
   readonly slowReaders: Counter
   readonly #world: World
@@ -67,6 +69,7 @@ export class Server implements ServerShared {
     })
     this.limits = connectionLimits(broker.config)
     this.answers = new AnswerBudget(broker.config['samsa.queued.max.response.bytes'], world.clock)
+    this.longRequests = new LongRequests(world.clock)
     this.slowReaders = world.metrics.counter(
       'samsa_server_slow_readers_closed_total',
       'Connections closed because the client did not take its answers.',

@@ -142,3 +142,13 @@ test('no byte leaves that was not written', (t) => {
   // An unwritten byte would show what the slab was filled with.
   assert.deepEqual(frames[1], frames[0])
 })
+
+test('a small frame keeps no large slab', () => {
+  const writer = new Writer()
+  writer.beginFrame()
+  writer.raw(Buffer.alloc(300_000))
+  writer.finish()
+  writer.beginFrame()
+  writer.string('small')
+  assert.ok(writer.finishBuffer().buffer.byteLength <= 65_536)
+})

@@ -21,6 +21,7 @@ import { AnswerSizes } from '../../src/server/answer-sizes.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
 import { Containment } from '../../src/server/containment.ts'
 import { FrameArena } from '../../src/server/frame-arena.ts'
+import { LongRequests } from '../../src/server/long-requests.ts'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
 import { RateLimitedLog } from '../../src/broker/rate-limited-log.ts'
 import { RequestMetrics } from '../../src/server/request-metrics.ts'
@@ -166,6 +167,7 @@ export class Fixture {
       answerSizes: new AnswerSizes(),
       slowReaders: { add: (count) => (this.slowReaders += count) },
       answers: new AnswerBudget(answerBytes, this.clock),
+      longRequests: new LongRequests(this.clock),
     }
     this.shared = shared
     this.client = new ClientConnection(

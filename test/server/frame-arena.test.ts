@@ -46,10 +46,38 @@ test('frames in use never overlap', () => {
   }
 })
 
-test('a large frame has a buffer of its own', () => {
+test('a large frame has a buffer of its own, which the next one gets; a very large one is left to the collector', () => {
   const arena = new FrameArena()
-  assert.equal(arena.take(1_000_000).length, 1_000_000)
+  const first = take(arena, 1_000_000)
+  const second = take(arena, 1_000_000)
+  assert.equal(first.frame.length, 1_000_000)
+  assert.notEqual(first.frame.buffer, second.frame.buffer)
+  arena.giveBack(first.chunk)
+  const third = take(arena, 900_000)
+  assert.equal(third.frame.length, 900_000)
+  assert.equal(third.frame.buffer, first.frame.buffer)
+  assert.notEqual(take(arena, 900_000).frame.buffer, first.frame.buffer)
+  arena.take(50_000_000)
   assert.equal(arena.taken, null)
+})
+
+test('buffers of large frames are kept up to a bound, and go when nobody needs them', () => {
+  const arena = new FrameArena()
+  const taken = Array.from({ length: 200 }, () => take(arena, 1_000_000))
+  for (const { chunk } of taken) arena.giveBack(chunk)
+  assert.ok(arena.idleLargeBytes >= 32 << 20 && arena.idleLargeBytes <= 64 << 20, `${arena.idleLargeBytes}`)
+  for (let second = 0; second < 30; second++) arena.shrink()
+  assert.equal(arena.idleLargeBytes, 0)
+})
+
+test('only so many frames that are not complete lie in chunks', () => {
+  const arena = new FrameArena()
+  let count = 0
+  while (arena.takeIncomplete(100) !== null) count += 1
+  assert.ok(count >= 16 && count <= 64, `${count}`)
+  arena.incompleteEnds()
+  assert.ok(arena.takeIncomplete(100) !== null)
+  assert.equal(arena.takeIncomplete(100), null)
 })
 
 test('chunks that the load does not need any more go, those it needs stay', () => {

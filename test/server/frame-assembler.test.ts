@@ -59,11 +59,12 @@ test('it starts anew after a frame', () => {
   }
 })
 
-test('a Produce request that fits is collected in the arena, others are not', () => {
+test('a Produce request that the arena can use again comes to lie in it, others do not', () => {
   const arena = new FrameArena()
   for (const [apiKey, bodyBytes, shared] of [
     [0, 50_000, true],
-    [0, 300_000, false],
+    [0, 300_000, true],
+    [0, 5_000_000, false],
     [1, 50_000, false],
   ] as const) {
     const assembler = new FrameAssembler(arena)
@@ -74,5 +75,42 @@ test('a Produce request that fits is collected in the arena, others are not', ()
     assert.equal(assembler.chunk !== null, shared)
     assert.deepEqual(assembler.release(), frame)
     assert.equal(assembler.chunk, null)
+  }
+})
+
+test('one that is a long time coming, or will not come, gives back its part of the arena', () => {
+  const arena = new FrameArena()
+  const frame = frameOf(200_000)
+  frame.writeInt16BE(0, 4)
+  for (const gone of [false, true]) {
+    for (let i = 0; i < 100; i++) {
+      const assembler = new FrameAssembler(arena)
+      let at = 0
+      while (at < 150_000) at += assembler.take(frame, at, 150_000)
+      assert.ok(assembler.chunk !== null)
+      if (gone) assembler.abandon()
+      else assembler.lingers()
+      assert.equal(assembler.chunk, null)
+      if (gone) assert.ok(assembler.idle)
+      else {
+        // What others are given now is not where it lies.
+        arena.take(200_000).fill(0)
+        arena.giveBack(arena.taken!)
+        while (!assembler.complete) at += assembler.take(frame, at, frame.length)
+        assert.deepEqual(assembler.release(), frame)
+      }
+    }
+  }
+})
+
+test('pieces of large frames are used again', () => {
+  const arena = new FrameArena()
+  const frame = frameOf(900_000)
+  for (let i = 0; i < 20; i++) {
+    const assembler = new FrameAssembler(arena)
+    let at = 0
+    while (!assembler.complete) at += assembler.take(frame, at, Math.min(at + 70_000, frame.length))
+    assert.deepEqual(assembler.release(), frame)
+    assert.equal(arena.pieces.idleBytes, 14 * 65_536)
   }
 })

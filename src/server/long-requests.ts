@@ -1,0 +1,74 @@
+import type { AnswerWaiter } from '../broker/answer-budget.ts'
+import type { Clock } from '../ports.ts'
+
+/** What all long requests together take when they are decoded. One that takes more comes alone. */
+const LIMIT_BYTES = 32 * 1024 * 1024
+
+/**
+ * Memory of long requests that are being decoded or worked on: they take many times the bytes that arrived, so when
+ * there are many they come one after the other, in the order they came.
+ */
+export class LongRequests {
+  readonly #clock: Clock
+  readonly #limitBytes: number
+  #usedBytes = 0
+  readonly #waiting = new Set<AnswerWaiter>()
+  #scheduled = false
+  /** Those in line are being asked. */
+  #admitting = false
+
+  constructor(clock: Clock, limitBytes = LIMIT_BYTES) {
+    this.#clock = clock
+    this.#limitBytes = limitBytes
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size
+  }
+
+  /** Whether one may begin now that takes about `bytes`. Nobody overtakes those who stand in line. */
+  admits(bytes: number): boolean {
+    if (bytes === 0) return true
+    if (!this.#admitting && this.#waiting.size > 0) return false
+    return this.#usedBytes === 0 || this.#usedBytes + bytes <= this.#limitBytes
+  }
+
+  /** Only for who was just not admitted: there are others then, and what they give back calls it. */
+  wait(waiter: AnswerWaiter): void {
+    this.#waiting.add(waiter)
+  }
+
+  leave(waiter: AnswerWaiter): void {
+    this.#waiting.delete(waiter)
+  }
+
+  take(bytes: number): void {
+    this.#usedBytes += bytes
+  }
+
+  give(bytes: number): void {
+    this.#usedBytes -= bytes
+    if (bytes === 0 || this.#scheduled || this.#waiting.size === 0) return
+    this.#scheduled = true
+    this.#clock.atEndOfTurn('submit', this.#admit)
+  }
+
+  readonly #admit = (): void => {
+    this.#scheduled = false
+    this.#admitting = true
+    try {
+      for (let left = this.#waiting.size; left > 0 && this.#usedBytes < this.#limitBytes; left--) {
+        const first = this.#waiting.values().next().value
+        if (first === undefined) return
+        this.#waiting.delete(first)
+        first.answersAvailable()
+      }
+    } finally {
+      this.#admitting = false
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encoderFor } from '../../protocol/compile.ts'
+import { writeRequestHeader } from '../../protocol/frame.ts'
+import { ApiKey } from '../../protocol/keys.ts'
+import { fetchRequest } from '../../protocol/messages/01-fetch.ts'
+import { Writer } from '../../protocol/writer.ts'
+import type { AnswerWaiter } from '../../src/broker/answer-budget.ts'
+import { ClientConnection } from '../../src/server/connection.ts'
+import { LongRequests } from '../../src/server/long-requests.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+import { Fixture } from './connection-fixture.ts'
+
+class Asker implements AnswerWaiter {
+  readonly requests: LongRequests
+  readonly bytes: number
+  has = false
+
+  constructor(requests: LongRequests, bytes: number) {
+    this.requests = requests
+    this.bytes = bytes
+    this.answersAvailable()
+  }
+
+  answersAvailable(): void {
+    this.has = this.requests.admits(this.bytes)
+    if (this.has) this.requests.take(this.bytes)
+    else this.requests.wait(this)
+  }
+
+  done(): void {
+    this.has = false
+    this.requests.give(this.bytes)
+  }
+}
+
+test('long requests that take too much together come in their order; one that takes more than that comes alone', () => {
+  const clock = new ManualClock()
+  const requests = new LongRequests(clock, 100)
+  const [first, second, huge, last] = [60, 60, 500, 10].map((bytes) => new Asker(requests, bytes))
+  const have = (): boolean[] => [first!, second!, huge!, last!].map(({ has }) => has)
+  assert.deepEqual(have(), [true, false, false, false])
+  assert.ok(requests.admits(0), 'short ones do not wait')
+  first!.done()
+  clock.endTurn()
+  assert.deepEqual(have(), [false, true, false, true])
+  second!.done()
+  last!.done()
+  clock.endTurn()
+  assert.deepEqual(have(), [false, false, true, false])
+  huge!.done()
+  assert.equal(requests.usedBytes + requests.waitingCount, 0)
+})
+
+function longFetch(correlationId: number, partitions: number): Buffer {
+  const writer = new Writer()
+  writer.beginFrame()
+  writeRequestHeader(writer, { apiKey: ApiKey.Fetch, apiVersion: 11, correlationId, clientId: null })
+  const all = Array.from({ length: partitions }, (_, partition) => ({
+    partition,
+    fetchOffset: 0,
+    partitionMaxBytes: 1,
+  }))
+  encoderFor(fetchRequest, 11)(writer, {
+    replicaId: -1,
+    maxWaitMs: 1,
+    minBytes: 1,
+    topics: [{ topic: 't', partitions: all }],
+  })
+  return writer.finishBuffer()
+}
+
+test('of fetches that many clients send at once few are decoded at a time, and all in the end', async () => {
+  const fixture = new Fixture({}, 1_000_000_000, 1_000_000_000)
+  const frame = longFetch(1, 20_000)
+  const clients = Array.from({ length: 20 }, () => {
+    const client = new ClientConnection(
+      fixture.shared,
+      fixture.connection,
+      { name: 'PLAINTEXT', advertised: fixture.connection.local },
+      () => {},
+    )
+    client.bytes(frame, 0, frame.length)
+    return client
+  })
+  const [gone] = clients.splice(-1)
+  gone!.closed('reset')
+  for (let answered = 0; answered < clients.length; answered++) {
+    while (fixture.begun.length <= answered) {
+      await new Promise(setImmediate)
+      fixture.clock.endTurn()
+    }
+    assert.ok(fixture.shared.longRequests.usedBytes <= 32 << 20)
+    assert.ok(fixture.begun.length - answered < 10, `${fixture.begun.length - answered} at a time`)
+    fixture.begun[answered]!.respond()
+  }
+  for (const client of clients) client.closed('reset')
+  assert.equal(fixture.shared.longRequests.usedBytes, 0)
+  assert.equal(fixture.shared.longRequests.waitingCount, 0)
+  assert.equal(fixture.budget.usedBytes, 0)
+})
