@@ -134,7 +134,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const { unsentBytes } = this.#connection
     if (nowMs - this.#partialSinceMs > LINGERING_MS) this.#assembler.lingers()
     const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
-    if (nowMs - this.#partialSinceMs > this.#limits.requestTimeoutMs) {
+    if (nowMs - this.#partialSinceMs > this.#requestTimeoutMs) {
       this.abort('request did not arrive completely in time', {
         receivedBytes: this.#assembler.receivedBytes,
       })
@@ -147,6 +147,17 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       this.#logger.debug(this.#who(), 'connection closed: idle')
       this.#connection.end()
     }
+  }
+
+  /**
+   * A large request over a slow link takes longer than the timeout, as often as it is repeated. What came of it counts
+   * at the pace that answers must be taken at, as long as it keeps no memory from others.
+   */
+  get #requestTimeoutMs(): number {
+    const { requestTimeoutMs, minReadRate } = this.#limits
+    const { budget } = this.#shared
+    if (minReadRate === 0 || 2 * budget.usedBytes > budget.limitBytes) return requestTimeoutMs
+    return requestTimeoutMs + (this.#assembler.receivedBytes * 1_000) / minReadRate
   }
 
   // ------------------------------------------------------------------------------------------------------ receiving

@@ -156,6 +156,22 @@ test('deadlines: half a request, an idle client', () => {
   assert.ok(idle.connection.ended)
 })
 
+test('a large request over a slow link arrives, unless it keeps memory from others', () => {
+  const slow = (budgetBytes: number): Fixture => {
+    const settings = { 'samsa.request.timeout.ms': '10000', 'samsa.response.min.rate': '1000' }
+    const fixture = new Fixture(settings, budgetBytes)
+    const frame = produce(1, 'a'.repeat(30_000))
+    for (let at = 0; at < frame.length && !fixture.connection.destroyed; at += 1_500) {
+      fixture.receive(frame.subarray(at, at + 1_500))
+      fixture.clock.advance(1_000)
+      fixture.client.sweep(fixture.clock.monotonicMs(), 60_000)
+    }
+    return fixture
+  }
+  assert.equal(slow(1_000_000).begun.length, 1)
+  assert.ok(slow(20_000).connection.destroyed)
+})
+
 test('requests before a bad frame get their answers', () => {
   const fixture = new Fixture()
   const bad = Buffer.from([0, 0, 0, 10, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0])

@@ -107,7 +107,7 @@ export const requestKeys = {
   'samsa.request.timeout.ms': int(
     30_000,
     { min: 1 },
-    'Milliseconds a client may take to send the rest of a request it began.',
+    'Milliseconds a client may take to send the rest of a request it began, besides what its bytes may take at samsa.response.min.rate while there is memory.',
   ),
   'samsa.queued.max.response.bytes': long(
     67_108_864,
