@@ -51,6 +51,30 @@ test('a log may be cut during a compaction pass', async () => {
   }
 })
 
+test('a log may begin anew during a compaction pass', async () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const proc = sim.start()
+      const cleaner = { enabled: true, backoffMs: NEVER_MS }
+      const manager = await startManager(proc, { cleaner }, compacted)
+      const partition = await partitionOf(manager, 't', 0, compacted)
+      const now = proc.world.clock.nowMs()
+      for (let i = 0; i < 60; i++) await partition.append(batchOf([[`k${i % 20}`, `v${i}`.padEnd(200)]], now))
+      await sim.sleep(500)
+      const first = manager.clean()
+      await sim.sleep(seed / 8)
+      const beginning = partition.log.truncateFullyAndStartAt(seed)
+      await sim.sleep(seed / 8)
+      await Promise.all([first, manager.clean(), beginning])
+      assert.deepEqual(proc.logger.messages('error'), [])
+      assert.equal(partition.log.failed, false)
+      assert.equal(partition.log.logEndOffset, seed)
+      await manager.close(true)
+    })
+  }
+})
+
 test('what was cut counts as not compacted: a deleted key stays deleted', async () => {
   const sim = new SimWorld(1)
   await sim.run(async () => {

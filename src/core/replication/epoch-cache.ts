@@ -34,6 +34,17 @@ export class EpochCache {
     this.changeCount++
   }
 
+  /**
+   * A batch of `epoch` stands at `startOffset`: what says otherwise goes. What is known may be of a log that began anew
+   * since, or ended earlier.
+   */
+  found(epoch: number, startOffset: number): void {
+    if (epoch < 0 || this.epochAt(startOffset) === epoch) return
+    this.truncateFromEnd(startOffset)
+    while (this.latestEpoch > epoch) this.truncateFromEnd(this.latestStartOffset)
+    this.assign(epoch, startOffset)
+  }
+
   /** OffsetForLeaderEpoch: the largest epoch <= `epoch` and where it ended; {-1, -1} when it cannot be told. */
   endOffsetFor(epoch: number, logEndOffset: number): { epoch: number; endOffset: number } {
     if (epoch < 0 || epoch > this.latestEpoch) return { epoch: -1, endOffset: -1 }

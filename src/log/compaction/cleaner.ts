@@ -3,6 +3,7 @@ import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter, World } from '../../ports.ts'
 import { compactedOutputLimit } from '../append/validate.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
+import { SegmentGone } from '../files/disk-problem.ts'
 import type { AbortedTransaction } from '../log-types.ts'
 import type { Log } from '../log.ts'
 import { BatchCleaner } from './batch-cleaner.ts'
@@ -82,8 +83,8 @@ export class LogCleaner {
       const plan = await planPass(managed, this.#world.clock.nowMs())
       if (plan !== null) await this.#pass(managed, plan)
     } catch (error) {
-      // What was looked at is not there any more.
-      if (managed.log.cuts !== cuts) return
+      // What was looked at is not there any more, or is just being taken away.
+      if (managed.log.cuts !== cuts || error instanceof SegmentGone) return
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
       this.#uncleanable.add(managed)
       this.#world.logger.error({ log: managed.name, error: error.message }, 'log cannot be compacted')

@@ -60,7 +60,7 @@ export async function scanSegment(
       if (batch.magic(buffer, at) >= 2) {
         const base = batch.baseOffset(buffer, at)
         const epoch = batch.partitionLeaderEpoch(buffer, at)
-        if (epoch > targets.epochs.latestEpoch) targets.epochs.assign(epoch, base)
+        targets.epochs.found(epoch, base)
         if (base > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
       }
       const maxTimestamp = batch.maxTimestamp(buffer, at)

@@ -26,6 +26,26 @@ test('assigning keeps epochs and offsets growing', () => {
   ])
 })
 
+test('a batch that is there overrules what is known of another log', () => {
+  const at = (epoch: number, startOffset: number): object => {
+    const cache = cacheOf([2, 0], [3, 2], [4, 11])
+    cache.found(epoch, startOffset)
+    return cache.entries().map((entry) => [entry.epoch, entry.startOffset])
+  }
+  const known = [
+    [2, 0],
+    [3, 2],
+    [4, 11],
+  ]
+  assert.deepEqual(at(3, 5), known)
+  assert.deepEqual(at(4, 11), known)
+  assert.deepEqual(at(-1, 5), known)
+  assert.deepEqual(at(4, 0), [[4, 0]])
+  assert.deepEqual(at(1, 0), [[1, 0]])
+  assert.deepEqual(at(2, 3), [[2, 0]])
+  assert.deepEqual(at(4, 5), [...known.slice(0, 2), [4, 5]])
+})
+
 test('end offsets of epochs', () => {
   const cache = cacheOf([2, 10], [4, 20])
   assert.deepEqual(cache.endOffsetFor(4, 33), { epoch: 4, endOffset: 33 })

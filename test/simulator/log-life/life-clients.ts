@@ -10,7 +10,7 @@ import type { SendableRead } from '../../../src/log/log-types.ts'
 import type { Seen } from '../durability/seen.ts'
 import { SimFileSlice } from '../sim-file.ts'
 import type { SimRandom } from '../sim-random.ts'
-import type { LifePartition } from './life-partition.ts'
+import type { KnownPartition, LifePartition } from './life-partition.ts'
 import { lookupWork } from '../../support/lookup-work.ts'
 
 /** What the clients of one life see of it. */
@@ -35,8 +35,8 @@ const BUFFERS = new ReadBuffers(0)
 
 // ------------------------------------------------------------------------------------------------------------- appending
 
-function newRecords(partition: LifePartition, life: Life, random: SimRandom): NewRecord[] {
-  const tombstones = partition.known.role === 'keyed' ? 0.2 : 0
+function newRecords({ role, config }: KnownPartition, life: Life, random: SimRandom): NewRecord[] {
+  const tombstones = role === 'keyed' || (role === 'followed' && config.cleanupPolicy.compact) ? 0.2 : 0
   return Array.from({ length: 1 + random.below(3) }, () => ({
     key: Buffer.from(`k${random.below(KEYS)}`),
     value: random.chance(tombstones)
@@ -82,7 +82,7 @@ export async function appendAsLeader(life: Life, partition: LifePartition, rando
       if (await appendOne(life, partition, buildControlBatch(type, 0, producer, life.nowMs()))) open = false
       life.seen.count(`transaction: ${type}`)
     }
-    const records = newRecords(partition, life, random)
+    const records = newRecords(partition.known, life, random)
     if (transactions && random.chance(0.5)) {
       const options = { ...producer, baseSequence, transactional: true }
       if (await appendOne(life, partition, buildBatch(records, options))) {
@@ -118,9 +118,9 @@ export async function follow(life: Life, partition: LifePartition, random: SimRa
   const { log, known } = partition
   const { ledger } = known
   while (!life.stopping && !partition.gone) {
-    const count = 1 + random.below(6)
+    const count = 1 + random.below(4)
     for (let i = 0; i < count && !partition.gone; i++)
-      await appendOne(life, partition, buildBatch(newRecords(partition, life, random)))
+      await appendFetched(life, partition, fetched(life, partition, random))
     const range = log.writtenEndOffset - known.highWatermark
     if (range > 0 && random.chance(0.6))
       known.highWatermark = ledger.batchStart(known.highWatermark + random.below(range + 1))
@@ -131,22 +131,82 @@ export async function follow(life: Life, partition: LifePartition, random: SimRa
   }
 }
 
+/** As a leader answers a fetch: several batches, with gaps where it compacted, of one epoch or more, the last perhaps torn. */
+function fetched(life: Life, { log, known }: LifePartition, random: SimRandom): Buffer {
+  let offset = log.logEndOffset
+  const batches = Array.from({ length: 1 + random.below(4) }, () => {
+    if (known.config.cleanupPolicy.compact && random.chance(0.1)) offset += 1 + random.below(5)
+    if (random.chance(0.1)) known.leaderEpoch += 1
+    const bytes = buildBatch(newRecords(known, life, random))
+    batch.setBaseOffset(bytes, 0, offset)
+    batch.setPartitionLeaderEpoch(bytes, 0, known.leaderEpoch)
+    offset = batch.lastOffset(bytes, 0) + 1
+    return bytes
+  })
+  const whole = Buffer.concat(batches)
+  return random.chance(0.2) ? whole.subarray(0, whole.length - 1 - random.below(60)) : whole
+}
+
+async function appendFetched(life: Life, partition: LifePartition, bytes: Buffer): Promise<void> {
+  const { log, known } = partition
+  const { ledger } = known
+  const startOffset = log.logEndOffset
+  const result = log.appendAsFollower(bytes)
+  if (result.errorCode !== 0) {
+    const text = `${life.when}: ${ledger.name} does not follow: ${result.errorMessage}`
+    assert(partition.gone || life.troubled, text)
+    await life.sleep(2)
+    return
+  }
+  const endOffset = log.logEndOffset
+  const taken = wholeBelow(bytes, endOffset)
+  // Without a descriptor for the next segment it takes less.
+  const left = wholeBelow(bytes, Infinity).length - taken.length
+  assert(left === 0 || life.troubled, `${life.when}: ${ledger.name} left ${left} bytes out`)
+  ledger.appended(taken, life.nowMs())
+  if (taken.length === 0) return
+  assert.equal(ledger.endOffset, endOffset, `${life.when}: ${ledger.name} ends elsewhere`)
+  ledger.checkEpochs(log.epochs, life.when)
+  if (!(await partition.whenWritten(endOffset))) return
+  ledger.promised(endOffset)
+  life.seen.acknowledged += endOffset - startOffset
+  life.seen.count('followed')
+}
+
+/** The whole batches of a buffer that end below `endOffset`. */
+function wholeBelow(bytes: Buffer, endOffset: number): Buffer {
+  let at = 0
+  while (bytes.length - at >= batch.BATCH_OVERHEAD) {
+    const end = at + batch.batchSizeBytes(bytes, at)
+    if (end > bytes.length || batch.lastOffset(bytes, at) >= endOffset) break
+    at = end
+  }
+  return bytes.subarray(0, at)
+}
+
 async function truncate(life: Life, partition: LifePartition, random: SimRandom): Promise<void> {
   const { log, known } = partition
-  const least = Math.max(known.highWatermark, log.logStartOffset)
-  const offset = least + random.below(Math.max(1, log.logEndOffset - least))
+  // An unclean election takes back what was committed.
+  const unclean = random.chance(0.2)
+  const least = Math.max(unclean ? 0 : known.highWatermark, log.logStartOffset)
+  const anywhere = least + random.below(Math.max(1, log.logEndOffset - least))
+  const offset = unclean ? known.ledger.batchStart(anywhere) : anywhere
   known.ledger.truncating(offset)
+  known.highWatermark = Math.min(known.highWatermark, offset)
   await log.truncateTo(offset)
   known.leaderEpoch += 1
   if (partition.gone) return
   // Where it was told to, or where the batch began that it fell into.
   known.ledger.truncated(log.logEndOffset)
-  life.seen.count('truncated')
+  known.ledger.checkEpochs(log.epochs, life.when)
+  life.seen.count(unclean ? 'truncated below the high watermark' : 'truncated')
 }
 
 async function startAnew(life: Life, partition: LifePartition, random: SimRandom): Promise<void> {
   const { log, known } = partition
-  const offset = log.logEndOffset + random.below(20)
+  // Behind what the leader still has, or, after an unclean election, before what it has at all.
+  const ahead = random.chance(0.5)
+  const offset = ahead ? log.logEndOffset + random.below(20) : random.below(log.logStartOffset + 1)
   // Until it holds something again nobody may read it.
   known.highWatermark = 0
   partition.startedAnew = true
@@ -156,7 +216,7 @@ async function startAnew(life: Life, partition: LifePartition, random: SimRandom
   if (partition.gone) return
   known.ledger.restarted(offset)
   known.highWatermark = offset
-  life.seen.count('started anew')
+  life.seen.count(ahead ? 'started anew' : 'started anew further back')
 }
 
 // --------------------------------------------------------------------------------------------------------------- reading

@@ -1,4 +1,5 @@
 import { strict as assert } from 'node:assert'
+import type { EpochCache } from '../../../src/core/replication/epoch-cache.ts'
 import type { LogConfig } from '../../../src/log/log-config.ts'
 import type { AbortedTransaction, OffsetAndTimestamp } from '../../../src/log/log-types.ts'
 import { parseBatches } from './stored-batches.ts'
@@ -67,6 +68,8 @@ export class LogLedger {
   readonly #promise: FlushPromise
   /** `offset key value` of all records there ever were. */
   readonly #ever = new Set<string>()
+  /** Offsets that compaction may have taken for a newer record that a truncation took. */
+  readonly #superseded = new Set<number>()
   #index: { outcomes: Outcome[]; latest: Map<string, number> } | null = null
 
   constructor(name: string, config: LogConfig, promise: FlushPromise) {
@@ -79,6 +82,10 @@ export class LogLedger {
 
   get endOffset(): number {
     return this.#endOffset
+  }
+
+  get everCompacted(): boolean {
+    return this.#everCompacted
   }
 
   get sureEnd(): number {
@@ -163,6 +170,7 @@ export class LogLedger {
   truncated(offset: number): void {
     this.generation += 1
     this.isCutting = false
+    this.#noteSuperseded(offset)
     this.#cut(offset)
   }
 
@@ -173,6 +181,7 @@ export class LogLedger {
     this.#promiseOnly(0)
     this.#mayStart = Math.max(this.#mayStart, offset)
     this.#mustStart = 0
+    this.#seenStart = Math.min(this.#seenStart, offset)
     this.#restartOffset = offset
   }
 
@@ -180,6 +189,7 @@ export class LogLedger {
     this.truncated(0)
     this.#endOffset = offset
     this.#seenStart = offset
+    this.#mayStart = offset
     this.#mustStart = offset
     this.promised(offset)
     this.#restartOffset = -1
@@ -201,7 +211,17 @@ export class LogLedger {
     )
     const least = Math.max(this.#seenStart, this.#mustStart)
     assert(startOffset >= least, `${when}: ${this.name} starts at ${startOffset} again, and was at ${least}`)
-    this.#seenStart = startOffset
+    // Where it starts while it is emptied says nothing.
+    if (this.#restartOffset < 0) this.#seenStart = startOffset
+  }
+
+  /** Of every batch that must be there, the log knows under whom it was written. */
+  checkEpochs(epochs: Pick<EpochCache, 'epochAt'>, when: string): void {
+    for (const { baseOffset, lastOffset, leaderEpoch } of this.#entries) {
+      if (lastOffset < this.#seenStart) continue
+      const known = epochs.epochAt(baseOffset)
+      assert.equal(known, leaderEpoch, `${when}: ${this.name}, epoch at ${baseOffset}`)
+    }
   }
 
   /** Every record is the one that was written there, and none is missing that must be there. */
@@ -324,6 +344,7 @@ export class LogLedger {
       `${when}: ${this.name} ends at ${endOffset}, beyond ${this.#endOffset}`,
     )
     const lost = Math.max(0, this.#seenEnd - endOffset)
+    if (this.isCutting) this.#noteSuperseded(endOffset)
     this.#cut(endOffset)
     this.isCutting = false
     // Nothing was promised yet, and the name of the first segment is gone.
@@ -356,6 +377,7 @@ export class LogLedger {
       const known = this.#entries[this.#find(stored.baseOffset)]
       assert(known !== undefined, `${where}: nothing was ever written at ${stored.baseOffset}`)
       assert.equal(stored.control, known.control, `${where}: marker at ${stored.baseOffset}`)
+      assert.equal(stored.leaderEpoch, known.leaderEpoch, `${where}: epoch at ${stored.baseOffset}`)
       for (const record of stored.records) {
         const written: StoredRecord | undefined = known.records.find(
           (other) => other.offset === record.offset,
@@ -404,7 +426,7 @@ export class LogLedger {
     const outcome = outcomes[index]
     if (outcome === 'ABORT' || this.#entries[index]!.decided === 'ABORT') return true
     if (outcome === 'OPEN') return false
-    if ((latest.get(record.key) ?? -1) > record.offset) return true
+    if ((latest.get(record.key) ?? -1) > record.offset || this.#superseded.has(record.offset)) return true
     return record.value === null && this.#mayMarkerBeAbsent(this.#entries[index]!, nowMs)
   }
 
@@ -442,7 +464,16 @@ export class LogLedger {
     this.#safeAtStart = Math.min(this.#safeAtStart, endOffset)
   }
 
+  #noteSuperseded(endOffset: number): void {
+    if (!this.#everCompacted) return
+    const { latest } = this.#indexed()
+    for (const { records } of this.#entries)
+      for (const { key, offset } of records)
+        if (offset < endOffset && (latest.get(key) ?? -1) >= endOffset) this.#superseded.add(offset)
+  }
+
   #cut(endOffset: number): void {
+    for (const offset of this.#superseded) if (offset >= endOffset) this.#superseded.delete(offset)
     const { outcomes } = this.#indexed()
     for (const [i, entry] of this.#entries.entries()) {
       const outcome = outcomes[i]

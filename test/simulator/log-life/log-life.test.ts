@@ -28,6 +28,18 @@ const WANTED = [
   'lookup',
   'lookup without result',
   'directory dead',
+  'EMFILE: open',
+  'transaction: ABORT',
+  'transaction: COMMIT',
+  'aborted transaction hidden',
+  'records deleted',
+  'topic deleted',
+  'read of a deleted topic',
+  'followed',
+  'truncated',
+  'truncated below the high watermark',
+  'started anew',
+  'started anew further back',
 ] as const
 const ENOUGH_SEEDS = 1000
 

@@ -16,6 +16,7 @@ export interface StoredBatch {
   readonly lastOffset: number
   readonly sizeBytes: number
   readonly maxTimestampMs: number
+  readonly leaderEpoch: number
   readonly producerId: number
   readonly transactional: boolean
   /** Of a marker that ends a transaction. */
@@ -53,6 +54,7 @@ function parseBatch(bytes: Buffer, at: number, where: string): StoredBatch {
     lastOffset: batch.lastOffset(bytes, at),
     sizeBytes: end - at,
     maxTimestampMs: batch.maxTimestamp(bytes, at),
+    leaderEpoch: batch.partitionLeaderEpoch(bytes, at),
     producerId: batch.producerId(bytes, at),
     transactional: batch.isTransactional(bytes, at),
     control: marker === null ? null : marker.type === 1 ? 'COMMIT' : 'ABORT',

@@ -160,4 +160,18 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (other.baseOffset !== segment.baseOffset)',
     to: 'if (true)',
   },
+  {
+    name: 'the list of segments changes under those who read along it',
+    campaign: 'logs',
+    file: 'src/log/segment/segment-list.ts',
+    from: '#replace(segments) {\n        this.#all = segments',
+    to: '#replace(segments) {\n        this.#all.splice(0, Infinity, ...segments)',
+  },
+  {
+    name: 'the file of a segment that is gone is made again for whoever asks for it',
+    campaign: 'logs',
+    file: 'src/log/segment/segment.ts',
+    from: 'throw new SegmentGone(this.path);\n        const opened',
+    to: "return this.#file.open('create');\n        const opened",
+  },
 ]
