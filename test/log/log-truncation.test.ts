@@ -316,3 +316,15 @@ for (const [mode, flushMessages] of [
     }
   })
 }
+
+test('a log whose fresh start failed half way can still be closed', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const test = await TestLog.open(sim.start().world, '/data/t-0', { segmentBytes: 300 })
+    for (let i = 0; i < 10; i++) await test.append(makeBatch(1, 60))
+    sim.faults.add({ operation: 'remove', code: 'EIO' })
+    await test.log.truncateFullyAndStartAt(100)
+    assert.equal(test.failure?.code, 'SAMSA_DISK_IO')
+    await test.log.close(false)
+  })
+})

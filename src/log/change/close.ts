@@ -17,7 +17,8 @@ export async function closeLog(body: LogBody, clean: boolean): Promise<void> {
   await body.flusher.run(() => body.bin.empty())
   body.flusher.stop()
   body.closed = true
-  for (const segment of body.segments) segment.become('retired')
+  // A fresh start that failed half way leaves some that are.
+  for (const segment of body.segments) if (!segment.retired) segment.become('retired')
   if (!settled && !body.failed)
     throw new SamsaError('SAMSA_DISK_IO', `no descriptor to close ${body.directory} with`)
 }

@@ -31,6 +31,7 @@ export function beginReplacement(body: LogBody, baseOffset: number, cuts: number
 export class SegmentSwap {
   /** False: nothing happened, for the log was cut since the replacement was begun. */
   swapped = false
+  #completed = false
   readonly #body: LogBody
   readonly #replaced: readonly Segment[]
   readonly #by: SegmentReplacement
@@ -53,7 +54,9 @@ export class SegmentSwap {
     const behind = this.#replaced.slice(this.#coveredCount)
     if (!this.swapped) {
       if (this.#by.cuts !== this.#body.cuts) return
-      await this.#by.complete(this.#transactionIndex())
+      // Once: when this is begun again its files may have the next suffix already.
+      if (!this.#completed) await this.#by.complete(this.#transactionIndex())
+      this.#completed = true
       // The snapshot where a segment starts is the proof that a gap before it is no loss: it comes before the gap.
       await this.#syncNames()
       this.#by.segment.rename(SWAP_SUFFIX)

@@ -3,7 +3,7 @@ import * as batch from '../../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
 import type { Clock, File } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
-import { patiently } from '../files/disk-problem.ts'
+import { diskProblem, patiently } from '../files/disk-problem.ts'
 import type { OffsetAndTimestamp } from '../log-types.ts'
 import type { Segment } from '../segment/segment.ts'
 
@@ -53,7 +53,7 @@ export async function findByTimestamp(
   clock: Clock,
   work: LookupWork,
 ): Promise<OffsetAndTimestamp | null> {
-  const mayWait = (): boolean => source.refusal === 0
+  const mayWait = (): boolean => source.refusal === 0 && !work.abandoned
   while (source.refusal === 0 && !work.abandoned) {
     const { segments, cuts } = source
     try {
@@ -63,7 +63,10 @@ export async function findByTimestamp(
       if (cuts === source.cuts) return found
     } catch (error) {
       // Retention, compaction and truncation may take segments away while they are searched.
-      if (segments === source.segments && source.refusal === 0) source.readFailed(error)
+      if (segments !== source.segments || source.refusal !== 0 || work.abandoned) continue
+      // Of what is stored, or a mistake in here: the disk is not to blame.
+      if (diskProblem(error) === 'invariant') throw error
+      source.readFailed(error)
     }
   }
   return null

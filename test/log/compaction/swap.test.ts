@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as batch from '../../../protocol/records/record-batch.ts'
+import { buildControlBatch } from '../../../protocol/records/record-builder.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { makeBatch, TestLog } from '../log-fixture.ts'
@@ -56,4 +57,35 @@ test('a power loss in a swap of whose last segments nothing is kept leaves them,
     })
   }
   assert(seen.size >= 3, 'the power was cut at different moments')
+})
+
+test('a swap that waited for descriptors, wherever that was, leaves no file of its work behind', async () => {
+  for (let after = 0; after < 8; after++) {
+    const sim = new SimWorld(after)
+    await sim.run(async () => {
+      const process = sim.start()
+      const log = await TestLog.open(process.world, '/data/t-0', { ...config, fileDeleteDelayMs: 1 })
+      const transactional = { producerId: 5, producerEpoch: 0, baseSequence: 0, transactional: true }
+      await log.append(makeBatch(1, 60, transactional))
+      await log.append(buildControlBatch('ABORT', 0, { producerId: 5, producerEpoch: 0 }, 1000))
+      for (let i = 0; i < 10; i++) await log.append(makeBatch(1, 60))
+      await log.flush()
+      const replaced = log.log.segments.slice(0, 3)
+      const replacement = log.log.beginReplacement(0)
+      const end = replaced.at(-1)!.baseOffset
+      const kept = (await log.readAll()).filter((bytes) => batch.baseOffset(bytes, 0) <= end)
+      await replacement.append(Buffer.concat(kept))
+      sim.faults.add({ operation: 'syncDirectory', code: 'EMFILE', after, count: 1 })
+      assert.equal(await log.log.replaceSegments(replaced, replacement, new Set()), true)
+      await sim.sleep(1000)
+      const left = process.world.disk.list('/data/t-0')
+      assert.deepEqual(
+        left.filter(
+          (name) => !/\.(log|index|timeindex|txnindex|snapshot)$/.test(name) && name.startsWith('0'),
+        ),
+        [],
+      )
+      await log.log.close(true)
+    })
+  }
 })

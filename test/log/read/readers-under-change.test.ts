@@ -187,3 +187,31 @@ test('a read that begins while a compacted segment takes the place of others is 
     })
   }
 })
+
+test('a lookup that does not understand what is stored says so, and blames no disk', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const test = await TestLog.open(sim.start().world, '/data/t-0')
+    await test.append(makeBatch(3))
+    const work = { ...lookupWork(), decompress: () => Promise.reject(new RangeError('no such offset')) }
+    await assert.rejects(test.log.offsetForTimestamp(0, Infinity, work), RangeError)
+    assert.equal(test.failure, null)
+    await test.log.close(true)
+  })
+})
+
+test('a lookup for which there is no descriptor ends when nobody waits for it any more', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const test = await TestLog.open(sim.start().world, '/data/t-0', { segmentBytes: 300 })
+    for (let i = 0; i < 60; i++) await test.append(makeBatch(1, 60))
+    await test.flush()
+    sim.faults.add({ operation: 'open', code: 'EMFILE' })
+    const work = lookupWork()
+    const looking = test.log.offsetForTimestamp(0, Infinity, work)
+    await sim.sleep(1000)
+    work.abandoned = true
+    assert.equal(await looking, null)
+    assert.equal(test.failure, null)
+  })
+})
