@@ -258,8 +258,13 @@ async function readOnce(
   const { gone } = partition
   if (!gone) ledger.checkStart(log.logStartOffset, life.nowMs(), life.when)
   if (result.errorCode === ErrorCode.OFFSET_OUT_OF_RANGE) {
+    // What is under way has cut the log for its readers, or begun it anew further back, before the ledger hears of it.
+    const isCutOff = ledger.isCutting && fromOffset > log.logEndOffset
     const isOut =
-      fromOffset < log.logStartOffset || fromOffset > limitOffset || generation !== ledger.generation
+      fromOffset < Math.max(startOffset, log.logStartOffset) ||
+      fromOffset > limitOffset ||
+      isCutOff ||
+      generation !== ledger.generation
     assert(isOut || gone, `${life.when}: ${ledger.name}: ${fromOffset} is said to be out of range`)
     life.seen.count('read out of range')
     return -1
