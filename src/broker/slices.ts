@@ -7,10 +7,15 @@ const SLICE_MS = 5
 const MOMENT_MS = 0.5
 const MAX_TURN_MS = 20
 
+/** Of decoding, these are as many elements as a short request may hold, which is decoded at once. */
+const SHORT_STEPS = 16
+
 /** Who waits for work that is done in steps. */
 export interface StepsOwner<Result> {
   /** Nobody needs the result any more: the work stops where it is. */
   readonly gone: boolean
+  /** It is not a short one, which would have ended by now. Calls `goOn` when there is room for what it grows to. */
+  long?(goOn: () => void): void
   done(result: Result): void
   failed(error: unknown): void
 }
@@ -51,11 +56,17 @@ export class Slices {
   /** Does the work step by step: at once when there is time for it in this turn, else on in later ones. */
   finish<Result>(steps: Steps<Result>, owner: StepsOwner<Result>): void {
     // Most work ends before its first stop, and needs no share of a turn.
-    const over = this.#advance(steps, owner, 0)
-    if (over !== null) {
+    for (let left = owner.long === undefined ? 1 : SHORT_STEPS; left > 0; left--) {
+      const over = this.#advance(steps, owner, 0)
+      if (over === null) continue
       over()
       return
     }
+    if (owner.long === undefined) this.#goOn(steps, owner)
+    else owner.long(() => this.#goOn(steps, owner))
+  }
+
+  #goOn<Result>(steps: Steps<Result>, owner: StepsOwner<Result>): void {
     const piece: Piece = (endsMs) => {
       if (owner.gone) return null
       const done = this.#advance(steps, owner, endsMs)

@@ -6,6 +6,8 @@ const SMALL_BYTES = 64 * 1024
 const SHORT_REQUEST_BYTES = 32 * 1024
 /** What a byte of a long request becomes until it is answered: an object for each name, and one in the answer. */
 const BYTES_PER_REQUEST_BYTE = 16
+/** The same of a Produce request of very many partitions: each has a view of its records and a result besides. */
+export const BYTES_PER_PRODUCE_BYTE = 32
 /** An answer that is being put together takes several times the bytes that are sent. */
 const IN_WORK_FACTOR = 4
 /** How fast a large answer is forgotten: by one part in so many with each smaller one. */
@@ -46,7 +48,7 @@ export class AnswerSizes {
 
 /**
  * What a request will probably take when it is decoded, as far as others wait for that. Of a Produce request most are
- * records, which stay where they are.
+ * records, which stay where they are; one of very many partitions is noticed when it is decoded.
  */
 export function decodedBytesOf(apiKey: number, requestBytes: number): number {
   if (requestBytes <= SHORT_REQUEST_BYTES || apiKey === ApiKey.Produce) return 0

@@ -404,6 +404,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       get gone() {
         return isClosed()
       },
+      long: (goOn) => slot.growsLong(goOn),
       done: slot.guard((body) => {
         this.#waitFor(slot, false)
         slot.decoded(reader.elements > MANY_ELEMENTS ? reader.elements * ELEMENT_BYTES : 0)

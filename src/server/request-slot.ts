@@ -1,10 +1,11 @@
 import type { Api, RequestContext } from '../api/requests/handler.ts'
 import { heldBytesOf } from '../broker/answer-budget.ts'
-import type { AnswerBudget } from '../broker/answer-budget.ts'
+import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
+import { BYTES_PER_PRODUCE_BYTE } from './answer-sizes.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import type { LongRequests } from './long-requests.ts'
 
@@ -25,7 +26,7 @@ export interface SlotOwner {
 }
 
 /** One request from its arrival to its answer, in the order of arrival. It is also what its handler sees of it. */
-export class RequestSlot implements RequestContext {
+export class RequestSlot implements RequestContext, AnswerWaiter {
   readonly api: Api
   readonly apiVersion: number
   readonly correlationId: number
@@ -51,6 +52,8 @@ export class RequestSlot implements RequestContext {
   #answerBytes = 0
   /** Taken from the budget of long requests until the answer is written. */
   #decodedBytes = 0
+  /** Goes on with its decoding, when it stands in the line of long requests. */
+  #goOn: (() => void) | null = null
 
   constructor(
     owner: SlotOwner,
@@ -111,6 +114,8 @@ export class RequestSlot implements RequestContext {
   abandon(): void {
     this.#gone = true
     if (!this.#answered) this.#leave()
+    this.#goOn = null
+    this.#owner.longRequests.leave(this)
     const attached = this.#attached
     this.#attached = null
     for (const pieces of attached ?? []) releasePieces(pieces)
@@ -141,6 +146,26 @@ export class RequestSlot implements RequestContext {
   expectDecoded(bytes: number): void {
     this.#decodedBytes = bytes
     if (bytes > 0) this.#owner.longRequests.take(bytes)
+  }
+
+  /**
+   * It has many elements. Of a Produce this shows that it is large for the number of its partitions, not for
+   * its records: what it grows to is not in the budget yet. Calls `goOn` when there is room for that.
+   */
+  growsLong(goOn: () => void): void {
+    const bytes = this.#decodedBytes > 0 ? 0 : this.heldBytes * BYTES_PER_PRODUCE_BYTE
+    if (this.#owner.longRequests.admits(bytes)) {
+      this.#goOn = null
+      if (bytes > 0) this.expectDecoded(bytes)
+      goOn()
+    } else {
+      this.#goOn = goOn
+      this.#owner.longRequests.wait(this)
+    }
+  }
+
+  answersAvailable(): void {
+    if (this.#goOn !== null) this.growsLong(this.#goOn)
   }
 
   /** It takes this much, or as much as was expected. */

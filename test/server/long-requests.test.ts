@@ -3,13 +3,14 @@ import { test } from 'node:test'
 import { encoderFor } from '../../protocol/compile.ts'
 import { writeRequestHeader } from '../../protocol/frame.ts'
 import { ApiKey } from '../../protocol/keys.ts'
+import { produceRequest } from '../../protocol/messages/00-produce.ts'
 import { fetchRequest } from '../../protocol/messages/01-fetch.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { AnswerWaiter } from '../../src/broker/answer-budget.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
 import { LongRequests } from '../../src/server/long-requests.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { Fixture } from './connection-fixture.ts'
+import { Fixture, produce } from './connection-fixture.ts'
 
 class Asker implements AnswerWaiter {
   readonly requests: LongRequests
@@ -70,16 +71,21 @@ function longFetch(correlationId: number, partitions: number): Buffer {
   return writer.finishBuffer()
 }
 
+function anotherClient(fixture: Fixture): ClientConnection {
+  const listener = { name: 'PLAINTEXT', advertised: fixture.connection.local }
+  return new ClientConnection(fixture.shared, fixture.connection, listener, () => {})
+}
+
+async function nextTurn(fixture: Fixture): Promise<void> {
+  await new Promise(setImmediate)
+  fixture.clock.endTurn()
+}
+
 test('of fetches that many clients send at once few are decoded at a time, and all in the end', async () => {
   const fixture = new Fixture({}, 1_000_000_000, 1_000_000_000)
   const frame = longFetch(1, 20_000)
   const clients = Array.from({ length: 20 }, () => {
-    const client = new ClientConnection(
-      fixture.shared,
-      fixture.connection,
-      { name: 'PLAINTEXT', advertised: fixture.connection.local },
-      () => {},
-    )
+    const client = anotherClient(fixture)
     client.bytes(frame, 0, frame.length)
     return client
   })
@@ -87,8 +93,7 @@ test('of fetches that many clients send at once few are decoded at a time, and a
   gone!.closed('reset')
   for (let answered = 0; answered < clients.length; answered++) {
     while (fixture.begun.length <= answered) {
-      await new Promise(setImmediate)
-      fixture.clock.endTurn()
+      await nextTurn(fixture)
     }
     assert.ok(fixture.shared.longRequests.usedBytes <= 32 << 20)
     assert.ok(fixture.begun.length - answered < 10, `${fixture.begun.length - answered} at a time`)
@@ -98,4 +103,40 @@ test('of fetches that many clients send at once few are decoded at a time, and a
   assert.equal(fixture.shared.longRequests.usedBytes, 0)
   assert.equal(fixture.shared.longRequests.waitingCount, 0)
   assert.equal(fixture.budget.usedBytes, 0)
+})
+
+function produceOf(partitions: number): Buffer {
+  const writer = new Writer()
+  writer.beginFrame()
+  writeRequestHeader(writer, { apiKey: ApiKey.Produce, apiVersion: 9, correlationId: 1, clientId: null })
+  const all = Array.from({ length: partitions }, (_, index) => ({ index, records: Buffer.alloc(1) }))
+  const topicData = [{ name: 't', partitionData: all }]
+  encoderFor(produceRequest, 9)(writer, { acks: 1, timeoutMs: 1000, topicData })
+  return writer.finishBuffer()
+}
+
+test('of produce requests with very many partitions few are decoded at a time; one that is large for its records waits for none', async () => {
+  const fixture = new Fixture({}, 1_000_000_000, 1_000_000_000)
+  const { longRequests } = fixture.shared
+  const frame = produceOf(100_000)
+  const clients = Array.from({ length: 12 }, () => {
+    const client = anotherClient(fixture)
+    client.bytes(Buffer.from(frame), 0, frame.length)
+    return client
+  })
+  while (fixture.begun.length === 0) await nextTurn(fixture)
+  assert.ok(longRequests.waitingCount > 5, `${longRequests.waitingCount} wait`)
+  const large = produce(1, 'large', 900_000)
+  anotherClient(fixture).bytes(large, 0, large.length)
+  assert.deepEqual(fixture.log.at(-1), 'produce large')
+  clients.pop()!.closed('reset')
+  for (let answered = 0; answered < clients.length; answered++) {
+    const long = () => fixture.begun.filter(({ what }) => what === 'produce t')
+    while (long().length <= answered) await nextTurn(fixture)
+    assert.ok(longRequests.usedBytes <= 32 << 20)
+    assert.ok(long().length - answered < 4, `${long().length - answered} at a time`)
+    long()[answered]!.respond()
+  }
+  for (const client of clients) client.closed('reset')
+  assert.equal(longRequests.usedBytes + longRequests.waitingCount, 0)
 })
