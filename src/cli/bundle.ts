@@ -44,7 +44,7 @@ async function bundleInto(directory: string): Promise<void> {
   await build({
     ...common,
     input: path.join(dist, 'src/index.js'),
-    output: { dir: path.join(directory, 'esm'), format: 'esm', sourcemap: true },
+    output: { dir: path.join(directory, 'esm'), format: 'esm', sourcemap: true, comments: false },
   })
   await build({
     ...common,
@@ -53,6 +53,7 @@ async function bundleInto(directory: string): Promise<void> {
       dir: path.join(directory, 'cli'),
       format: 'cjs',
       sourcemap: true,
+      comments: false,
       codeSplitting: false,
       entryFileNames: 'main.cjs',
     },
