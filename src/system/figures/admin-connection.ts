@@ -10,7 +10,7 @@ const ANSWER_DEADLINE_MS = 10_000
 /** Afterwards the client is read from for a moment: closing with bytes unread would take the answer back. */
 const LINGER_MS = 1_000
 const MAX_LINGER_BYTES = 256 * 1024
-/** Who has not sent a request by now is slow. */
+/** Who has not sent a request by now, or not taken the answer, is slow. */
 const FRESH_MS = 250
 
 export interface Answer {
@@ -38,7 +38,8 @@ export class AdminConnection {
   readonly remoteAddress: string
   readonly #socket: Socket
   readonly #answering: Answering
-  readonly #openedMs = performance.now()
+  /** Since when it is the client's turn; null while it waits for us. */
+  #clientsTurnSinceMs: number | null = performance.now()
   #received: Buffer | null = Buffer.alloc(0)
   #discardedBytes = 0
   #answered = false
@@ -59,7 +60,7 @@ export class AdminConnection {
 
   /** It had its chance: it may make room for others. */
   get isSlow(): boolean {
-    return performance.now() - this.#openedMs > FRESH_MS
+    return this.#clientsTurnSinceMs !== null && performance.now() - this.#clientsTurnSinceMs > FRESH_MS
   }
 
   destroy(): void {
@@ -100,12 +101,14 @@ export class AdminConnection {
   #stopReading(): void {
     clearTimeout(this.#deadline)
     this.#received = null
+    this.#clientsTurnSinceMs = null
     this.#socket.pause()
   }
 
   #answer({ status, contentType, body }: Answer, withBody: boolean): void {
     const socket = this.#socket
     if (socket.destroyed) return
+    this.#clientsTurnSinceMs = performance.now()
     const head = [
       `HTTP/1.1 ${status} ${REASONS[status] ?? ''}`,
       `content-type: ${contentType}`,

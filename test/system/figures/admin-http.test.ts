@@ -179,6 +179,23 @@ test('who is slow makes room, and a probe always gets through', async () => {
   }
 })
 
+test('who asked and waits for the figures is not slow, however many wait', async () => {
+  let finish!: (text: string) => void
+  const collecting = new Promise<string>((resolve) => (finish = resolve))
+  const admin = await startAdminHttp(local, { ...sources, metrics: () => collecting })
+  const url = `http://127.0.0.1:${admin.address.port}/metrics`
+  try {
+    const first = Array.from({ length: 40 }, () => fetch(url))
+    await sleep(400)
+    const later = Array.from({ length: 40 }, () => fetch(url))
+    await sleep(400)
+    finish('samsa_figure 1\n')
+    for (const response of await Promise.all([...first, ...later])) assert.equal(response.status, 200)
+  } finally {
+    await admin.close()
+  }
+})
+
 test('a page that lets its name point here gets no figures', async () => {
   const admin = await startAdminHttp(local, sources)
   const { port } = admin.address
