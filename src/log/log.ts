@@ -341,6 +341,9 @@ export class Log implements ReadSource {
   ): Promise<boolean> {
     const body = this.#body
     const swap = new SegmentSwap(body, replaced, by, ended)
+    // A swap is for good, and the markers it goes by may still be on their way into the active segment: they come first.
+    await body.writer.drained()
+    await body.flusher.flush()
     await body.flusher.run(() => swap.run())
     if (!swap.swapped && body.failure !== null) throw body.failure
     return swap.swapped

@@ -35,17 +35,13 @@ export class LogWriter {
   #stopped = false
   #held = false
   #still: (() => void)[] = []
-  #drained: (() => void)[] = []
+  #drained: { readonly endOffset: number; readonly resolve: () => void }[] = []
   readonly #pumpBound = (): void => this.#pump()
   readonly #doneBound = (error: DiskError | null): void => this.#done(error)
 
   constructor(clock: Clock, owner: WriterOwner) {
     this.#clock = clock
     this.#owner = owner
-  }
-
-  get idle(): boolean {
-    return this.#writing === null && this.#waiting.length === 0
   }
 
   /** `position` is where the batch goes in the segment's file, right behind what was added before. */
@@ -64,8 +60,10 @@ export class LogWriter {
 
   /** Resolves when everything added so far is written, or the writer stopped. */
   drained(): Promise<void> {
-    if (this.idle || this.#stopped) return Promise.resolve()
-    return new Promise((resolve) => this.#drained.push(resolve))
+    const last = this.#waiting.at(-1) ?? this.#writing
+    if (last === null || this.#stopped) return Promise.resolve()
+    const { endOffset } = last
+    return new Promise((resolve) => this.#drained.push({ endOffset, resolve }))
   }
 
   /** Resolves when no write is under way, and none begins until `release`. What is added meanwhile waits. */
@@ -84,7 +82,7 @@ export class LogWriter {
   stop(): void {
     this.#stopped = true
     this.#waiting = []
-    this.#wakeDrained()
+    this.#wakeDrained(Infinity)
   }
 
   #schedule(): void {
@@ -124,8 +122,8 @@ export class LogWriter {
     chunk.segment.writtenBytes = chunk.position + chunk.sizeBytes
     this.#owner.written(chunk, this.#writingDurably)
     if (this.#still.length > 0) this.#wakeStill()
+    if (this.#drained.length > 0) this.#wakeDrained(chunk.endOffset)
     if (this.#waiting.length > 0) this.#schedule()
-    else if (this.#drained.length > 0) this.#wakeDrained()
   }
 
   #failed(error: unknown, chunk: WriteChunk): void {
@@ -149,9 +147,9 @@ export class LogWriter {
     for (const resolve of still) resolve()
   }
 
-  #wakeDrained(): void {
+  #wakeDrained(writtenEndOffset: number): void {
     const drained = this.#drained
-    this.#drained = []
-    for (const resolve of drained) resolve()
+    this.#drained = drained.filter(({ endOffset }) => endOffset > writtenEndOffset)
+    for (const { endOffset, resolve } of drained) if (endOffset <= writtenEndOffset) resolve()
   }
 }

@@ -105,6 +105,31 @@ test('a marker goes some time after the last batch of its transaction, and with 
   })
 })
 
+test('what a marker replaces is gone only once no power loss can take the marker back', async () => {
+  const inPageCache = { ...config, flushMessages: Number.MAX_SAFE_INTEGER }
+  for (const seed of seedsFromEnvironment(1, 60)) {
+    await scene(seed, inPageCache, async ({ sim, process, manager, partition, now }) => {
+      const producer = new Transactional(partition, 7)
+      await partition.append(batchOf([['k', 'old']], now()))
+      await producer.put([['k', 'new']], now())
+      partition.log.roll()
+      const ended = producer.end('COMMIT', now())
+      // Or it is on its way still when the pass begins.
+      if (seed % 2 === 0) await ended
+      await manager.clean()
+      await ended
+      assert(!(await readCommitted(partition.log)).some(([, , value]) => value === 'old'), 'it was compacted')
+      await sim.powerLoss(process)
+      const again = await startManager(sim.start(), quiet, inPageCache)
+      const live = await partitionOf(again, 't', 0, inPageCache)
+      // Its coordinator knows of nothing either.
+      if (live.log.firstOpenTransactionOffset >= 0)
+        await new Transactional(live, 7, producer.sequence).end('ABORT', now())
+      assert.notEqual(replay(await readCommitted(live.log)).get('k'), undefined)
+    })
+  }
+})
+
 test('the marker that alone knows the epoch of its producer stays', async () => {
   await scene(3, config, async ({ sim, manager, partition, now }) => {
     await partition.append(buildControlBatch('ABORT', 0, { producerId: 5, producerEpoch: 9 }, now()))

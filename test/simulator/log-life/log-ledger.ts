@@ -11,7 +11,7 @@ type Outcome = 'PLAIN' | 'OPEN' | 'COMMIT' | 'ABORT'
 interface Entry extends StoredBatch {
   /** Wall clock of the broker. */
   readonly appendedMs: number
-  /** How its transaction ended by a marker that a power loss took: compaction may know of it, and the coordinator does. */
+  /** How its transaction ended by a marker that a power loss took: the coordinator knows of it, and compaction may not. */
   decided: 'COMMIT' | 'ABORT' | null
 }
 
@@ -424,7 +424,7 @@ export class LogLedger {
     if (!this.#everCompacted) return false
     const { outcomes, latest } = this.#indexed()
     const outcome = outcomes[index]
-    if (outcome === 'ABORT' || this.#entries[index]!.decided === 'ABORT') return true
+    if (outcome === 'ABORT') return true
     if (outcome === 'OPEN') return false
     if ((latest.get(record.key) ?? -1) > record.offset || this.#superseded.has(record.offset)) return true
     return record.value === null && this.#mayMarkerBeAbsent(this.#entries[index]!, nowMs)
@@ -512,7 +512,7 @@ export class LogLedger {
       if (entry.control !== null) ends.set(entry.producerId, entry.control)
       const outcome = entry.transactional ? (ends.get(entry.producerId) ?? 'OPEN') : 'PLAIN'
       outcomes[i] = outcome
-      if (outcome === 'ABORT' || (outcome === 'OPEN' && entry.decided !== 'COMMIT')) continue
+      if (outcome === 'ABORT' || outcome === 'OPEN') continue
       for (const { key, offset } of entry.records) latest.set(key, Math.max(offset, latest.get(key) ?? -1))
     }
     this.#index = { outcomes, latest }
