@@ -81,7 +81,7 @@ export const requestKeys = {
     'Accepted for compatibility: 1,024 connections may wait to be accepted.',
   ),
   'queued.max.request.bytes': long(
-    134_217_728,
+    67_108_864,
     { min: -1 },
     'Bytes of requests held in memory over all connections; when they are reached, reading stops until some are answered. -1 sets no limit.',
   ),
