@@ -12,7 +12,8 @@ const READ_COMMITTED = 1
  * Fetch, versions 4-16.
  *
  * Behavior:
- * - Answers at once when `minBytes` are there, on any error, or without `maxWaitMs`; else waits for what is missing.
+ * - Answers at once when `minBytes` are there, on any error, or without `maxWaitMs`; else waits for what is missing. A
+ *   request that names very many partitions waits a second at most: sessions are for those.
  * - Partitions are read in the order of the request; the first one with data returns at least one whole batch,
  *   whatever the limits (KIP-74). Reading begins at the batch that contains the offset.
  * - read_committed stops at the last stable offset and names aborted transactions (a log that Kafka wrote may have
@@ -58,7 +59,7 @@ export const fetch = defineApi({
         targets: session.targets,
         maxBytes,
         minBytes: Math.min(request.minBytes, maxBytes),
-        maxWaitMs: request.maxWaitMs,
+        maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
         readCommitted: request.isolationLevel === READ_COMMITTED,
         answers: context.answers,
         guard: context,

@@ -35,6 +35,8 @@ const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 const MANY_ELEMENTS = 2_000
 /** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
 const ELEMENT_BYTES = 200
+/** As long as a request of many elements may wait with them. */
+const MANY_ELEMENTS_WAIT_MS = 1_000
 const API_KEY_END = SIZE_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
@@ -425,6 +427,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     if (elements > MANY_ELEMENTS) {
       const bytes = elements * ELEMENT_BYTES
       slot.heldBytes += bytes
+      slot.longestWaitMs = MANY_ELEMENTS_WAIT_MS
       this.#reservedBytes += bytes
       this.#shared.budget.take(bytes)
     }

@@ -37,6 +37,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   readonly #owner: SlotOwner
   /** Others of its connection begin when it is answered. */
   isAlone = false
+  longestWaitMs = Infinity
   #answered = false
   #gone = false
   /** Where the request's bytes lie, when that can be used again. */

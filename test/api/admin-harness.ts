@@ -58,6 +58,7 @@ export class AdminHarness {
         clientIsLocal: true,
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         abandoned: false,
+        longestWaitMs: Infinity,
         holdOthers: () => {},
         whenAbandoned: () => {},
         guard: (run) => run,

@@ -63,6 +63,7 @@ export class GroupApis {
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         apis: new Map(),
         abandoned: false,
+        longestWaitMs: Infinity,
         holdOthers: () => {},
         whenAbandoned: () => {},
         guard: (run) => run,

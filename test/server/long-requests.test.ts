@@ -105,6 +105,20 @@ test('of fetches that many clients send at once few are decoded at a time, and a
   assert.equal(fixture.budget.usedBytes, 0)
 })
 
+test('a fetch of very many partitions does not keep their memory for as long as it likes', async () => {
+  const fixture = new Fixture({}, 1_000_000_000, 1_000_000_000)
+  const waits: number[] = []
+  for (const partitions of [20_000, 10]) {
+    const client = anotherClient(fixture)
+    const frame = longFetch(1, partitions)
+    client.bytes(frame, 0, frame.length)
+    while (fixture.begun.length <= waits.length) await nextTurn(fixture)
+    waits.push(fixture.begun.at(-1)!.context.longestWaitMs)
+    client.closed('reset')
+  }
+  assert.deepEqual(waits, [1_000, Infinity])
+})
+
 function produceOf(partitions: number): Buffer {
   const writer = new Writer()
   writer.beginFrame()

@@ -26,6 +26,8 @@ export interface RequestContext extends RequestGuard {
   readonly answers: AnswerBudget
   /** The client is gone: nobody will take the answer. */
   readonly abandoned: boolean
+  /** How long it may wait for what is not there yet: others need the memory that a request of very many elements keeps. */
+  readonly longestWaitMs: number
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
   /** For pipelined APIs: requests behind this one begin when it is answered, because its work goes on in later turns. */
