@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isatty } from 'node:tty'
+import { listOrEmpty, readOrEmpty } from './proc-files.ts'
 
 /** How long processes that were asked to end may take. */
 export const GRACE_MS = 5_000
@@ -129,7 +130,8 @@ export class CommandProcesses {
       if (!/^\d+$/.test(pid)) return []
       const [state, , group = ''] = statFields(pid)
       if (state === undefined || state === '' || ENDED.has(state)) return []
-      if (group !== this.#group && !readOrEmpty(`/proc/${pid}/environ`).includes(this.#mark)) return []
+      if (group !== this.#group && !readOrEmpty(`/proc/${pid}/environ`, 'latin1').includes(this.#mark))
+        return []
       return [{ pid, group }]
     })
   }
@@ -202,22 +204,6 @@ function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
 
 /** What follows the command's name in /proc/<pid>/stat: state, parent, group, session, terminal, its foreground group ... */
 function statFields(pid: string): string[] {
-  const stat = readOrEmpty(`/proc/${pid}/stat`)
+  const stat = readOrEmpty(`/proc/${pid}/stat`, 'latin1')
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return fs.readFileSync(path, 'latin1')
-  } catch {
-    return ''
-  }
-}
-
-function listOrEmpty(path: string): string[] {
-  try {
-    return fs.readdirSync(path)
-  } catch {
-    return []
-  }
 }

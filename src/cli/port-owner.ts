@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { listOrEmpty, readOrEmpty } from './proc-files.ts'
 
 export interface PortOwner {
   readonly pid: number
@@ -11,7 +12,7 @@ const LISTENING = '0A'
 /** Who has a TCP port open for listening; null where the system does not tell (no /proc, another user's process). */
 export function whoListensOn(port: number): PortOwner | null {
   const inodes = new Set(
-    ['tcp', 'tcp6'].flatMap((table) => listeningInodes(readOrEmpty(`/proc/net/${table}`), port)),
+    ['tcp', 'tcp6'].flatMap((table) => listeningInodes(readOrEmpty(`/proc/net/${table}`, 'utf8'), port)),
   )
   if (inodes.size === 0) return null
   for (const pid of listOrEmpty('/proc')) {
@@ -19,7 +20,7 @@ export function whoListensOn(port: number): PortOwner | null {
     for (const fd of listOrEmpty(`/proc/${pid}/fd`)) {
       const inode = /^socket:\[(\d+)\]$/.exec(linkOrEmpty(`/proc/${pid}/fd/${fd}`))?.[1]
       if (inode !== undefined && inodes.has(inode)) {
-        return { pid: Number(pid), command: readOrEmpty(`/proc/${pid}/comm`).trim() }
+        return { pid: Number(pid), command: readOrEmpty(`/proc/${pid}/comm`, 'utf8').trim() }
       }
     }
   }
@@ -35,22 +36,6 @@ function listeningInodes(table: string, port: number): string[] {
     .map((line) => line.trim().split(/\s+/))
     .filter((fields) => fields[3] === LISTENING && (fields[1] ?? '').endsWith(suffix))
     .flatMap((fields) => (fields[9] === undefined ? [] : [fields[9]]))
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return fs.readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function listOrEmpty(path: string): string[] {
-  try {
-    return fs.readdirSync(path)
-  } catch {
-    return []
-  }
 }
 
 function linkOrEmpty(path: string): string {
