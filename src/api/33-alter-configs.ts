@@ -1,7 +1,6 @@
 import { alterConfigsRequest, alterConfigsResponse } from '../../protocol/messages/33-alter-configs.ts'
-import { alterResources, RESOURCE_REPEATED, resourceKey } from './requests/alter-resources.ts'
+import { ALTERED_RESOURCES, alterResources } from './requests/alter-resources.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { CHANGE } from './requests/request-limits.ts'
 
 /**
  * AlterConfigs, versions 0-2.
@@ -19,16 +18,7 @@ export const alterConfigs = defineApi({
   request: alterConfigsRequest,
   response: alterConfigsResponse,
   versions: [0, 2],
-  arrays: {
-    resources: {
-      repeats: 'refused',
-      key: resourceKey,
-      repeated: RESOURCE_REPEATED,
-      ...CHANGE,
-      // More changes than there are keys are refused, and so are two of one key (`metadata/changes/config-change`).
-      inside: { configs: { repeats: 'kept', cost: 0 } },
-    },
-  },
+  arrays: ALTERED_RESOURCES,
   handle: answer(async (request, context, refusals) => ({
     responses: await alterResources(
       request.resources,

@@ -5,9 +5,8 @@ import {
 } from '../../protocol/messages/44-incremental-alter-configs.ts'
 import type { ConfigChange } from '../metadata/changes/config-change.ts'
 import { refused } from '../metadata/layout/outcome.ts'
-import { alterResources, RESOURCE_REPEATED, resourceKey } from './requests/alter-resources.ts'
+import { ALTERED_RESOURCES, alterResources } from './requests/alter-resources.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { CHANGE } from './requests/request-limits.ts'
 
 /** By their numbers on the wire. */
 const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'append', 'subtract']
@@ -28,16 +27,7 @@ export const incrementalAlterConfigs = defineApi({
   request: incrementalAlterConfigsRequest,
   response: incrementalAlterConfigsResponse,
   versions: [0, 1],
-  arrays: {
-    resources: {
-      repeats: 'refused',
-      key: resourceKey,
-      repeated: RESOURCE_REPEATED,
-      ...CHANGE,
-      // More changes than there are keys are refused, and so are two of one key (`metadata/changes/config-change`).
-      inside: { configs: { repeats: 'kept', cost: 0 } },
-    },
-  },
+  arrays: ALTERED_RESOURCES,
   handle: answer(async (request, context, refusals) => ({
     responses: await alterResources(
       request.resources,

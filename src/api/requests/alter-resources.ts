@@ -6,6 +6,7 @@ import type { Refused } from './array-rules.ts'
 import { alterableResource } from './config-resources.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
+import { CHANGE } from './request-limits.ts'
 
 interface NamedResource {
   readonly resourceType: number
@@ -13,11 +14,23 @@ interface NamedResource {
 }
 
 /** Which of its changes should win? */
-export const RESOURCE_REPEATED = refused(ErrorCode.INVALID_REQUEST, 'Each resource must appear at most once.')
+const RESOURCE_REPEATED = refused(ErrorCode.INVALID_REQUEST, 'Each resource must appear at most once.')
 
-export function resourceKey({ resourceType, resourceName }: NamedResource): string {
+function resourceKey({ resourceType, resourceName }: NamedResource): string {
   return `${resourceType} ${resourceName}`
 }
+
+/** What a request that alters the configuration of resources may ask for. */
+export const ALTERED_RESOURCES = {
+  resources: {
+    repeats: 'refused',
+    key: resourceKey,
+    repeated: RESOURCE_REPEATED,
+    ...CHANGE,
+    // More changes than there are keys are refused, and so are two of one key (`metadata/changes/config-change`).
+    inside: { configs: { repeats: 'kept', cost: 0 } },
+  },
+} as const
 
 /** Runs a change for every resource, and answers those that were refused. */
 export async function alterResources<Resource extends NamedResource>(
