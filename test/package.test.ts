@@ -38,6 +38,7 @@ test('the package holds what users load, and nothing that was made on this machi
   const [packed] = JSON.parse(printed) as [{ files: { path: string }[] }]
   const names = packed.files.map(({ path }) => path)
   for (const needed of [
+    'dist/lib/cli/LICENSES.txt',
     'dist/lib/cli/main.cjs',
     'dist/lib/esm/index.js',
     'dist/src/cli/code-cache.cjs',
@@ -49,6 +50,7 @@ test('the package holds what users load, and nothing that was made on this machi
   const allowed = [
     /^(package\.json|README\.md|CHANGELOG\.md|SECURITY\.md|LICENSE)$/,
     /^dist\/lib\/(esm|cli)\/[\w-]+\.c?js(\.map)?$/,
+    /^dist\/lib\/cli\/LICENSES\.txt$/,
     /^dist\/native\/linux-(x64|arm64)-(glibc|musl)\.node$/,
     /^dist\/src\/cli\/(samsa|code-cache)\.cjs$/,
     /^dist\/(src|protocol)\/.*\.d\.ts$/,

@@ -18,11 +18,26 @@ const dist = path.join(root, 'dist')
 const library = path.join(dist, 'lib')
 const stampFile = path.join(dist, '.bundle-stamp')
 
+type NamesField = 'dependencies' | 'optionalDependencies'
+
+/** The names in a field of a folder's manifest. */
+function namesIn(folder: string, field: NamesField): string[] {
+  const manifest: Partial<Record<NamesField, object>> = JSON.parse(
+    fs.readFileSync(path.join(folder, 'package.json'), 'utf8'),
+  )
+  return Object.keys(manifest[field] ?? {})
+}
+
 /** What npm installs beside the bundle. */
 function dependencies(): string[] {
-  const manifest: unknown = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
-  if (typeof manifest !== 'object' || manifest === null || !('dependencies' in manifest)) return []
-  return Object.keys(manifest.dependencies ?? {})
+  return namesIn(root, 'dependencies')
+}
+
+/** Those that bring binaries, one package for each platform, cannot be part of a text. */
+function withBinaries(): string[] {
+  return dependencies().filter(
+    (name) => namesIn(path.join(root, 'node_modules', name), 'optionalDependencies').length > 0,
+  )
 }
 
 /** Names and texts of all that can be in a bundle, of what makes it, and of what is there of it. */
@@ -39,15 +54,39 @@ function hashOfAll(): string {
   return hash.digest('hex')
 }
 
+/** As \u escapes: V8 keeps a text with one letter beyond Latin-1 at two bytes for each of its letters. */
+function escapeLetters(file: string): void {
+  const text = fs.readFileSync(file, 'utf8')
+  const escaped = text.replace(
+    // Halves of surrogate pairs each on their own, as strings and regular expressions have them.
+    /[^\0-\x7f]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+  fs.writeFileSync(file, escaped)
+}
+
+/** The licences of the packages whose text became part of the bundle: they ask to go where their code goes. */
+function writeLicences(modules: readonly string[], file: string): void {
+  const folders = modules.flatMap((module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0] ?? [])
+  const texts = [...new Set(folders)].toSorted().map((folder) => {
+    const name = fs.readdirSync(folder).find((each) => /^licen[cs]e/i.test(each))
+    if (name === undefined) throw new Error(`${folder} has no licence`)
+    return `${path.relative(path.join(root, 'node_modules'), folder)}\n\n${fs.readFileSync(path.join(folder, name), 'utf8')}`
+  })
+  fs.writeFileSync(file, texts.join(`\n\n${'-'.repeat(80)}\n\n`))
+}
+
 async function bundleInto(directory: string): Promise<void> {
-  const common = { platform: 'node', external: dependencies(), logLevel: 'warn' } as const
+  const common = { platform: 'node', logLevel: 'warn' } as const
   await build({
     ...common,
+    external: dependencies(),
     input: path.join(dist, 'src/index.js'),
     output: { dir: path.join(directory, 'esm'), format: 'esm', sourcemap: true, comments: false },
   })
-  await build({
+  const { output } = await build({
     ...common,
+    external: withBinaries(),
     input: path.join(dist, 'src/cli/main.js'),
     output: {
       dir: path.join(directory, 'cli'),
@@ -58,6 +97,8 @@ async function bundleInto(directory: string): Promise<void> {
       entryFileNames: 'main.cjs',
     },
   })
+  escapeLetters(path.join(directory, 'cli/main.cjs'))
+  writeLicences(output[0].moduleIds, path.join(directory, 'cli/LICENSES.txt'))
 }
 
 /** Replaces each file by its successor, the entries last, and removes those that have none. */

@@ -82,7 +82,7 @@ class Run {
 /** Standard output belongs to the command: the broker's warnings go to standard error. */
 async function startQuietly(options: StartOptions, dataDir: string): Promise<RunningBroker> {
   const { config, warnings } = loadTemporaryConfig(options, process.env, dataDir)
-  const logger = createLogger({
+  const logger = await createLogger({
     level: options.logLevel ?? 'warn',
     format: options.logFormat ?? (process.stderr.isTTY ? 'human' : 'json'),
     colour: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,

@@ -30,7 +30,7 @@ const bundle = fs.readFileSync(bundlePath)
 const cache = new CodeCache(bundle)
 const cachedData = cache.read()
 
-const script = new vm.Script(nodeModule.wrap(bundle.toString('utf8')), {
+const script = new vm.Script(nodeModule.wrap(bundle.toString('latin1')), {
   filename: bundlePath,
   ...(cachedData === undefined ? {} : { cachedData }),
   importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,

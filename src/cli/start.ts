@@ -31,7 +31,7 @@ export interface StartOptions extends ConfigOptions {
 /** `samsa start`: runs a broker until a signal ends it. Throws what keeps it from starting. */
 export async function start(options: StartOptions): Promise<void> {
   const { config, warnings } = loadConfig(options, process.env)
-  const logger = createLogger({
+  const logger = await createLogger({
     level: options.logLevel ?? 'info',
     format: options.logFormat ?? (process.stdout.isTTY ? 'human' : 'json'),
     colour: process.stdout.isTTY && process.env['NO_COLOR'] === undefined,

@@ -1,6 +1,4 @@
-import { createRequire } from 'node:module'
-import type { DestinationStream, Logger as PinoInstance, pino as Pino } from 'pino'
-import type { prettyFactory as PrettyFactory } from 'pino-pretty'
+import type { DestinationStream, Logger as PinoInstance } from 'pino'
 import type { LogFields, Logger } from '../ports.ts'
 import { LineSink, standardSink } from './line-sink.ts'
 import { printableFields, printableMessage } from './log-values.ts'
@@ -18,15 +16,15 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream
 }
 
-/** Loaded when the first logger needs them: an embedded broker is silent and starts without. */
-const require = createRequire(import.meta.url)
-
-/** Whatever is logged is shown as `core/printable` does: clients name much of it. */
-export function createLogger(options: LoggerOptions): Logger {
+/**
+ * Whatever is logged is shown as `core/printable` does: clients name much of it. The library is loaded when the first
+ * logger needs it: an embedded broker is silent and starts without.
+ */
+export async function createLogger(options: LoggerOptions): Promise<Logger> {
   if (options.level === 'silent') return silentLogger
-  const { pino }: { pino: typeof Pino } = require('pino')
+  const { pino } = await import('pino')
   const raw = options.destination ?? standardSink(1)
-  const destination = options.format === 'human' ? prettified(raw, options.colour ?? false) : raw
+  const destination = options.format === 'human' ? await prettified(raw, options.colour ?? false) : raw
   const settings = {
     level: options.level,
     base: null,
@@ -41,8 +39,8 @@ export function createLogger(options: LoggerOptions): Logger {
   return logger
 }
 
-function prettified(raw: DestinationStream, colour: boolean): DestinationStream {
-  const { prettyFactory }: { prettyFactory: typeof PrettyFactory } = require('pino-pretty')
+async function prettified(raw: DestinationStream, colour: boolean): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty')
   const format = prettyFactory({ colorize: colour, singleLine: true, translateTime: 'SYS:HH:MM:ss.l' })
   return { write: (line: string) => raw.write(format(line)) }
 }

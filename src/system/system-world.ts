@@ -51,7 +51,7 @@ export async function startSystemWorld(
   engineOptions: Omit<EngineOptions, 'logger'>,
 ): Promise<StartedWorld> {
   const turn = new Turn()
-  const logger = options.logger ?? createLogger({ level: options.logLevel ?? 'silent' })
+  const logger = options.logger ?? (await createLogger({ level: options.logLevel ?? 'silent' }))
   const unusable = await checkDirectories(engineOptions.directories)
   const directories = engineOptions.directories.filter((directory) => !unusable.has(directory))
   const engine = await chooseEngine(turn, { ...engineOptions, directories, logger })

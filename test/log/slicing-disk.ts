@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import type { Disk, File, FileSlice, World } from '../../src/ports.ts'
-import { createLogger } from '../../src/system/pino-logger.ts'
+import { silentLogger } from '../../src/system/pino-logger.ts'
 import { SystemClock } from '../../src/system/system-clock.ts'
 import { SystemDisk } from '../../src/system/disk/system-disk.ts'
 import { Turn } from '../../src/system/turn.ts'
@@ -66,7 +66,7 @@ export function diskWith(policy: Policy, random: Seeded): Pick<World, 'clock' | 
       return overlay<File>(file, changed(file))
     },
   })
-  return { clock: new SystemClock(turn), logger: createLogger({ level: 'silent' }), disk }
+  return { clock: new SystemClock(turn), logger: silentLogger, disk }
 }
 
 /** `target`, with some methods replaced. */

@@ -9,9 +9,9 @@ function collector() {
   return { lines, destination: { write: (line: string) => void lines.push(line) } }
 }
 
-test('JSON lines carry level, time, the fields of all ancestors, and errors with their stack', () => {
+test('JSON lines carry level, time, the fields of all ancestors, and errors with their stack', async () => {
   const { lines, destination } = collector()
-  const logger = createLogger({ level: 'info', format: 'json', destination })
+  const logger = await createLogger({ level: 'info', format: 'json', destination })
   logger.debug({}, 'not shown')
   logger
     .child({ broker: 1 })
@@ -30,10 +30,10 @@ test('JSON lines carry level, time, the fields of all ancestors, and errors with
   assert.match(JSON.stringify(fields.get('err')), /bad.*stack/)
 })
 
-test('human lines are one line of text, coloured on request', () => {
+test('human lines are one line of text, coloured on request', async () => {
   for (const colour of [false, true]) {
     const { lines, destination } = collector()
-    const logger = createLogger({ level: 'debug', format: 'human', colour, destination })
+    const logger = await createLogger({ level: 'debug', format: 'human', colour, destination })
     logger.info({ topic: 'orders' }, 'created')
     assert.equal(lines.length, 1)
     assert.match(lines[0] ?? '', /INFO.*created.*orders/)
@@ -41,11 +41,11 @@ test('human lines are one line of text, coloured on request', () => {
   }
 })
 
-test('whatever is logged is one line of visible text, of bounded length', () => {
+test('whatever is logged is one line of visible text, of bounded length', async () => {
   const hostile = 'a\u009b31m\u202eb\u2028c\u007fd\u001b[2Je\nFORGED \ud800'
   for (const format of ['json', 'human'] as const) {
     const { lines, destination } = collector()
-    const logger = createLogger({ level: 'info', format, destination }).child({ clientId: hostile })
+    const logger = (await createLogger({ level: 'info', format, destination })).child({ clientId: hostile })
     logger.warn(
       { id: hostile, list: [hostile], nested: { [hostile]: hostile }, error: new TypeError(hostile) },
       `joined by ${hostile}`,
@@ -61,9 +61,9 @@ test('whatever is logged is one line of visible text, of bounded length', () => 
   }
 })
 
-test('an error shows what it says and where it comes from, whatever its field is called', () => {
+test('an error shows what it says and where it comes from, whatever its field is called', async () => {
   const { lines, destination } = collector()
-  const logger = createLogger({ level: 'info', format: 'json', destination })
+  const logger = await createLogger({ level: 'info', format: 'json', destination })
   const failure = Object.assign(new Error('no room', { cause: new Error('deeper') }), { code: 'ENOSPC' })
   logger.error({ error: failure }, 'log failed')
   const line: unknown = JSON.parse(lines[0] ?? '')
