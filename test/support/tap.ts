@@ -7,10 +7,19 @@ export function countsOf(report: string): string[] {
     .filter((line) => /^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(line))
 }
 
-/** The tests and suites that did not run, or whose failure would not have counted. */
+/**
+ * The tests and suites that did not run, or whose failure would not have counted: one by one, and by the counts at the
+ * end. A report without these counts proves nothing.
+ */
 export function leftOutOf(report: string): string[] {
-  return report
+  const named = report
     .split('\n')
     .filter((line) => /^\s*(?:not )?ok \d+ .*(?<!\\)# (?:SKIP|TODO)(?: |$)/.test(line))
     .map((line) => line.trim())
+  const counted = ['skipped', 'todo', 'cancelled'].flatMap((kind) => {
+    const count = report.match(new RegExp(`^# ${kind} (\\d+)$`, 'm'))?.[1]
+    if (count === undefined) return [`the report does not say how many tests were ${kind}`]
+    return count === '0' ? [] : [`${kind}: ${count}`]
+  })
+  return [...named, ...counted]
 }

@@ -1,11 +1,7 @@
 /** The law of the house as plain functions over source texts, so that the law itself can be tested. */
-
-/** A source text without comments and without what is inside strings and regular expressions. */
-export interface Scanned {
-  readonly code: string
-  /** What the file imports or re-exports, types included, in order of appearance. */
-  readonly imports: readonly string[]
-}
+import zlib from 'node:zlib'
+import { readSource } from './syntax.ts'
+import type { SourceFacts } from './syntax.ts'
 
 /** Which rooms a room may import from (itself always). `ports.ts` counts as a room. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -51,19 +47,27 @@ const PURE_MODULES = new Set(['node:assert', 'node:assert/strict', 'node:buffer'
 /** npm packages outside the real rooms: codecs and checksums, for `protocol` only. */
 const PURE_PACKAGES = new Set(['@node-rs/crc32', 'snappyjs', 'fzstd', 'lz4js', '@mongodb-js/zstd'])
 
-const IMPURE: readonly (readonly [RegExp, string])[] = [
-  [/(?<![.\w$#])process\s*(?:\.|\?\.|\[)/, 'process'],
-  [/(?<![.\w$#])Date\s*\.\s*now\b/, 'Date.now'],
-  [/(?<![.\w$#])new\s+Date\b/, 'new Date'],
-  [/(?<![.\w$#])performance\s*\./, 'performance'],
-  [/(?<![.\w$#])Math\s*\.\s*random\b/, 'Math.random'],
-  [/(?<![.\w$#])crypto\s*\./, 'crypto'],
-  [/(?<![.\w$#])setTimeout\b/, 'setTimeout'],
-  [/(?<![.\w$#])setInterval\b/, 'setInterval'],
-  [/(?<![.\w$#])setImmediate\b/, 'setImmediate'],
-  [/(?<![.\w$#])globalThis\b/, 'globalThis'],
-  [/(?<![.\w$#])console\s*\./, 'console'],
-]
+/** Rooms without promises: what they compute is there when they return. */
+const PURE = new Set(['protocol', 'core'])
+
+/** The globals outside the real rooms: the language, and Node.js's bytes. Whatever is not named here is of the world. */
+const PURE_GLOBALS = new Set(
+  `Array ArrayBuffer BigInt BigInt64Array BigUint64Array Boolean Buffer DataView Error Float64Array Infinity Int16Array
+  Int32Array Int8Array Iterator JSON Map Math NaN Number Object RangeError Reflect RegExp Set String Symbol SyntaxError
+  TextDecoder TextEncoder TypeError Uint16Array Uint32Array Uint8Array WeakMap WeakSet isNaN parseInt structuredClone
+  undefined`.split(/\s+/),
+)
+
+/** Decoders are compiled from their schemas: the one place where code comes from text. */
+const MAKES_CODE = 'protocol/compile.ts'
+
+/** And what rooms with promises may use besides. */
+const PROMISES = new Set('AggregateError AbortController AbortSignal Promise queueMicrotask'.split(' '))
+
+/** Types that only work with promises has. */
+const PROMISE_TYPES = new Set(
+  'Promise PromiseLike Awaited AsyncGenerator AsyncIterable AsyncIterator'.split(' '),
+)
 
 const MAX_LINES = 600
 
@@ -104,28 +108,62 @@ export function violations(path: string, source: string): string[] {
   const wing = wings === undefined ? null : wingOf(room, path)
   if (wings !== undefined && wing !== null && !wings.order.includes(wing))
     found.push(`${path}: there is no wing "${wing}" in ${room}`)
-  const { code, imports } = scan(source)
-  for (const specifier of imports) {
+  const facts = readSource(path, source)
+  for (const { specifier, line } of facts.imports) {
     const reason = importViolation(path, room, mayImport, specifier)
-    if (reason !== null) found.push(`${path}: ${reason}`)
+    if (reason !== null) found.push(`${path}:${line}: ${reason}`)
   }
-  if (!REAL.has(room)) {
-    for (const [pattern, name] of IMPURE) {
-      if (pattern.test(code)) found.push(`${path}: ${name} belongs to src/system`)
-    }
-  }
-  if (room === 'ports' && /^\s*export\s+(?:abstract\s+)?(?:class|function|const|let|async)\b/m.test(code)) {
-    found.push(`${path}: ports.ts holds types only`)
-  }
+  if (!REAL.has(room)) found.push(...worldly(path, facts))
+  if (PURE.has(room)) found.push(...asynchronous(path, facts))
+  if (room === 'ports')
+    for (const { line } of facts.statements) found.push(`${path}:${line}: ports.ts holds types only`)
   return found
+}
+
+/** What a file uses of the world without being given it. */
+function worldly(path: string, { globals, members, metaLines }: SourceFacts): string[] {
+  const unknown = globals
+    .filter(({ name }) => !PURE_GLOBALS.has(name) && !PROMISES.has(name))
+    .filter(({ name }) => !(name === 'Function' && path === MAKES_CODE))
+  const chance = members.filter(({ of, name }) => of === 'Math' && (name === 'random' || name === '*'))
+  const timers = members.filter(
+    ({ of, name }) => of === 'AbortSignal' && (name === 'timeout' || name === '*'),
+  )
+  return [
+    ...unknown.map(({ name, line }) => `${path}:${line}: ${name} belongs to src/system`),
+    ...chance.map(
+      ({ name, line }) => `${path}:${line}: Math.${name} may be chance, which belongs to src/system`,
+    ),
+    ...timers.map(({ line }) => `${path}:${line}: AbortSignal.timeout belongs to src/system`),
+    ...metaLines.map((line) => `${path}:${line}: import.meta belongs to src/system`),
+  ]
+}
+
+/** Whether a function of zlib answers later: it has a twin that does not, or makes a stream. */
+function isOnPool(name: string): boolean {
+  return `${name}Sync` in zlib || name.startsWith('create')
+}
+
+/** What of a file ends later than it returns. */
+function asynchronous(path: string, facts: SourceFacts): string[] {
+  const globals = facts.globals.filter(({ name }) => PROMISES.has(name))
+  const types = facts.types.filter(({ name }) => PROMISE_TYPES.has(name))
+  const imports = facts.imports
+    .filter(({ form }) => form === 'dynamic')
+    .map(({ line }) => ({ name: 'import()', line }))
+  const compression = facts.members.filter(({ of, name }) => of === 'node:zlib' && isOnPool(name))
+  return [...facts.async, ...globals, ...types, ...imports, ...compression].map(
+    ({ name, line }) => `${path}:${line}: ${name} in a room without promises`,
+  )
 }
 
 function importViolation(
   path: string,
   room: string,
   mayImport: readonly string[],
-  specifier: string,
+  specifier: string | null,
 ): string | null {
+  if (specifier === null) return 'imports what nobody can tell by reading'
   if (specifier.startsWith('.')) {
     const target = resolveImport(path, specifier)
     const targetRoom = roomOf(target)
@@ -150,6 +188,14 @@ export function resolveImport(from: string, specifier: string): string {
     else if (part !== '.') parts.push(part)
   }
   return parts.join('/')
+}
+
+/** The files of the project that a file imports or re-exports. */
+export function importedFiles(path: string, source: string): string[] {
+  return readSource(path, source)
+    .imports.map(({ specifier }) => specifier ?? '')
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => resolveImport(path, specifier))
 }
 
 /** The first import cycle found, as the list of its files, or null. `graph` maps a file to what it imports. */
@@ -178,113 +224,6 @@ export function findCycle(graph: ReadonlyMap<string, readonly string[]>): string
 
 /** Handler files (`src/api/NN-name.ts`) that the table does not import. */
 export function handlersOutsideTable(apiFiles: readonly string[], table: string): string[] {
-  const imported = new Set(
-    scan(table).imports.map((specifier) => resolveImport('src/api/table.ts', specifier)),
-  )
+  const imported = new Set(importedFiles('src/api/table.ts', table))
   return apiFiles.filter((file) => /^src\/api\/\d\d-[^/]+\.ts$/.test(file) && !imported.has(file))
-}
-
-/** Takes comments, strings and regular expressions out of a TypeScript source. */
-export function scan(source: string): Scanned {
-  const scanner = new Scanner(source)
-  scanner.run()
-  return { code: scanner.code, imports: scanner.imports }
-}
-
-class Scanner {
-  code = ''
-  readonly imports: string[] = []
-  readonly #source: string
-  #at = 0
-  /** Open braces per template expression we are inside of. */
-  readonly #templates: number[] = []
-
-  constructor(source: string) {
-    this.#source = source
-  }
-
-  run(): void {
-    while (this.#at < this.#source.length) this.#step()
-  }
-
-  #step(): void {
-    const char = this.#source[this.#at] ?? ''
-    const next = this.#source[this.#at + 1]
-    if (char === '/' && next === '/') this.#skipTo('\n')
-    else if (char === '/' && next === '*') this.#skipTo('*/', 2)
-    else if (char === "'" || char === '"') this.#string(char)
-    else if (char === '`') this.#template()
-    else if (char === '/' && this.#regexMayStart()) this.#regex()
-    else if (char === '}' && this.#templates.at(-1) === 0) {
-      this.#templates.pop()
-      this.#template()
-    } else {
-      const depth = this.#templates.at(-1)
-      if (depth !== undefined && char === '{') this.#templates[this.#templates.length - 1] = depth + 1
-      if (depth !== undefined && char === '}') this.#templates[this.#templates.length - 1] = depth - 1
-      this.code += char
-      this.#at++
-    }
-  }
-
-  #skipTo(end: string, extra = 0): void {
-    const found = this.#source.indexOf(end, this.#at + extra)
-    this.#at = found < 0 ? this.#source.length : found + (end === '\n' ? 0 : end.length)
-  }
-
-  #string(quote: string): void {
-    const start = this.#at + 1
-    let at = start
-    while (at < this.#source.length && this.#source[at] !== quote) at += this.#source[at] === '\\' ? 2 : 1
-    if (/(?:\bfrom|\bimport|\bimport\()\s*$/.test(this.code.slice(-20))) {
-      this.imports.push(this.#source.slice(start, at))
-    }
-    this.code += quote + quote
-    this.#at = at + 1
-  }
-
-  /** From a backtick, or from the brace that ends an expression inside a template. */
-  #template(): void {
-    this.code += '`'
-    let at = this.#at + 1
-    while (at < this.#source.length) {
-      const char = this.#source[at]
-      if (char === '\\') at += 2
-      else if (char === '`') {
-        this.code += '`'
-        this.#at = at + 1
-        return
-      } else if (char === '$' && this.#source[at + 1] === '{') {
-        this.#templates.push(0)
-        this.code += '` '
-        this.#at = at + 2
-        return
-      } else at++
-    }
-    this.#at = at
-  }
-
-  #regexMayStart(): boolean {
-    const before = this.code.trimEnd()
-    return (
-      before === '' ||
-      /[(,=:[!&|?{};+*%~^<>-]$/.test(before) ||
-      /\b(?:return|typeof|case|in|of)$/.test(before)
-    )
-  }
-
-  #regex(): void {
-    let at = this.#at + 1
-    let inClass = false
-    while (at < this.#source.length) {
-      const char = this.#source[at]
-      if (char === '\\') at++
-      else if (char === '[') inClass = true
-      else if (char === ']') inClass = false
-      else if (char === '\n' || (char === '/' && !inClass)) break
-      at++
-    }
-    this.code += '/ /'
-    this.#at = at + 1
-  }
 }
