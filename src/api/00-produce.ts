@@ -14,7 +14,8 @@ import { defineApi } from './requests/handler.ts'
  * - acks=1 and acks=all answer when the batch is written under the partition's flush mode, acks=0 never answers; an
  *   error under acks=0 closes the connection, as in Kafka, because nothing else can tell the producer.
  * - Idempotent producers: a repeated batch answers the original offset (KIP-98), epoch bumps (KIP-360).
- * - A missing topic is created when `auto.create.topics.enable` allows it, with its leader ready.
+ * - A missing topic is not created: a producer that asked Metadata not to create it, or whose topic was deleted
+ *   meanwhile, would get it back by this.
  *
  * Version notes:
  * - v0-2 carry message formats 0 and 1, which nothing writes any more (KIP-724): each partition answers

@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
+import type { Partition } from '../broker/partition.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import { eachInSlices, inSlices } from './requests/in-slices.ts'
 
@@ -7,9 +8,10 @@ import { eachInSlices, inSlices } from './requests/in-slices.ts'
  * DeleteRecords, versions 0-2.
  *
  * Behavior: moves the log start to the offset (-1: the high watermark) and answers it as the low watermark, which
- * with one replica is the log start. The segments below go with the next retention check. NONE means that no crash
- * brings the records back; where the new start cannot be made durable the answer is KAFKA_STORAGE_ERROR. A topic without
- * `delete` in its cleanup.policy answers POLICY_VIOLATION.
+ * with one replica is the log start; what lies below it already is no error. The segments below go with the next
+ * retention check. NONE means that no crash brings the records back; where the new start cannot be made durable the
+ * answer is KAFKA_STORAGE_ERROR. A topic without `delete` in its cleanup.policy answers POLICY_VIOLATION, one that is
+ * internal INVALID_TOPIC_EXCEPTION whatever its policy says.
  */
 export const deleteRecords = defineApi({
   request: deleteRecordsRequest,
@@ -32,11 +34,7 @@ export const deleteRecords = defineApi({
       const deleted = await inSlices(partitions, context, (some) =>
         some.map(({ partitionIndex, offset }) => {
           const partition = broker.partitions.get(name, partitionIndex)
-          const errorCode =
-            partition === undefined
-              ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-              : partition.deleteRecordsBefore(offset)
-          return { partitionIndex, partition, errorCode }
+          return { partitionIndex, partition, errorCode: deleteBefore(offset, partition) }
         }),
       )
       return { name, deleted }
@@ -59,3 +57,9 @@ export const deleteRecords = defineApi({
     }
   }),
 })
+
+function deleteBefore(offset: number, partition: Partition | undefined): number {
+  if (partition === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+  if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
+  return partition.deleteRecordsBefore(offset)
+}

@@ -2,29 +2,25 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/messages/22-init-producer-id.ts'
 import { answer, defineApi } from './requests/handler.ts'
 
-const MAX_EPOCH = 32_767
-
 /**
  * InitProducerId, versions 0-5, for idempotent producers.
  *
- * Behavior: without a transactional id a fresh producer id with epoch 0. A producer that brings its id and epoch
- * (v3, KIP-360) gets the same id with the next epoch, or a fresh id when epochs are used up; the partitions accept
- * the new epoch from sequence 0.
+ * Behavior: without a transactional id a fresh producer id with epoch 0, whatever id and epoch were brought (v3): who
+ * brings one may have it from anywhere, and of two producers with one identity the second one's records would be
+ * taken for repetitions of the first one's. Half an identity, and an empty transactional id, is INVALID_REQUEST.
  *
- * Not implemented: transactions. A transactional id answers UNSUPPORTED_VERSION, as a broker without them would.
+ * Not implemented: transactions. A transactional id answers TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as FindCoordinator
+ * does: every client takes that as final.
  */
 export const initProducerId = defineApi({
   request: initProducerIdRequest,
   response: initProducerIdResponse,
   versions: [0, 5],
   arrays: {},
-  handle: answer(async (request, { broker }) => {
-    const { transactionalId, producerId, producerEpoch } = request
-    if (transactionalId !== null) return refused(ErrorCode.UNSUPPORTED_VERSION)
-    if ((producerId === -1) !== (producerEpoch === -1)) return refused(ErrorCode.INVALID_REQUEST)
-    if (producerId !== -1 && producerEpoch < MAX_EPOCH - 1) {
-      return { errorCode: ErrorCode.NONE, producerId, producerEpoch: producerEpoch + 1 }
-    }
+  handle: answer(async ({ transactionalId, producerId, producerEpoch }, { broker }) => {
+    if (transactionalId === '' || (producerId === -1) !== (producerEpoch === -1))
+      return refused(ErrorCode.INVALID_REQUEST)
+    if (transactionalId !== null) return refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     return { errorCode: ErrorCode.NONE, producerId: await broker.metadata.nextProducerId(), producerEpoch: 0 }
   }),
 })

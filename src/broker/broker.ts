@@ -1,7 +1,6 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { LogManager } from '../log/manager/log-manager.ts'
-import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Codecs, Logger, World } from '../ports.ts'
 import { Deadlines } from './deadlines.ts'
@@ -71,19 +70,14 @@ export class Broker {
 
   /** Error code for clients that may not write here now, 0 when they may. */
   refusesProduce(partition: Partition): ErrorCode {
-    if (partition.topic === OFFSETS_TOPIC) return ErrorCode.INVALID_TOPIC_EXCEPTION
+    if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
     if (this.logs.lacksSpace(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
     return ErrorCode.NONE
   }
 
-  /** A creation under way. Who produces meanwhile waits for it, or would overtake those who already do. */
-  topicBeingCreated(topic: string): Promise<number> | undefined {
-    return this.#creating.size === 0 ? undefined : this.#creating.get(topic)
-  }
-
   /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */
   autoCreateTopic(topic: string): Promise<number> | null {
-    const underWay = this.topicBeingCreated(topic)
+    const underWay = this.#creating.get(topic)
     if (underWay !== undefined) return underWay
     if (!this.config['auto.create.topics.enable'] || this.partitions.hasTopic(topic)) return null
     const creating = this.metadata.autoCreateTopic(topic).finally(() => this.#creating.delete(topic))

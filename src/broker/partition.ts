@@ -2,6 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { BrokenInvariant } from '../core/broken-invariant.ts'
 import type { Log } from '../log/log.ts'
 import type { AppendResult } from '../log/log-types.ts'
+import { isInternalTopic } from '../metadata/layout/topic-names.ts'
 import { AppendWaits, type AppendWaiter, type FetchWaiter } from './waits.ts'
 
 /**
@@ -14,6 +15,8 @@ export class Partition {
   readonly topic: string
   readonly topicId: string
   readonly index: number
+  /** Brokers keep it for themselves: no client writes to it or takes records out of it. */
+  readonly isInternal: boolean
   readonly log: Log
   readonly #appendWaits = new AppendWaits()
   readonly #fetchWaits = new Set<FetchWaiter>()
@@ -26,6 +29,7 @@ export class Partition {
 
   constructor(topic: string, topicId: string, index: number, leaderEpoch: number, log: Log) {
     this.topic = topic
+    this.isInternal = isInternalTopic(topic)
     this.topicId = topicId
     this.index = index
     this.log = log
@@ -116,13 +120,13 @@ export class Partition {
     this.#wakeFetches()
   }
 
-  /** DeleteRecords: moves the log start to `offset` (-1: the high watermark). */
+  /** DeleteRecords: the log starts at `offset` (-1: the high watermark) or where it starts already, if that is later. */
   deleteRecordsBefore(offset: number): number {
     if (this.errorCode !== ErrorCode.NONE) return this.errorCode
     if (!this.log.config.cleanupPolicy.delete) return ErrorCode.POLICY_VIOLATION
     const target = offset === -1 ? this.#highWatermark : offset
-    if (target < this.log.logStartOffset || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
-    this.log.deleteRecordsBefore(target)
+    if (target < 0 || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
+    if (target > this.log.logStartOffset) this.log.deleteRecordsBefore(target)
     return ErrorCode.NONE
   }
 

@@ -2,7 +2,6 @@ import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { validateProduceBatch } from '../log/append/validate.ts'
-import { MAX_CREATIONS_PER_REQUEST } from './broker.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
 import type { RequestGuard } from './request-guard.ts'
@@ -30,7 +29,6 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   /** The partition that begins next. */
   #topicAt = 0
   #partitionAt = 0
-  #creations = 0
   #started = false
   #answered = false
 
@@ -132,11 +130,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {
     const partition = this.#broker.partitions.get(topic, index)
-    if (partition !== undefined && this.#broker.topicBeingCreated(topic) === undefined) {
-      this.#appendTo(tag, partition, records)
-    } else {
-      this.#appendToMissing(tag, topic, index, records)
-    }
+    if (partition === undefined) this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+    else this.#appendTo(tag, partition, records)
   }
 
   #appendTo(tag: number, partition: Partition, records: Buffer | null): void {
@@ -161,23 +156,6 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     result.logStartOffset = partition.log.logStartOffset
     if (this.#request.acks === 0) this.appendSettled(tag, ErrorCode.NONE)
     else partition.awaitAppended(appended.lastOffset + 1, this, tag)
-  }
-
-  /** Auto-creation: the topic has its leader when the promise resolves, and the append goes on from there. */
-  #appendToMissing(tag: number, topic: string, index: number, records: Buffer | null): void {
-    const created =
-      this.#creations < MAX_CREATIONS_PER_REQUEST || this.#broker.topicBeingCreated(topic) !== undefined
-        ? this.#broker.autoCreateTopic(topic)
-        : null
-    if (created === null) return this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
-    this.#creations += 1
-    const goOn = this.#guard.guard((errorCode: number) => {
-      if (this.#partitions[tag]!.settled) return
-      const partition = this.#broker.partitions.get(topic, index)
-      if (partition !== undefined) this.#appendTo(tag, partition, records)
-      else this.#refuse(tag, errorCode || ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
-    })
-    created.then(goOn, (error: unknown) => this.#guard.fail(error))
   }
 
   #refuse(tag: number, errorCode: number, message: string | null): void {

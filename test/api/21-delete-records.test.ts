@@ -2,6 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
+import {
+  incrementalAlterConfigsRequest,
+  incrementalAlterConfigsResponse,
+} from '../../protocol/messages/44-incremental-alter-configs.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import { startBroker } from '../../src/server/start-broker.ts'
 import type { RunningBroker } from '../../src/server/start-broker.ts'
@@ -82,6 +86,44 @@ test('DeleteRecords without a descriptor for the checkpoint is refused, and can 
       [0, 7],
     ])
     assert(!running.broker.logs.get('t', 0)!.failed)
+  })
+})
+
+test('DeleteRecords below the log start has nothing to do', async () => {
+  await withBroker(async (_sim, running, client) => {
+    const both = (errorCode: number, lowWatermark: number) => [
+      [errorCode, lowWatermark],
+      [errorCode, lowWatermark],
+    ]
+    assert.deepEqual(await deleteRecords(client, 't', 3), both(0, 3))
+    for (const offset of [2, 0, 3]) assert.deepEqual(await deleteRecords(client, 't', offset), both(0, 3))
+    assert.equal(running.broker.partitions.get('t', 0)!.log.logStartOffset, 3)
+    const outOfRange = both(ErrorCode.OFFSET_OUT_OF_RANGE, -1)
+    for (const offset of [11, -2, -5]) assert.deepEqual(await deleteRecords(client, 't', offset), outOfRange)
+    assert.deepEqual(await deleteRecords(client, 't', -1), both(0, 10))
+  })
+})
+
+test('DeleteRecords of an internal topic is refused whatever its cleanup.policy says', async () => {
+  await withBroker(async (_sim, running, client) => {
+    const { metadata, partitions } = running.broker
+    const offsets = '__consumer_offsets'
+    assert.equal(await metadata.autoCreateTopic(offsets), ErrorCode.NONE)
+    const refused = [ErrorCode.INVALID_TOPIC_EXCEPTION, -1]
+    for (const policy of ['compact', 'compact,delete', 'delete']) {
+      const configs = [{ name: 'cleanup.policy', configOperation: 0, value: policy }]
+      const resources = [{ resourceType: 2, resourceName: offsets, configs }]
+      const call = {
+        request: incrementalAlterConfigsRequest,
+        response: incrementalAlterConfigsResponse,
+        version: 1,
+      } as const
+      const { responses } = await client.send(call, { resources, validateOnly: false })
+      assert.equal(responses[0]?.errorCode, 0)
+      assert.deepEqual(partitions.get(offsets, 0)!.log.config.cleanupPolicy.delete, policy !== 'compact')
+      for (const offset of [-1, 0, 5])
+        assert.deepEqual(await deleteRecords(client, offsets, offset), [refused, refused])
+    }
   })
 })
 
