@@ -26,7 +26,16 @@ test('Produce creates no topic: one that was deleted stays so', async () => {
     assert.deepEqual(await produceTo(broker, 9, 'kept', 'deleted'), [0, 0])
     await broker.running.broker.metadata.deleteTopic('deleted')
     for (const version of versionsOf(produce).filter((v) => v >= 3)) {
-      const codes = await produceTo(broker, version, 'deleted', 'kept', 'never', 'a b', '', '__transaction_state')
+      const codes = await produceTo(
+        broker,
+        version,
+        'deleted',
+        'kept',
+        'never',
+        'a b',
+        '',
+        '__transaction_state',
+      )
       const missing = UNKNOWN_TOPIC_OR_PARTITION
       assert.deepEqual(codes, [missing, 0, missing, missing, missing, missing])
     }

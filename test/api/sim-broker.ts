@@ -32,9 +32,7 @@ export class SimBroker {
       ...Object.entries(properties),
     ])
     const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
-    const running = await startBroker(process.world, config, (path) =>
-      openEmbeddedStore(process.world, path),
-    )
+    const running = await startBroker(process.world, config, (path) => openEmbeddedStore(process.world, path))
     return new SimBroker(sim, process, running)
   }
 
