@@ -321,6 +321,8 @@ const NAMES: ReadonlyMap<number, ErrorName> = new Map(
 )
 
 /** The name of a code; `ERROR_<code>` for one that is not in the table. */
+export function errorName(code: ErrorCode): ErrorName
+export function errorName(code: number): string
 export function errorName(code: number): string {
   return NAMES.get(code) ?? `ERROR_${code}`
 }

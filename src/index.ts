@@ -1,43 +1,31 @@
 /** The programmatic broker: the one the command line starts, in a test file. */
 import path from 'node:path'
+import process from 'node:process'
 import { parseBrokerConfig } from './core/config/broker-config.ts'
-import type { ConfigProfile } from './core/config/broker-config.ts'
+import type { ConfigLayer } from './core/config/broker-config.ts'
 import { splitList } from './core/config/definition.ts'
+import { checkBrokerOptions, checkNewTopics } from './core/options/broker-options.ts'
+import type { BrokerOptions, NewTopic } from './core/options/broker-options.ts'
+import type { LogLevel } from './core/options/log-level.ts'
 import { printable } from './core/printable.ts'
 import { SamsaError } from './core/samsa-error.ts'
+import type { Logger } from './ports.ts'
+import { clientAddresses } from './server/client-addresses.ts'
 import { startBroker } from './server/start-broker.ts'
 import type { RunningBroker } from './server/start-broker.ts'
 import { keptAlive } from './system/kept-alive.ts'
 import { openEmbeddedStore } from './system/store/embedded-store.ts'
+import { StoreError } from './system/store/embedded-store-tree.ts'
 import { noMetrics } from './system/figures/no-metrics.ts'
-import type { LogLevel } from './system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from './system/system-world.ts'
 import { removeLeftovers, TemporaryDirectory } from './system/temporary-directory.ts'
 
 export { SamsaError }
+export type { ErrorName } from '../protocol/errors.ts'
+export type { ConfigProfile } from './core/config/broker-config.ts'
+export type { BrokerOptions, ConfigEntries, NewTopic } from './core/options/broker-options.ts'
+export type { LogLevel } from './core/options/log-level.ts'
 export type { SamsaErrorCode } from './core/samsa-error.ts'
-
-export interface BrokerOptions {
-  /** Default: a free one. */
-  readonly port?: number
-  /** Default: 127.0.0.1. */
-  readonly host?: string
-  /** Where the data lives. Default: a temporary directory that is removed when the broker stops. */
-  readonly dataDir?: string
-  /** Any key of server.properties. */
-  readonly config?: Readonly<Record<string, string | number | boolean>>
-  /** `embedded` (default) forms groups without Kafka's initial delay; `server` has Kafka's defaults. */
-  readonly profile?: ConfigProfile
-  /** Default: silent. */
-  readonly logLevel?: LogLevel
-}
-
-export interface NewTopic {
-  readonly name: string
-  /** Default: num.partitions. */
-  readonly partitions?: number
-  readonly config?: Readonly<Record<string, string>>
-}
 
 /** One directory, and no other: `log.dirs` is a list, whose elements begin and end without blanks. */
 function resolveDataDir(given: string): string {
@@ -56,24 +44,36 @@ function inWordsOfOptions(error: unknown): unknown {
   return new SamsaError(error.code, error.message.replace('log.dirs', 'dataDir'))
 }
 
-/** For callers without a compiler. */
-function refuseUnknownWords({ profile = 'embedded', logLevel = 'silent' }: BrokerOptions): void {
-  refuseOther('profile', profile, ['embedded', 'server'] satisfies readonly ConfigProfile[])
-  refuseOther('logLevel', logLevel, [
-    'debug',
-    'info',
-    'warn',
-    'error',
-    'silent',
-  ] satisfies readonly LogLevel[])
+/** What the store and the system say, as errors of ours. What nobody foresaw stays what it is. */
+function typed(error: unknown): unknown {
+  if (error instanceof StoreError) return new SamsaError('SAMSA_METADATA_STORE', error.message, error)
+  if (error instanceof Error && 'syscall' in error)
+    return new SamsaError('SAMSA_DISK_IO', error.message, error)
+  return error
 }
 
-function refuseOther(option: string, given: string, allowed: readonly string[]): void {
-  if (!allowed.includes(given))
-    throw new SamsaError(
-      'SAMSA_CONFIG',
-      `${option}: must be one of ${allowed.join(', ')}, not '${printable(String(given))}'`,
-    )
+/** What `Broker.start` says about where the broker lives, and `config` about everything else. */
+function layerOf(options: BrokerOptions, temporaryDir: TemporaryDirectory | null): ConfigLayer {
+  const { host = '127.0.0.1', port = 0, config = {} } = options
+  const values = new Map<string, string>([
+    ['listeners', `PLAINTEXT://${host.includes(':') ? `[${host}]` : host}:${port}`],
+  ])
+  if (options.dataDir !== undefined) values.set('log.dirs', resolveDataDir(options.dataDir))
+  if (temporaryDir !== null) values.set('log.dirs', temporaryDir.dataDir)
+  for (const [key, value] of Object.entries(config)) values.set(key, String(value))
+  return { source: 'STATIC_BROKER_CONFIG', origin: 'Broker.start', values }
+}
+
+const toldWarnings = new Set<string>()
+
+/** A broker that nobody hears still must not take a configuration other than it was meant. */
+function tell(warnings: readonly string[], logger: Logger, level: LogLevel): void {
+  for (const warning of warnings) {
+    if (level !== 'error' && level !== 'silent') logger.warn({}, warning)
+    else if (!toldWarnings.has(warning))
+      process.emitWarning(printable(warning), { type: 'SamsaWarning', code: 'SAMSA_CONFIG' })
+    toldWarnings.add(warning)
+  }
 }
 
 let swept = false
@@ -111,44 +111,36 @@ export class Broker implements AsyncDisposable {
 
   /** Resolves when clients can connect. Rejects with a SamsaError that says what to change. */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
-    refuseUnknownWords(options)
-    const temporaryDir = options.dataDir === undefined ? new TemporaryDirectory() : null
-    const dataDir = options.dataDir === undefined ? temporaryDir!.dataDir : resolveDataDir(options.dataDir)
+    checkBrokerOptions(options)
+    const { dataDir, config: keys = {}, profile = 'embedded', logLevel = 'silent' } = options
+    const isTemporary = dataDir === undefined && !('log.dirs' in keys) && !('log.dir' in keys)
+    const temporaryDir = isTemporary ? new TemporaryDirectory() : null
     try {
-      const values = new Map<string, string>([
-        ['listeners', `PLAINTEXT://${options.host ?? '127.0.0.1'}:${options.port ?? 0}`],
-        ['log.dirs', dataDir],
-      ])
-      for (const [key, value] of Object.entries(options.config ?? {})) values.set(key, String(value))
-      const { config } = parseBrokerConfig(
-        [{ source: 'STATIC_BROKER_CONFIG', origin: 'Broker.start', values }],
-        options.profile ?? 'embedded',
-      )
+      const { config, warnings } = parseBrokerConfig([layerOf(options, temporaryDir)], profile)
       const { world, close } = await startSystemWorld(
-        { logLevel: options.logLevel ?? 'silent', metrics: noMetrics },
+        { logLevel, metrics: noMetrics },
         engineOptionsOf(config),
       )
+      tell(warnings, world.logger, logLevel)
       try {
         const running = await keptAlive(
           startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
         )
         if (temporaryDir !== null) sweepOnce()
-        // `config` may name others.
-        const [firstDir = dataDir] = config['log.dirs']
-        return new Broker(running, close, path.resolve(firstDir), temporaryDir)
+        return new Broker(running, close, path.resolve(config['log.dirs'][0]!), temporaryDir)
       } catch (error) {
         close()
         throw error
       }
     } catch (error) {
       await temporaryDir?.remove()
-      throw temporaryDir === null ? inWordsOfOptions(error) : error
+      throw dataDir === undefined ? typed(error) : inWordsOfOptions(typed(error))
     }
   }
 
   /** `host:port` of each listener, as kafkajs wants it. */
   get brokers(): string[] {
-    return [...this.#running.addresses.values()].map(({ host, port }) => `${host}:${port}`)
+    return clientAddresses(this.#running.addresses)
   }
 
   /** The same as one string, as librdkafka and the Java client want it. */
@@ -160,20 +152,32 @@ export class Broker implements AsyncDisposable {
     return [...this.#running.addresses.values()][0]!.port
   }
 
-  /** Creates topics that are ready for clients when this resolves. Rejects with the Kafka error's name. */
+  /**
+   * Creates topics that are ready for clients when this resolves. Rejects with SAMSA_CONFIG when something about them
+   * cannot be, before any is created, and with SAMSA_REFUSED when the broker refuses some: the others are there then.
+   */
   async createTopics(topics: readonly NewTopic[]): Promise<void> {
-    this.#checkRunning()
-    await this.#running.createTopics(topics)
+    await this.#whileRunning(() => {
+      checkNewTopics(topics)
+      return this.#running.createTopics(topics)
+    })
   }
 
   /** Deletes every topic but the internal ones: a clean slate between tests. */
   async deleteAllTopics(): Promise<void> {
-    this.#checkRunning()
-    await this.#running.deleteAllTopics()
+    await this.#whileRunning(() => this.#running.deleteAllTopics())
   }
 
-  #checkRunning(): void {
+  /** What comes after a stop, or into one, has one answer, however far it came. */
+  async #whileRunning(work: () => Promise<void>): Promise<void> {
     if (this.#stopping !== null) throw new SamsaError('SAMSA_STOPPED', 'the broker was stopped')
+    try {
+      await work()
+    } catch (error) {
+      throw this.#stopping === null
+        ? error
+        : new SamsaError('SAMSA_STOPPED', 'the broker was stopped meanwhile', error)
+    }
   }
 
   /** Ends connections, makes everything durable and, for a temporary data directory, removes it. May be called again. */
@@ -183,9 +187,14 @@ export class Broker implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    await keptAlive(this.#running.stop())
-    this.#closeWorld()
-    await this.#temporaryDir?.remove()
+    try {
+      await keptAlive(this.#running.stop())
+    } catch (error) {
+      throw typed(error)
+    } finally {
+      this.#closeWorld()
+      await this.#temporaryDir?.remove()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

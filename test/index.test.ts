@@ -3,12 +3,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { Broker, SamsaError } from '../src/index.ts'
+import type { BrokerOptions, NewTopic } from '../src/index.ts'
 
 function client(broker: Broker): Kafka {
   return new Kafka({ brokers: broker.brokers, logLevel: logLevel.ERROR })
@@ -138,12 +140,172 @@ test('what cannot be is refused with a reason', async () => {
     code: 'SAMSA_LISTEN',
     message: /there is no host of that name/,
   })
-  const untyped: readonly object[] = [{ profile: 'fast' }, { logLevel: 'verbose' }]
-  for (const options of untyped)
-    await assert.rejects(Broker.start(options), {
-      code: 'SAMSA_CONFIG',
-      message: /^(?:profile|logLevel): must be one of .*, not '(?:fast|verbose)'$/,
+})
+
+/** What callers without a compiler, or with casts, may give; and what they are told. */
+const wrongOptions: readonly (readonly [unknown, string])[] = [
+  [{ prot: 1 }, 'prot: there is no such option; did you mean port?'],
+  [{ zzz: 1 }, 'zzz: there is no such option; there are port, host, dataDir, config, profile, logLevel'],
+  [{ brokers: [] }, 'brokers: there is no such option; a broker has one address: host and port'],
+  [JSON.parse('{"__proto__":1}'), '__proto__: there is no such option; did you mean port?'],
+  [{ port: '21611' }, `port: must be an integer from 0 to 65535, not '21611'`],
+  [{ port: null }, 'port: must be an integer from 0 to 65535, not null'],
+  [{ port: -1 }, 'port: must be an integer from 0 to 65535, not -1'],
+  [{ port: 65_536 }, 'port: must be an integer from 0 to 65535, not 65536'],
+  [{ port: 1.5 }, 'port: must be an integer from 0 to 65535, not 1.5'],
+  [{ port: NaN }, 'port: must be an integer from 0 to 65535, not NaN'],
+  [{ port: 9092n }, 'port: must be an integer from 0 to 65535, not the bigint 9092'],
+  [{ port: {} }, 'port: must be an integer from 0 to 65535, not an object'],
+  [{ host: '' }, `host: must be a host name or an address, without a port, not ''`],
+  [{ host: 'a:9092' }, `host: must be a host name or an address, without a port, not 'a:9092'`],
+  [{ host: 'a,b' }, `host: must be a host name or an address, without a port, not 'a,b'`],
+  [{ dataDir: 7 }, 'dataDir: must be the path of a directory, not 7'],
+  [{ dataDir: 'a\0b' }, String.raw`dataDir: must be the path of a directory, not 'a\u0000b'`],
+  [{ profile: 'x' }, `profile: must be one of embedded, server, not 'x'`],
+  [{ logLevel: 'loud' }, `logLevel: must be one of debug, info, warn, error, silent, not 'loud'`],
+  [{ config: null }, 'config: must be an object of keys and values, not null'],
+  [{ config: new Map([['a', 'b']]) }, 'config: must be an object of keys and values, not a Map'],
+  [
+    { config: { 'log.retention.hour': '5' } },
+    `config['log.retention.hour']: there is no such configuration; did you mean log.retention.hours?`,
+  ],
+  [
+    { config: { 'num.partitions': null } },
+    `config['num.partitions']: must be a string, a number or a boolean, not null`,
+  ],
+  [
+    { config: { 'sasl.jaas.config': ['hunter2'] } },
+    `config['sasl.jaas.config']: must be a string, a number or a boolean, not an array`,
+  ],
+  [
+    { port: 0, config: { listeners: 'PLAINTEXT://127.0.0.1:0' } },
+    `port: config['listeners'] says where to listen, too; give one of them`,
+  ],
+  [
+    { dataDir: '/tmp/a', config: { 'log.dir': '/tmp/b' } },
+    `dataDir: config['log.dir'] says where the data lives, too; give one of them`,
+  ],
+  [
+    { prot: 1, port: 'x' },
+    `prot: there is no such option; did you mean port?; port: must be an integer from 0 to 65535, not 'x'`,
+  ],
+  [null, 'options: must be an object, not null'],
+  ['localhost', `options: must be an object, not 'localhost'`],
+  [[], 'options: must be an object, not an array'],
+]
+
+test('options that are none: which, why, and what may have been meant', async () => {
+  for (const [given, message] of wrongOptions)
+    await assert.rejects(
+      Broker.start(given as BrokerOptions),
+      (error: unknown) => {
+        assert.ok(error instanceof SamsaError)
+        assert.deepEqual([error.name, error.code, error.kafkaError], ['SamsaError', 'SAMSA_CONFIG', null])
+        assert.equal(error.message, message)
+        return true
+      },
+      message,
+    )
+})
+
+const wrongTopics: readonly (readonly [unknown, string])[] = [
+  [undefined, 'topics: must be an array of topics, not undefined'],
+  [{ name: 'a' }, 'topics: must be an array of topics, not an object'],
+  ['a', `topics: must be an array of topics, not 'a'`],
+  [['a'], `topics[0]: must be an object, not 'a'`],
+  [[{ name: 'a' }, null], 'topics[1]: must be an object, not null'],
+  [[{}], 'topics[0].name: must be given'],
+  [[{ name: 5 }], 'topics[0].name: must be a string, not 5'],
+  [
+    [{ name: 'a', replicationFactor: 3 }],
+    'topics[0].replicationFactor: there is no such option; there is one broker, which has the only replica of each partition',
+  ],
+  [
+    [{ topic: 'a', numPartitions: 3 }],
+    'topics[0].topic: there is no such option; did you mean name?; ' +
+      'topics[0].numPartitions: there is no such option; did you mean partitions?; topics[0].name: must be given',
+  ],
+  [[{ name: 'a', partitions: 0 }], 'topics[0].partitions: must be an integer from 1 to 2147483647, not 0'],
+  [
+    [{ name: 'a', partitions: '3' }],
+    `topics[0].partitions: must be an integer from 1 to 2147483647, not '3'`,
+  ],
+  [
+    [{ name: 'a', config: { 'retention.m': 1 } }],
+    `topics[0].config['retention.m']: there is no such configuration of a topic; did you mean retention.ms?`,
+  ],
+  [[{ name: 'a' }, { name: 'a' }], `topics[1].name: 'a' is named twice`],
+]
+
+test('topics that are none are refused before any is created', async () => {
+  await using broker = await Broker.start()
+  for (const [given, message] of wrongTopics)
+    await assert.rejects(broker.createTopics(given as NewTopic[]), { code: 'SAMSA_CONFIG', message })
+  await broker.createTopics([{ name: 'a', config: { 'retention.ms': 1_000, preallocate: false } }])
+})
+
+test('what the broker refuses has the name that clients get', async () => {
+  await using broker = await Broker.start({ config: { 'delete.topic.enable': false } })
+  await broker.createTopics([{ name: 'there' }])
+  await assert.rejects(
+    broker.createTopics([{ name: 'there' }, { name: 'new' }, { name: 'no/slashes' }]),
+    (error: unknown) => {
+      assert.ok(error instanceof SamsaError)
+      assert.equal(error.code, 'SAMSA_REFUSED')
+      assert.equal(error.kafkaError, 'TOPIC_ALREADY_EXISTS')
+      assert.match(error.message, /^there: TOPIC_ALREADY_EXISTS: .*; no\/slashes: INVALID_TOPIC_EXCEPTION: /)
+      return true
+    },
+  )
+  await assert.rejects(broker.createTopics([{ name: 'new' }]), { kafkaError: 'TOPIC_ALREADY_EXISTS' })
+  await assert.rejects(broker.createTopics([{ name: 'x', config: { 'cleanup.policy': 'burn' } }]), {
+    code: 'SAMSA_REFUSED',
+    kafkaError: 'INVALID_CONFIG',
+  })
+})
+
+test('a store that is damaged is an error of ours, with what is wrong', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'samsa-test-'))
+  try {
+    await using broker = await Broker.start({ dataDir })
+    await broker.stop()
+    await writeFile(join(dataDir, 'samsa-metadata.snapshot'), 'nothing of the kind')
+    await assert.rejects(Broker.start({ dataDir }), (error: unknown) => {
+      assert.ok(error instanceof SamsaError && error.code === 'SAMSA_METADATA_STORE')
+      assert.match(error.message, /samsa-metadata\.snapshot is damaged/)
+      return true
     })
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+test('keys without effect are told although the broker is silent, and once', async () => {
+  const told: (string | undefined)[] = []
+  const listen = (warning: Error): void => {
+    if (warning.name === 'SamsaWarning') told.push(warning.message)
+  }
+  process.on('warning', listen)
+  const config = { 'quorum.voters': '1@localhost:9093' }
+  for (const logLevel of ['silent', 'error', 'silent'] as const) {
+    await using _broker = await Broker.start({ logLevel, config })
+  }
+  await setImmediate()
+  process.off('warning', listen)
+  assert.deepEqual(told, ['without effect in this broker (Broker.start): quorum.voters'])
+})
+
+test('addresses are such that clients can use them', async () => {
+  await using every = await Broker.start({ host: '0.0.0.0' })
+  assert.deepEqual(every.brokers, [`127.0.0.1:${every.port}`])
+  if (
+    Object.values(networkInterfaces())
+      .flat()
+      .some((each) => each?.address === '::1')
+  ) {
+    await using six = await Broker.start({ host: '::1' })
+    assert.deepEqual(six.brokers, [`[::1]:${six.port}`])
+  }
 })
 
 test('log.dirs of the configuration wins, and dataDir says so', async () => {
@@ -151,6 +313,8 @@ test('log.dirs of the configuration wins, and dataDir says so', async () => {
   try {
     await using broker = await Broker.start({ config: { 'log.dirs': `${base}/a,${base}/b` } })
     assert.equal(broker.dataDir, join(base, 'a'))
+    await using alias = await Broker.start({ config: { 'log.dir': `${base}/c` } })
+    assert.equal(alias.dataDir, join(base, 'c'))
   } finally {
     await rm(base, { recursive: true, force: true })
   }
@@ -195,11 +359,23 @@ test('a data directory that cannot be used: one line with key, path and reason',
   }
 })
 
-test('stop may be called twice', async () => {
+test('stop may be called twice, and all that comes after it has one answer', async () => {
   const broker = await Broker.start()
-  await Promise.all([broker.stop(), broker.stop()])
-  const stopped = { code: 'SAMSA_STOPPED', message: 'the broker was stopped' }
-  await assert.rejects(broker.createTopics([{ name: 'late' }]), stopped)
-  await assert.rejects(broker.deleteAllTopics(), stopped)
+  const late = broker.createTopics([{ name: 'late' }])
+  const stopping = Promise.all([broker.stop(), broker.stop()])
+  const stopped = { name: 'SamsaError', code: 'SAMSA_STOPPED', message: 'the broker was stopped' }
+  const calls = (): (() => Promise<void>)[] => [
+    () => broker.createTopics([{ name: 'later' }]),
+    () => broker.createTopics([]),
+    () => broker.createTopics([{ nonsense: true } as unknown as NewTopic]),
+    () => broker.deleteAllTopics(),
+  ]
+  for (const call of calls()) await assert.rejects(call, stopped)
+  // Begun before: it came through, or it is told why not.
+  await late.catch((error: unknown) =>
+    assert.ok(error instanceof SamsaError && error.code === 'SAMSA_STOPPED'),
+  )
+  await stopping
+  for (const call of calls()) await assert.rejects(call, stopped)
   await broker.stop()
 })

@@ -59,3 +59,11 @@ test('every figure and key of our own that a document names exists', () => {
       assert.ok(Object.hasOwn(brokerTable, key ?? ''), `${document}: ${key} is no key`)
   }
 })
+
+test('the README names every code of an error, and no other', () => {
+  const source = readFileSync(join(root, 'src/core/samsa-error.ts'), 'utf8')
+  const codes = Array.from(source.matchAll(/^  \| '(SAMSA_[A-Z_]+)'$/gm), ([, code]) => code ?? '')
+  assert.ok(codes.length > 5, 'codes are found')
+  const documented = Array.from(readme.matchAll(/^\| `(SAMSA_[A-Z_]+)` \|/gm), ([, code]) => code ?? '')
+  assert.deepEqual(documented.toSorted(), codes.toSorted())
+})

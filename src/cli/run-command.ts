@@ -1,5 +1,6 @@
 import os from 'node:os'
 import process from 'node:process'
+import { clientAddresses } from '../server/client-addresses.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import { keptAlive } from '../system/kept-alive.ts'
@@ -16,6 +17,7 @@ import { loadTemporaryConfig } from './load-config.ts'
 import type { StartOptions } from './start.ts'
 import { onStopSignals } from './stop-signals.ts'
 import type { StopSignal } from './stop-signals.ts'
+import { tellWarnings } from './tell-warnings.ts'
 
 /**
  * `samsa --run "npm test"`: a broker for as long as the command runs. The command finds it by KAFKA_BROKERS and
@@ -64,7 +66,7 @@ class Run {
 
   async execute(command: string, running: RunningBroker): Promise<CommandEnd> {
     if (this.#asked !== null) return { code: null, signal: this.#asked }
-    const brokers = bootstrapServers(running)
+    const brokers = clientAddresses(running.addresses).join(',')
     const environment = { KAFKA_BROKERS: brokers, KAFKA_BOOTSTRAP_SERVERS: brokers }
     const processes = CommandProcesses.start(command, environment, this.directory.path)
     this.#processes = processes
@@ -82,26 +84,17 @@ class Run {
 /** Standard output belongs to the command: the broker's warnings go to standard error. */
 async function startQuietly(options: StartOptions, dataDir: string): Promise<RunningBroker> {
   const { config, warnings } = loadTemporaryConfig(options, process.env, dataDir)
+  const level = options.logLevel ?? 'warn'
   const logger = await createLogger({
-    level: options.logLevel ?? 'warn',
+    level,
     format: options.logFormat ?? (process.stderr.isTTY ? 'human' : 'json'),
     colour: process.stderr.isTTY && process.env['NO_COLOR'] === undefined,
     destination: standardSink(2),
   })
-  for (const warning of warnings) logger.warn({}, warning)
+  tellWarnings(warnings, logger, level)
   const { world, engine } = await startSystemWorld({ logger }, engineOptionsOf(config))
   logger.info({ io: engine.io }, engine.description)
   return keptAlive(startBroker(world, config, (directory) => openEmbeddedStore(world, directory)))
-}
-
-/** Addresses to connect to: a listener on every interface is reached by the loopback. */
-function bootstrapServers(running: RunningBroker): string {
-  return [...running.addresses.values()]
-    .map(({ host, port }) => {
-      if (host === '' || host === '0.0.0.0' || host === '::') return `127.0.0.1:${port}`
-      return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-    })
-    .join(',')
 }
 
 function leaveAs({ code, signal }: CommandEnd): void {

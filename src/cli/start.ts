@@ -2,7 +2,9 @@ import { isIPv4 } from 'node:net'
 import os from 'node:os'
 import process from 'node:process'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Address, Logger } from '../ports.ts'
+import type { LogLevel } from '../core/options/log-level.ts'
+import type { Logger } from '../ports.ts'
+import { formatAddress } from '../server/client-addresses.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import type { EngineChoice } from '../system/disk/disk-engine.ts'
@@ -12,7 +14,7 @@ import { standardSink } from '../system/line-sink.ts'
 import { giveBackFreedMemory } from '../system/freed-memory.ts'
 import { loadNativeAddon } from '../system/native-addon.ts'
 import { createLogger } from '../system/pino-logger.ts'
-import type { LogFormat, LogLevel } from '../system/pino-logger.ts'
+import type { LogFormat } from '../system/pino-logger.ts'
 import { PromMetrics } from '../system/figures/prom-metrics.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { startAdmin } from './admin.ts'
@@ -22,6 +24,7 @@ import { explain, reportFailure } from './failure.ts'
 import { loadConfig } from './load-config.ts'
 import type { ConfigOptions } from './load-config.ts'
 import { onStopSignals } from './stop-signals.ts'
+import { tellWarnings } from './tell-warnings.ts'
 
 export interface StartOptions extends ConfigOptions {
   readonly logLevel?: LogLevel
@@ -31,13 +34,14 @@ export interface StartOptions extends ConfigOptions {
 /** `samsa start`: runs a broker until a signal ends it. Throws what keeps it from starting. */
 export async function start(options: StartOptions): Promise<void> {
   const { config, warnings } = loadConfig(options, process.env)
+  const level = options.logLevel ?? 'info'
   const logger = await createLogger({
-    level: options.logLevel ?? 'info',
+    level,
     format: options.logFormat ?? (process.stdout.isTTY ? 'human' : 'json'),
     colour: process.stdout.isTTY && process.env['NO_COLOR'] === undefined,
   })
   endOnCrash(logger)
-  for (const warning of warnings) logger.warn({}, warning)
+  tellWarnings(warnings, logger, level)
   const metrics = new PromMetrics(true)
   metrics.scrapedCounter(
     'samsa_log_dropped_lines_total',
@@ -117,10 +121,6 @@ function endOnCrash(logger: Logger): void {
 /** The fields have the stack. */
 function firstLine(text: string): string {
   return text.split('\n', 1)[0]!
-}
-
-function formatAddress({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 function isLoopback(host: string): boolean {

@@ -7,10 +7,14 @@ import { TopicHost } from '../broker/topic-host.ts'
 import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../core/config/topic-config.ts'
+import type { NewTopic } from '../core/options/broker-options.ts'
+import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
+import type { SamsaErrorCode } from '../core/samsa-error.ts'
 import type { Admit } from '../log/manager/log-manager-types.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
@@ -31,17 +35,11 @@ export interface RunningBroker {
   readonly broker: Broker
   /** Rejects when the broker can no longer serve: its last log directory failed. Never resolves. */
   readonly failed: Promise<never>
-  createTopics(topics: readonly TopicToCreate[]): Promise<void>
+  createTopics(topics: readonly NewTopic[]): Promise<void>
   /** All but the internal ones. */
   deleteAllTopics(): Promise<void>
   /** Drains connections, makes everything durable and writes the clean marker. */
   stop(): Promise<void>
-}
-
-export interface TopicToCreate {
-  readonly name: string
-  readonly partitions?: number
-  readonly config?: Readonly<Record<string, string>>
 }
 
 /**
@@ -191,26 +189,45 @@ function running(
 async function deleteAllTopics(metadata: Metadata): Promise<void> {
   const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
   const outcomes = await Promise.all(names.map((name) => metadata.deleteTopic(name)))
-  for (const [i, { errorCode, errorMessage }] of outcomes.entries()) {
-    // Somebody else deletes it, too.
-    if (errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION) continue
-    if (errorCode !== ErrorCode.NONE)
-      throw new Error(`${names[i]!}: ${errorName(errorCode)}: ${errorMessage}`)
-  }
+  // Somebody else may delete one, too.
+  throwRefusals(names, outcomes, [ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])
 }
 
-async function createTopics(metadata: Metadata, topics: readonly TopicToCreate[]): Promise<void> {
-  const results = await metadata.createTopics(
+async function createTopics(metadata: Metadata, topics: readonly NewTopic[]): Promise<void> {
+  const outcomes = await metadata.createTopics(
     topics.map(({ name, partitions, config }) => ({
       name,
       numPartitions: partitions ?? -1,
       replicationFactor: -1,
       assignments: [],
-      configs: Object.entries(config ?? {}).map(([key, value]) => ({ name: key, value })),
+      configs: Object.entries(config ?? {}).map(([key, value]) => ({ name: key, value: String(value) })),
     })),
     false,
   )
-  for (const [i, { errorCode, errorMessage }] of results.entries()) {
-    if (errorCode !== 0) throw new Error(`${topics[i]!.name}: ${errorName(errorCode)}: ${errorMessage}`)
-  }
+  throwRefusals(
+    topics.map(({ name }) => name),
+    outcomes,
+    [ErrorCode.NONE],
+  )
+}
+
+/** Throws one error for all topics that did not come out as wanted. */
+function throwRefusals(
+  names: readonly string[],
+  outcomes: readonly Outcome[],
+  wanted: readonly ErrorCode[],
+): void {
+  const refusals = outcomes.flatMap(({ errorCode, errorMessage }, i) => {
+    const message = `${printable(names[i]!)}: ${errorName(errorCode)}: ${errorMessage ?? ''}`
+    return wanted.includes(errorCode) ? [] : [{ errorCode, message }]
+  })
+  const [first] = refusals
+  if (first === undefined) return
+  const message = refusals.map((each) => each.message).join('; ')
+  throw new SamsaError(codeOf(first.errorCode), message, undefined, errorName(first.errorCode))
+}
+
+function codeOf(errorCode: ErrorCode): SamsaErrorCode {
+  if (errorCode === ErrorCode.KAFKA_STORAGE_ERROR) return 'SAMSA_DISK_IO'
+  return errorCode === ErrorCode.NOT_CONTROLLER ? 'SAMSA_METADATA_STORE' : 'SAMSA_REFUSED'
 }

@@ -1,9 +1,9 @@
 import type { DestinationStream, Logger as PinoInstance } from 'pino'
+import type { LogLevel } from '../core/options/log-level.ts'
 import type { LogFields, Logger } from '../ports.ts'
 import { LineSink, standardSink } from './line-sink.ts'
 import { printableFields, printableMessage } from './log-values.ts'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export type LogFormat = 'json' | 'human'
 
 export interface LoggerOptions {

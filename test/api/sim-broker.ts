@@ -1,7 +1,8 @@
 import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
+import type { NewTopic } from '../../src/core/options/broker-options.ts'
 import { startBroker } from '../../src/server/start-broker.ts'
-import type { RunningBroker, TopicToCreate } from '../../src/server/start-broker.ts'
+import type { RunningBroker } from '../../src/server/start-broker.ts'
 import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { SimClient } from '../simulator/sim-client.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
@@ -50,7 +51,7 @@ export class SimBroker {
     return this.client.send({ request, response, version }, body)
   }
 
-  createTopics(...topics: TopicToCreate[]): Promise<unknown> {
+  createTopics(...topics: NewTopic[]): Promise<unknown> {
     return this.running.createTopics(topics)
   }
 

@@ -55,6 +55,20 @@ describe('samsa start', () => {
     assert.deepEqual(await samsa.exited, [0, null])
   })
 
+  test('unknown keys are told whatever the log leaves out', async () => {
+    for (const level of ['error', 'silent']) {
+      const samsa = new Samsa(['--log-level', level, '--set', 'log.retention.hour=5', '--run', 'exit 3'], {
+        env: { KAFKA_NUM_PARTITION: '3' },
+      })
+      assert.deepEqual(await samsa.exited, [3, null], samsa.stderr)
+      assert.equal(
+        samsa.stderr,
+        'samsa: warning: unknown configuration num.partition (environment): it has no effect; did you mean num.partitions?\n' +
+          'samsa: warning: unknown configuration log.retention.hour (--set): it has no effect; did you mean log.retention.hours?\n',
+      )
+    }
+  })
+
   test('wrong configuration: key, value, what is allowed, exit code 1', async () => {
     const samsa = new Samsa(['start', '--set', 'num.partitions=many'])
     assert.deepEqual(await samsa.exited, [1, null])

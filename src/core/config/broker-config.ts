@@ -1,3 +1,4 @@
+import { didYouMean } from '../options/suggestion.ts'
 import { SamsaError } from '../samsa-error.ts'
 import { logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
 import {
@@ -13,7 +14,7 @@ import {
 import type { ConfigSource, Setting } from './config-source.ts'
 import { splitList } from './definition.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
-import { isIgnoredKey } from './ignored-keys.ts'
+import { ignoredKeys, isIgnoredKey } from './ignored-keys.ts'
 import { wrongSetting, wrongValue } from './secrets.ts'
 import { parseConnectionOverrides, parseHostPort, parseListeners } from './listeners.ts'
 import type { AdvertisedAddress, ListenerEndpoint } from './listeners.ts'
@@ -92,6 +93,16 @@ export function brokerDefinition(key: string): ConfigDefinition<unknown> | undef
   return Object.hasOwn(brokerTable, key) ? brokerTable[key as BrokerConfigKey] : undefined
 }
 
+/** Null for a key that Kafka or this broker knows; else the sentence about it, with what may have been meant. */
+export function unknownBrokerKey(key: string): string | null {
+  if (brokerDefinition(ALIASES.get(key) ?? key) !== undefined || isIgnoredKey(key)) return null
+  return `there is no such configuration${didYouMean(key, knownKeys())}`
+}
+
+function knownKeys(): readonly string[] {
+  return [...Object.keys(brokerTable), ...ALIASES.keys(), ...ignoredKeys()]
+}
+
 /** The default of a key under a profile, as text; null when it has none. */
 export function brokerDefaultText(key: string, profile: ConfigProfile): string | null {
   return PROFILE_DEFAULTS[profile].get(key) ?? brokerDefinition(key)?.defaultText ?? null
@@ -122,7 +133,10 @@ function collectLayer(layer: ConfigLayer, into: Collected): void {
     if (definition === undefined) {
       if (key === 'controller.listener.names') into.controllerListenerNames.push(...splitList(value))
       if (isIgnoredKey(key)) ignored.push(key)
-      else into.warnings.push(`unknown configuration ${key}${where}: it has no effect`)
+      else
+        into.warnings.push(
+          `unknown configuration ${key}${where}: it has no effect${didYouMean(key, knownKeys())}`,
+        )
       continue
     }
     if (canonical !== key && layer.values.has(canonical)) {

@@ -91,3 +91,8 @@ const KEYS: ReadonlySet<string> = new Set([
 export function isIgnoredKey(key: string): boolean {
   return KEYS.has(key) || PREFIXES.some((prefix) => key.startsWith(prefix))
 }
+
+/** Those of them that have no end of their own to guess. */
+export function ignoredKeys(): Iterable<string> {
+  return KEYS
+}
