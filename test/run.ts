@@ -5,6 +5,9 @@
  *   npm test -- kafkajs log/     only files whose path contains one of the words
  *   npm test -- --fetch          no tests: only fetches what they need from package registries
  *   npm test -- --node 24        no tests: prints where a Node.js of that line is, fetched if need be
+ *   npm test -- --record-golden  no tests: writes anew what Apache Kafka answers to the scenarios of \`difference/\`; words
+ *                                choose among them
+ *   npm test -- --write-differences  no tests: the README's table of differences, from \`difference/intended.ts\`
  *
  * What a machine lacks (kcat, java, a client's package) is skipped with one line that says how to get it;
  * `SAMSA_DOWNLOAD=1` fetches what can be fetched. With `SAMSA_REQUIRE_ALL=1`, as in CI, whatever is skipped fails the run.
@@ -45,6 +48,14 @@ async function fetchAsAsked([what, line]: readonly string[]): Promise<boolean> {
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2)
+  if (words[0] === '--record-golden') {
+    await (await import('./difference/record.ts')).recordGolden(words.slice(1))
+    return
+  }
+  if (words[0] === '--write-differences') {
+    ;(await import('./difference/readme-table.ts')).writeReadmeTable()
+    return
+  }
   if (words[0] === '--fetch' || words[0] === '--node') {
     process.env['SAMSA_DOWNLOAD'] = '1'
     process.exitCode = (await fetchAsAsked(words)) ? 0 : 1

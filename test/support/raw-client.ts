@@ -50,16 +50,26 @@ export class RawClient {
   }
 
   /** Rejects when the connection closes before the answer. Requests may overlap. */
-  send<Request extends MessageSchema, Response extends MessageSchema>(
+  async send<Request extends MessageSchema, Response extends MessageSchema>(
     call: Call<Request, Response>,
     body: Encodable<Request>,
   ): Promise<Decoded<Response>> {
     const { request, response, version } = call
+    const reader = await this.exchange(request.key, version, (writer) =>
+      encoderFor(request, version)(writer, body),
+    )
+    const decoded = decoderFor(response, version)(reader)
+    reader.expectEnd()
+    return decoded
+  }
+
+  /** The same for a body of any making: the answer, of which the header was read. */
+  exchange(apiKey: number, apiVersion: number, writeBody: (to: Writer) => void): Promise<Reader> {
     const correlationId = this.#correlationId++
     const writer = new Writer()
     writer.beginFrame()
-    writeRequestHeader(writer, { apiKey: request.key, apiVersion: version, correlationId, clientId: 'raw' })
-    encoderFor(request, version)(writer, body)
+    writeRequestHeader(writer, { apiKey, apiVersion, correlationId, clientId: 'raw' })
+    writeBody(writer)
     return new Promise((resolve, reject) => {
       if (this.#closed !== null) {
         reject(this.#closed)
@@ -67,10 +77,8 @@ export class RawClient {
       }
       const decode = (frame: Buffer): void => {
         const reader = new Reader(frame)
-        readResponseHeader(reader, request.key, version)
-        const decoded = decoderFor(response, version)(reader)
-        reader.expectEnd()
-        resolve(decoded)
+        readResponseHeader(reader, apiKey, apiVersion)
+        resolve(reader)
       }
       this.#waiting.push({ correlationId, decode, reject })
       this.#socket.write(writer.finishBuffer())

@@ -1,0 +1,19 @@
+/** Writes anew what Apache Kafka answers: all scenarios, or those whose name contains one of the words. */
+import { startKafkaToAsk } from './brokers.ts'
+import { readGolden, writeGolden } from './golden.ts'
+import { runScenarios } from './run-scenarios.ts'
+import { areas } from './scenarios/index.ts'
+
+export async function recordGolden(words: readonly string[]): Promise<void> {
+  await using broker = await startKafkaToAsk()
+  const wanted = (name: string): boolean => words.length === 0 || words.some((word) => name.includes(word))
+  const recordings = await runScenarios(broker, areas, wanted)
+  let count = 0
+  for (const area of areas) {
+    const recording = { ...readGolden(area.name), ...recordings.get(area.name) }
+    const kept = [...area.scenarios.keys()].filter((name) => Object.hasOwn(recording, name))
+    count += Object.keys(recordings.get(area.name) ?? {}).length
+    writeGolden(area.name, Object.fromEntries(kept.map((name) => [name, recording[name]!])))
+  }
+  console.log(`${count} scenarios recorded`)
+}

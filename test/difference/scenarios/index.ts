@@ -1,0 +1,6 @@
+import type { Area } from '../scenario.ts'
+import { apiVersions } from './api-versions.ts'
+import { metadata } from './metadata.ts'
+import { topics } from './topics.ts'
+
+export const areas: readonly Area[] = [apiVersions, metadata, topics]
