@@ -13,6 +13,7 @@ const IN_RUN: Partial<Record<ScalarType, { bytes: number; read: (at: string) => 
     read: (at) => `b[${at}] << 24 | b[${at} + 1] << 16 | b[${at} + 2] << 8 | b[${at} + 3]`,
   },
   int64: { bytes: 8, read: (at) => `r.int64At(${at})` },
+  exactInt64: { bytes: 8, read: (at) => `r.exactInt64At(${at})` },
 }
 
 /**

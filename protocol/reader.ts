@@ -91,18 +91,29 @@ export class Reader {
     return (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!
   }
 
-  /** Refuses what a number cannot hold exactly. */
+  /** For what is compared: beyond what a number can hold exactly, the last number that can. */
   int64(): number {
     return this.int64At(this.take(8))
   }
 
+  /** For what is kept: a bigint where a number cannot hold it exactly. */
+  exactInt64(): number | bigint {
+    return this.exactInt64At(this.take(8))
+  }
+
   /** The int64 at a position that `take` returned. */
   int64At(at: number): number {
+    const value = this.exactInt64At(at)
+    if (typeof value === 'number') return value
+    return value > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER
+  }
+
+  exactInt64At(at: number): number | bigint {
     const b = this.buffer
     const high = (b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!
     const low = ((b[at + 4]! << 24) | (b[at + 5]! << 16) | (b[at + 6]! << 8) | b[at + 7]!) >>> 0
     if (high > MAX_SAFE_HIGH || high < -MAX_SAFE_HIGH - 1 || (high === -MAX_SAFE_HIGH - 1 && low === 0)) {
-      throw new ProtocolError('int64 outside ±(2^53 - 1)')
+      return b.readBigInt64BE(at)
     }
     return high * TWO_POW_32 + low
   }

@@ -47,6 +47,7 @@ const FIXED_BYTES: Partial<Record<ScalarType, number>> = {
   int16: 2,
   int32: 4,
   int64: 8,
+  exactInt64: 8,
   float64: 8,
   uuid: 16,
 }
@@ -102,6 +103,7 @@ export function defaultSource(field: Field): string {
       case 'int16':
       case 'int32':
       case 'int64':
+      case 'exactInt64':
       case 'float64':
         return '0'
     }

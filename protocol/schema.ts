@@ -25,6 +25,7 @@ export type ScalarType =
   | 'int16'
   | 'int32'
   | 'int64'
+  | 'exactInt64'
   | 'float64'
   | 'uuid'
   | 'string'
@@ -144,9 +145,21 @@ export function int32<const O extends Options<number> = NoOptions>(options?: O):
   return field('int32', options)
 }
 
-/** Decodes to a number. A value beyond ±(2^53 - 1) is refused, in both directions. */
-export function int64<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
+/**
+ * Decodes to a number. One beyond ±(2^53 - 1) becomes the last that a number holds exactly: nothing of ours lies beyond it,
+ * so that every comparison comes out as with the value itself. What is kept or given back must be an `exactInt64`.
+ */
+export function int64<const O extends Options<number> = NoOptions>(
+  options?: O,
+): FieldOf<number, number | bigint, O> {
   return field('int64', options)
+}
+
+/** Decodes to a number, or to a bigint where a number could not hold it exactly. */
+export function exactInt64<const O extends Options<number> = NoOptions>(
+  options?: O,
+): FieldOf<number | bigint, number | bigint, O> {
+  return field('exactInt64', options)
 }
 
 export function float64<const O extends Options<number> = NoOptions>(

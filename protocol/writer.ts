@@ -148,11 +148,22 @@ export class Writer {
     slab[at + 3] = value
   }
 
-  int64(value: number): void {
+  int64(value: number | bigint): void {
+    if (typeof value === 'bigint') return this.#bigInt64(value)
     if (!Number.isSafeInteger(value)) refuse('int64', value)
     const high = Math.floor(value / TWO_POW_32)
     this.int32(high)
     this.int32((value - high * TWO_POW_32) | 0)
+  }
+
+  #bigInt64(value: bigint): void {
+    if (BigInt.asIntN(64, value) !== value) refuse('int64', value)
+    const at = this.#take(8)
+    this.#slab.writeBigInt64BE(value, at)
+  }
+
+  exactInt64(value: number | bigint): void {
+    this.int64(value)
   }
 
   float64(value: number): void {
@@ -311,6 +322,6 @@ function totalBytes(value: Buffer | readonly External[]): number {
   return total
 }
 
-function refuse(type: string, value: number | string): never {
+function refuse(type: string, value: number | bigint | string): never {
   throw new ProtocolError(`${String(value)} is no ${type}`)
 }

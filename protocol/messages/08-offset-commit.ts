@@ -1,4 +1,4 @@
-import { array, int16, int32, int64, request, response, string, uuid } from '../schema.ts'
+import { array, exactInt64, int16, int32, int64, request, response, string, uuid } from '../schema.ts'
 import type { Decoded } from '../schema.ts'
 
 /**
@@ -11,7 +11,7 @@ import type { Decoded } from '../schema.ts'
 
 const offsetCommitRequestPartition = {
   partitionIndex: int32(),
-  committedOffset: int64(),
+  committedOffset: exactInt64(),
   committedLeaderEpoch: int32({ since: 6, default: -1, ignorable: true }),
   commitTimestamp: int64({ since: 1, until: 1, default: -1 }),
   committedMetadata: string({ nullable: true }),

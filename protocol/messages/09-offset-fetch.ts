@@ -1,4 +1,4 @@
-import { array, bool, int16, int32, int64, request, response, string, uuid } from '../schema.ts'
+import { array, exactInt64, bool, int16, int32, request, response, string, uuid } from '../schema.ts'
 import type { Decoded } from '../schema.ts'
 
 /**
@@ -39,7 +39,7 @@ export type OffsetFetchRequest = Decoded<typeof offsetFetchRequest>
 
 const offsetFetchResponsePartition = {
   partitionIndex: int32(),
-  committedOffset: int64(),
+  committedOffset: exactInt64(),
   committedLeaderEpoch: int32({ since: 5, default: -1, ignorable: true }),
   metadata: string({ nullable: true }),
   errorCode: int16(),

@@ -1,4 +1,4 @@
-import { array, bytes, data, int32, int64, string, uuid } from '../schema.ts'
+import { array, exactInt64, bytes, data, int32, int64, string, uuid } from '../schema.ts'
 import type { Decoded } from '../schema.ts'
 
 /**
@@ -27,7 +27,7 @@ export const offsetCommitValue = data({
   versions: [0, 4],
   flexibleFrom: 4,
   fields: {
-    offset: int64(),
+    offset: exactInt64(),
     leaderEpoch: int32({ since: 3, default: -1, ignorable: true }),
     metadata: string(),
     commitTimestamp: int64(),

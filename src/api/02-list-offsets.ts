@@ -14,6 +14,16 @@ const EARLIEST = -2
 const MAX_TIMESTAMP = -3
 const EARLIEST_LOCAL = -4
 const LATEST_TIERED = -5
+const EARLIEST_NOT_TIERED = -6
+/** The first version in which a negative timestamp means something. */
+const SINCE_VERSION: Readonly<Record<number, number>> = {
+  [LATEST]: 1,
+  [EARLIEST]: 1,
+  [MAX_TIMESTAMP]: 7,
+  [EARLIEST_LOCAL]: 8,
+  [LATEST_TIERED]: 9,
+  [EARLIEST_NOT_TIERED]: 11,
+}
 const READ_COMMITTED = 1
 
 interface Found {
@@ -28,21 +38,20 @@ const PARTITION_REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names
 const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, leaderEpoch: -1 }
 
 /**
- * ListOffsets, versions 1-9.
+ * ListOffsets, versions 1-11.
  *
  * Behavior: -1 latest (high watermark, or last stable offset for read_committed), -2 earliest, -3 the record with
  * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none. A partition that
  * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka.
  *
  * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
- * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none).
- *
- * Not implemented: v10 remote timeouts, v11 -6.
+ * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none), v10 a timeout for what is tiered (KIP-1075), v11 -6
+ * the first offset that is not tiered yet (KIP-1023; none, as where nothing is tiered).
  */
 export const listOffsets = defineApi({
   request: listOffsetsRequest,
   response: listOffsetsResponse,
-  versions: [1, 9],
+  versions: [1, 11],
   arrays: {
     topics: {
       repeats: 'merged',
@@ -115,12 +124,15 @@ async function lookUpAsked(
   context: RequestContext,
   work: LookupWork,
 ): Promise<Found & { readonly partitionIndex: number }> {
-  const partition = context.broker.partitions.get(topic, partitionIndex)
+  const { apiVersion, broker } = context
+  if (timestamp < 0 && apiVersion < (SINCE_VERSION[timestamp] ?? Infinity))
+    return { partitionIndex, ...failed(ErrorCode.UNSUPPORTED_VERSION) }
+  const partition = broker.partitions.get(topic, partitionIndex)
   const found =
     partition === undefined
       ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, context, work)
-  const leaderEpoch = context.apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
+      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, work)
+  const leaderEpoch = apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
   return { partitionIndex, ...found, leaderEpoch }
 }
 
@@ -129,7 +141,6 @@ async function lookUp(
   timestamp: number,
   currentLeaderEpoch: number,
   readCommitted: boolean,
-  context: RequestContext,
   work: LookupWork,
 ): Promise<Found> {
   const errorCode = partition.errorCode || partition.checkLeaderEpoch(currentLeaderEpoch)
@@ -146,14 +157,12 @@ async function lookUp(
         offset: log.logStartOffset,
         leaderEpoch: log.epochs.epochAt(log.logStartOffset),
       }
-    case MAX_TIMESTAMP: {
-      if (context.apiVersion < 7) return failed(ErrorCode.UNSUPPORTED_VERSION)
+    case MAX_TIMESTAMP:
       return foundIn(partition, await log.offsetOfMaxTimestamp(work))
-    }
     case LATEST_TIERED:
-      return context.apiVersion < 9 ? failed(ErrorCode.UNSUPPORTED_VERSION) : NOTHING
+    case EARLIEST_NOT_TIERED:
+      return NOTHING
     default:
-      if (timestamp < 0) return failed(ErrorCode.UNSUPPORTED_VERSION)
       return foundIn(partition, await log.offsetForTimestamp(timestamp, end, work))
   }
 }

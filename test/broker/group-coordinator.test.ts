@@ -97,7 +97,7 @@ class Host {
   /** Or the error code of the group. */
   offset(groupId: string, topic = 'topic'): number {
     const fetched = this.groups.fetchOffsets({ groupId, topics: [{ name: topic, partitions: [0] }] })
-    return typeof fetched === 'number' ? -1_000 - fetched : fetched[0]!.partitions[0]!.committedOffset
+    return typeof fetched === 'number' ? -1_000 - fetched : Number(fetched[0]!.partitions[0]!.committedOffset)
   }
 
   heartbeat(joined: JoinResponse): number[] {

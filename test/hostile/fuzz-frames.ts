@@ -46,7 +46,10 @@ function scalars(batches: readonly Buffer[]): Scalars {
     int8: biased('int8', SMALL),
     int16: biased('int16', SMALL),
     int32: biased('int32', [...SMALL, 1_000, 6_000]),
-    int64: biased('int64', [...SMALL, 100]),
+    int64: fc.oneof(
+      { weight: 5, arbitrary: biased('int64', [...SMALL, 100]) },
+      { weight: 1, arbitrary: ANY_SCALAR.exactInt64 },
+    ),
     string: fc.oneof(
       { weight: 4, arbitrary: fc.constantFrom(...NAMES) },
       { weight: 1, arbitrary: ANY_SCALAR.string },

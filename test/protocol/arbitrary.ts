@@ -11,6 +11,13 @@ const bytes = fc.uint8Array({ maxLength: 24 }).map((array) => Buffer.from(array)
 /** What fields of each type may hold. */
 export type Scalars = Readonly<Record<ScalarType, fc.Arbitrary<unknown>>>
 
+const MIN_INT64 = -(2n ** 63n)
+const MAX_INT64 = 2n ** 63n - 1n
+
+function asDecoded(value: bigint): number | bigint {
+  return Number.isSafeInteger(Number(value)) ? Number(value) : value
+}
+
 /** Anything that the type can hold. */
 export const ANY_SCALAR: Scalars = {
   bool: fc.boolean(),
@@ -18,6 +25,7 @@ export const ANY_SCALAR: Scalars = {
   int16: fc.integer({ min: -0x8000, max: 0x7fff }),
   int32: fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
   int64: fc.oneof(fc.maxSafeInteger(), fc.constantFrom(Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER)),
+  exactInt64: fc.oneof(fc.maxSafeInteger(), fc.bigInt(MIN_INT64, MAX_INT64).map(asDecoded)),
   float64: fc.double({ noNaN: true }),
   uuid: fc.uint8Array({ minLength: 16, maxLength: 16 }).map((id) => Buffer.from(id).toString('base64url')),
   string: fc.oneof(fc.string({ maxLength: 12 }), fc.string({ unit: 'binary', maxLength: 12 })),

@@ -27,18 +27,19 @@ test('integers are big-endian and signed', () => {
   assert.equal(reading(0, 0, 0, 1, 0, 0, 0, 0).int64(), 2 ** 32)
 })
 
-test('int64 takes every safe integer and nothing beyond', () => {
-  const int64 = (value: bigint): number => {
+test('int64 compares as the value does, exactInt64 is the value', () => {
+  const limit = BigInt(Number.MAX_SAFE_INTEGER)
+  const read = (value: bigint): [number, number | bigint] => {
     const buffer = Buffer.alloc(8)
     buffer.writeBigInt64BE(value)
-    return new Reader(buffer).int64()
+    return [new Reader(buffer).int64(), new Reader(buffer).exactInt64()]
   }
-  const limit = BigInt(Number.MAX_SAFE_INTEGER)
-  assert.equal(int64(limit), Number.MAX_SAFE_INTEGER)
-  assert.equal(int64(-limit), Number.MIN_SAFE_INTEGER)
-  for (const value of [limit + 1n, -limit - 1n, -limit - 2n, 2n ** 63n - 1n, -(2n ** 63n)]) {
-    refused(() => int64(value), /int64 outside/)
-  }
+  for (const value of [limit, -limit, 0n, -1n, 2n ** 32n, -(2n ** 32n)])
+    assert.deepEqual(read(value), [Number(value), Number(value)])
+  for (const value of [limit + 1n, limit + 2n, 2n ** 60n + 1n, 2n ** 63n - 1n])
+    assert.deepEqual(read(value), [Number.MAX_SAFE_INTEGER, value])
+  for (const value of [-limit - 1n, -limit - 2n, -(2n ** 63n)])
+    assert.deepEqual(read(value), [Number.MIN_SAFE_INTEGER, value])
 })
 
 test('varints come back, and five bytes are the limit', () => {

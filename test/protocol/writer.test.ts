@@ -95,6 +95,8 @@ test('values outside their type are refused', () => {
   refused(() => writer.int32(0.5))
   refused(() => writer.int64(2 ** 53))
   refused(() => writer.int64(Number.NaN))
+  refused(() => writer.int64(2n ** 63n))
+  refused(() => writer.exactInt64(-(2n ** 63n) - 1n))
   refused(() => writer.uvarint(-1))
   refused(() => writer.uvarint(2 ** 32))
   refused(() => writer.uuid('no id'))
@@ -103,6 +105,14 @@ test('values outside their type are refused', () => {
   refused(() => writer.string('x'.repeat(0x8000)))
   refused(() => writer.compactString('ü'.repeat(0x4000)))
   assert.equal(writer.byteLength, 0)
+})
+
+test('an int64 may be a bigint', () => {
+  const writer = new Writer()
+  for (const value of [2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n, 5n]) {
+    writer.exactInt64(value)
+    assert.equal(writer.finishBuffer().readBigInt64BE(), value)
+  }
 })
 
 test('a lone surrogate becomes a replacement character', () => {

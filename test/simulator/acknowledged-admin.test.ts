@@ -192,7 +192,7 @@ async function committed(client: SimClient, groupId: string): Promise<number> {
   const call = { request: offsetFetchRequest, response: offsetFetchResponse, version: 5 } as const
   const answer = await client.send(call, { groupId, topics: [{ name: 'kept', partitionIndexes: [0] }] })
   assert.equal(answer.errorCode, 0)
-  return answer.topics[0]?.partitions[0]?.committedOffset ?? -1
+  return Number(answer.topics[0]?.partitions[0]?.committedOffset ?? -1)
 }
 
 function addFault(sim: SimWorld): void {

@@ -58,7 +58,7 @@ async function committed(client: SimClient, groupId: string): Promise<number[]> 
   const call = { request: offsetFetchRequest, response: offsetFetchResponse, version: 5 } as const
   const answer = await client.send(call, { groupId, topics: [{ name: TOPIC, partitionIndexes: [0, 1, 2] }] })
   assert.equal(answer.errorCode, 0)
-  return (answer.topics[0]?.partitions ?? []).map(({ committedOffset }) => committedOffset)
+  return (answer.topics[0]?.partitions ?? []).map(({ committedOffset }) => Number(committedOffset))
 }
 
 test('__consumer_offsets stays small however often groups commit, and forgets nothing', async () => {

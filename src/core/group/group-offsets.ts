@@ -69,7 +69,10 @@ export class GroupOffsets {
   }
 
   #append(group: Group, request: CommitRequest, waiter: Waiter<CommitResponse>, now: Now): void {
-    const expireTimestampMs = request.retentionTimeMs < 0 ? null : now.wallMs + request.retentionTimeMs
+    const expireTimestampMs =
+      request.retentionTimeMs < 0
+        ? null
+        : Math.min(now.wallMs + request.retentionTimeMs, Number.MAX_SAFE_INTEGER)
     const records: OffsetsRecord[] = []
     let growthBytes = 0
     let isFull = false

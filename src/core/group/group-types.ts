@@ -117,7 +117,7 @@ export interface LeaveResponse {
 export interface OffsetToCommit {
   readonly topic: string
   readonly partition: number
-  readonly offset: number
+  readonly offset: number | bigint
   readonly leaderEpoch: number
   readonly metadata: string
 }
@@ -158,7 +158,7 @@ export interface FetchedTopic {
 export interface FetchedOffset {
   readonly partitionIndex: number
   /** -1: none. */
-  readonly committedOffset: number
+  readonly committedOffset: number | bigint
   readonly committedLeaderEpoch: number
   readonly metadata: string
   readonly errorCode: number

@@ -1,6 +1,7 @@
 /** An offset that a group has committed for a partition. */
 export interface CommittedOffset {
-  readonly offset: number
+  /** What the client said: any int64. */
+  readonly offset: number | bigint
   /** -1: the client did not say. */
   readonly leaderEpoch: number
   readonly metadata: string

@@ -196,7 +196,7 @@ export class GroupFixture {
   /** -1 when there is none. */
   offset(topic = 'topic', partition = 0, groupId = GROUP): number {
     const topics = [{ name: topic, partitions: [partition] }]
-    return this.shard.fetchOffsets({ groupId, topics })[0]!.partitions[0]!.committedOffset
+    return Number(this.shard.fetchOffsets({ groupId, topics })[0]!.partitions[0]!.committedOffset)
   }
 
   deleteGroup(groupId = GROUP): Ticket<number> {

@@ -183,7 +183,7 @@ export class DurabilityRun implements ClientsRun {
       const answer = await client.send(call, { groupId, topics: [{ name: TOPIC, partitionIndexes: [0] }] })
       if (answer.errorCode !== ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) {
         assert.equal(answer.errorCode, 0)
-        return answer.topics[0]?.partitions[0]?.committedOffset ?? -1
+        return Number(answer.topics[0]?.partitions[0]?.committedOffset ?? -1)
       }
       await this.sim.sleep(5)
     }
