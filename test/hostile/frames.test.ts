@@ -233,18 +233,6 @@ test('strings and bodies that are not what they should be', async () => {
       int32(12),
       Buffer.from('00120000' + '00000001' + '0002c328', 'hex'),
     ]),
-    'an offset beyond 2^53': frameOf(
-      ApiKey.ListOffsets,
-      1,
-      Buffer.concat([
-        int32(-1),
-        int32(1),
-        Buffer.from([0, 1, 0x74]),
-        int32(1),
-        int32(0),
-        Buffer.alloc(8, 0x7f),
-      ]),
-    ),
   })
 })
 
