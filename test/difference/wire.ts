@@ -103,7 +103,8 @@ function writeScalar(writer: Writer, type: ScalarType, value: Given, layout: Lay
       return writer.int16(Number(value))
     case 'int32':
       return writer.int32(Number(value))
-    case 'int64': {
+    case 'int64':
+    case 'exactInt64': {
       const wide = BigInt(value as number | bigint)
       writer.int32(Number(BigInt.asIntN(32, wide >> 32n)))
       return writer.int32(Number(BigInt.asIntN(32, wide)))
@@ -178,7 +179,8 @@ function readScalar(reader: Reader, type: ScalarType, layout: Layout): Shown {
       return reader.int16()
     case 'int32':
       return reader.int32()
-    case 'int64': {
+    case 'int64':
+    case 'exactInt64': {
       const value = reader.buffer.readBigInt64BE(reader.take(8))
       return Number.isSafeInteger(Number(value)) ? Number(value) : `int64 ${value}`
     }
