@@ -19,13 +19,12 @@ export function dumpLog(files: readonly string[], options: DumpOptions): void {
 
 /** A directory stands for the files in it that can be printed. */
 function expand(file: string): string[] {
-  if (!fs.existsSync(file)) throw new SamsaError('SAMSA_CONFIG', `${file} does not exist`)
+  if (!fs.existsSync(file)) throw new SamsaError('SAMSA_CONFIG', `'${file}' does not exist`)
   if (!fs.statSync(file).isDirectory()) return [file]
-  return fs
-    .readdirSync(file)
-    .filter((name) => kindOf(name) !== null)
-    .sort()
-    .map((name) => path.join(file, name))
+  const names = fs.readdirSync(file).filter((name) => kindOf(name) !== null)
+  if (names.length === 0)
+    throw new SamsaError('SAMSA_CONFIG', `${file}: there are no files of a log in this directory`)
+  return names.toSorted().map((name) => path.join(file, name))
 }
 
 type Kind = 'log' | 'index' | 'timeindex' | 'txnindex' | 'snapshot' | 'text'

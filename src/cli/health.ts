@@ -8,6 +8,8 @@ import { parseHostPort } from '../core/config/listeners.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Address } from '../ports.ts'
+import { formatAddress, fromHere } from '../server/client-addresses.ts'
+import { reportFailure } from './failure.ts'
 import { KafkaClient } from './kafka-client.ts'
 import { loadConfig } from './load-config.ts'
 import type { ConfigOptions } from './load-config.ts'
@@ -31,22 +33,29 @@ const metadata = {
   response: metadataResponse,
 } as const
 
-/** `samsa health`: what a client does first. Throws when the broker does not answer as it should. */
-export async function health(options: HealthOptions): Promise<void> {
-  const address = addressOf(options)
-  const startMs = performance.now()
-  const where = `${address.host}:${address.port}`
-  let found: MetadataResponse
-  try {
-    found = await askForMetadata(address, options.timeout)
-  } catch (error) {
-    throw new SamsaError('SAMSA_LISTEN', `${where} is not healthy`, error)
+/** `samsa health`: what a client does first. Throws when no broker answers as it should. */
+export async function health(argument: string | undefined, options: HealthOptions): Promise<void> {
+  const addresses = addressesOf(argument, options)
+  // As clients do with the servers they know: the first that answers will do.
+  for (const [i, address] of addresses.entries()) {
+    const where = formatAddress(address)
+    const startMs = performance.now()
+    try {
+      report(where, await askForMetadata(address, options.timeout), performance.now() - startMs)
+      return
+    } catch (error) {
+      const failure = new SamsaError('SAMSA_LISTEN', `${where} is not healthy`, error)
+      if (i === addresses.length - 1) throw failure
+      reportFailure(failure)
+    }
   }
+}
+
+function report(where: string, found: MetadataResponse, tookMs: number): void {
   const leaderless = found.topics.flatMap((topic) => topic.partitions.filter(({ leaderId }) => leaderId < 0))
-  const tookMs = Math.round(performance.now() - startMs)
   process.stdout.write(
     `${where} is healthy: cluster ${printable(found.clusterId ?? 'without id')}, ${found.brokers.length} broker(s), ` +
-      `${found.topics.length} topic(s), ${leaderless.length} partition(s) without leader, ${tookMs} ms\n`,
+      `${found.topics.length} topic(s), ${leaderless.length} partition(s) without leader, ${Math.round(tookMs)} ms\n`,
   )
 }
 
@@ -75,18 +84,22 @@ async function askForMetadata(address: Address, timeoutMs: number): Promise<Meta
   }
 }
 
-/** The address given, or the first listener of the configuration, seen from this machine. */
-function addressOf(options: HealthOptions): Address {
-  if (options.bootstrapServer !== undefined) {
-    const first = options.bootstrapServer.split(',')[0]?.trim() ?? ''
-    const address = parseHostPort('--bootstrap-server', first, '127.0.0.1:9092')
-    if (address !== null)
-      return { host: address.host === '' ? '127.0.0.1' : address.host, port: address.port }
-  }
+/** What was given, or the first listener of the configuration, seen from this machine. */
+function addressesOf(argument: string | undefined, options: HealthOptions): Address[] {
+  const { bootstrapServer } = options
+  if (argument !== undefined && bootstrapServer !== undefined)
+    throw new SamsaError('SAMSA_CONFIG', 'health: give the address once, as samsa health host:port')
+  if (argument !== undefined) return argument.split(',').map((each) => addressIn('health', each))
+  if (bootstrapServer !== undefined)
+    return bootstrapServer.split(',').map((each) => addressIn('--bootstrap-server', each))
   const endpoint = loadConfig(options, process.env).config.endpoints[0]
-  const host = endpoint?.host ?? ''
-  return {
-    host: host === '' || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host,
-    port: endpoint?.port ?? 9092,
-  }
+  return [fromHere({ host: endpoint?.host ?? '', port: endpoint?.port ?? 9092 })]
+}
+
+function addressIn(name: string, text: string): Address {
+  const address = parseHostPort(name, text.trim(), '127.0.0.1:9092')
+  // An empty text is what a variable leaves that is not set.
+  if (address === null || address.port === 0)
+    throw new SamsaError('SAMSA_CONFIG', `${name}: must be given host:port, for example 127.0.0.1:9092`)
+  return fromHere(address)
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { LOG_LEVELS } from '../core/options/log-level.ts'
+import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { DumpOptions } from './dump-options.ts'
 import type { HealthOptions } from './health.ts'
@@ -12,7 +14,7 @@ Examples:
   samsa                                  a broker on 127.0.0.1:9092, data in ./samsa-data
   samsa --set listeners=PLAINTEXT://:9092 --set log.dirs=/data
   samsa --run "npm test"                 a broker for one command, which finds it by KAFKA_BROKERS
-  samsa start --help                     all options of a broker`
+  samsa health 127.0.0.1:9092            whether a broker answers there`
 
 /** The command line. What a command needs is loaded when it runs, so that `samsa start` is quick. */
 function createProgram(): Command {
@@ -21,8 +23,16 @@ function createProgram(): Command {
     .version(version(), '-v, --version')
     .showHelpAfterError('(samsa --help tells more)')
     .enablePositionalOptions()
-    .addHelpText('after', EXAMPLES)
-  program
+    .helpCommand(false)
+  const start = addStart(program)
+  addHealth(program)
+  addDumpLog(program)
+  addHelp(program)
+  return program.addHelpText('after', () => optionsOf(start) + EXAMPLES)
+}
+
+function addStart(program: Command): Command {
+  const start = program
     .command('start', { isDefault: true })
     .description('start a broker (the default command)')
     .option(
@@ -33,7 +43,7 @@ function createProgram(): Command {
     .option('-c, --config <file>', 'a server.properties file; KAFKA_* environment variables win over it')
     .option(
       '-r, --run <command>',
-      'start on a free port with a temporary directory, run the command, stop with it',
+      'a broker on a free port with a temporary directory for as long as a command runs; the command is one argument, in quotes: --run "npm test"',
     )
     .addOption(
       new Option('--io <mode>', 'how durable writes reach the device; default: auto').choices([
@@ -52,20 +62,34 @@ function createProgram(): Command {
     )
     .allowExcessArguments()
     .action(async (options: StartOptions & { run?: string }, command: Command) => {
+      const [excess] = command.args
       // What is no command ends up here, as an argument of the default one.
-      if (command.args.length > 0) command.error(`error: unknown command '${command.args[0]}'`)
-      if (options.run?.trim() === '') throw new SamsaError('SAMSA_CONFIG', '--run must be given a command')
+      if (excess !== undefined) command.error(`error: ${await inWords(excess, program)}`)
+      if (options.run?.trim() === '') throw new SamsaError('SAMSA_CONFIG', RUN_USAGE)
       if (options.run === undefined) await (await import('./start.ts')).start(options)
       else await (await import('./run-command.ts')).runCommand(options.run, options)
     })
+    .configureOutput({
+      outputError: (text, write) => write(aboutRun(text, start)),
+    })
+  return start
+}
+
+function addHealth(program: Command): void {
   program
     .command('health')
-    .description('ask a broker for its metadata; exit code 0 when it answers')
-    .option('-b, --bootstrap-server <host:port>', 'default: the listener of the configuration')
+    .description('ask a broker for its metadata; exit code 0 when it answers, else 1')
+    .argument('[host:port]', 'where to ask; default: the listener of the configuration')
+    .option('-b, --bootstrap-server <host:port>', 'the same')
     .option('-c, --config <file>', 'the server.properties file the broker was started with')
     .addOption(defaultsFile())
     .option('-t, --timeout <ms>', 'give up after this long', positiveInteger, 5000)
-    .action(async (options: HealthOptions) => (await import('./health.ts')).health(options))
+    .action(async (address: string | undefined, options: HealthOptions) =>
+      (await import('./health.ts')).health(address, options),
+    )
+}
+
+function addDumpLog(program: Command): void {
   program
     .command('dump-log')
     .description('print what is in the files of a partition: .log, .index, .timeindex, .snapshot and others')
@@ -75,7 +99,50 @@ function createProgram(): Command {
     .action(async (files: string[], options: DumpOptions) =>
       (await import('./dump-log.ts')).dumpLog(files, options),
     )
-  return program
+}
+
+/** The library's own shows the help of all for a command that does not exist. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .description('tell more about a command')
+    .argument('[command]')
+    .action(async (name: string | undefined, _options: object, command: Command) => {
+      const found = name === undefined ? program : program.commands.find((each) => each.name() === name)
+      if (found === undefined) command.error(`error: ${await inWords(name ?? '', program)}`)
+      else found.outputHelp()
+    })
+}
+
+/** The default command's options stand in the help of all: nobody looks for them elsewhere. */
+function optionsOf(start: Command): string {
+  const help = start.createHelp()
+  const visible = help.visibleOptions(start).filter(({ long }) => long !== '--help')
+  const width = Math.max(...visible.map(({ flags }) => flags.length))
+  help.prepareContext({ helpWidth: process.stdout.columns || 80 })
+  const lines = visible.map((option) =>
+    help.formatItem(option.flags, width, help.optionDescription(option), help),
+  )
+  return `\nOptions of a broker:\n${lines.join('\n')}\n`
+}
+
+const RUN_USAGE = 'the command of --run must be one argument, in quotes: samsa --run "npm test"'
+
+/** An error in other words where the command of --run is missing, or stands there without quotes. */
+function aboutRun(text: string, start: Command): string {
+  const run: unknown = start.getOptionValue('run')
+  if (/'-r, --run/.test(text) || (run !== undefined && /unknown command/.test(text)))
+    return `samsa: ${RUN_USAGE}\n`
+  // `--run ls -la`: options of the command look like ours.
+  return typeof run === 'string' && !/\s/.test(run) ? `${text}samsa: ${RUN_USAGE}\n` : text
+}
+
+/** What is wrong with a word that is no command, or not where commands stand. */
+async function inWords(word: string, program: Command): Promise<string> {
+  const names = program.commands.map((each) => each.name())
+  if (names.includes(word)) return `the command stands before its options: samsa ${word} ...`
+  const { didYouMean } = await import('../core/options/suggestion.ts')
+  return `unknown command '${printable(word)}'${didYouMean(word, names)}`
 }
 
 /** For images: what they bring must not count as something that the user set. */
@@ -84,13 +151,7 @@ function defaultsFile(): Option {
 }
 
 function logLevel(): Option {
-  return new Option('-l, --log-level <level>', 'default: info, with --run warn').choices([
-    'debug',
-    'info',
-    'warn',
-    'error',
-    'silent',
-  ])
+  return new Option('-l, --log-level <level>', 'default: info, with --run warn').choices(LOG_LEVELS)
 }
 
 function collectSetting(text: string, settings: [string, string][] = []): [string, string][] {

@@ -1,11 +1,13 @@
 import type { Address } from '../ports.ts'
 
-/** `host:port` for clients on this machine: a listener on every interface is reached by the loopback. */
+/** `host:port` of each listener, for clients on this machine. */
 export function clientAddresses(addresses: ReadonlyMap<string, Address>): string[] {
-  return [...addresses.values()].map(({ host, port }) => {
-    const isEvery = host === '' || host === '0.0.0.0' || host === '::'
-    return formatAddress({ host: isEvery ? '127.0.0.1' : host, port })
-  })
+  return [...addresses.values()].map((address) => formatAddress(fromHere(address)))
+}
+
+/** A listener on every interface is reached by the loopback. */
+export function fromHere({ host, port }: Address): Address {
+  return { host: host === '' || host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port }
 }
 
 /** With the brackets that tell the port from an IPv6 address. */

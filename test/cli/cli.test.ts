@@ -23,9 +23,12 @@ describe('samsa start', () => {
     assert.ok(samsa.stdout.includes(dataDir))
     assert.equal(fs.existsSync(path.join(dataDir, '.kafka_cleanshutdown')), false)
 
-    const healthy = new Samsa(['health', '--bootstrap-server', `127.0.0.1:${samsa.port}`])
-    assert.deepEqual(await healthy.exited, [0, null], healthy.stderr)
-    assert.match(healthy.stdout, /is healthy: cluster [\w-]{22}, 1 broker/)
+    const address = `127.0.0.1:${samsa.port}`
+    for (const args of [[address], ['--bootstrap-server', address], [`127.0.0.1:1, ${address}`]]) {
+      const healthy = new Samsa(['health', ...args])
+      assert.deepEqual(await healthy.exited, [0, null], healthy.stderr)
+      assert.match(healthy.stdout, /is healthy: cluster [\w-]{22}, 1 broker/)
+    }
 
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null], samsa.stdout + samsa.stderr)
@@ -74,9 +77,6 @@ describe('samsa start', () => {
     assert.deepEqual(await samsa.exited, [1, null])
     assert.match(samsa.stderr, /^samsa: num\.partitions=many \(--set\): must be .*\n$/)
     assert.equal(samsa.stdout, '')
-    const nothing = new Samsa(['--run', ''])
-    assert.deepEqual(await nothing.exited, [1, null])
-    assert.equal(nothing.stderr, 'samsa: --run must be given a command\n')
     const nonsense = new Samsa(['start', '--set', 'nonsense'])
     assert.deepEqual(await nonsense.exited, [1, null])
     assert.match(nonsense.stderr, /key=value/)
@@ -151,12 +151,77 @@ test('--version and --help', async () => {
   const version = new Samsa(['--version'])
   assert.deepEqual(await version.exited, [0, null])
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
-  const help = new Samsa(['--help'])
-  assert.deepEqual(await help.exited, [0, null])
-  for (const command of ['start', 'health', 'dump-log']) assert.ok(help.stdout.includes(command))
-  const bogus = new Samsa(['bogus'])
-  assert.deepEqual(await bogus.exited, [1, null])
-  assert.match(bogus.stderr, /unknown command 'bogus'/)
-  const unknown = new Samsa(['health', '--nonsense'])
-  assert.deepEqual(await unknown.exited, [1, null])
+  const helps = [['--help'], ['help'], ['help', 'start'], ['start', '--help']].map((args) => new Samsa(args))
+  for (const help of helps) {
+    assert.deepEqual(await help.exited, [0, null])
+    assert.match(help.stdout, /^ {2}-r, --run <command> /m)
+    assert.match(help.stdout.replace(/\s+/g, ' '), /one argument, in quotes: --run "npm test"/)
+    assert.equal(help.stderr, '')
+  }
+  for (const command of ['start', 'health', 'dump-log']) assert.ok(helps[0]?.stdout.includes(command))
+  const ofOne = new Samsa(['help', 'health'])
+  assert.deepEqual(await ofOne.exited, [0, null])
+  assert.match(ofOne.stdout, /^Usage: samsa health \[options\] \[host:port\]/)
+})
+
+const RUN = `samsa: the command of --run must be one argument, in quotes: samsa --run "npm test"`
+
+const empty = freshPath()
+
+/** What cannot be meant, and what is said to it on standard error. */
+const misused: readonly (readonly [readonly string[], string])[] = [
+  [['--run'], RUN],
+  [['--run', ''], RUN],
+  [['--run', ' \t'], RUN],
+  [['--run='], RUN],
+  [['--run', 'npm', 'test'], RUN],
+  [['start', '--run', 'npm', 'run', 'x', '--', '--watch'], RUN],
+  [['--run', 'ls', '-la'], RUN],
+  [['--run', 'npm', '--watch'], RUN],
+  [
+    ['--run', 'npm test', '--lgo-level', 'info'],
+    `error: unknown option '--lgo-level'\n(Did you mean --log-level?)`,
+  ],
+  [['bogus'], `error: unknown command 'bogus'`],
+  [['helth'], `error: unknown command 'helth'; did you mean health?`],
+  [['start', 'a\u001B[31mb'], String.raw`error: unknown command 'a\u001b[31mb'`],
+  [['--log-level', 'info', 'start'], 'error: the command stands before its options: samsa start ...'],
+  [['help', 'dump'], `error: unknown command 'dump'; did you mean dump-log?`],
+  [['help', 'a', 'b'], `error: too many arguments for 'help'. Expected 1 argument but got 2.`],
+  [['--nonsense'], `error: unknown option '--nonsense'`],
+  [['--set'], `error: option '-s, --set <key=value>' argument missing`],
+  [['--set', 'nonsense'], 'samsa: --set must be given key=value'],
+  [['--set', '=x'], 'samsa: --set must be given key=value'],
+  [['--config', ''], 'samsa: --config  cannot be read: ENOENT'],
+  [
+    ['--io', 'tape'],
+    `error: option '--io <mode>' argument 'tape' is invalid. Allowed choices are auto, uring, threads.`,
+  ],
+  [['--log-level', 'loud'], `error: option '-l, --log-level <level>' argument 'loud' is invalid.`],
+  [['health', '--nonsense'], `error: unknown option '--nonsense'`],
+  [['health', 'localhost'], 'samsa: health=localhost: must be host:port'],
+  [['health', ''], 'samsa: health: must be given host:port, for example 127.0.0.1:9092'],
+  [['health', '-b', ''], 'samsa: --bootstrap-server: must be given host:port, for example 127.0.0.1:9092'],
+  [['health', '-b', 'localhost:0'], 'samsa: --bootstrap-server: must be given host:port'],
+  [['health', 'localhost:1', '-b', 'localhost:1'], 'samsa: health: give the address once'],
+  [['health', 'a:1', 'b:2'], `error: too many arguments for 'health'. Expected 1 argument but got 2.`],
+  [
+    ['health', '--timeout', '0'],
+    `error: option '-t, --timeout <ms>' argument '0' is invalid. It must be a whole`,
+  ],
+  [['dump-log'], `error: missing required argument 'files'`],
+  [['dump-log', ''], `samsa: '' does not exist`],
+  [['dump-log', empty], `samsa: ${empty}: there are no files of a log in this directory`],
+  [['dump-log', '/etc/passwd'], 'samsa: /etc/passwd: not a file of a log'],
+]
+
+test('what cannot be meant gets a sentence on standard error and exit code 1', async () => {
+  fs.mkdirSync(empty)
+  for (const [args, sentence] of misused) {
+    const samsa = new Samsa(args)
+    assert.deepEqual(await samsa.exited, [1, null], args.join(' '))
+    assert.equal(samsa.stdout, '', args.join(' '))
+    assert.ok(samsa.stderr.includes(sentence), `${args.join(' ')}: ${samsa.stderr}`)
+    assert.ok(samsa.stderr.trimEnd().split('\n').length <= 3, samsa.stderr)
+  }
 })
