@@ -29,7 +29,7 @@ import org.apache.kafka.common.protocol.types.TaggedFields;
 /**
  * Writes what Apache Kafka's own encoders make of every message in every version: bytes and the values in them.
  *
- * <p>To do it again, get kafka-clients, kafka-group-coordinator and what they need into a directory with Maven's
+ * <p>To do it again, get kafka-clients, kafka-group-coordinator, kafka-metadata and what they need into a directory with Maven's
  * dependency:copy-dependencies, then
  *
  * <pre>
@@ -55,6 +55,20 @@ public class GoldenMessages {
     "org.apache.kafka.coordinator.group.generated.OffsetCommitValue",
     "org.apache.kafka.coordinator.group.generated.GroupMetadataKey",
     "org.apache.kafka.coordinator.group.generated.GroupMetadataValue",
+    "org.apache.kafka.common.metadata.TopicRecord",
+    "org.apache.kafka.common.metadata.RemoveTopicRecord",
+    "org.apache.kafka.common.metadata.PartitionRecord",
+    "org.apache.kafka.common.metadata.PartitionChangeRecord",
+    "org.apache.kafka.common.metadata.ConfigRecord",
+    "org.apache.kafka.common.metadata.FeatureLevelRecord",
+    "org.apache.kafka.common.metadata.ProducerIdsRecord",
+    "org.apache.kafka.common.metadata.ClientQuotaRecord",
+    "org.apache.kafka.common.metadata.AccessControlEntryRecord",
+    "org.apache.kafka.common.metadata.RemoveAccessControlEntryRecord",
+    "org.apache.kafka.common.metadata.UserScramCredentialRecord",
+    "org.apache.kafka.common.metadata.RemoveUserScramCredentialRecord",
+    "org.apache.kafka.common.metadata.DelegationTokenRecord",
+    "org.apache.kafka.common.metadata.RemoveDelegationTokenRecord",
   };
 
   private enum Variant { full, nulls, defaults }
