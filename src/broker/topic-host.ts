@@ -73,8 +73,11 @@ export class TopicHost implements MetadataListener {
     const config = toLogConfig(topic.config, this.#metadata.config)
     this.#topicMetrics.addTopic(topic.name)
     await Promise.all(
-      partitions.map(async ({ index, leaderEpoch }) => {
-        const log = await this.#logOf(topic, index, config, isNew)
+      partitions.map(async ({ index, leader, leaderEpoch }) => {
+        const log =
+          leader === -1
+            ? this.#logElsewhere(topic, index, config)
+            : await this.#logOf(topic, index, config, isNew)
         // On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961).
         log.epochs.assign(leaderEpoch, log.logEndOffset)
         const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
@@ -82,6 +85,15 @@ export class TopicHost implements MetadataListener {
         this.#partitions.add(partition)
       }),
     )
+  }
+
+  /** Nothing is made of a partition that other brokers have. */
+  #logElsewhere(topic: TopicImage, index: number, config: LogConfig): Log {
+    const because = new SamsaError(
+      'SAMSA_DISK_IO',
+      `${topic.name}-${index} has no leader among the brokers here`,
+    )
+    return this.#logs.offline(topic.name, index, topic.topicId, config, because)
   }
 
   /**

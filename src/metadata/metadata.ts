@@ -17,7 +17,13 @@ import type { CreateTopicResult, DiscoveredTopic } from './changes/topic-changes
 import { createIfMissing } from './layout/store-steps.ts'
 import { isInternalTopic } from './layout/topic-names.ts'
 import type { NewTopic } from './changes/topic-plan.ts'
-import { CLUSTER_DEFAULTS, decodeConfig, paths } from './layout/znodes.ts'
+import {
+  CLUSTER_DEFAULTS,
+  decodeConfig,
+  decodeKafkaMetadata,
+  encodeKafkaMetadata,
+  paths,
+} from './layout/znodes.ts'
 
 export interface MetadataOptions {
   /** The static configuration. */
@@ -35,6 +41,7 @@ interface MetadataParts {
   readonly alterations: ConfigAlterations
   readonly deleting: readonly TopicImage[]
   readonly logDirectories: Set<string>
+  readonly kafkaState: string | null
 }
 
 /**
@@ -55,6 +62,7 @@ export class Metadata {
   readonly #producerIds: ProducerIds
   /** Log directories whose topics are all known. */
   readonly #logDirectories: Set<string>
+  #kafkaState: string | null
   #deleting: readonly TopicImage[]
 
   private constructor(parts: MetadataParts) {
@@ -67,6 +75,7 @@ export class Metadata {
     this.#alterations = parts.alterations
     this.#deleting = parts.deleting
     this.#logDirectories = parts.logDirectories
+    this.#kafkaState = parts.kafkaState
     this.#producerIds = new ProducerIds(parts.state.store, parts.state.nodeId)
   }
 
@@ -98,10 +107,11 @@ export class Metadata {
     const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
     const { controllerEpoch } = membership
     const nodeId = options.config['broker.id']
-    const [clusterDefaults, brokerValues, logDirectories] = await Promise.all([
+    const [clusterDefaults, brokerValues, logDirectories, kafkaMetadata] = await Promise.all([
       readConfig(store, paths.brokerConfig(CLUSTER_DEFAULTS)),
       readConfig(store, paths.brokerConfig(String(nodeId))),
       store.children(paths.logDirectories),
+      store.get(paths.kafkaMetadata),
     ])
     let config = options.config
     if (clusterDefaults.size + brokerValues.size > 0) {
@@ -124,6 +134,7 @@ export class Metadata {
       alterations,
       deleting,
       logDirectories: new Set(logDirectories),
+      kafkaState: kafkaMetadata === null ? null : decodeKafkaMetadata(kafkaMetadata.data),
     })
   }
 
@@ -162,6 +173,11 @@ export class Metadata {
     return this.#alterations.clusterDefaults
   }
 
+  /** Dynamic values of this broker. */
+  get brokerValues(): ReadonlyMap<string, string> {
+    return this.#alterations.brokerValues
+  }
+
   topicById(topicId: string): TopicImage | undefined {
     return this.#state.image.topicById(topicId)
   }
@@ -187,6 +203,30 @@ export class Metadata {
     const unknown = ids.filter((id) => !this.#logDirectories.has(id))
     await Promise.all(unknown.map((id) => createIfMissing(store, paths.logDirectory(id))))
     for (const id of unknown) this.#logDirectories.add(id)
+  }
+
+  /** Whether a log directory was ever remembered: this store was there before. */
+  get knowsAnyLogDirectory(): boolean {
+    return this.#logDirectories.size > 0
+  }
+
+  /** The metadata log of Kafka's controllers as it was taken over; null when none was. */
+  get kafkaState(): string | null {
+    return this.#kafkaState
+  }
+
+  /** From now on that log need not be read again in this state. Rejects when the store does. */
+  async rememberKafkaState(state: string): Promise<void> {
+    const { store } = this.#state
+    const data = encodeKafkaMetadata(state)
+    if (!(await createIfMissing(store, paths.kafkaMetadata, data)))
+      await store.set(paths.kafkaMetadata, data, -1)
+    this.#kafkaState = state
+  }
+
+  /** Deletes a topic whatever it is, for Kafka deleted it. Before `start`: files in the log directories stay. */
+  forgetTopic(name: string): Promise<void> {
+    return this.#topics.forget(name)
   }
 
   /** One result per topic, in order. Names that appear twice are refused before this is called. */

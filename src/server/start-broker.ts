@@ -1,23 +1,21 @@
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
+import { KafkaGuest } from '../broker/guest/kafka-guest.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
 import { Partitions } from '../broker/partitions.ts'
 import { TopicHost } from '../broker/topic-host.ts'
 import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import { resolveTopicConfig } from '../core/config/topic-config.ts'
 import type { NewTopic } from '../core/options/broker-options.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { SamsaErrorCode } from '../core/samsa-error.ts'
-import type { Admit } from '../log/manager/log-manager-types.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
-import { toLogConfig } from '../metadata/topic-log-config.ts'
 import type { Address, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { Server } from './server.ts'
@@ -67,7 +65,9 @@ export async function startBroker(
       clusterId: logs.clusterId,
       maxOpenFiles: world.disk.maxOpenFiles,
     })
-    await logs.load(metadata.clusterId, metadata.brokerEpoch, admission(metadata))
+    const guest = await KafkaGuest.look(world, logs, metadata)
+    await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit)
+    await guest.adopt()
     const assembled = await assemble(world, logs, metadata)
     await assembled.server.start()
     return running(assembled, logs, metadata, failed)
@@ -87,7 +87,6 @@ async function assemble(world: World, logs: LogManager, metadata: Metadata): Pro
   const partitions = new Partitions()
   const topicMetrics = new TopicMetrics(world.metrics)
   const host = new TopicHost({ metadata, logs, partitions, topicMetrics })
-  await adoptDiscoveredTopics(logs, metadata)
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   const lacksSpace = (directory: string): boolean => logs.lacksSpace(directory, true)
   const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, lacksSpace, async () => {
@@ -116,46 +115,6 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
     segmentCache: new RecentSegments(),
     onAllDirectoriesFailed: fail,
   }
-}
-
-/**
- * Partitions of topics that are being deleted go. Of an earlier topic of that name, or of none although all in the
- * directory were known once: their topic was deleted while the directory was offline. All others open, also those that
- * only the disk knows yet.
- */
-function admission(metadata: Metadata): Admit {
-  return (topic, _partition, topicId, directoryId) => {
-    if (metadata.isBeingDeleted(topic, topicId)) return 'deleted'
-    const known = metadata.topics.get(topic)
-    if (known === undefined && metadata.knowsLogDirectory(directoryId)) return 'stray'
-    if (known !== undefined && topicId !== null && known.topicId !== topicId) return 'stray'
-    return toLogConfig(known?.config ?? resolveTopicConfig(new Map(), metadata.config), metadata.config)
-  }
-}
-
-/** Topics that lie on the disk and that the store does not know: Apache Kafka wrote them. They are known from now on. */
-async function adoptDiscoveredTopics(logs: LogManager, metadata: Metadata): Promise<void> {
-  const found = new Map<
-    string,
-    { topicId: string | null; partitions: { index: number; leaderEpoch: number }[] }
-  >()
-  let maxProducerId = -1
-  for (const log of logs.logs()) {
-    if (metadata.topics.has(log.topic)) continue
-    for (const { producerId } of log.producers.describe()) maxProducerId = Math.max(maxProducerId, producerId)
-    const topic = found.get(log.topic) ?? { topicId: log.topicId, partitions: [] }
-    topic.partitions.push({ index: log.partition, leaderEpoch: log.epochs.latestEpoch })
-    found.set(log.topic, topic)
-  }
-  metadata.skipProducerIdsThrough(maxProducerId)
-  const topics = [...found].map(([name, { topicId, partitions }]) => ({ name, topicId, partitions }))
-  const adopted = await metadata.registerDiscoveredTopics(topics)
-  for (const { name, config } of adopted) {
-    const logConfig = toLogConfig(config, metadata.config)
-    for (const { index } of found.get(name)!.partitions) logs.updateConfig(name, index, logConfig)
-  }
-  // One that could not be taken over is looked for again at the next start.
-  if (adopted.length === topics.length) await metadata.rememberLogDirectories(logs.directoryIds)
 }
 
 /** The number of partitions is fixed once the topic exists: it decides where each group lives. */

@@ -411,7 +411,9 @@ describe('the cluster', () => {
         if (life === 2) {
           metadata.skipProducerIdsThrough(50_000)
           const partitions = [{ index: 0, leaderEpoch: 0 }]
-          await metadata.registerDiscoveredTopics([{ name: 'found', topicId: null, partitions }])
+          await metadata.registerDiscoveredTopics([
+            { name: 'found', topicId: null, partitions, overrides: new Map() },
+          ])
         }
         // The ids that a topic brought along stay taken when nobody asks for one before the next start.
         if (life === 2) {
@@ -439,12 +441,13 @@ describe('the cluster', () => {
         { index: 1, leaderEpoch: 3 },
         { index: 0, leaderEpoch: -1 },
       ]
+      const overrides = new Map([['cleanup.policy', 'compact']])
       const taken = await metadata.registerDiscoveredTopics([
-        { name: 'known', topicId: null, partitions },
-        { name: 'found', topicId, partitions },
-        { name: 'no name', topicId: null, partitions },
-        { name: '__consumer_offsets', topicId: null, partitions },
-        { name: 'huge', topicId: null, partitions: [{ index: 2_000_000_000, leaderEpoch: 0 }] },
+        { name: 'known', topicId: null, partitions, overrides },
+        { name: 'found', topicId, partitions, overrides },
+        { name: 'no name', topicId: null, partitions, overrides },
+        { name: '__consumer_offsets', topicId: null, partitions, overrides },
+        { name: 'huge', topicId: null, partitions: [{ index: 2_000_000_000, leaderEpoch: 0 }], overrides },
       ])
       assert.deepEqual(
         taken.map(({ name }) => name),

@@ -26,6 +26,9 @@ export const identityKeys = {
     { atLeastOne: true },
     'Directories that hold the logs; the first one also holds the metadata. log.dir is the same setting for one directory.',
   ),
+  'metadata.log.dir': optionalString(
+    'Where Apache Kafka kept its own metadata, when that was in none of log.dirs. It is read when the topics that Kafka wrote are taken over, and never written.',
+  ),
   'inter.broker.protocol.version': string(
     '3.9-IV0',
     'Kafka release whose features this broker offers. Admin tools read it; nothing in the broker depends on it.',

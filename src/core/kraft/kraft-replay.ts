@@ -26,7 +26,8 @@ export class KraftReplay {
   apply(record: Buffer): void {
     const reader = new Reader(record)
     const frameVersion = reader.uvarint()
-    if (frameVersion !== FRAME_VERSION) throw new ProtocolError(`a metadata record in a frame of version ${frameVersion}`)
+    if (frameVersion !== FRAME_VERSION)
+      throw new ProtocolError(`a metadata record in a frame of version ${frameVersion}`)
     const type = reader.uvarint()
     const version = reader.uvarint()
     if (type === BEGIN_TRANSACTION) this.#open = []
@@ -49,7 +50,8 @@ export class KraftReplay {
       known.apply(this.image, reader, version)
       return
     }
-    if (known?.needed === true) throw new ProtocolError(`a metadata record of type ${type} in version ${version}`)
+    if (known?.needed === true)
+      throw new ProtocolError(`a metadata record of type ${type} in version ${version}`)
     const what = `${type} v${version}`
     this.unknown.set(what, (this.unknown.get(what) ?? 0) + 1)
   }

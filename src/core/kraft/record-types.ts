@@ -80,8 +80,8 @@ export const RECORD_TYPES: ReadonlyMap<number, RecordType> = new Map([
   [
     14,
     keptAside(records.clientQuotaRecord, (image, { entity, key, value, remove }) => {
-      const parts = entity.map(({ entityType, entityName }) => [entityType, entityName])
-      const id = JSON.stringify([key, parts.toSorted()])
+      const parts = entity.map(({ entityType, entityName }) => JSON.stringify([entityType, entityName]))
+      const id = [key, ...parts.toSorted((a, b) => (a < b ? -1 : 1))].join()
       if (remove) image.quotas.delete(id)
       else image.quotas.set(id, { entity, key, value })
     }),
@@ -108,10 +108,7 @@ export const RECORD_TYPES: ReadonlyMap<number, RecordType> = new Map([
   ],
   [
     26,
-    keptAside(
-      records.removeDelegationTokenRecord,
-      (image, { tokenId }) => void image.tokens.delete(tokenId),
-    ),
+    keptAside(records.removeDelegationTokenRecord, (image, { tokenId }) => void image.tokens.delete(tokenId)),
   ],
 ])
 
@@ -141,7 +138,9 @@ function changePartition(image: KraftImage, record: PartitionChangeRecord): void
   const partitions = partitionsOf(image, record.topicId)
   const before = partitions.get(record.partitionId)
   if (before === undefined)
-    throw new ProtocolError(`a change of partition ${record.partitionId} of ${record.topicId}, which is not there`)
+    throw new ProtocolError(
+      `a change of partition ${record.partitionId} of ${record.topicId}, which is not there`,
+    )
   const leads = record.leader !== -2
   const after: KraftPartition = {
     replicas: record.replicas ?? before.replicas,

@@ -135,7 +135,8 @@ async function readSnapshot(disk: Disk, path: string, sink: RecordSink): Promise
       }
     }
     if (scanner.problem !== null) throw corrupt(path, scanner.problem)
-    if (control[0] !== SNAPSHOT_HEADER || footerAt !== batches) throw corrupt(path, 'the snapshot is not whole')
+    if (control[0] !== SNAPSHOT_HEADER || footerAt !== batches)
+      throw corrupt(path, 'the snapshot is not whole')
   } finally {
     file.close()
   }
@@ -157,7 +158,14 @@ async function readLog(
     if (index < first) continue
     if (baseOffset !== next) throw corrupt(path, `the log ends at ${next} and goes on at ${baseOffset}`)
     const isLast = index === segments.length - 1
-    next = await readSegment(disk, segmentFile(path, baseOffset, LOG_SUFFIX), baseOffset, startOffset, isLast, sink)
+    next = await readSegment(
+      disk,
+      segmentFile(path, baseOffset, LOG_SUFFIX),
+      baseOffset,
+      startOffset,
+      isLast,
+      sink,
+    )
   }
 }
 

@@ -75,6 +75,11 @@ export class LogManager {
     return this.#logs.online().map(({ id }) => id)
   }
 
+  /** Of the log directories that are online. */
+  get directoryPaths(): string[] {
+    return this.#logs.online().map(({ path }) => path)
+  }
+
   /** Broker epoch at which this broker stopped cleanly; -1 when it did not, or never ran. */
   get cleanShutdownEpoch(): number {
     const epochs = this.#logs.directories.map((directory) => directory.cleanShutdownEpoch)

@@ -36,8 +36,17 @@ export interface DiscoveredTopic {
   readonly name: string
   /** From `partition.metadata`; null when there is none. */
   readonly topicId: string | null
-  /** `leaderEpoch`: the highest one in the log, -1 when there is none. */
-  readonly partitions: readonly { readonly index: number; readonly leaderEpoch: number }[]
+  /** In any order; one that is missing in between starts empty. */
+  readonly partitions: readonly DiscoveredPartition[]
+  readonly overrides: ReadonlyMap<string, string>
+}
+
+export interface DiscoveredPartition {
+  readonly index: number
+  /** The highest there was, -1 when there was none. */
+  readonly leaderEpoch: number
+  /** Of a partition that other brokers have, and not this one. */
+  readonly elsewhere?: readonly number[]
 }
 
 interface TopicDraft {
@@ -163,6 +172,17 @@ export class TopicChanges {
     this.#deleting.delete(topic.name)
   }
 
+  /** For a topic that was deleted by somebody else. */
+  forget(name: string): Promise<void> {
+    return this.#state.queue.run(topicKey(name), async () => {
+      const topic = this.#state.image.topics.get(name)
+      if (topic === undefined) return
+      await createIfMissing(this.#state.store, paths.deleteTopic(name))
+      this.#state.image.remove(name)
+      await this.finishDeletion(topic)
+    })
+  }
+
   /** Keeps the name from being used until `finishDeletion` is through with it. */
   holdForDeletion(name: string): void {
     this.#deleting.add(name)
@@ -176,9 +196,9 @@ export class TopicChanges {
       if (image.topics.has(name) || this.#deleting.has(name)) return null
       const count = Math.max(...found.partitions.map(({ index }) => index)) + 1
       const problem = this.#nameProblem(name)
-      const assignment = problem ?? planAutomatic(count, 1, 0, this.#rules())
-      if (isOutcome(assignment)) {
-        logger.warn({ topic: name }, `topic on disk is not served: ${assignment.errorMessage}`)
+      const here = problem ?? planAutomatic(count, 1, 0, this.#rules())
+      if (isOutcome(here)) {
+        logger.warn({ topic: name }, `topic on disk is not served: ${here.errorMessage}`)
         return null
       }
       if (count !== found.partitions.length)
@@ -186,7 +206,9 @@ export class TopicChanges {
           { topic: name, found: found.partitions.length, partitions: count },
           'partitions of a topic on disk are missing and start empty',
         )
-      const overrides = new Map<string, string>(isInternalTopic(name) ? [['cleanup.policy', 'compact']] : [])
+      const elsewhere = new Map(found.partitions.map((partition) => [partition.index, partition.elsewhere]))
+      const assignment = here.map((replicas, index) => elsewhere.get(index) ?? replicas)
+      const { overrides } = found
       const usable = found.topicId !== null && image.topicById(found.topicId) === undefined
       const leaderEpochs = new Map(found.partitions.map(({ index, leaderEpoch }) => [index, leaderEpoch + 1]))
       const topicId = usable ? found.topicId : randomUuid(random)

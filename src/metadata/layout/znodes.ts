@@ -25,6 +25,7 @@ export const paths = {
   producerIds: '/latest_producer_id_block',
   logDirectories: '/samsa/log_dirs',
   logDirectory: (id: string): string => `/samsa/log_dirs/${id}`,
+  kafkaMetadata: '/samsa/kafka_metadata',
 } as const
 
 /** The node that holds dynamic values for all brokers. */
@@ -200,4 +201,15 @@ export function decodeControllerEpoch(data: Buffer): number {
   const epoch = Number(data.toString('utf8'))
   if (!isId(epoch)) throw damaged(paths.controllerEpoch)
   return epoch
+}
+
+/** `state`: of the metadata log of Kafka's controllers, as it was when it was taken over. */
+export function encodeKafkaMetadata(state: string): Buffer {
+  return encode({ version: 1, state })
+}
+
+export function decodeKafkaMetadata(data: Buffer): string {
+  const state = decode(paths.kafkaMetadata, data)['state']
+  if (typeof state !== 'string') throw damaged(paths.kafkaMetadata)
+  return state
 }

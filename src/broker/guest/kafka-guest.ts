@@ -1,0 +1,313 @@
+import { brokerDefinition } from '../../core/config/broker-config.ts'
+import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import { KraftResource } from '../../core/kraft/kraft-image.ts'
+import type { KraftImage, KraftTopic } from '../../core/kraft/kraft-image.ts'
+import type { Admit } from '../../log/manager/log-manager-types.ts'
+import type { LogManager } from '../../log/manager/log-manager.ts'
+import { brokerValuesProblem } from '../../metadata/changes/config-change.ts'
+import type { ConfigResource } from '../../metadata/changes/config-change.ts'
+import type { DiscoveredPartition, DiscoveredTopic } from '../../metadata/changes/topic-changes.ts'
+import type { TopicImage } from '../../metadata/image/metadata-image.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
+import { toLogConfig } from '../../metadata/topic-log-config.ts'
+import type { World } from '../../ports.ts'
+import { keepAside, KEPT_FILE, lookForKafkaMetadata } from './kafka-metadata.ts'
+import type { KafkaMetadata } from './kafka-metadata.ts'
+import { acceptedOverrides, heldOverrides, isHeld, waysToRelease, withHold } from './taken-overrides.ts'
+
+/** In one log line. */
+const MAX_NAMED = 20
+
+type Values = ReadonlyMap<string, string>
+
+/** What was found of a topic that the store does not know. */
+interface FoundTopic {
+  readonly topicId: string | null
+  readonly epochs: Map<number, number>
+}
+
+/**
+ * How far what Kafka's controllers wrote down counts.
+ *
+ * `all`: Kafka had the directories last. `held`: this broker had them last, and its store is lost, so that configurations
+ * may have changed since. `additions`: this broker had them last, and never read it.
+ */
+type Trust = 'all' | 'held' | 'additions'
+
+/**
+ * Takes over what lies in the log directories and the store does not know: Apache Kafka wrote it, or the store was lost.
+ *
+ * What Kafka's controllers wrote down says which topics there are, and under which configuration. Where nobody knows the
+ * configuration of a topic, nothing of it is deleted or compacted until an operator says so. Whoever had the directories
+ * last is right about what was deleted. Of the guest's own files none is written.
+ */
+export class KafkaGuest {
+  readonly #world: World
+  readonly #logs: LogManager
+  readonly #metadata: Metadata
+  readonly #kafka: KafkaMetadata
+  readonly #topics: ReadonlyMap<string, KraftTopic>
+  readonly #firstDirectory: string
+  readonly #storeWasHere: boolean
+  readonly #trust: Trust
+
+  private constructor(world: World, logs: LogManager, metadata: Metadata, kafka: KafkaMetadata) {
+    this.#world = world
+    this.#logs = logs
+    this.#metadata = metadata
+    this.#kafka = kafka
+    this.#topics = kafka.image?.topics() ?? new Map()
+    this.#firstDirectory = metadata.config['log.dirs'][0]!
+    this.#storeWasHere = metadata.knowsAnyLogDirectory
+    this.#trust = trustIn(kafka, this.#storeWasHere, metadata.kafkaState)
+  }
+
+  /** Before the logs are loaded. Brings the store up to what Kafka changed. Rejects when the store does. */
+  static async look(world: World, logs: LogManager, metadata: Metadata): Promise<KafkaGuest> {
+    const { config, kafkaState } = metadata
+    const own = config['metadata.log.dir']
+    const directories = [...(own === null ? [] : [own]), ...logs.directoryPaths]
+    const kafka = await lookForKafkaMetadata(world, directories, config['log.dirs'][0]!, kafkaState)
+    if (kafka.problem !== null)
+      world.logger.warn(
+        { path: kafka.path, problem: kafka.problem },
+        "Apache Kafka's own metadata cannot be read: of topics that are not known yet nothing is deleted or compacted",
+      )
+    const guest = new KafkaGuest(world, logs, metadata, kafka)
+    if (kafka.image !== null) await guest.#follow(kafka.image)
+    return guest
+  }
+
+  /**
+   * Partitions of topics that are being deleted go. Of an earlier topic of that name, or of one that was deleted while
+   * the directory was offline: set aside. All others open, also those that only the disk knows yet.
+   */
+  readonly admit: Admit = (topic, _partition, topicId, directoryId) => {
+    const metadata = this.#metadata
+    const { config } = metadata
+    if (metadata.isBeingDeleted(topic, topicId)) return 'deleted'
+    const known = metadata.topics.get(topic)
+    if (known !== undefined)
+      return topicId !== null && known.topicId !== topicId ? 'stray' : toLogConfig(known.config, config)
+    if (this.#isOfNoTopic(topic, topicId, directoryId)) return 'stray'
+    return toLogConfig(resolveTopicConfig(this.#overridesOf(topic, topicId), config), config)
+  }
+
+  /** When the logs are loaded: from now on the store knows all topics. Rejects when the store does. */
+  async adopt(): Promise<void> {
+    const metadata = this.#metadata
+    const { image, state } = this.#kafka
+    const found = this.#findTopics()
+    const topics = [...found].map(([name, topic]) => this.#discovered(name, topic))
+    topics.push(...this.#withoutDirectory(found))
+    const adopted = await metadata.registerDiscoveredTopics(topics)
+    for (const { name, topicId, config } of adopted) {
+      const logConfig = toLogConfig(config, metadata.config)
+      for (const index of found.get(name)?.epochs.keys() ?? [])
+        this.#logs.updateConfig(name, index, logConfig)
+      this.#tellOf(name, topicId)
+    }
+    if (adopted.length > 0)
+      this.#world.logger.info(
+        { topics: adopted.length, metadata: image === null ? null : this.#kafka.path },
+        'topics that lay in the log directories are taken over',
+      )
+    // One that could not be taken over is looked for again at the next start.
+    if (adopted.length === topics.length) {
+      await metadata.rememberLogDirectories(this.#logs.directoryIds)
+      if (image !== null && state !== null) {
+        await keepAside(this.#world, this.#firstDirectory, state, image)
+        await metadata.rememberKafkaState(state)
+      }
+    }
+    this.#tellOfUnenforced()
+  }
+
+  #isOfNoTopic(topic: string, topicId: string | null, directoryId: string): boolean {
+    const { image } = this.#kafka
+    if (this.#ofKafka(topic, topicId) !== null) return false
+    if (this.#metadata.knowsLogDirectory(directoryId)) return true
+    if (image === null) return false
+    if (topicId !== null && this.#isDeletedBy(image, topicId)) return true
+    // Nobody but Kafka was ever here, and it does not know the topic.
+    return !this.#storeWasHere && this.#kafka.kept === null
+  }
+
+  /** The topic as Kafka's controllers knew it. Null when it is not this one, or was deleted here since. */
+  #ofKafka(name: string, topicId: string | null): KraftTopic | null {
+    const topic = this.#topics.get(name)
+    if (topic === undefined || this.#trust === 'additions') return null
+    return topicId !== null && topic.topicId !== topicId ? null : topic
+  }
+
+  #overridesOf(name: string, topicId: string | null): Values {
+    const { image } = this.#kafka
+    if (image === null || this.#ofKafka(name, topicId) === null)
+      return heldOverrides(name, this.#metadata.config)
+    const { overrides } = acceptedOverrides(image.configOf(KraftResource.TOPIC, name))
+    return this.#trust === 'all' ? overrides : withHold(name, overrides)
+  }
+
+  #findTopics(): Map<string, FoundTopic> {
+    const metadata = this.#metadata
+    const found = new Map<string, FoundTopic>()
+    let maxProducerId = (this.#kafka.image?.nextProducerId ?? 0) - 1
+    for (const log of this.#logs.logs()) {
+      if (metadata.topics.has(log.topic)) continue
+      for (const { producerId } of log.producers.describe())
+        maxProducerId = Math.max(maxProducerId, producerId)
+      const topic = found.get(log.topic) ?? { topicId: log.topicId, epochs: new Map<number, number>() }
+      topic.epochs.set(log.partition, log.epochs.latestEpoch)
+      found.set(log.topic, topic)
+    }
+    metadata.skipProducerIdsThrough(maxProducerId)
+    return found
+  }
+
+  #discovered(name: string, { topicId, epochs }: FoundTopic): DiscoveredTopic {
+    const topic = this.#ofKafka(name, topicId)
+    const partitions = new Map<number, DiscoveredPartition>(
+      [...epochs].map(([index, leaderEpoch]) => [index, { index, leaderEpoch }]),
+    )
+    for (const [index, { leaderEpoch, replicas }] of topic?.partitions ?? []) {
+      const isHere = epochs.has(index) || replicas.includes(this.#metadata.nodeId)
+      partitions.set(index, {
+        index,
+        leaderEpoch: Math.max(leaderEpoch, epochs.get(index) ?? -1),
+        ...(isHere ? {} : { elsewhere: replicas }),
+      })
+    }
+    const id = topicId ?? topic?.topicId ?? null
+    return {
+      name,
+      topicId: id,
+      partitions: [...partitions.values()],
+      overrides: this.#overridesOf(name, topicId),
+    }
+  }
+
+  /** Topics that Kafka had and of which there is no partition in any directory that can be used. */
+  #withoutDirectory(found: ReadonlyMap<string, FoundTopic>): DiscoveredTopic[] {
+    if (this.#trust !== 'all') return []
+    const lost = [...this.#topics.values()].filter(
+      ({ name, partitions }) => partitions.size > 0 && !found.has(name) && !this.#metadata.topics.has(name),
+    )
+    if (lost.length > 0)
+      this.#world.logger.warn(
+        { topics: lost.length, names: lost.slice(0, MAX_NAMED).map(({ name }) => name) },
+        'topics of Apache Kafka have no directory here: where no log directory is offline, they start empty',
+      )
+    return lost.map(({ name, topicId }) => this.#discovered(name, { topicId, epochs: new Map() }))
+  }
+
+  /** What Kafka changed in what the store knows. */
+  async #follow(image: KraftImage): Promise<void> {
+    const { nodeId } = this.#metadata
+    await this.#followBroker(null, image.configOf(KraftResource.BROKER, ''))
+    await this.#followBroker(nodeId, image.configOf(KraftResource.BROKER, String(nodeId)))
+    // Changes put a topic at the end of the map.
+    const topics = [...this.#metadata.topics.values()]
+    for (const topic of topics) {
+      const ofKafka = this.#topics.get(topic.name)
+      if (ofKafka?.topicId === topic.topicId) await this.#followTopic(topic, ofKafka, image)
+      // Or took its name for another one.
+      else if (this.#trust === 'all' && (ofKafka !== undefined || this.#isDeletedBy(image, topic.topicId))) {
+        this.#world.logger.warn(
+          { topic: topic.name },
+          'Apache Kafka deleted the topic since: it is deleted here too',
+        )
+        await this.#metadata.forgetTopic(topic.name)
+      }
+    }
+  }
+
+  /** The log tells of it, or it was known when the metadata was read before. */
+  #isDeletedBy(image: KraftImage, topicId: string): boolean {
+    if (image.topicsById.has(topicId)) return false
+    return image.removedTopicIds.has(topicId) || this.#kafka.kept?.topicIds.has(topicId) === true
+  }
+
+  async #followTopic(topic: TopicImage, ofKafka: KraftTopic, image: KraftImage): Promise<void> {
+    const { name } = topic
+    const { overrides } = acceptedOverrides(image.configOf(KraftResource.TOPIC, name))
+    const wanted = this.#trust === 'all' ? overrides : new Map([...overrides, ...topic.config.overrides])
+    await this.#replace({ kind: 'topic', name }, topic.config.overrides, wanted)
+    const count = Math.max(0, ...ofKafka.partitions.keys()) + 1
+    if (this.#trust !== 'all' || count <= topic.partitions.length) return
+    const { errorMessage } = await this.#metadata.createPartitions(name, count, null, false)
+    if (errorMessage !== null)
+      this.#world.logger.warn(
+        { topic: name, partitions: count },
+        `partitions that Apache Kafka added are not served: ${errorMessage}`,
+      )
+  }
+
+  async #followBroker(id: number | null, values: Values): Promise<void> {
+    const current = id === null ? this.#metadata.clusterDefaults : this.#metadata.brokerValues
+    const usable = [...values].filter(([key, value]) => {
+      const definition = brokerDefinition(key)
+      // Secrets are not stored, and what has no effect here stays where it is kept aside.
+      if (definition === undefined || definition.type === 'PASSWORD') return false
+      return brokerValuesProblem(new Map([[key, value]]), id === null) === null
+    })
+    const wanted = new Map(this.#trust === 'all' ? usable : [...usable, ...current])
+    await this.#replace({ kind: 'broker', id }, current, wanted)
+    const unused = [...values.keys()].filter((key) => !wanted.has(key))
+    if (unused.length > 0)
+      this.#world.logger.warn({ keys: unused }, 'dynamic configuration of Apache Kafka that is not used here')
+  }
+
+  async #replace(resource: ConfigResource, current: Values, wanted: Values): Promise<void> {
+    if (wanted.size === current.size && [...wanted].every(([key, value]) => current.get(key) === value))
+      return
+    const values = [...wanted].map(([name, value]) => ({ name, value }))
+    const { errorMessage } = await this.#metadata.replaceConfigs(resource, values, false)
+    if (errorMessage !== null)
+      this.#world.logger.error(
+        { resource },
+        `configuration of Apache Kafka cannot be taken over: ${errorMessage}`,
+      )
+  }
+
+  /** Of a topic that was just taken over. */
+  #tellOf(name: string, topicId: string): void {
+    const { logger } = this.#world
+    const ofKafka = this.#ofKafka(name, topicId)
+    const values = ofKafka === null ? undefined : this.#kafka.image?.configOf(KraftResource.TOPIC, name)
+    const { unused } = acceptedOverrides(values ?? new Map())
+    if (unused.length > 0)
+      logger.warn({ topic: name, keys: unused }, 'configuration of Apache Kafka that is not used here')
+    if (
+      isHeld(this.#metadata.topics.get(name)?.config.overrides) &&
+      (ofKafka === null || this.#trust !== 'all')
+    )
+      logger.warn(
+        { topic: name },
+        `nobody knows the topic's configuration: nothing of it is deleted or compacted. ${waysToRelease(name)}`,
+      )
+  }
+
+  #tellOfUnenforced(): void {
+    const { image, kept } = this.#kafka
+    const counts =
+      image === null
+        ? kept?.unenforced
+        : {
+            acls: image.acls.size,
+            quotas: image.quotas.size,
+            credentials: image.credentials.size,
+            tokens: image.tokens.size,
+          }
+    if (counts === undefined || Object.values(counts).every((count) => count === 0)) return
+    this.#world.logger.warn(
+      { ...counts, keptIn: `${this.#firstDirectory}/${KEPT_FILE}` },
+      "Apache Kafka's ACLs, client quotas and credentials are kept, and NOT ENFORCED",
+    )
+  }
+}
+
+function trustIn(kafka: KafkaMetadata, storeWasHere: boolean, takenOver: string | null): Trust {
+  const { kept, state } = kafka
+  if (!storeWasHere) return kept === null || kept.state !== state ? 'all' : 'held'
+  return takenOver === null ? 'additions' : 'all'
+}

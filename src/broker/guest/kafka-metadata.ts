@@ -1,0 +1,62 @@
+import type { KraftImage } from '../../core/kraft/kraft-image.ts'
+import { decodeKeptAside, encodeKeptAside } from '../../core/kraft/kept-aside.ts'
+import type { KeptAside } from '../../core/kraft/kept-aside.ts'
+import { KraftReplay } from '../../core/kraft/kraft-replay.ts'
+import { findClusterMetadata, readClusterMetadata } from '../../log/directory/cluster-metadata.ts'
+import { writeFileDurably } from '../../log/files/checkpoints.ts'
+import { readSmall } from '../../log/files/disk-calls.ts'
+import type { World } from '../../ports.ts'
+
+/** Beside the logs, in the first log directory. Not Kafka's, which passes over files that it does not know. */
+export const KEPT_FILE = 'samsa-kafka-metadata.json'
+
+/** The metadata of Kafka's controllers: in the guest's own directory, and what was kept of it. */
+export interface KafkaMetadata {
+  /** Where it was found; null when there is none. */
+  readonly path: string | null
+  readonly state: string | null
+  /** Null when there is none, when it is in the state in which it was taken over, or cannot be read. */
+  readonly image: KraftImage | null
+  /** Why it cannot be read. */
+  readonly problem: string | null
+  readonly kept: KeptAside | null
+}
+
+/** `takenOver`: the state in which the store knows it. Whatever is wrong there, this resolves. */
+export async function lookForKafkaMetadata(
+  world: Pick<World, 'disk' | 'logger'>,
+  directories: readonly string[],
+  firstDirectory: string,
+  takenOver: string | null,
+): Promise<KafkaMetadata> {
+  const { disk } = world
+  const keptBytes = readSmall(disk, `${firstDirectory}/${KEPT_FILE}`)
+  const kept = keptBytes === null ? null : decodeKeptAside(keptBytes)
+  const nothing = { path: null, state: null, image: null, problem: null, kept }
+  let found
+  try {
+    found = findClusterMetadata(disk, directories)
+    if (found === null) return nothing
+    const { path, state } = found
+    if (state === takenOver) return { ...nothing, path, state }
+    const { image, unknown } = await readClusterMetadata(disk, found, () => new KraftReplay())
+    if (unknown.size > 0)
+      world.logger.warn(
+        { path, records: Object.fromEntries(unknown) },
+        "records of Apache Kafka's metadata are of types that this version does not know: passed over",
+      )
+    return { path, state, image, problem: null, kept }
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error)
+    return { ...nothing, path: found?.path ?? null, problem }
+  }
+}
+
+export async function keepAside(
+  world: Pick<World, 'disk'>,
+  firstDirectory: string,
+  state: string,
+  image: KraftImage,
+): Promise<void> {
+  await writeFileDurably(world.disk, `${firstDirectory}/${KEPT_FILE}`, encodeKeptAside(state, image))
+}

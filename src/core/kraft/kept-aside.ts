@@ -1,0 +1,71 @@
+import type { KraftImage } from './kraft-image.ts'
+
+/** What is kept beside the logs of what Kafka's controllers knew. */
+export interface KeptAside {
+  /** Of the metadata log as it was read. */
+  readonly state: string
+  /** Of all topics that Kafka had. */
+  readonly topicIds: ReadonlySet<string>
+  /** How many there are of what this broker does not enforce. */
+  readonly unenforced: Readonly<Record<UnenforcedKind, number>>
+}
+
+const UNENFORCED = ['acls', 'quotas', 'credentials', 'tokens'] as const
+export type UnenforcedKind = (typeof UNENFORCED)[number]
+
+export function encodeKeptAside(state: string, image: KraftImage): Buffer {
+  const topics = [...image.topicsById.values()].map(({ name, topicId, partitions }) => ({
+    name,
+    topicId,
+    partitions: [...partitions].map(([index, partition]) => ({ index, ...partition })),
+  }))
+  const configs = [...image.configs.values()].map((config) => ({
+    ...config,
+    values: Object.fromEntries(config.values),
+  }))
+  const credentials = [...image.credentials.values()].map(({ salt, storedKey, serverKey, ...user }) => ({
+    ...user,
+    salt: salt.toString('base64'),
+    storedKey: storedKey.toString('base64'),
+    serverKey: serverKey.toString('base64'),
+  }))
+  const kept = {
+    version: 1,
+    state,
+    features: Object.fromEntries(image.features),
+    topics,
+    configs,
+    quotas: [...image.quotas.values()],
+    acls: [...image.acls.values()],
+    credentials,
+    tokens: [...image.tokens.values()],
+  }
+  return Buffer.from(`${JSON.stringify(kept, null, 1)}\n`)
+}
+
+/** Null when it makes no sense. */
+export function decodeKeptAside(bytes: Buffer): KeptAside | null {
+  let kept: unknown
+  try {
+    kept = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return null
+  }
+  if (typeof kept !== 'object' || kept === null || !('state' in kept) || !('topics' in kept)) return null
+  const { state, topics } = kept
+  if (typeof state !== 'string' || !Array.isArray(topics)) return null
+  const ids = topics.map((topic: unknown) =>
+    typeof topic === 'object' && topic !== null && 'topicId' in topic ? String(topic.topicId) : '',
+  )
+  return { state, topicIds: new Set(ids), unenforced: countUnenforced(kept) }
+}
+
+function countUnenforced(kept: object): KeptAside['unenforced'] {
+  const held: Partial<Record<UnenforcedKind, unknown>> = kept
+  const counts = UNENFORCED.map((kind) => {
+    const values = held[kind]
+    return [kind, Array.isArray(values) ? values.length : 0]
+  })
+  // One for each of the kinds.
+  return Object.fromEntries(counts) as Record<UnenforcedKind, number>
+}

@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { deleteRecordsRequest, deleteRecordsResponse } from '../../../protocol/messages/21-delete-records.ts'
+import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
+import { readSmall, removePath } from '../../../src/log/files/disk-calls.ts'
+import { SimWorld } from '../../simulator/sim-world.ts'
+import type { SimBroker } from '../../api/sim-broker.ts'
+import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
+import {
+  DATA,
+  leftAfterAWhile,
+  loseStore,
+  namesIn,
+  putGuest,
+  putPartition,
+  startGuest,
+  warningsOf,
+} from './guest-fixture.ts'
+
+const WHOLE = '0..12 whole'
+const UNKNOWN_ID = 'AAAAAAAAQACAAAAAAAAAAg'
+const LEFT_BY_CONFIGURATION = {
+  'compacted-0': '0..12 less',
+  'forever-0': WHOLE,
+  'forever-1': WHOLE,
+  'forever-2': WHOLE,
+  'plain-0': '12..12 less',
+}
+const ALL_LEFT = { ...LEFT_BY_CONFIGURATION, 'compacted-0': WHOLE, 'plain-0': WHOLE }
+/** Of `snapshots`: before `compacted` was altered, `forever` grown, `plain` deleted and `later` made. */
+const EARLIER = (name: string, bytes: Buffer): Buffer | null =>
+  name.endsWith('.log') ? bytes.subarray(0, 2_138) : null
+
+function inSim(name: string, body: (sim: SimWorld) => Promise<void>): void {
+  test(name, async () => {
+    const sim = new SimWorld(1)
+    await sim.run(() => body(sim))
+  })
+}
+
+/** Starts twice: what was decided at the first start holds at the second. */
+async function startTwice(
+  sim: SimWorld,
+  check: (broker: SimBroker, isFirst: boolean) => Promise<void>,
+): Promise<void> {
+  for (const isFirst of [true, false]) {
+    const broker = await startGuest(sim)
+    await check(broker, isFirst)
+    await broker.stop()
+  }
+}
+
+function overridesOf({ running }: SimBroker, topic: string): Record<string, string> {
+  return Object.fromEntries(running.broker.metadata.topics.get(topic)!.config.overrides)
+}
+
+const HELD = { 'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.bytes': '-1' }
+
+for (const golden of ['kafka-4.3', 'kafka-3.3'] as const) {
+  inSim(`topics of ${golden} keep their ids and configurations`, async (sim) => {
+    const image = await putGuest(sim, golden)
+    await startTwice(sim, async (broker, isFirst) => {
+      assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION)
+      const { metadata } = broker.running.broker
+      for (const { name, topicId, partitions } of image.topicsById.values()) {
+        const topic = metadata.topics.get(name)!
+        assert.equal(topic.topicId, topicId)
+        assert.equal(topic.partitions.length, partitions.size)
+        for (const [index, { leaderEpoch }] of partitions)
+          assert(topic.partitions[index]!.leaderEpoch > leaderEpoch, name)
+      }
+      assert.deepEqual(overridesOf(broker, 'forever'), { 'retention.ms': '-1' })
+      assert.deepEqual(overridesOf(broker, 'plain'), {})
+      assert.equal(metadata.clusterDefaults.get('log.segment.delete.delay.ms'), '1000')
+      assert.equal(metadata.config['log.retention.ms'], 259_200_000)
+      assert.equal(warningsOf(broker, /NOT ENFORCED/).length, 1)
+      assert.equal(warningsOf(broker, /kafka-configs/).length, 0)
+      if (!isFirst) assert((await metadata.nextProducerId()) >= image.nextProducerId)
+    })
+  })
+}
+
+inSim('ACLs, quotas and credentials are kept beside the logs', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const broker = await startGuest(sim)
+  const kept = JSON.parse(
+    readSmall(broker.process.world.disk, `${DATA}/samsa-kafka-metadata.json`)!.toString(),
+  ) as Record<string, { [key: string]: unknown }[]>
+  assert.equal(kept['acls']![0]!['principal'], 'User:bob')
+  assert.deepEqual(kept['quotas']![0]!['entity'], [{ entityType: 'client-id', entityName: 'app' }])
+  assert.equal(kept['credentials']![0]!['name'], 'alice')
+  assert.equal(Buffer.from(String(kept['credentials']![0]!['storedKey']), 'base64').length, 32)
+  await broker.stop()
+})
+
+const WITHOUT_METADATA: readonly (readonly [string, (name: string, bytes: Buffer) => Buffer | null])[] = [
+  ['is gone', () => null],
+  [
+    'is damaged',
+    (_name, bytes) => {
+      const damaged = Buffer.from(bytes)
+      damaged[damaged.length >> 1]! ^= 1
+      return damaged
+    },
+  ],
+]
+
+for (const [what, damage] of WITHOUT_METADATA) {
+  inSim(`Kafka's metadata ${what}: nothing is deleted or compacted until somebody says so`, async (sim) => {
+    await putGuest(sim, 'kafka-4.3', damage)
+    await startTwice(sim, async (broker, isFirst) => {
+      assert.deepEqual(await leftAfterAWhile(sim, broker), ALL_LEFT)
+      for (const topic of ['compacted', 'forever', 'plain'])
+        assert.deepEqual(overridesOf(broker, topic), HELD)
+      const told = broker.process.logger.lines.filter(({ message }) => message.includes('kafka-configs'))
+      assert.deepEqual(
+        told.map(({ fields }) => String(fields['topic'])).toSorted(byName),
+        isFirst ? ['compacted', 'forever', 'plain'] : [],
+      )
+    })
+    const broker = await startGuest(sim)
+    const { metadata } = broker.running.broker
+    const topics = [{ name: 'forever', partitions: [{ partitionIndex: 1, offset: 4 }] }]
+    const answer = await broker.send([deleteRecordsRequest, deleteRecordsResponse], 2, {
+      topics,
+      timeoutMs: 1_000,
+    })
+    assert.equal(answer.topics[0]!.partitions[0]!.errorCode, 0)
+    const alter = (name: string, changes: Record<string, string | null>): Promise<unknown> =>
+      metadata.incrementalAlterConfigs(
+        { kind: 'topic', name },
+        Object.entries(changes).map(([key, value]) => ({
+          name: key,
+          operation: value === null ? ('delete' as const) : ('set' as const),
+          value,
+        })),
+        false,
+      )
+    await alter('compacted', { 'cleanup.policy': 'compact' })
+    await alter('plain', { 'cleanup.policy': null, 'retention.ms': null, 'retention.bytes': null })
+    assert.deepEqual(await leftAfterAWhile(sim, broker), {
+      ...LEFT_BY_CONFIGURATION,
+      'forever-1': '4..12 whole',
+    })
+    await broker.stop()
+  })
+}
+
+inSim('committed offsets are compacted whoever wrote them', async (sim) => {
+  const { disk } = sim.start().world
+  await putPartition(disk, '__consumer_offsets-0', UNKNOWN_ID)
+  await putPartition(disk, '__transaction_state-0', 'AAAAAAAAQACAAAAAAAAABA')
+  const broker = await startGuest(sim)
+  assert.equal(overridesOf(broker, '__consumer_offsets')['cleanup.policy'], 'compact')
+  assert.deepEqual(overridesOf(broker, '__transaction_state'), HELD)
+  assert.equal(broker.running.broker.metadata.topics.get('__transaction_state')!.internal, true)
+  await broker.stop()
+})
+
+inSim('the store is lost: what Kafka once said may be past, so nothing is deleted', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const before = await startGuest(sim)
+  await before.createTopics({ name: 'ours', partitions: 1 })
+  await before.stop()
+  const { disk } = sim.start().world
+  await loseStore(before)
+  await removePath(disk, `${DATA}/plain-0`)
+  await startTwice(sim, async (broker) => {
+    const left = await leftAfterAWhile(sim, broker)
+    assert.deepEqual(left, {
+      'compacted-0': WHOLE,
+      'forever-0': WHOLE,
+      'forever-1': WHOLE,
+      'forever-2': WHOLE,
+      'ours-0': '0..0 less',
+    })
+    assert.deepEqual(overridesOf(broker, 'compacted'), { ...HELD, 'min.cleanable.dirty.ratio': '0.1' })
+    // It may have been deleted here.
+    assert(!broker.running.broker.metadata.topics.has('plain'))
+  })
+})
+
+inSim('what Kafka deleted, or never knew, is set aside and does not come back', async (sim) => {
+  const image = await putGuest(sim, 'kafka-4.3')
+  const { disk } = sim.start().world
+  const [goneId] = image.removedTopicIds
+  await putPartition(disk, 'gone-0', goneId!)
+  await putPartition(disk, 'unknown-0', UNKNOWN_ID)
+  await startTwice(sim, async (broker) => {
+    assert(!broker.running.broker.metadata.topics.has('gone'))
+    assert(!broker.running.broker.metadata.topics.has('unknown'))
+    assert.equal(namesIn(broker, /^(gone|unknown)-0\..*-stray$/).length, 2)
+    assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION)
+  })
+})
+
+inSim('partitions without a directory start empty and are told of', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const { disk } = sim.start().world
+  for (const name of ['plain-0', 'forever-1']) await removePath(disk, `${DATA}/${name}`)
+  await startTwice(sim, async (broker, isFirst) => {
+    assert.deepEqual(await leftAfterAWhile(sim, broker), {
+      ...LEFT_BY_CONFIGURATION,
+      'forever-1': '0..0 less',
+      'plain-0': '0..0 less',
+    })
+    assert.equal(warningsOf(broker, /have no directory here/).length, isFirst ? 1 : 0)
+  })
+})
+
+inSim('partitions of other brokers have no leader here, and no directory is made', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const { disk } = sim.start().world
+  await removePath(disk, `${DATA}/forever-1`)
+  for (let starts = 0; starts < 2; starts++) {
+    const broker = await startGuest(sim, { 'broker.id': '2' })
+    const { partitions } = broker.running.broker.metadata.topics.get('forever')!
+    assert.deepEqual(
+      partitions.map(({ leader }) => leader),
+      [2, -1, 2],
+    )
+    assert.equal(namesIn(broker, /^forever-1$/).length, 0)
+    await broker.stop()
+  }
+})
+
+async function checkWhatKafkaChanged(sim: SimWorld, broker: SimBroker, image: KraftImage): Promise<void> {
+  const { metadata } = broker.running.broker
+  assert.deepEqual([...metadata.topics.keys()].toSorted(byName), ['compacted', 'forever', 'later'])
+  assert.deepEqual(overridesOf(broker, 'compacted'), {
+    'cleanup.policy': 'compact',
+    'min.cleanable.dirty.ratio': '0.1',
+  })
+  assert.equal(metadata.topics.get('forever')!.partitions.length, 3)
+  assert.equal(metadata.topics.get('later')!.topicId, image.topics().get('later')!.topicId)
+  assert.equal(metadata.config['log.retention.ms'], 259_200_000)
+  const left = await leftAfterAWhile(sim, broker)
+  assert.equal(left['forever-0'], WHOLE)
+  assert.equal(left['forever-2'], WHOLE)
+  assert.equal(left['later-0'], '12..12 less')
+}
+
+function byName(a: string, b: string): number {
+  return a < b ? -1 : 1
+}
+
+for (const lost of ['', ' and the store is lost']) {
+  inSim(`Kafka had the directory again${lost}: what it changed since holds`, async (sim) => {
+    await putGuest(sim, 'snapshots', undefined, EARLIER)
+    const before = await startGuest(sim)
+    const { metadata } = before.running.broker
+    assert.deepEqual([...metadata.topics.keys()].toSorted(byName), ['compacted', 'forever', 'plain'])
+    assert.equal(metadata.topics.get('forever')!.partitions.length, 2)
+    await metadata.incrementalAlterConfigs(
+      { kind: 'topic', name: 'forever' },
+      [{ name: 'retention.ms', operation: 'set', value: '5' }],
+      false,
+    )
+    await before.stop()
+    if (lost !== '') await loseStore(before)
+    const image = await putGuest(sim, 'snapshots')
+    await startTwice(sim, async (broker) => {
+      await checkWhatKafkaChanged(sim, broker, image)
+      // Kafka deleted it, and had not yet taken it away.
+      assert.equal(namesIn(broker, /^plain-0\..*-stray$/).length, 1)
+    })
+  })
+}
+
+inSim('a store that never read it is told what it lacks, and loses nothing', async (sim) => {
+  await putGuest(sim, 'kafka-4.3', () => null)
+  const before = await startGuest(sim)
+  await before.running.broker.metadata.deleteTopic('plain')
+  await before.stop()
+  await putGolden(sim.start().world.disk, 'kafka-4.3', DATA)
+  await startTwice(sim, async (broker) => {
+    assert.deepEqual(overridesOf(broker, 'compacted'), { ...HELD, 'min.cleanable.dirty.ratio': '0.1' })
+    assert(!broker.running.broker.metadata.topics.has('plain'))
+    assert.equal((await leftAfterAWhile(sim, broker))['compacted-0'], WHOLE)
+  })
+})
+
+inSim("nothing is written into Kafka's own directory", async (sim) => {
+  await putGuest(sim, 'snapshots')
+  const seen = (broker: SimBroker): string[] => {
+    const { disk } = broker.process.world
+    const directory = `${DATA}/__cluster_metadata-0`
+    return disk
+      .list(directory)
+      .map((name) => `${name} ${disk.readFile(`${directory}/${name}`).toString('base64')}`)
+  }
+  const states: string[][] = []
+  await startTwice(sim, async (broker) => {
+    states.push(seen(broker))
+    await leftAfterAWhile(sim, broker)
+    states.push(seen(broker))
+  })
+  for (const state of states) assert.deepEqual(state, states[0])
+  assert.equal(states[0]!.length, 3)
+})
+
+inSim('metadata that Kafka kept elsewhere is found by metadata.log.dir', async (sim) => {
+  await putGuest(sim, 'kafka-4.3', () => null)
+  await putGolden(sim.start().world.disk, 'kafka-4.3', '/elsewhere')
+  const broker = await startGuest(sim, { 'metadata.log.dir': '/elsewhere' })
+  assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION)
+  await broker.stop()
+})
