@@ -188,8 +188,15 @@ export interface Address {
 }
 
 export interface Network {
-  /** Rejects with a DiskError-like error (EADDRINUSE, EACCES, EADDRNOTAVAIL) when the address cannot be had. Port 0 picks one. */
-  listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener>
+  /**
+   * Rejects with a DiskError-like error (EADDRINUSE, EACCES, EADDRNOTAVAIL) when the address cannot be had. Port 0 picks
+   * one. `backlog`: connections that may wait to be accepted.
+   */
+  listen(
+    address: Address,
+    accept: (connection: Connection) => Receiver | null,
+    backlog?: number,
+  ): Promise<Listener>
 }
 
 export interface Listener {

@@ -85,11 +85,11 @@ function partitionsOf({ numPartitions, assignments }: AskedTopic, config: Broker
 /** Most topics of a request share their overrides, or have none: those are described once. */
 function configDescriber(config: BrokerConfig) {
   const describe = (overrides: ReadonlyMap<string, string>) =>
-    describeTopicConfig(overrides, config).map(({ name, value, readOnly, source, sensitive }) => ({
+    describeTopicConfig(overrides, config).map(({ name, value, readOnly, settingSource, sensitive }) => ({
       name,
       value,
       readOnly,
-      configSource: CONFIG_SOURCE_IDS[source],
+      configSource: CONFIG_SOURCE_IDS[settingSource],
       isSensitive: sensitive,
     }))
   const known = new Map<string, ReturnType<typeof describe>>()

@@ -7,16 +7,18 @@ import type { DescribeConfigsRequest } from '../../protocol/messages/32-describe
 import type { Broker } from '../broker/broker.ts'
 import { CONFIG_SOURCE_IDS } from '../core/config/config-source.ts'
 import {
+  CLIENT_METRICS_DEFAULTS,
   CONFIG_TYPE_IDS,
   describeBrokerConfig,
   describeClusterDefaults,
+  describeGroupConfig,
   describeTopicConfig,
 } from '../core/config/describe-config.ts'
 import type { DescribedConfig } from '../core/config/describe-config.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
-import { ResourceType } from './requests/config-resources.ts'
+import { brokerIdOf, ResourceType } from './requests/config-resources.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 import { QUESTION } from './requests/request-limits.ts'
 
@@ -26,9 +28,10 @@ type Resource = DescribeConfigsRequest['resources'][number]
  * DescribeConfigs, versions 0-4.
  *
  * Behavior: topics and brokers with every key, its value, source, type, synonyms and a sentence about it. A broker
- * with an empty name holds the dynamic values of all brokers. Client metrics and groups have no configuration here
- * and answer an empty list. Null or no keys asks for all keys. A resource that is named twice is answered once. What
- * is beyond 10,000 resources or 8 MiB answers POLICY_VIOLATION.
+ * with an empty name holds the dynamic values of all brokers. Subscriptions to client metrics and groups have their
+ * defaults, for whatever name. Null or no keys asks for all keys. A resource that is named twice is answered once. What
+ * is beyond 10,000 resources or 8 MiB answers POLICY_VIOLATION. One type of resource that is unknown fails them all, as
+ * in Kafka.
  *
  * Version notes: v1 sources and synonyms (KIP-226), v3 types and documentation (KIP-569).
  *
@@ -50,10 +53,12 @@ export const describeConfigs = defineApi({
     const encode = encoderFor(request, context.apiVersion)
     const results = []
     let room = MAX_ANSWER_BYTES
+    const unknown = request.resources.find(({ resourceType }) => !TYPES.has(resourceType))
+    const failure = unknown === undefined ? null : unknownType(unknown)
     for (const resource of request.resources) {
       yield
       const { resourceType, resourceName, configurationKeys } = resource
-      const described = room <= 0 ? TOO_LARGE : describeResource(resource, context.broker)
+      const described = failure ?? (room <= 0 ? TOO_LARGE : describeResource(resource, context.broker))
       if ('errorCode' in described) {
         results.push(failed(resource, described))
         continue
@@ -70,6 +75,15 @@ export const describeConfigs = defineApi({
     return { results }
   }),
 })
+
+const TYPES: ReadonlySet<number> = new Set(Object.values(ResourceType))
+
+function unknownType({ resourceType, resourceName }: Resource): Outcome {
+  return refused(
+    ErrorCode.INVALID_REQUEST,
+    `Unexpected resource type ${resourceType} for resource ${resourceName}`,
+  )
+}
 
 /** With documentation, ten thousand resources would make an answer of 100 MB. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -98,19 +112,30 @@ function describeResource(
         : describeTopicConfig(topic.config.overrides, broker.metadata.config)
     }
     case ResourceType.BROKER:
-      if (resourceName === '') return describeClusterDefaults(broker.metadata.clusterDefaults)
-      return resourceName === String(broker.metadata.nodeId)
-        ? describeBrokerConfig(broker.metadata.config)
-        : refused(
-            ErrorCode.INVALID_REQUEST,
-            `Unexpected broker id, expected ${broker.metadata.nodeId} or empty string, but received ${resourceName}`,
-          )
+      return describeBroker(resourceName, broker)
     case ResourceType.CLIENT_METRICS:
+      return resourceName === ''
+        ? refused(ErrorCode.INVALID_REQUEST, 'Client metrics subscription name must not be empty')
+        : CLIENT_METRICS_DEFAULTS
     case ResourceType.GROUP:
-      return []
+      return resourceName === ''
+        ? refused(ErrorCode.INVALID_REQUEST, 'Group name must not be empty')
+        : describeGroupConfig(broker.metadata.config)
     default:
       return refused(ErrorCode.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
   }
+}
+
+function describeBroker(name: string, { metadata }: Broker): readonly DescribedConfig[] | Outcome {
+  if (name === '') return describeClusterDefaults(metadata.config)
+  const id = brokerIdOf(name)
+  if (id === null)
+    return refused(ErrorCode.INVALID_REQUEST, `Broker id must be an integer, but it is: ${name}`)
+  if (id === metadata.nodeId) return describeBrokerConfig(metadata.config)
+  return refused(
+    ErrorCode.INVALID_REQUEST,
+    `Unexpected broker id, expected ${metadata.nodeId} or empty string, but received ${name}`,
+  )
 }
 
 /** Most topics have few overrides or none, and what they share is made once for all of them. */

@@ -29,7 +29,6 @@ export interface LogConfig {
   readonly minCompactionLagMs: number
   readonly maxCompactionLagMs: number
   readonly minCleanableDirtyRatio: number
-  readonly preallocate: boolean
   readonly producerIdExpirationMs: number
   /** `producer` keeps what the client sent; the others are recorded, batches are never recompressed on append. */
   readonly compressionType: CompressionType
@@ -64,7 +63,6 @@ export const defaultLogConfig: LogConfig = {
   minCompactionLagMs: 0,
   maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
   minCleanableDirtyRatio: 0.5,
-  preallocate: false,
   producerIdExpirationMs: 86_400_000,
   compressionType: 'producer',
 }

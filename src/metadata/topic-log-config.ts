@@ -9,7 +9,7 @@ function limit(value: number): number {
 /** What one partition's log runs under: the LogConfig of `src/log`, which is a room beside this one and not below it. */
 export function toLogConfig(topic: TopicConfig, broker: BrokerConfig) {
   return {
-    segmentBytes: topic['segment.bytes'],
+    segmentBytes: topic['internal.segment.bytes'] ?? topic['segment.bytes'],
     segmentMs: limit(topic['segment.ms']),
     segmentJitterMs: limit(topic['segment.jitter.ms']),
     indexIntervalBytes: topic['index.interval.bytes'],
@@ -31,7 +31,6 @@ export function toLogConfig(topic: TopicConfig, broker: BrokerConfig) {
     minCompactionLagMs: limit(topic['min.compaction.lag.ms']),
     maxCompactionLagMs: limit(topic['max.compaction.lag.ms']),
     minCleanableDirtyRatio: topic['min.cleanable.dirty.ratio'],
-    preallocate: topic.preallocate,
     producerIdExpirationMs: broker['producer.id.expiration.ms'],
     compressionType: topic['compression.type'],
   }

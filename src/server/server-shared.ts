@@ -27,10 +27,12 @@ export interface ConnectionLimits {
   readonly maxIdleMs: number
 }
 
+const MAX_IN_FLIGHT = 500
+
 export function connectionLimits(config: BrokerConfig): ConnectionLimits {
   return {
     maxRequestBytes: config['socket.request.max.bytes'],
-    maxInFlight: config['queued.max.requests'],
+    maxInFlight: MAX_IN_FLIGHT,
     maxUnsentBytes: config['samsa.response.max.bytes'],
     minReadRate: config['samsa.response.min.rate'],
     requestTimeoutMs: config['samsa.request.timeout.ms'],

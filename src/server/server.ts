@@ -117,12 +117,13 @@ export class Server implements ServerShared {
         return null
       }
     }
-    if (host !== '') return await network.listen({ host, port }, accept)
+    const backlog = this.#config['socket.listen.backlog.size']
+    if (host !== '') return await network.listen({ host, port }, accept, backlog)
     try {
-      return await network.listen({ host: EVERY_INTERFACE, port }, accept)
+      return await network.listen({ host: EVERY_INTERFACE, port }, accept, backlog)
     } catch (error) {
       if (!NO_IPV6.has(codeOf(error))) throw error
-      return await network.listen({ host: EVERY_IPV4_INTERFACE, port }, accept)
+      return await network.listen({ host: EVERY_IPV4_INTERFACE, port }, accept, backlog)
     }
   }
 

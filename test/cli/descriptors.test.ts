@@ -48,7 +48,7 @@ for (const flushMessages of ['1', '9223372036854775807'])
     async () => {
       await using broker = await startSamsa({
         openFiles: LIMIT,
-        properties: { 'log.flush.interval.messages': flushMessages, 'log.segment.bytes': '2000' },
+        properties: { 'log.flush.interval.messages': flushMessages, 'internal.segment.bytes': '2000' },
       })
       await withClients(broker.bootstrap, async (admin, producer) => {
         const create = (topic: string): Promise<boolean> =>

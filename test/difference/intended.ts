@@ -63,4 +63,11 @@ export const intendedDifferences: readonly IntendedDifference[] = [
       },
     ],
   },
+  {
+    subject: 'source of `min.insync.replicas`',
+    kafka: 'a dynamic value of the cluster, which KIP-966 sets to 1',
+    samsa: 'the default, which is 1',
+    reason: 'there are no eligible leader replicas to keep',
+    where: [{ scenario: /^topics: /, path: /min\.insync\.replicas\]\.configSource$/ }],
+  },
 ]

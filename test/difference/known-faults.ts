@@ -41,15 +41,4 @@ export const knownFaults: readonly KnownFault[] = [
     /^topics: (a partition moves to the end|partitions of a topic that is not there move)/,
     /errorMessage$/,
   ]),
-  // configs
-  fault('tiered storage keys', [/^topics: /, /configs\[(local|remote)\./]),
-  fault('min.insync.replicas comes from the cluster', [
-    /^topics: /,
-    /min\.insync\.replicas\]\.configSource$/,
-  ]),
-  fault('segment.bytes below 1 MiB', [/segments below 1 MiB/, /./]),
-  fault('empty policies, tiered storage at its defaults', [
-    /a topic with no policy|without tiered storage|local retention at its default/,
-    /./,
-  ]),
 ]

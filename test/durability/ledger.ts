@@ -77,7 +77,7 @@ export class Ledger {
     const partitions = (topic: string): number => KINDS.filter((kind) => kind.topic === topic).length
     await createTopic(port, 'kept', partitions('kept'))
     await createTopic(port, 'rolling', partitions('rolling'), {
-      'segment.bytes': String(this.#options.segmentBytes ?? 200_000),
+      'internal.segment.bytes': String(this.#options.segmentBytes ?? 200_000),
       'retention.bytes': String(RETENTION_BYTES),
     })
     await this.check(port, { acked: 'all' })

@@ -86,13 +86,13 @@ describe('metadata that was left half written', () => {
     await reopened(
       async (store) => {
         await store.create('/admin/delete_topics/x', Buffer.alloc(0))
-        await store.create('/config/topics/y', Buffer.from('{"version":1,"config":{"segment.bytes":"99"}}'))
+        await store.create('/config/topics/y', Buffer.from('{"version":1,"config":{"segment.ms":"99"}}'))
       },
       async ({ metadata }, store) => {
         assert.deepEqual(await store.children('/admin/delete_topics'), [])
         assert.deepEqual(await store.children('/config/topics'), ['a'])
         assert.equal(await create(metadata, newTopic('y', 1)), ErrorCode.NONE)
-        assert.equal(metadata.topics.get('y')?.config['segment.bytes'], 1_073_741_824)
+        assert.equal(metadata.topics.get('y')?.config['segment.ms'], 604_800_000)
       },
     )
   })

@@ -43,7 +43,7 @@ function start(process: SimProcess): Promise<RunningBroker> {
     ['log.dirs', '/data/one,/data/two'],
     ['offsets.topic.num.partitions', '1'],
     ['log.flush.interval.messages', '1'],
-    ['log.segment.bytes', '2000'],
+    ['internal.segment.bytes', '2000'],
     ['log.retention.check.interval.ms', '200'],
     ['log.segment.delete.delay.ms', '100'],
   ])

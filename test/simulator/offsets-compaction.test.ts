@@ -22,7 +22,7 @@ async function start(process: SimProcess) {
     ['listeners', `PLAINTEXT://127.0.0.1:${PORT}`],
     ['log.dirs', '/data'],
     ['offsets.topic.num.partitions', '1'],
-    ['offsets.topic.segment.bytes', '16384'],
+    ['internal.segment.bytes', '16384'],
     ['log.cleaner.backoff.ms', '1000'],
     ['log.segment.delete.delay.ms', '10'],
   ])

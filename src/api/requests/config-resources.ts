@@ -25,9 +25,15 @@ export function alterableResource({ resourceType, resourceName }: NamedResource)
       errorMessage: `Configurations of resource type ${resourceType} cannot be changed.`,
     }
   if (resourceName === '') return { kind: 'broker', id: null }
-  if (/^[0-9]{1,10}$/.test(resourceName)) return { kind: 'broker', id: Number(resourceName) }
+  const id = brokerIdOf(resourceName)
+  if (id !== null) return { kind: 'broker', id }
   return {
     errorCode: ErrorCode.INVALID_REQUEST,
-    errorMessage: `Broker id must be an integer, but it is: ${resourceName}`,
+    errorMessage: `Node id must be an integer, but it is: ${resourceName}`,
   }
+}
+
+/** As Java reads an integer; null when it is none. */
+export function brokerIdOf(name: string): number | null {
+  return /^[+-]?[0-9]{1,10}$/.test(name) ? Number(name) : null
 }

@@ -6,20 +6,22 @@ import {
   groupKeys,
   identityKeys,
   listenerKeys,
+  recoveryKeys,
   requestKeys,
-  secretKeys,
-  threadKeys,
   topicKeys,
 } from './broker-keys-server.ts'
 import type { ConfigSource, Setting } from './config-source.ts'
-import { splitList } from './definition.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
-import { ignoredKeys, isIgnoredKey } from './ignored-keys.ts'
-import { wrongSetting, wrongValue } from './secrets.ts'
+import { definitionWithoutEffect, reasonWithoutEffect, withoutEffectTable } from './keys-without-effect.ts'
+import type { KeyWithoutEffect } from './keys-without-effect.ts'
+import { HIDDEN, wrongSetting, wrongValue } from './secrets.ts'
 import { parseConnectionOverrides, parseHostPort, parseListeners } from './listeners.ts'
 import type { AdvertisedAddress, ListenerEndpoint } from './listeners.ts'
 
-/** Every broker key there is, in the order DescribeConfigs and the documentation list them. */
+/**
+ * Every broker key that this broker reads, in the order DescribeConfigs and the documentation list them. Those of Kafka
+ * that it does not are in `keys-without-effect`.
+ */
 export const brokerTable = {
   ...identityKeys,
   ...listenerKeys,
@@ -30,11 +32,12 @@ export const brokerTable = {
   ...logRetentionKeys,
   ...logRecordKeys,
   ...groupKeys,
-  ...threadKeys,
-  ...secretKeys,
+  ...recoveryKeys,
 } as const
 
 export type BrokerConfigKey = keyof typeof brokerTable
+/** Of Kafka's, also those without effect. */
+export type KnownBrokerKey = BrokerConfigKey | KeyWithoutEffect
 export type BrokerConfigValues = ConfigValues<typeof brokerTable>
 
 /** `server` starts as Kafka does; `embedded` lives in a test: any free port, no wait for more group members. */
@@ -73,12 +76,12 @@ const PROFILE_DEFAULTS: Readonly<Record<ConfigProfile, ReadonlyMap<string, strin
 }
 
 /** Second names of a key. The first name wins when one layer has both. */
-const ALIASES: ReadonlyMap<string, BrokerConfigKey> = new Map([
+export const ALIASES: ReadonlyMap<string, BrokerConfigKey> = new Map([
   ['node.id', 'broker.id'],
   ['log.dir', 'log.dirs'],
 ])
 
-/** Keys with units: the first that is set counts. Read by topics and by DescribeConfigs. */
+/** Keys with units, by the one that topics fall back to: the first that is set counts. */
 export const UNIT_FAMILIES: ReadonlyMap<string, readonly BrokerConfigKey[]> = new Map<
   string,
   readonly BrokerConfigKey[]
@@ -89,18 +92,20 @@ export const UNIT_FAMILIES: ReadonlyMap<string, readonly BrokerConfigKey[]> = ne
   ['log.flush.interval.ms', ['log.flush.interval.ms', 'log.flush.scheduler.interval.ms']],
 ])
 
+/** What is known about a key, whether it has an effect or not; undefined when neither we nor Kafka know it. */
 export function brokerDefinition(key: string): ConfigDefinition<unknown> | undefined {
-  return Object.hasOwn(brokerTable, key) ? brokerTable[key as BrokerConfigKey] : undefined
+  return Object.hasOwn(brokerTable, key) ? brokerTable[key as BrokerConfigKey] : definitionWithoutEffect(key)
 }
 
 /** Null for a key that Kafka or this broker knows; else the sentence about it, with what may have been meant. */
 export function unknownBrokerKey(key: string): string | null {
-  if (brokerDefinition(ALIASES.get(key) ?? key) !== undefined || isIgnoredKey(key)) return null
+  const canonical = ALIASES.get(key) ?? key
+  if (brokerDefinition(canonical) !== undefined || reasonWithoutEffect(canonical) !== undefined) return null
   return `there is no such configuration${didYouMean(key, knownKeys())}`
 }
 
 function knownKeys(): readonly string[] {
-  return [...Object.keys(brokerTable), ...ALIASES.keys(), ...ignoredKeys()]
+  return [...Object.keys(brokerTable), ...ALIASES.keys(), ...Object.keys(withoutEffectTable)]
 }
 
 /** The default of a key under a profile, as text; null when it has none. */
@@ -108,11 +113,10 @@ export function brokerDefaultText(key: string, profile: ConfigProfile): string |
   return PROFILE_DEFAULTS[profile].get(key) ?? brokerDefinition(key)?.defaultText ?? null
 }
 
-/** Null when the value may be set; otherwise the sentence that says what may be. */
+/** Null when the value may be set; otherwise the sentence that says what may be. Unknown keys may have any value. */
 export function brokerConfigProblem(key: string, text: string): string | null {
   const definition = brokerDefinition(key)
-  if (definition === undefined) return `Unknown broker configuration ${key}.`
-  if (definition.read(text.trim()) !== undefined) return null
+  if (definition === undefined || definition.read(text.trim()) !== undefined) return null
   return wrongValue(key, text, `must be ${definition.allowed}`)
 }
 
@@ -121,24 +125,13 @@ interface Collected {
   /** What the strongest setting of a key means: its text may not tell. */
   readonly values: Map<string, unknown>
   readonly warnings: string[]
-  readonly controllerListenerNames: string[]
 }
 
 function collectLayer(layer: ConfigLayer, into: Collected): void {
-  const ignored: string[] = []
+  const withoutEffect = new Map<string, string[]>()
   const where = layer.origin === undefined ? '' : ` (${layer.origin})`
   for (const [key, value] of layer.values) {
     const canonical = ALIASES.get(key) ?? key
-    const definition = brokerDefinition(canonical)
-    if (definition === undefined) {
-      if (key === 'controller.listener.names') into.controllerListenerNames.push(...splitList(value))
-      if (isIgnoredKey(key)) ignored.push(key)
-      else
-        into.warnings.push(
-          `unknown configuration ${key}${where}: it has no effect${didYouMean(key, knownKeys())}`,
-        )
-      continue
-    }
     if (canonical !== key && layer.values.has(canonical)) {
       if (key === 'node.id' && layer.values.get(canonical)?.trim() !== value.trim())
         throw new SamsaError(
@@ -147,23 +140,36 @@ function collectLayer(layer: ConfigLayer, into: Collected): void {
         )
       continue
     }
-    const parsed = definition.read(value.trim())
+    const definition = brokerDefinition(canonical)
+    const reason = reasonWithoutEffect(canonical)
+    if (definition === undefined && reason === undefined)
+      into.warnings.push(
+        `unknown configuration ${key}${where}: it has no effect${didYouMean(key, knownKeys())}`,
+      )
+    // As in Kafka: who knows whether what it does not know is a secret?
+    const parsed = definition === undefined ? { value: null, text: HIDDEN } : definition.read(value.trim())
     if (parsed === undefined) {
-      const message = wrongSetting(key, value, where, `must be ${definition.allowed}`)
+      const message = wrongSetting(key, value, where, `must be ${definition!.allowed}`)
       // A value that was stored by an earlier version must not keep the broker from starting.
       if (layer.source === 'STATIC_BROKER_CONFIG') throw new SamsaError('SAMSA_CONFIG', message)
       into.warnings.push(`${message}; the stored value is not used`)
       continue
     }
-    if (definition.type === 'PASSWORD') ignored.push(key)
+    if (reason !== undefined) withoutEffect.set(reason, [...(withoutEffect.get(reason) ?? []), key])
     into.values.set(canonical, parsed.value)
-    const setting = { key, text: parsed.text ?? '', source: layer.source }
-    const settings = into.settings.get(canonical)
-    if (settings === undefined) into.settings.set(canonical, [setting])
-    else if (settings[0]!.source === layer.source) settings[0] = setting
-    else settings.unshift(setting)
+    addSetting(into.settings, canonical, { key, text: parsed.text ?? '', source: layer.source })
   }
-  if (ignored.length > 0) into.warnings.push(`without effect in this broker${where}: ${ignored.join(', ')}`)
+  if (withoutEffect.size > 0) {
+    const reasons = [...withoutEffect].map(([reason, keys]) => `${keys.join(', ')} (${reason})`)
+    into.warnings.push(`without effect in this broker${where}: ${reasons.join('; ')}`)
+  }
+}
+
+function addSetting(settings: Map<string, Setting[]>, key: string, setting: Setting): void {
+  const others = settings.get(key)
+  if (others === undefined) settings.set(key, [setting])
+  else if (others[0]!.source === setting.source) others[0] = setting
+  else others.unshift(setting)
 }
 
 function valuesOf(collected: Collected, profile: ConfigProfile): BrokerConfigValues {
@@ -211,7 +217,6 @@ export function parseBrokerConfig(
     settings: new Map(),
     values: new Map(),
     warnings: [],
-    controllerListenerNames: [],
   }
   for (const layer of layers) collectLayer(layer, collected)
   const values = valuesOf(collected, profile)
@@ -221,7 +226,7 @@ export function parseBrokerConfig(
     advertisedListeners: values['advertised.listeners'],
     protocolMap: values['listener.security.protocol.map'],
     interBrokerListenerName: values['inter.broker.listener.name'],
-    controllerListenerNames: collected.controllerListenerNames,
+    controllerListenerNames: values['controller.listener.names'],
   })
   const ofAll = replicationWarnings(values)
   if (ignored.length > 0)

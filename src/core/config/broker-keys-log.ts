@@ -7,6 +7,7 @@ import {
   list,
   long,
   MAX_LONG_TEXT,
+  MIN_SEGMENT_BYTES,
   oneOf,
   optionalInt,
   optionalLong,
@@ -20,22 +21,22 @@ export const TIMESTAMP_TYPES = ['CreateTime', 'LogAppendTime'] as const
 export const logRetentionKeys = {
   'log.cleanup.policy': list(
     'delete',
-    { choices: CLEANUP_POLICIES, atLeastOne: true },
-    'How old data leaves a log: delete removes whole segments by age and size, compact keeps the last record of every key. Both may be given.',
+    { choices: CLEANUP_POLICIES },
+    'How old data leaves a log: delete removes whole segments by age and size, compact keeps the last record of every key. Both may be given; with none all data stays.',
     anyTime,
   ),
   'log.retention.ms': optionalLong(
-    { min: -1 },
-    'Milliseconds a record stays before its segment may be deleted; -1 keeps records for ever. Wins over log.retention.minutes and log.retention.hours.',
+    { notZero: true },
+    'Milliseconds a record stays before its segment may be deleted; below 0 keeps records for ever. Wins over log.retention.minutes and log.retention.hours.',
     anyTime,
   ),
   'log.retention.minutes': optionalInt(
-    {},
+    { notZero: true },
     'Minutes a record stays before its segment may be deleted. Used when log.retention.ms is not set.',
   ),
   'log.retention.hours': int(
     168,
-    {},
+    { notZero: true },
     'Hours a record stays before its segment may be deleted. Used when neither log.retention.ms nor log.retention.minutes is set.',
   ),
   'log.retention.bytes': long(
@@ -93,9 +94,14 @@ export const logRetentionKeys = {
 export const logSegmentKeys = {
   'log.segment.bytes': int(
     1_073_741_824,
-    { min: 14 },
+    { min: MIN_SEGMENT_BYTES },
     'Bytes after which a new segment file begins.',
     anyTime,
+  ),
+  'internal.segment.bytes': optionalInt(
+    { min: 14 },
+    'Segments of any size, for tests. Wins over log.segment.bytes and what topics ask for.',
+    { ...anyTime, hidden: true },
   ),
   'log.roll.ms': optionalLong(
     { min: 1 },
@@ -127,11 +133,6 @@ export const logSegmentKeys = {
     4096,
     { min: 0 },
     'Bytes of log between two entries of the offset index.',
-    anyTime,
-  ),
-  'log.preallocate': boolean(
-    false,
-    'Kept for the tools that write it; segments grow as they are written.',
     anyTime,
   ),
   'log.flush.interval.messages': long(
@@ -205,17 +206,6 @@ export const logRecordKeys = {
     3_600_000,
     { min: 0 },
     'Milliseconds a record timestamp may lie ahead of the broker clock. Does not apply to LogAppendTime.',
-    anyTime,
-  ),
-  'min.insync.replicas': int(
-    1,
-    { min: 1 },
-    'In-sync replicas a partition needs to accept a produce request with acks=all.',
-    anyTime,
-  ),
-  'unclean.leader.election.enable': boolean(
-    false,
-    'Whether a replica that may lack acknowledged records can become leader when no other is left.',
     anyTime,
   ),
 } as const

@@ -3,12 +3,14 @@ import {
   boolean,
   int,
   list,
+  listInText,
   long,
   MAX_INT,
+  MIN_SEGMENT_BYTES,
   oneOf,
-  optionalInt,
+  optionalList,
   optionalString,
-  password,
+  short,
   string,
 } from './definition.ts'
 
@@ -29,10 +31,6 @@ export const identityKeys = {
   'metadata.log.dir': optionalString(
     'Where Apache Kafka kept its own metadata, when that was in none of log.dirs. It is read when the topics that Kafka wrote are taken over, and never written.',
   ),
-  'inter.broker.protocol.version': string(
-    '3.9-IV0',
-    'Kafka release whose features this broker offers. Admin tools read it; nothing in the broker depends on it.',
-  ),
   'cluster.id': optionalString(
     'Id a new cluster is created with: 22 characters of base64url. An existing cluster keeps its own.',
   ),
@@ -44,15 +42,15 @@ export const listenerKeys = {
     { atLeastOne: true },
     'Addresses the broker listens on, as NAME://host:port. An empty host means every interface, port 0 picks a free port.',
   ),
-  'advertised.listeners': list(
-    '',
-    {},
+  'advertised.listeners': optionalList(
     'Addresses clients are told to connect to, as NAME://host:port. By default the address the client already reached.',
   ),
-  'listener.security.protocol.map': list(
-    'PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL',
-    {},
+  'listener.security.protocol.map': listInText(
+    'SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT',
     'Protocol each listener name speaks, as NAME:PROTOCOL. Only PLAINTEXT works in this version.',
+  ),
+  'controller.listener.names': optionalList(
+    'Listeners of a controller quorum. They are not opened: there is none.',
   ),
   'inter.broker.listener.name': optionalString('Listener that brokers use among themselves.'),
   'security.inter.broker.protocol': oneOf(
@@ -79,16 +77,15 @@ export const listenerKeys = {
 export const requestKeys = {
   'socket.request.max.bytes': int(104_857_600, { min: 1 }, 'Bytes of the largest request a client may send.'),
   'socket.listen.backlog.size': int(
-    50,
+    1_024,
     { min: 1 },
-    'Accepted for compatibility: 1,024 connections may wait to be accepted.',
+    'Connections that may wait to be accepted; the system may allow fewer.',
   ),
   'queued.max.request.bytes': long(
     67_108_864,
     { min: -1 },
     'Bytes of requests held in memory over all connections; when they are reached, reading stops until some are answered. -1 sets no limit.',
   ),
-  'queued.max.requests': int(500, { min: 1 }, 'Requests of one connection that may wait for their answer.'),
   'max.connections': int(20_000, { min: 0 }, 'Connections the broker accepts in total.', anyTime),
   'max.connections.per.ip': int(
     2_000,
@@ -96,9 +93,8 @@ export const requestKeys = {
     'Connections the broker accepts from one address.',
     anyTime,
   ),
-  'max.connections.per.ip.overrides': list(
+  'max.connections.per.ip.overrides': listInText(
     '',
-    {},
     'Exceptions to max.connections.per.ip, as address:count.',
     anyTime,
   ),
@@ -206,8 +202,12 @@ export const groupKeys = {
     'Milliseconds between two looks for expired offsets.',
   ),
   'offsets.topic.num.partitions': int(50, { min: 1 }, 'Partitions of __consumer_offsets.'),
-  'offsets.topic.replication.factor': int(1, { min: 1 }, 'Replicas of __consumer_offsets.'),
-  'offsets.topic.segment.bytes': int(104_857_600, { min: 1 }, 'Segment size of __consumer_offsets in bytes.'),
+  'offsets.topic.replication.factor': short(1, { min: 1 }, 'Replicas of __consumer_offsets.'),
+  'offsets.topic.segment.bytes': int(
+    104_857_600,
+    { min: MIN_SEGMENT_BYTES },
+    'Segment size of __consumer_offsets in bytes.',
+  ),
   'producer.id.expiration.ms': int(
     86_400_000,
     { min: 1 },
@@ -216,45 +216,11 @@ export const groupKeys = {
   ),
 } as const
 
-/** Tuned for the threads of a JVM broker. Read and described for the tools that expect them; one loop serves all requests here. */
-export const threadKeys = {
-  'num.network.threads': int(3, { min: 1 }, 'Accepted for compatibility: one event loop serves the network.'),
-  'num.io.threads': int(8, { min: 1 }, 'Accepted for compatibility: one event loop handles requests.'),
+export const recoveryKeys = {
   'num.recovery.threads.per.data.dir': int(
     1,
     { min: 1 },
     'Logs of one directory that are recovered at a time when the broker starts after an unclean stop.',
+    anyTime,
   ),
-  'background.threads': int(
-    10,
-    { min: 1 },
-    'Accepted for compatibility: background work runs in the event loop.',
-  ),
-  'socket.send.buffer.bytes': optionalInt(
-    { min: -1 },
-    'Accepted for compatibility: the system sizes the send buffer of sockets.',
-  ),
-  'socket.receive.buffer.bytes': optionalInt(
-    { min: -1 },
-    'Accepted for compatibility: the system sizes the receive buffer of sockets.',
-  ),
-} as const
-
-const NOT_USED =
-  'Accepted for the files that have it, and never shown; there is no encryption and no login in this version.'
-
-/** Kafka's keys of the type PASSWORD: known here so that they are treated as what they are. */
-export const secretKeys = {
-  'delegation.token.secret.key': password(NOT_USED),
-  'password.encoder.old.secret': password(NOT_USED),
-  'password.encoder.secret': password(NOT_USED),
-  'sasl.jaas.config': password(NOT_USED),
-  'ssl.key.password': password(NOT_USED),
-  'ssl.keystore.certificate.chain': password(NOT_USED),
-  'ssl.keystore.key': password(NOT_USED),
-  'ssl.keystore.password': password(NOT_USED),
-  'ssl.truststore.certificates': password(NOT_USED),
-  'ssl.truststore.password': password(NOT_USED),
-  'zookeeper.ssl.keystore.password': password(NOT_USED),
-  'zookeeper.ssl.truststore.password': password(NOT_USED),
 } as const

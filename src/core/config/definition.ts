@@ -3,10 +3,19 @@
  * folder are written with the builders below, so a key's TypeScript type follows from the row that defines it.
  */
 
-import { HIDDEN, Password } from './secrets.ts'
+import { HIDDEN } from './secrets.ts'
 
 /** Kafka's names for the types of configuration values. */
-export type ConfigType = 'BOOLEAN' | 'STRING' | 'INT' | 'LONG' | 'DOUBLE' | 'LIST' | 'PASSWORD'
+export type ConfigType =
+  | 'BOOLEAN'
+  | 'STRING'
+  | 'INT'
+  | 'SHORT'
+  | 'LONG'
+  | 'DOUBLE'
+  | 'LIST'
+  | 'CLASS'
+  | 'PASSWORD'
 
 /** Whether a broker key can change while the broker runs, and if so for one broker or only for all of them. */
 export type UpdateMode = 'read-only' | 'per-broker' | 'cluster-wide'
@@ -19,6 +28,8 @@ export interface ConfigDefinition<Value> {
   readonly allowed: string
   readonly doc: string
   readonly update: UpdateMode
+  /** Kafka's internal keys: described only where they are set. */
+  readonly hidden: boolean
   /** Reads a trimmed text; undefined when the text is not allowed. */
   readonly read: (text: string) => ParsedValue<Value> | undefined
   /** What an absent value reads as. */
@@ -39,13 +50,18 @@ export type ConfigValues<Table extends ConfigTable> = {
 export interface Range {
   readonly min?: number
   readonly max?: number
+  /** 0 is not allowed, though it lies within. */
+  readonly notZero?: boolean
 }
 
 export interface DefinitionOptions {
   readonly update?: UpdateMode
+  readonly hidden?: boolean
 }
 
 export const MAX_INT = 2_147_483_647
+/** Kafka's, since 4.0 (KIP-1030). */
+export const MIN_SEGMENT_BYTES = 1_048_576
 /** 2^63-1 written out. As a number it rounds up to 2^63, which is all the arithmetic on "no limit" needs. */
 export const MAX_LONG_TEXT = '9223372036854775807'
 export const MAX_LONG = Number(MAX_LONG_TEXT)
@@ -64,7 +80,8 @@ function build<Value>(
 ): ConfigDefinition<Value> {
   const absent = defaultText === null ? { value: absentValue, text: null } : read(defaultText)
   if (absent === undefined) throw new Error(`the default ${defaultText} is not allowed: ${allowed}`)
-  return { type, defaultText, allowed, doc, update: options.update ?? 'read-only', read, absent }
+  const { update = 'read-only', hidden = false } = options
+  return { type, defaultText, allowed, doc, update, hidden, read, absent }
 }
 
 export function boolean(defaultValue: boolean, doc: string, options: DefinitionOptions = {}) {
@@ -75,8 +92,17 @@ export function boolean(defaultValue: boolean, doc: string, options: DefinitionO
   return build('BOOLEAN', String(defaultValue), 'true or false', doc, options, read, defaultValue)
 }
 
+/** A switch for something that this broker does not have: it may be off. */
+export function never(doc: string) {
+  const read = (text: string): ParsedValue<false> | undefined =>
+    text.toLowerCase() === 'false' ? { value: false, text: 'false' } : undefined
+  return build<false>('BOOLEAN', 'false', 'false', doc, {}, read, false)
+}
+
 function describeRange(range: Range, lowest: string, highest: string): string {
-  return `from ${range.min ?? lowest} to ${range.max === undefined || range.max >= MAX_LONG ? highest : range.max}`
+  const from = `from ${range.min ?? lowest}`
+  const to = `to ${range.max === undefined || range.max >= MAX_LONG ? highest : range.max}`
+  return range.notZero === true ? `${from} ${to}, but not 0` : `${from} ${to}`
 }
 
 function readInt(range: Range): (text: string) => ParsedValue<number> | undefined {
@@ -84,6 +110,7 @@ function readInt(range: Range): (text: string) => ParsedValue<number> | undefine
   const max = range.max ?? MAX_INT
   return (text) => {
     const value = INTEGER.test(text) ? Number(text) : NaN
+    if (range.notZero === true && value === 0) return undefined
     return value >= min && value <= max ? { value, text: String(value) } : undefined
   }
 }
@@ -98,12 +125,21 @@ export function optionalInt(range: Range, doc: string, options: DefinitionOption
   return build<number | null>('INT', null, allowed, doc, options, readInt(range), null)
 }
 
+const MAX_SHORT = 32_767
+
+export function short(defaultValue: number, range: Range, doc: string, options: DefinitionOptions = {}) {
+  const within = { min: range.min ?? -MAX_SHORT - 1, max: range.max ?? MAX_SHORT }
+  const allowed = `an integer ${describeRange(within, '-32768', '32767')}`
+  return build('SHORT', String(defaultValue), allowed, doc, options, readInt(within), defaultValue)
+}
+
 function readLong(range: Range): (text: string) => ParsedValue<number> | undefined {
   const min = range.min === undefined ? MIN_LONG : BigInt(range.min)
   const max = range.max === undefined || range.max >= MAX_LONG ? BigInt(MAX_LONG_TEXT) : BigInt(range.max)
   return (text) => {
     if (!INTEGER.test(text)) return undefined
     const value = BigInt(text.startsWith('+') ? text.slice(1) : text)
+    if (range.notZero === true && value === 0n) return undefined
     return value >= min && value <= max ? { value: Number(value), text: value.toString() } : undefined
   }
 }
@@ -124,16 +160,24 @@ export function optionalLong(range: Range, doc: string, options: DefinitionOptio
   return build<number | null>('LONG', null, allowed, doc, options, readLong(range), null)
 }
 
+/** As Java prints a double. */
+function printDouble(value: number): string {
+  if (value !== 0 && (Math.abs(value) >= 1e7 || Math.abs(value) < 1e-3)) {
+    const [digits = '', exponent = ''] = value.toExponential().split('e')
+    return `${digits.includes('.') ? digits : `${digits}.0`}E${exponent.replace('+', '')}`
+  }
+  return Number.isInteger(value) ? `${value}.0` : String(value)
+}
+
 export function double(defaultValue: number, range: Range, doc: string, options: DefinitionOptions = {}) {
-  const print = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value))
   const allowed = `a number ${describeRange(range, 'any', 'any')}`
   const read = (text: string): ParsedValue<number> | undefined => {
     const value = DECIMAL.test(text) ? Number(text) : NaN
     return value >= (range.min ?? -Infinity) && value <= (range.max ?? Infinity)
-      ? { value, text: print(value) }
+      ? { value, text: printDouble(value) }
       : undefined
   }
-  return build('DOUBLE', print(defaultValue), allowed, doc, options, read, defaultValue)
+  return build('DOUBLE', printDouble(defaultValue), allowed, doc, options, read, defaultValue)
 }
 
 export function string(defaultValue: string, doc: string, options: DefinitionOptions = {}) {
@@ -146,12 +190,15 @@ export function optionalString(doc: string, options: DefinitionOptions = {}) {
   return build<string | null>('STRING', null, 'a text', doc, options, read, null)
 }
 
-/**
- * A value that is never shown. It cannot be set at run time: the nodes of the metadata store keep values as they are.
- */
+/** The name of a class of Java, which cannot be loaded here. */
+export function javaClass(defaultName: string | null, doc: string, options: DefinitionOptions = {}) {
+  const read = (text: string): ParsedValue<string | null> => ({ value: text, text })
+  return build<string | null>('CLASS', defaultName, 'the name of a class', doc, options, read, defaultName)
+}
+
+/** A value that is never shown, and that nothing reads: there is no encryption and no login in this version. */
 export function password(doc: string) {
-  const read = (text: string): ParsedValue<Password | null> => ({ value: new Password(text), text: HIDDEN })
-  return build<Password | null>('PASSWORD', null, 'a text', doc, {}, read, null)
+  return build<null>('PASSWORD', null, 'a text', doc, {}, () => ({ value: null, text: HIDDEN }), null)
 }
 
 export function oneOf<const Choice extends string>(
@@ -184,25 +231,58 @@ export function level(
 }
 
 export interface ListRules {
-  /** Every element must be one of these. */
+  /** Every element must be one of these, and none may be missing between two commas. */
   readonly choices?: readonly string[]
   readonly atLeastOne?: boolean
 }
 
-/** Comma-separated; blanks around elements and empty elements do not count. */
-export function list(defaultText: string, rules: ListRules, doc: string, options: DefinitionOptions = {}) {
-  const allowed =
-    rules.choices === undefined
-      ? `a comma-separated list${rules.atLeastOne === true ? ' that is not empty' : ''}`
-      : `a comma-separated list of ${rules.choices.join(', ')}`
-  const read = (text: string): ParsedValue<readonly string[]> | undefined => {
+function readList({ choices, atLeastOne = false }: ListRules) {
+  return (text: string): ParsedValue<readonly string[]> | undefined => {
     const value = splitList(text)
-    if (rules.atLeastOne === true && value.length === 0) return undefined
-    if (rules.choices !== undefined && value.some((element) => !rules.choices!.includes(element)))
-      return undefined
+    if (atLeastOne && value.length === 0) return undefined
+    if (choices !== undefined) {
+      const gaps = text !== '' && value.length < text.split(',').length
+      if (gaps || value.some((element) => !choices.includes(element))) return undefined
+    }
     return { value, text: value.join(',') }
   }
-  return build('LIST', defaultText, allowed, doc, options, read, splitList(defaultText))
+}
+
+function allowedIn({ choices, atLeastOne = false }: ListRules): string {
+  if (choices !== undefined) return `a comma-separated list of ${choices.join(', ')}`
+  return `a comma-separated list${atLeastOne ? ' that is not empty' : ''}`
+}
+
+/** Comma-separated; blanks around elements and empty elements do not count. */
+export function list(defaultText: string, rules: ListRules, doc: string, options: DefinitionOptions = {}) {
+  const read = readList(rules)
+  return build('LIST', defaultText, allowedIn(rules), doc, options, read, splitList(defaultText))
+}
+
+/** One without a default, which reads as an empty one. */
+export function optionalList(doc: string, options: DefinitionOptions = {}) {
+  return build('LIST', null, allowedIn({}), doc, options, readList({}), [])
+}
+
+/** A list that Kafka calls a text, and shows as it was written. */
+export function listInText(defaultText: string, doc: string, options: DefinitionOptions = {}) {
+  const read = (text: string): ParsedValue<readonly string[]> => ({ value: splitList(text), text })
+  return build('STRING', defaultText, allowedIn({}), doc, options, read, splitList(defaultText))
+}
+
+const REPLICAS = /^[0-9]+:[0-9]+$/
+
+/** Replicas as tools name them for a reassignment: all (`*`), or partition:broker of each. */
+export function replicas(doc: string, options: DefinitionOptions = {}) {
+  const read = (text: string): ParsedValue<readonly string[]> | undefined => {
+    const value = splitList(text)
+    const all = value.length === 1 && value[0] === '*'
+    return all || value.every((element) => REPLICAS.test(element))
+      ? { value, text: value.join(',') }
+      : undefined
+  }
+  const allowed = '* or a comma-separated list of partition:broker'
+  return build('LIST', '', allowed, doc, options, read, [])
 }
 
 export function splitList(text: string): readonly string[] {

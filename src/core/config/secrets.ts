@@ -5,27 +5,6 @@ import { excerpt, printable } from '../printable.ts'
 /** What stands in the place of a secret, as in Kafka. */
 export const HIDDEN = '[hidden]'
 
-/** A secret value. Whatever prints it prints something else; only `reveal` gives it away. */
-export class Password {
-  readonly #text: string
-
-  constructor(text: string) {
-    this.#text = text
-  }
-
-  reveal(): string {
-    return this.#text
-  }
-
-  toString(): string {
-    return HIDDEN
-  }
-
-  toJSON(): string {
-    return HIDDEN
-  }
-}
-
 /**
  * Names that speak of secrets. Most keys of Kafka's kind end up here without a definition: those of TLS and SASL, of
  * plugins, of listeners (`listener.name.x.ssl.key.password`), and misspelt ones. Too many is better than one too few.

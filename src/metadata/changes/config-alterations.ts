@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { brokerDefaultText, brokerDefinition, withDynamicConfig } from '../../core/config/broker-config.ts'
+import { reasonWithoutEffect } from '../../core/config/keys-without-effect.ts'
 import {
   resolveTopicConfig,
   TOPIC_DEFAULT_KEYS,
@@ -66,7 +67,7 @@ export class ConfigAlterations {
       topicSetting(key, new Map(), state.config)?.effectiveText ?? topicDefinition(key)?.defaultText ?? ''
     const changed = changedValues(current, changes, topicDefinition, inherited)
     if (isOutcome(changed)) return changed
-    const problem = topicValuesProblem(changed)
+    const problem = topicValuesProblem(changed, state.config)
     if (problem !== null || validateOnly) return problem ?? DONE
     const overrides = normalized(changed, 'topic')
     await writeConfig(state.store, paths.topicConfig(name), overrides)
@@ -103,13 +104,14 @@ export class ConfigAlterations {
     try {
       config = withDynamicConfig(state.config, defaults, own).config
     } catch (error) {
-      if (error instanceof SamsaError) return refused(ErrorCode.INVALID_CONFIG, error.message)
+      if (error instanceof SamsaError) return refused(ErrorCode.INVALID_REQUEST, error.message)
       throw error
     }
     if (validateOnly) return DONE
     await writeConfig(state.store, paths.brokerConfig(id === null ? CLUSTER_DEFAULTS : String(id)), values)
     this.clusterDefaults = defaults
     this.brokerValues = own
+    this.#tellOfNoEffect(changes, values)
     const reachesTopics = [...held.keys(), ...values.keys()].some(
       (key) => TOPIC_DEFAULT_KEYS.has(key) && held.get(key) !== values.get(key),
     )
@@ -117,5 +119,17 @@ export class ConfigAlterations {
     const topics = reachesTopics ? state.image.reconfigure(config) : []
     await Promise.all(topics.map(async (topic) => state.listener.onTopicConfigChanged(topic)))
     return DONE
+  }
+  /** As at the start for those of files. */
+  #tellOfNoEffect(changes: readonly ConfigChange[], values: Values): void {
+    for (const { name } of changes) {
+      if (!values.has(name)) continue
+      const reason =
+        brokerDefinition(name) === undefined
+          ? 'neither Kafka nor this broker knows it'
+          : reasonWithoutEffect(name)
+      if (reason !== undefined)
+        this.#state.logger.warn({ key: name, reason }, 'a configuration was set that has no effect here')
+    }
   }
 }

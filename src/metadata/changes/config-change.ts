@@ -1,8 +1,10 @@
 /** What a request to change a configuration comes to, before anything is written. */
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { brokerConfigProblem, brokerDefinition } from '../../core/config/broker-config.ts'
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { splitList } from '../../core/config/definition.ts'
 import type { ConfigDefinition } from '../../core/config/definition.ts'
+import { isSecurityKey } from '../../core/config/keys-without-effect.ts'
 import { topicConfigProblem, topicDefinition } from '../../core/config/topic-config.ts'
 import { refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
@@ -20,6 +22,8 @@ export type ConfigResource =
 
 type Values = ReadonlyMap<string, string>
 
+/** Names and values of keys that nobody knows are kept: for plug-ins of Kafka, not for files of a client. */
+const MAX_RESOURCE_BYTES = 262_144
 /** Far more than there are keys. */
 const MAX_CHANGES = 1_000
 /** What a string in an answer can carry, and every value must fit into the answer of DescribeConfigs. */
@@ -45,19 +49,18 @@ export function changedValues(
       continue
     }
     if (value === null) return refused(ErrorCode.INVALID_REQUEST, `Null value not supported for : ${name}`)
-    if (operation === 'set') {
-      next.set(name, value)
-      continue
-    }
-    if (definitionOf(name)?.type !== 'LIST')
+    if (operation !== 'set' && definitionOf(name)?.type !== 'LIST')
       return refused(
         ErrorCode.INVALID_CONFIG,
-        `Can't ${operation} to key ${name} because its type is not LIST.`,
+        `Can't ${operation.toUpperCase()} to key ${name} because its type is not LIST.`,
       )
-    const list = changedList(splitList(next.get(name) ?? inherited(name)), operation, splitList(value))
-    if (Buffer.byteLength(list) > MAX_VALUE_BYTES)
+    const changed =
+      operation === 'set'
+        ? value
+        : changedList(splitList(next.get(name) ?? inherited(name)), operation, splitList(value))
+    if (Buffer.byteLength(changed) > MAX_VALUE_BYTES)
       return refused(ErrorCode.INVALID_CONFIG, `${name} would be longer than ${MAX_VALUE_BYTES} bytes.`)
-    next.set(name, list)
+    next.set(name, changed)
   }
   return next
 }
@@ -76,22 +79,35 @@ function changedList(
 }
 
 /** Null when the values may be a topic's overrides. */
-export function topicValuesProblem(values: Values): Outcome | null {
-  const problem = topicConfigProblem(values)
+export function topicValuesProblem(values: Values, broker: BrokerConfig): Outcome | null {
+  const problem = topicConfigProblem(values, broker)
   return problem === null ? null : refused(ErrorCode.INVALID_CONFIG, problem)
 }
 
-/** Null when the values may be set dynamically, for one broker or (`everywhere`) for all of them. */
+/**
+ * Null when the values may be set dynamically, for one broker or (`everywhere`) for all of them. Keys that nobody knows
+ * are kept, as in Kafka; a client that sets up encryption or logins must not think that it did.
+ */
 export function brokerValuesProblem(values: Values, everywhere: boolean): Outcome | null {
+  let sizeBytes = 0
   for (const [name, value] of values) {
+    sizeBytes += Buffer.byteLength(name) + Buffer.byteLength(value)
     const definition = brokerDefinition(name)
-    if (definition === undefined)
-      return refused(ErrorCode.INVALID_CONFIG, `Unknown broker configuration ${name}.`)
-    if (definition.update === 'read-only' || (everywhere && definition.update === 'per-broker'))
-      return refused(ErrorCode.INVALID_REQUEST, `Cannot update these configs dynamically: ${name}`)
+    if (definition?.update === 'read-only' || isSecurityKey(name))
+      return refused(ErrorCode.INVALID_REQUEST, `Cannot update these configs dynamically: [${name}]`)
+    if (everywhere && definition?.update === 'per-broker')
+      return refused(
+        ErrorCode.INVALID_REQUEST,
+        `Cannot update these configs at default cluster level, broker id must be specified: [${name}]`,
+      )
     const problem = brokerConfigProblem(name, value)
-    if (problem !== null) return refused(ErrorCode.INVALID_CONFIG, problem)
+    if (problem !== null) return refused(ErrorCode.INVALID_REQUEST, problem)
   }
+  if (sizeBytes > MAX_RESOURCE_BYTES)
+    return refused(
+      ErrorCode.POLICY_VIOLATION,
+      `The configuration would be larger than ${MAX_RESOURCE_BYTES} bytes.`,
+    )
   return null
 }
 

@@ -95,7 +95,7 @@ export class TopicChanges {
       if (problem !== null) return failedCreation(topic.name, problem)
       const assignment = planTopic(topic, this.#rules())
       if (isOutcome(assignment)) return failedCreation(topic.name, assignment)
-      const overrides = planConfigs(topic)
+      const overrides = planConfigs(topic, this.#state.config)
       if (isOutcome(overrides)) return failedCreation(topic.name, overrides)
       if (validateOnly) return this.#succeeded(topic.name, null, assignment, overrides)
       return this.#make({ name: topic.name, topicId: randomUuid(this.#state.random), overrides, assignment })

@@ -1,5 +1,6 @@
 /** What a request to create a topic or partitions comes to, before anything is written. */
 import { ErrorCode } from '../../../protocol/errors.ts'
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { topicConfigProblem, topicDefinition } from '../../core/config/topic-config.ts'
 import { refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
@@ -38,7 +39,7 @@ export function isOutcome(value: Assignment | ReadonlyMap<string, string> | Outc
 }
 
 /** The overrides a new topic gets, or why not. */
-export function planConfigs(topic: NewTopic): ReadonlyMap<string, string> | Outcome {
+export function planConfigs(topic: NewTopic, broker: BrokerConfig): ReadonlyMap<string, string> | Outcome {
   const overrides = new Map<string, string>()
   for (const { name, value } of topic.configs) {
     if (value === null)
@@ -48,7 +49,7 @@ export function planConfigs(topic: NewTopic): ReadonlyMap<string, string> | Outc
       return refused(ErrorCode.INVALID_CONFIG, `Unknown topic config name: ${name}`)
     overrides.set(name, value)
   }
-  const problem = topicConfigProblem(overrides)
+  const problem = topicConfigProblem(overrides, broker)
   return problem === null ? overrides : refused(ErrorCode.INVALID_CONFIG, problem)
 }
 

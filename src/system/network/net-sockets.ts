@@ -9,7 +9,7 @@ import type { Turn } from '../turn.ts'
 
 /** One receive buffer for all sockets: the kernel fills it for one socket at a time, and `bytes` parses it in place. */
 const SLAB_BYTES = 1 << 20
-const BACKLOG = 1024
+const DEFAULT_BACKLOG = 1024
 const KEEP_ALIVE_DELAY_MS = 60_000
 
 interface AdoptOptions {
@@ -33,7 +33,11 @@ export class NetSockets implements Network {
     this.#descriptors = descriptors
   }
 
-  listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener> {
+  listen(
+    address: Address,
+    accept: (connection: Connection) => Receiver | null,
+    backlog = DEFAULT_BACKLOG,
+  ): Promise<Listener> {
     const server = net.createServer({
       pauseOnConnect: true,
       noDelay: true,
@@ -43,7 +47,7 @@ export class NetSockets implements Network {
     server.on('connection', (socket) => this.#accepted(socket, accept))
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(toDiskFailure(error)))
-      server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
+      server.listen({ host: address.host, port: address.port, backlog }, () => {
         server.removeAllListeners('error')
         // Errors of a single accept (too many open files) concern that connection only; the listener lives on.
         server.on('error', () => {})

@@ -3,12 +3,14 @@ import { describe, it } from 'node:test'
 
 import {
   brokerConfigProblem,
+  brokerDefinition,
   brokerTable,
   parseBrokerConfig,
   withDynamicConfig,
 } from '../../../src/core/config/broker-config.ts'
 import type { ConfigLayer } from '../../../src/core/config/broker-config.ts'
-import { isIgnoredKey } from '../../../src/core/config/ignored-keys.ts'
+import type { ConfigDefinition } from '../../../src/core/config/definition.ts'
+import { reasonWithoutEffect, withoutEffectTable } from '../../../src/core/config/keys-without-effect.ts'
 
 function layer(
   values: Record<string, string>,
@@ -59,19 +61,19 @@ describe('broker configuration', () => {
 
   it('lets later layers win and remembers the strongest setting per source', () => {
     const { config } = parseBrokerConfig([
-      layer({ 'num.partitions': '3', 'log.segment.bytes': '1000' }),
+      layer({ 'num.partitions': '3', 'log.segment.bytes': '2000000' }),
       layer({ 'num.partitions': '5' }),
-      layer({ 'log.segment.bytes': '2000' }, 'DYNAMIC_DEFAULT_BROKER_CONFIG'),
-      layer({ 'log.segment.bytes': '3000' }, 'DYNAMIC_BROKER_CONFIG'),
+      layer({ 'log.segment.bytes': '3000000' }, 'DYNAMIC_DEFAULT_BROKER_CONFIG'),
+      layer({ 'log.segment.bytes': '4000000' }, 'DYNAMIC_BROKER_CONFIG'),
     ])
     assert.equal(config['num.partitions'], 5)
-    assert.equal(config['log.segment.bytes'], 3000)
+    assert.equal(config['log.segment.bytes'], 4_000_000)
     assert.deepEqual(
       config.settings.get('log.segment.bytes')?.map(({ source, text }) => [source, text]),
       [
-        ['DYNAMIC_BROKER_CONFIG', '3000'],
-        ['DYNAMIC_DEFAULT_BROKER_CONFIG', '2000'],
-        ['STATIC_BROKER_CONFIG', '1000'],
+        ['DYNAMIC_BROKER_CONFIG', '4000000'],
+        ['DYNAMIC_DEFAULT_BROKER_CONFIG', '3000000'],
+        ['STATIC_BROKER_CONFIG', '2000000'],
       ],
     )
     assert.deepEqual(config.settings.get('num.partitions'), [
@@ -117,7 +119,9 @@ describe('broker configuration', () => {
     refused({ 'num.partitions': '' }, 'num.partitions')
     refused({ 'delete.topic.enable': 'yes' }, 'true or false')
     refused({ 'log.cleanup.policy': 'shred' }, 'shred', 'delete, compact')
-    refused({ 'log.cleanup.policy': '' }, 'log.cleanup.policy')
+    refused({ 'log.cleanup.policy': 'delete,' }, 'log.cleanup.policy')
+    refused({ 'log.segment.bytes': '1048575' }, 'log.segment.bytes', '1048576')
+    refused({ 'log.retention.hours': '0' }, 'log.retention.hours', 'not 0')
     refused({ 'compression.type': 'brotli' }, 'brotli', 'zstd')
     refused({ 'log.cleaner.min.cleanable.ratio': '1.01' }, '1.01', 'from 0 to 1')
     refused({ 'cluster.id': 'short' }, 'cluster.id', '22')
@@ -135,7 +139,7 @@ describe('broker configuration', () => {
     )
   })
 
-  it('warns about unknown keys and puts keys without effect into one line', () => {
+  it('warns about unknown keys and puts keys without effect into one line, with the reasons', () => {
     const { warnings } = parse({
       'process.roles': 'broker,controller',
       'controller.quorum.voters': '1@localhost:9093',
@@ -145,12 +149,50 @@ describe('broker configuration', () => {
     })
     assert.equal(warnings.length, 2)
     assert.match(warnings[0]!, /unknown configuration num\.partition/)
-    assert.match(warnings[1]!, /process\.roles, controller\.quorum\.voters, zookeeper\.connect, transaction/)
+    assert.match(
+      warnings[1]!,
+      /^without effect in this broker: process\.roles, controller\.quorum\.voters \(one broker .*\); zookeeper\.connect \(.*\); transaction\.state\.log\.min\.isr \(there are no transactions/,
+    )
   })
 
-  it('never ignores a key that it also defines', () => {
-    const used = Object.entries(brokerTable).filter(([, { type }]) => type !== 'PASSWORD')
-    assert.deepEqual(used.map(([key]) => key).filter(isIgnoredKey), [])
+  it('warns about each key of Kafka that nothing here reads', () => {
+    for (const [key, { defaultText, type }] of Object.entries(withoutEffectTable)) {
+      const text = defaultText ?? (type === 'INT' || type === 'LONG' ? '5' : 'x')
+      const { warnings, config } = parse({ [key]: text })
+      assert.equal(warnings.length, 1, key)
+      assert.ok(warnings[0]!.startsWith(`without effect in this broker: ${key} (`), warnings[0])
+      assert.equal(Reflect.get(config, key), undefined, key)
+    }
+  })
+
+  it('never takes a key for one without effect that it reads', () => {
+    assert.deepEqual(
+      Object.keys(brokerTable).filter((key) => reasonWithoutEffect(key) !== undefined),
+      [],
+    )
+  })
+
+  it('keeps a server.properties of Kafka from being wrong without a word', () => {
+    const { warnings } = parse({
+      'num.network.threads': '3',
+      'num.io.threads': '8',
+      'socket.send.buffer.bytes': '102400',
+      'socket.receive.buffer.bytes': '102400',
+      'log.preallocate': 'true',
+      'min.insync.replicas': '2',
+      'queued.max.requests': '100',
+      'background.threads': '4',
+    })
+    assert.equal(warnings.length, 1)
+    for (const key of [
+      'num.io.threads',
+      'socket.send.buffer.bytes',
+      'log.preallocate',
+      'min.insync.replicas',
+    ])
+      assert.ok(warnings[0]!.includes(key), key)
+    refused({ 'num.io.threads': '0' }, 'num.io.threads')
+    refused({ 'transaction.max.timeout.ms': 'x' }, 'transaction.max.timeout.ms')
   })
 
   it('reads second names', () => {
@@ -165,31 +207,34 @@ describe('broker configuration', () => {
     const { config, warnings } = parse({ constructor: 'x', hasOwnProperty: 'y', ['__proto__x']: 'z' })
     assert.equal(warnings.length, 3)
     assert.equal(config['num.partitions'], 1)
-    assert.match(brokerConfigProblem('toString', '1')!, /Unknown/)
+    assert.equal(brokerDefinition('toString'), undefined)
   })
 
   it('lays dynamic values over the static ones and drops those it does not allow', () => {
-    const { config } = parse({ 'log.segment.bytes': '1000', zzz: '1' })
+    const { config } = parse({ 'log.segment.bytes': '2000000', zzz: '1' })
     const changed = withDynamicConfig(
       config,
       new Map([['message.max.bytes', '77']]),
       new Map([
-        ['log.segment.bytes', '5000'],
+        ['log.segment.bytes', '5000000'],
         ['log.retention.ms', 'soon'],
       ]),
     )
-    assert.equal(changed.config['log.segment.bytes'], 5000)
+    assert.equal(changed.config['log.segment.bytes'], 5_000_000)
     assert.equal(changed.config['message.max.bytes'], 77)
     assert.equal(changed.config['log.retention.ms'], null)
     assert.equal(changed.warnings.length, 1)
     assert.match(changed.warnings[0]!, /log\.retention\.ms=soon/)
     const back = withDynamicConfig(changed.config, new Map(), new Map()).config
-    assert.equal(back['log.segment.bytes'], 1000)
+    assert.equal(back['log.segment.bytes'], 2_000_000)
   })
 
   it('gives every key a sentence, a default it allows itself, and a rule', () => {
-    for (const [key, definition] of Object.entries(brokerTable)) {
-      assert.match(definition.doc, /^[A-Z].*\.$/, key)
+    for (const [key, definition] of Object.entries<ConfigDefinition<unknown>>({
+      ...brokerTable,
+      ...withoutEffectTable,
+    })) {
+      if (Object.hasOwn(brokerTable, key)) assert.match(definition.doc, /^[A-Z].*\.$/, key)
       assert.ok(definition.allowed.length > 0 || key === 'authorizer.class.name', key)
       if (definition.defaultText !== null)
         assert.equal(brokerConfigProblem(key, definition.defaultText), null, key)

@@ -8,8 +8,10 @@ import {
   withDynamicConfig,
 } from '../../../src/core/config/broker-config.ts'
 import { describeBrokerConfig } from '../../../src/core/config/describe-config.ts'
-import { isSecretKey, Password, shownValue } from '../../../src/core/config/secrets.ts'
-import { topicConfigProblem, topicTable } from '../../../src/core/config/topic-config.ts'
+import { withoutEffectTable } from '../../../src/core/config/keys-without-effect.ts'
+import { isSecretKey, shownValue } from '../../../src/core/config/secrets.ts'
+import { topicConfigProblem } from '../../../src/core/config/topic-config.ts'
+import { topicTable } from '../../../src/core/config/topic-keys.ts'
 
 const SECRET = 'hunter2'
 
@@ -19,7 +21,9 @@ function parse(values: Record<string, string>) {
   ])
 }
 
-const passwordKeys = Object.entries(brokerTable).flatMap(([key, { type }]) =>
+const knownKeys = { ...brokerTable, ...withoutEffectTable }
+
+const passwordKeys = Object.entries(knownKeys).flatMap(([key, { type }]) =>
   type === 'PASSWORD' ? [key] : [],
 )
 
@@ -27,17 +31,11 @@ test('a password is a value that nothing prints', () => {
   assert.ok(passwordKeys.includes('ssl.keystore.password'))
   for (const key of passwordKeys) {
     const { config, warnings } = parse({ [key]: SECRET })
-    const value: unknown = Reflect.get(config, key)
-    assert.ok(value instanceof Password)
-    assert.equal(value.reveal(), SECRET)
-    for (const printed of [
-      String(value),
-      JSON.stringify({ value }),
-      inspect(value),
-      inspect(config.settings, { depth: 9 }),
-    ])
-      assert.ok(!printed.includes(SECRET), printed)
-    assert.deepEqual(warnings, [`without effect in this broker (a file): ${key}`])
+    assert.equal(Reflect.get(config, key), undefined)
+    assert.ok(!inspect(config.settings, { depth: 9 }).includes(SECRET))
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0]!, new RegExp(`^without effect in this broker \\(a file\\): ${key} \\(`))
+    assert.ok(!warnings[0]!.includes(SECRET))
   }
 })
 
@@ -53,8 +51,24 @@ test('it is described as sensitive, without a value anywhere, as in Kafka', () =
   }
 })
 
+test('a key that nobody knows may be one: it is shown as a secret', () => {
+  const { config } = parse({ 'my.plugin.setting': SECRET })
+  assert.ok(!inspect(config.settings, { depth: 9 }).includes(SECRET))
+  const found = describeBrokerConfig(config).find(({ name }) => name === 'my.plugin.setting')
+  assert.deepEqual(found, {
+    name: 'my.plugin.setting',
+    value: null,
+    source: 'STATIC_BROKER_CONFIG',
+    readOnly: true,
+    sensitive: true,
+    type: 'UNKNOWN',
+    documentation: null,
+    synonyms: [{ name: 'my.plugin.setting', value: null, source: 'STATIC_BROKER_CONFIG' }],
+  })
+})
+
 test('what can be stored in the nodes of the metadata is no password', () => {
-  for (const [key, { type, update }] of Object.entries(brokerTable))
+  for (const [key, { type, update }] of Object.entries(knownKeys))
     if (isSecretKey(key) || type === 'PASSWORD') assert.equal(update, 'read-only', key)
   for (const [key, { type }] of Object.entries(topicTable)) {
     assert.notEqual(type, 'PASSWORD', key)
@@ -99,7 +113,7 @@ test('a secret in a value that is none itself does not get into the message', ()
     })
   const toClients = [
     brokerConfigProblem('log.retention.ms', `password=${SECRET}`),
-    topicConfigProblem(new Map([['retention.ms', `password=${SECRET}`]])),
+    topicConfigProblem(new Map([['retention.ms', `password=${SECRET}`]]), parse({}).config),
     ...withDynamicConfig(parse({}).config, new Map([['log.retention.ms', `password=${SECRET}`]]), new Map())
       .warnings,
   ]

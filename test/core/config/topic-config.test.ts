@@ -12,8 +12,9 @@ import {
   brokerSynonyms,
   resolveTopicConfig,
   topicConfigProblem,
-  topicTable,
 } from '../../../src/core/config/topic-config.ts'
+import type { ConfigDefinition } from '../../../src/core/config/definition.ts'
+import { topicTable } from '../../../src/core/config/topic-keys.ts'
 
 function broker(
   values: Record<string, string>,
@@ -32,10 +33,10 @@ describe('topic configuration', () => {
     assert.equal(config['retention.ms'], 168 * 3_600_000)
     assert.equal(config['segment.ms'], 168 * 3_600_000)
     assert.equal(config['flush.ms'], 2 ** 63)
-    for (const [key, definition] of Object.entries(topicTable)) {
+    for (const [key, definition] of Object.entries<ConfigDefinition<unknown>>(topicTable)) {
       const synonym = brokerSynonyms(key)[0]
-      if (synonym === undefined) continue
-      const config = broker({ [synonym]: definition.defaultText! })
+      if (synonym === undefined || definition.defaultText === null) continue
+      const config = broker({ [synonym]: definition.defaultText })
       assert.equal(
         describeTopicConfig(new Map(), config).find(({ name }) => name === key)?.value,
         definition.defaultText,
@@ -48,16 +49,19 @@ describe('topic configuration', () => {
     const both = parseBrokerConfig([
       {
         source: 'STATIC_BROKER_CONFIG',
-        values: overrides({ 'log.segment.bytes': '1000', 'message.max.bytes': '50' }),
+        values: overrides({ 'log.segment.bytes': '2000000', 'message.max.bytes': '50' }),
       },
-      { source: 'DYNAMIC_BROKER_CONFIG', values: overrides({ 'log.segment.bytes': '2000' }) },
+      { source: 'DYNAMIC_BROKER_CONFIG', values: overrides({ 'log.segment.bytes': '3000000' }) },
     ]).config
     const config = resolveTopicConfig(overrides({ 'retention.ms': '-1' }), both)
-    assert.equal(config['segment.bytes'], 2000)
+    assert.equal(config['segment.bytes'], 3_000_000)
     assert.equal(config['max.message.bytes'], 50)
     assert.equal(config['retention.ms'], -1)
     assert.equal(config['index.interval.bytes'], 4096)
-    assert.equal(resolveTopicConfig(overrides({ 'segment.bytes': '3000' }), both)['segment.bytes'], 3000)
+    assert.equal(
+      resolveTopicConfig(overrides({ 'segment.bytes': '4000000' }), both)['segment.bytes'],
+      4_000_000,
+    )
   })
 
   it('reads broker keys with units', () => {
@@ -81,46 +85,46 @@ describe('topic configuration', () => {
   })
 
   it('says what is wrong with overrides', () => {
-    const problem = (values: Record<string, string>) => topicConfigProblem(overrides(values))
+    const problem = (values: Record<string, string>) => topicConfigProblem(overrides(values), broker({}))
     assert.equal(problem({ 'cleanup.policy': 'compact,delete', 'retention.ms': ' 5 ' }), null)
     assert.match(problem({ 'retention.msx': '5' })!, /Unknown topic config name: retention\.msx/)
     assert.match(problem({ toString: '5' })!, /Unknown/)
     assert.match(problem({ 'retention.ms': '-2' })!, /-2.*retention\.ms.*from -1 to 9223372036854775807/)
-    assert.match(problem({ 'min.compaction.lag.ms': '10', 'max.compaction.lag.ms': '5' })!, /above/)
+    assert.match(problem({ 'min.compaction.lag.ms': '10', 'max.compaction.lag.ms': '5' })!, /conflict/)
+    const short = broker({ 'log.cleaner.max.compaction.lag.ms': '5' })
+    assert.match(topicConfigProblem(overrides({ 'min.compaction.lag.ms': '10' }), short)!, /10.*5/)
     assert.match(problem({ 'compression.gzip.level': '10' })!, /from 1 to 9, or -1/)
   })
 
   it('leaves out stored overrides that are not allowed any more', () => {
     const config = resolveTopicConfig(
-      overrides({ 'retention.ms': 'x', nope: '1', 'segment.bytes': ' 100 ' }),
+      overrides({ 'retention.ms': 'x', nope: '1', 'segment.bytes': ' 100 ', 'flush.ms': ' 100 ' }),
       broker({}),
     )
     assert.equal(config['retention.ms'], 604_800_000)
-    assert.deepEqual([...config.overrides], [['segment.bytes', '100']])
+    assert.deepEqual([...config.overrides], [['flush.ms', '100']])
   })
 })
 
 describe('described configuration', () => {
   it('reports a topic with sources, exact long texts, types and synonyms', () => {
     const described = describeTopicConfig(
-      overrides({ 'segment.bytes': '3000' }),
-      broker({ 'log.segment.bytes': '1000', 'log.retention.hours': '2' }),
+      overrides({ 'segment.bytes': '3000000' }),
+      broker({ 'log.segment.bytes': '2000000', 'log.retention.hours': '2' }),
     )
-    assert.equal(described.length, Object.keys(topicTable).length)
+    assert.equal(described.length, Object.keys(topicTable).length - 1, 'all but the internal one')
     const find = (name: string) => described.find((entry) => entry.name === name)!
     assert.equal(find('flush.messages').value, '9223372036854775807')
     assert.equal(find('flush.messages').source, 'DEFAULT_CONFIG')
     assert.deepEqual(find('segment.bytes').synonyms, [
-      { name: 'segment.bytes', value: '3000', source: 'DYNAMIC_TOPIC_CONFIG' },
-      { name: 'log.segment.bytes', value: '1000', source: 'STATIC_BROKER_CONFIG' },
+      { name: 'segment.bytes', value: '3000000', source: 'DYNAMIC_TOPIC_CONFIG' },
+      { name: 'log.segment.bytes', value: '2000000', source: 'STATIC_BROKER_CONFIG' },
       { name: 'log.segment.bytes', value: '1073741824', source: 'DEFAULT_CONFIG' },
     ])
     assert.equal(find('retention.ms').value, '7200000')
-    assert.equal(find('retention.ms').source, 'STATIC_BROKER_CONFIG')
-    assert.deepEqual(find('retention.ms').synonyms, [
-      { name: 'log.retention.hours', value: '2', source: 'STATIC_BROKER_CONFIG' },
-      { name: 'log.retention.hours', value: '168', source: 'DEFAULT_CONFIG' },
-    ])
+    assert.equal(find('retention.ms').source, 'DEFAULT_CONFIG')
+    assert.equal(find('retention.ms').settingSource, 'STATIC_BROKER_CONFIG')
+    assert.deepEqual(find('retention.ms').synonyms, [])
     assert.equal(find('leader.replication.throttled.replicas').value, '')
   })
 
@@ -137,10 +141,14 @@ describe('described configuration', () => {
   })
 
   it('reports the cluster defaults that were set', () => {
-    const described = describeClusterDefaults(overrides({ 'log.segment.bytes': '100', gone: '1' }))
+    const set = broker({ 'log.segment.bytes': '2000000', gone: '1' }, 'DYNAMIC_DEFAULT_BROKER_CONFIG')
+    const described = describeClusterDefaults(set)
     assert.deepEqual(
       described.map(({ name, value, source }) => [name, value, source]),
-      [['log.segment.bytes', '100', 'DYNAMIC_DEFAULT_BROKER_CONFIG']],
+      [
+        ['log.segment.bytes', '2000000', 'DYNAMIC_DEFAULT_BROKER_CONFIG'],
+        ['gone', null, 'DYNAMIC_DEFAULT_BROKER_CONFIG'],
+      ],
     )
   })
 })

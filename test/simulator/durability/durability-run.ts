@@ -259,7 +259,7 @@ export class DurabilityRun implements ClientsRun {
     const values = new Map([
       ['listeners', `PLAINTEXT://127.0.0.1:${PORT}`],
       ['log.dirs', this.#trouble.logDirs.join()],
-      ['log.segment.bytes', String(this.#sizes.segmentBytes)],
+      ['internal.segment.bytes', String(this.#sizes.segmentBytes)],
       ['offsets.topic.num.partitions', '2'],
       ['log.flush.offset.checkpoint.interval.ms', '20'],
       ['log.retention.check.interval.ms', '5'],
