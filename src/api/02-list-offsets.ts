@@ -33,7 +33,6 @@ interface Found {
   readonly leaderEpoch: number
 }
 
-const EPOCHS_SINCE_VERSION = 4
 const PARTITION_REPEATED = refused(ErrorCode.INVALID_REQUEST, 'The request names this partition twice.')
 const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, leaderEpoch: -1 }
 
@@ -124,16 +123,14 @@ async function lookUpAsked(
   context: RequestContext,
   work: LookupWork,
 ): Promise<Found & { readonly partitionIndex: number }> {
-  const { apiVersion, broker } = context
-  if (timestamp < 0 && apiVersion < (SINCE_VERSION[timestamp] ?? Infinity))
+  if (timestamp < 0 && context.apiVersion < (SINCE_VERSION[timestamp] ?? Infinity))
     return { partitionIndex, ...failed(ErrorCode.UNSUPPORTED_VERSION) }
-  const partition = broker.partitions.get(topic, partitionIndex)
+  const partition = context.broker.partitions.get(topic, partitionIndex)
   const found =
     partition === undefined
       ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
       : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, work)
-  const leaderEpoch = apiVersion < EPOCHS_SINCE_VERSION ? -1 : found.leaderEpoch
-  return { partitionIndex, ...found, leaderEpoch }
+  return { partitionIndex, ...found }
 }
 
 async function lookUp(

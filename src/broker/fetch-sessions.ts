@@ -158,7 +158,7 @@ export class FetchSessions {
       this.#remove(session.id)
       return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
     }
-    session.epoch = session.epoch === MAX_EPOCH ? 1 : session.epoch + 1
+    session.epoch = epochAfter(session.epoch)
     if (session.partitions.size === 0) {
       this.#remove(session.id)
       return { targets: [], sessionId: SESSIONLESS_ID, incremental: false }
@@ -240,6 +240,11 @@ export class FetchSessions {
       if (id !== SESSIONLESS_ID && !this.#all.sessions.has(id)) return id
     }
   }
+}
+
+/** It wraps past the two epochs that open and end a session (KIP-227). */
+export function epochAfter(epoch: number): number {
+  return epoch === MAX_EPOCH ? INITIAL_EPOCH + 1 : epoch + 1
 }
 
 function keyOf(target: FetchTarget): string {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
-import { FetchSessions } from '../../src/broker/fetch-sessions.ts'
+import { epochAfter, FetchSessions } from '../../src/broker/fetch-sessions.ts'
 import type { FetchContext } from '../../src/broker/fetch-sessions.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
@@ -178,4 +178,9 @@ test('long names of topics that do not exist take no more memory than short ones
     if (answer === ErrorCode.FETCH_SESSION_ID_NOT_FOUND) break
     assert.ok(n < 3_000)
   }
+})
+
+test('the epoch of a session wraps past 0, which opens a session, and -1, which ends it', () => {
+  assert.deepEqual([0, 1, 2 ** 31 - 2].map(epochAfter), [1, 2, 2 ** 31 - 1])
+  assert.equal(epochAfter(2 ** 31 - 1), 1)
 })

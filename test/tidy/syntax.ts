@@ -1,4 +1,5 @@
-import { parseSync } from 'rolldown/utils'
+import { children, isNode, parseTree } from '../support/syntax-tree.ts'
+import type { Node } from '../support/syntax-tree.ts'
 
 /** What the law wants to know of a TypeScript file, read from its syntax tree. */
 export interface SourceFacts {
@@ -33,12 +34,6 @@ export interface Used {
 export interface Member extends Used {
   /** The global or the module it is a member of. */
   readonly of: string
-}
-
-interface Node {
-  readonly type: string
-  readonly start: number
-  readonly [key: string]: unknown
 }
 
 type Scope = Map<string, string | null>
@@ -97,10 +92,8 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
 }
 
 export function readSource(path: string, source: string): SourceFacts {
-  const { program, errors } = parseSync(path.replace(/\.cts$/, '.ts'), source)
-  if (errors.length > 0) throw new Error(`${path}: ${errors[0]?.message}`)
   const reading = new Reading(source)
-  reading.visit(program as unknown as Node)
+  reading.visit(parseTree(path, source))
   return reading
 }
 
@@ -259,17 +252,6 @@ function textOf(node: Node): string | null {
 /** `a` of `a.b.c` where types are named. */
 function rootOf(node: Node): Node {
   return node.type === 'TSQualifiedName' ? rootOf(node['left'] as Node) : node
-}
-
-function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string'
-}
-
-function* children(node: Node): Generator<[string, Node]> {
-  for (const [key, value] of Object.entries(node)) {
-    if (isNode(value)) yield [key, value]
-    else if (Array.isArray(value)) for (const item of value) if (isNode(item)) yield [key, item]
-  }
 }
 
 /** The names that a scope declares for values, without those of the scopes in it. */

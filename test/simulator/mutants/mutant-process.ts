@@ -1,5 +1,5 @@
 import { register } from 'node:module'
-import type { Replacement } from './mutating-loader.ts'
+import type { Replacement } from '../../mutation/mutating-loader.ts'
 import type { Mutant, MutantFate } from './mutants.ts'
 
 /** The process a mutant lives in: the code is changed before anything of it is loaded, then seed after seed is run. */
@@ -14,7 +14,7 @@ let current = 0
 
 async function live(mutant: Mutant): Promise<void> {
   const { file, from, to } = mutant
-  register<Replacement>('./mutating-loader.js', import.meta.url, {
+  register<Replacement>('../../mutation/mutating-loader.js', import.meta.url, {
     data: { file: file.replace(/\.ts$/, '.js'), from, to },
   })
   try {

@@ -1,0 +1,82 @@
+import { Reach } from './reach.ts'
+import { runTestFile } from './run-test-file.ts'
+import type { Replacement } from './mutating-loader.ts'
+
+/** One small bug in one compiled file. */
+export interface Mutant extends Replacement {
+  /** Where, for those who read the report. */
+  readonly place: string
+  readonly kind: string
+  readonly at: number
+}
+
+export interface Fate {
+  readonly mutant: Mutant
+  readonly lives: boolean
+  /** The test that killed it; for one that lives, how many test files ran it. */
+  readonly why: string
+}
+
+/** A mutant that all these survive is not run by more: the score is of what the tests next to the code see. */
+const MOST_TESTS_MS = 40_000
+
+/** Runs `work` on every item, as many at a time as `workers`, until `untilMs` (of the monotonic clock). */
+export async function forEach<T>(
+  items: readonly T[],
+  workers: number,
+  work: (item: T) => Promise<void>,
+  untilMs = Infinity,
+): Promise<void> {
+  const waiting = items.values()
+  const worker = async (): Promise<void> => {
+    for (const item of waiting) {
+      if (performance.now() > untilMs) return
+      await work(item)
+    }
+  }
+  await Promise.all(Array.from({ length: workers }, worker))
+}
+
+export async function reachesOf(
+  testFiles: readonly string[],
+  compiledRoot: string,
+  workers: number,
+): Promise<Reach[]> {
+  const reaches: Reach[] = []
+  const failed: string[] = []
+  await forEach(testFiles, workers, async (testFile) => {
+    const reach = (await Reach.of(testFile, compiledRoot)) ?? (await Reach.of(testFile, compiledRoot))
+    if (reach === null) failed.push(testFile)
+    else reaches.push(reach)
+  })
+  if (failed.length > 0) throw new Error(`these fail without any mutant: ${failed.join(', ')}`)
+  return reaches
+}
+
+/** Runs the test files that reach the mutant, those that are meant for its file first, until one fails. */
+export async function fateOf(mutant: Mutant, reaches: readonly Reach[]): Promise<Fate> {
+  const concerned = reaches
+    .filter((reach) => reach.covers(mutant.file, mutant.at))
+    .toSorted(
+      (a, b) => distance(a.testFile, mutant.file) - distance(b.testFile, mutant.file) || a.costMs - b.costMs,
+    )
+  let leftMs = MOST_TESTS_MS
+  let ran = 0
+  for (const { testFile, costMs } of concerned) {
+    leftMs -= costMs
+    if (leftMs < 0 && ran > 0) break
+    ran += 1
+    const env = { SAMSA_MUTANT: JSON.stringify(mutant) }
+    const run = await runTestFile(testFile, env, 10_000 + 5 * costMs)
+    if (!run.passed) return { mutant, lives: false, why: `${testFile}: ${run.why}` }
+  }
+  return { mutant, lives: true, why: concerned.length === 0 ? 'no test runs it' : `${ran} test files ran it` }
+}
+
+/** 0 for the tests of the file itself, 1 for those of its folder, 2 for all others. */
+function distance(testFile: string, file: string): number {
+  const tested = testFile.replace(/^.*dist\/test\//, 'src/').replace(/\.test\.js$/, '.js')
+  const mirrored = file.replace(/^protocol\//, 'src/protocol/')
+  if (tested === mirrored) return 0
+  return tested.slice(0, tested.lastIndexOf('/')) === mirrored.slice(0, mirrored.lastIndexOf('/')) ? 1 : 2
+}

@@ -1,0 +1,178 @@
+/**
+ * Mutation testing: small bugs, one at a time, and whether a test sees them.
+ *
+ *   npm run mutants                          the named mutants, and 400 of all others
+ *   npm run mutants -- --named               the named ones only
+ *   npm run mutants -- --changed main        mutants of the files that differ from there
+ *   npm run mutants -- src/api/01 src/core   mutants of the files whose path contains one of the words
+ *
+ *   --count 400    how many of all that there are; every file is drawn from
+ *   --seed 1       which ones
+ *   --least 85     per cent that have to die
+ *   --within 1800  seconds; what was not run by then is not counted
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { SourceMap } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { Seeded } from '../support/seed.ts'
+import { importedFiles } from '../tidy/law.ts'
+import { fateOf, forEach, reachesOf } from './campaign.ts'
+import type { Fate, Mutant } from './campaign.ts'
+import { mutantsOf } from './generate.ts'
+import { NAMED } from './named.ts'
+import type { Reach } from './reach.ts'
+
+const compiledRoot = join(dirname(fileURLToPath(import.meta.url)), '../..')
+const workers = Math.max(2, availableParallelism())
+
+/** Where mutants are made. */
+const MUTATED = ['protocol', 'src/api', 'src/broker', 'src/core', 'src/metadata']
+/** Whose tests are to see them: those that run in one process and take seconds. */
+const TESTS = ['api', 'broker', 'core', 'difference', 'metadata', 'protocol', 'server']
+
+const { values: options, positionals: words } = parseArgs({
+  allowPositionals: true,
+  options: {
+    named: { type: 'boolean', default: false },
+    changed: { type: 'string' },
+    count: { type: 'string', default: '400' },
+    seed: { type: 'string', default: '1' },
+    least: { type: 'string', default: '85' },
+    within: { type: 'string', default: '3600' },
+  },
+})
+
+function compiledFiles(folders: readonly string[], suffix: string): string[] {
+  return folders.flatMap((folder) =>
+    readdirSync(join(compiledRoot, '..', folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(suffix.replace(/js$/, 'ts')) && !name.endsWith('.d.ts'))
+      .map((name) => `${folder}/${name.replace(/ts$/, 'js')}`),
+  )
+}
+
+const read = (file: string): string => readFileSync(join(compiledRoot, file), 'utf8')
+const sourceOf = (file: string): string => file.replace(/js$/, 'ts')
+
+/** The compiled files that mutants are made in. */
+function mutatedFiles(): string[] {
+  const all = compiledFiles(MUTATED, '.js')
+  if (options.changed === undefined)
+    return words.length === 0 ? all : all.filter((file) => words.some((word) => file.includes(word)))
+  const git = ['diff', '--name-only', '--diff-filter=d', options.changed, '--']
+  const changed = new Set(
+    execFileSync('git', git, { cwd: join(compiledRoot, '..'), encoding: 'utf8' }).split('\n'),
+  )
+  return all.filter((file) => changed.has(sourceOf(file)))
+}
+
+/** `count` of the mutants of all files, and at least one of each. */
+function drawn(files: readonly string[], count: number, random: Seeded): Mutant[] {
+  const shuffled = files.map((file) => shuffle(mutantsOf(file, read(file)), random))
+  const total = shuffled.reduce((sum, mutants) => sum + mutants.length, 0)
+  const share = Math.min(1, count / total)
+  const chosen = shuffled.flatMap((mutants) => mutants.slice(0, Math.ceil(mutants.length * share)))
+  return shuffle(chosen, random).slice(0, count).map(withPlace)
+}
+
+function shuffle<T>(items: readonly T[], random: Seeded): T[] {
+  return items
+    .map((item) => ({ item, order: random.uint32() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item)
+}
+
+/** The line of the source that a mutant changes. */
+function withPlace(mutant: Omit<Mutant, 'place'>): Mutant {
+  const before = read(mutant.file).slice(0, mutant.at).split('\n')
+  const map = new SourceMap(
+    JSON.parse(read(`${mutant.file}.map`)) as ConstructorParameters<typeof SourceMap>[0],
+  )
+  const entry = map.findEntry(before.length - 1, before.at(-1)!.length)
+  const line = 'originalLine' in entry ? entry.originalLine + 1 : before.length
+  return { ...mutant, place: `${sourceOf(mutant.file)}:${line}` }
+}
+
+function namedMutants(): Mutant[] {
+  return NAMED.map(({ name, file, from, to }) => {
+    const compiled = file.replace(/ts$/, 'js')
+    const at = read(compiled).indexOf(from)
+    if (at < 0 || read(compiled).includes(from, at + 1))
+      throw new Error(`"${name}" is to be written anew: ${file} has not this line once: ${from}`)
+    return { ...withPlace({ file: compiled, kind: 'named', at, from, to }), place: `${name} (${file})` }
+  })
+}
+
+/** The test files that import one of the files, by however many steps. */
+function testsOf(files: ReadonlySet<string>): string[] {
+  const imports = new Map<string, readonly string[]>()
+  const reaches = (file: string, seen: Set<string>): boolean => {
+    if (files.has(file)) return true
+    if (seen.has(file)) return false
+    seen.add(file)
+    let next = imports.get(file)
+    if (next === undefined) imports.set(file, (next = importedFiles(file, read(file))))
+    return next.some((imported) => reaches(imported, seen))
+  }
+  const tests = TESTS.map((folder) => `test/${folder}`).filter((folder) =>
+    existsSync(join(compiledRoot, '..', folder)),
+  )
+  return compiledFiles(tests, '.test.js').filter((file) => reaches(file, new Set()))
+}
+
+function tell({ mutant, lives, why }: Fate): void {
+  const { place, kind, from, to } = mutant
+  const short = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, 70)
+  if (lives) console.log(`lives: ${place} ${kind}: ${short(from)} -> ${short(to)} (${why})`)
+}
+
+async function fatesOf(
+  mutants: readonly Mutant[],
+  reaches: readonly Reach[],
+  untilMs: number,
+): Promise<Fate[]> {
+  const fates: Fate[] = []
+  await forEach(
+    mutants,
+    workers,
+    async (mutant) => {
+      const fate = await fateOf(mutant, reaches)
+      fates.push(fate)
+      tell(fate)
+    },
+    untilMs,
+  )
+  return fates
+}
+
+async function main(): Promise<void> {
+  const startedMs = performance.now()
+  const named = options.changed === undefined && words.length === 0 ? namedMutants() : []
+  const files = options.named ? [] : mutatedFiles()
+  const others = drawn(files, Number(options.count), new Seeded(Number(options.seed)))
+  if (named.length + others.length === 0) return console.log('nothing to mutate')
+  const tests = testsOf(new Set([...named, ...others].map(({ file }) => file)))
+  const reaches = await reachesOf(
+    tests.map((file) => join('dist', file)),
+    compiledRoot,
+    workers,
+  )
+  const seconds = (): string => `${Math.round((performance.now() - startedMs) / 1000)} s`
+  console.log(`${tests.length} test files pass without mutants (${seconds()})`)
+  const untilMs = startedMs + Number(options.within) * 1000
+  const named_ = await fatesOf(named, reaches, Infinity)
+  const fates = await fatesOf(others, reaches, untilMs)
+  const livingNamed = named_.filter(({ lives }) => lives).length
+  console.log(`named mutants: ${named.length}, of which live ${livingNamed} (${seconds()})`)
+  const dead = fates.filter(({ lives }) => !lives).length
+  const score = fates.length === 0 ? 100 : (100 * dead) / fates.length
+  console.log(
+    `other mutants: ${fates.length} of ${others.length} run, score ${score.toFixed(1)} % (${seconds()})`,
+  )
+  if (livingNamed > 0 || score < Number(options.least)) process.exitCode = 1
+}
+
+await main()
