@@ -112,6 +112,7 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
     checkpointIntervalMs: config['log.flush.offset.checkpoint.interval.ms'],
     cleaner: { enabled: config['log.cleaner.enable'], backoffMs: config['log.cleaner.backoff.ms'] },
     minFreeBytes: config['samsa.min.free.bytes'],
+    maxProducers: config['samsa.max.producers'],
     segmentCache: new RecentSegments(),
     onAllDirectoriesFailed: fail,
   }

@@ -214,6 +214,11 @@ export const groupKeys = {
     'Milliseconds after which the state of a silent idempotent producer is dropped.',
     anyTime,
   ),
+  'samsa.max.producers': int(
+    250_000,
+    { min: 1_000 },
+    'Idempotent producers that are remembered, summed over the partitions they write to; beyond it the partition with most of them forgets those silent for longest.',
+  ),
 } as const
 
 export const recoveryKeys = {

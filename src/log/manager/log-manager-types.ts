@@ -15,6 +15,8 @@ export interface LogManagerOptions {
   readonly cleaner: CleanerOptions
   /** Below this much free space a directory takes no more records, so that it never runs into ENOSPC. */
   readonly minFreeBytes?: number
+  /** `samsa.max.producers`. */
+  readonly maxProducers?: number
   readonly segmentCache?: SegmentCache
   /** No directory is left: the broker has nothing to serve. */
   readonly onAllDirectoriesFailed: (error: SamsaError) => void

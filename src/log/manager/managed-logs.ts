@@ -1,4 +1,5 @@
 import { ProducerRoom } from '../../core/transaction/producer-room.ts'
+import type { Rememberer } from '../../core/transaction/producer-room.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import type { KnownOffsets, LogDirectory, Opening } from '../directory/log-directory.ts'
@@ -7,10 +8,10 @@ import { diskError } from '../files/disk-calls.ts'
 import { diskProblem } from '../files/disk-problem.ts'
 import type { LogConfig } from '../log-config.ts'
 import { Log } from '../log.ts'
+import { ForgottenProducers } from './forgotten-producers.ts'
 import type { LogManagerOptions } from './log-manager-types.ts'
 
-/** Some hundred bytes each. */
-const MAX_PRODUCERS_OF_ALL_LOGS = 250_000
+const DEFAULT_MAX_PRODUCERS = 250_000
 
 /** What opening one log needs. */
 export interface OpenRequest {
@@ -42,16 +43,27 @@ export class ManagedLogs {
   /** Logs in which acknowledged records may be missing, as recovery found since the start. */
   uncleanCount = 0
   closing = false
-  readonly #producerRoom = new ProducerRoom(MAX_PRODUCERS_OF_ALL_LOGS, () => {
-    let producers = 0
-    for (const { log } of this.byName.values()) producers += log.producers.size
-    return producers
-  })
+  readonly #producerRoom: ProducerRoom
 
   constructor(world: World, options: LogManagerOptions, directories: readonly LogDirectory[]) {
     this.world = world
     this.options = options
     this.directories = directories
+    const forgotten = new ForgottenProducers(world)
+    this.#producerRoom = new ProducerRoom(
+      options.maxProducers ?? DEFAULT_MAX_PRODUCERS,
+      () => this.#rememberers(),
+      (log, producers) => forgotten.tell(log, producers),
+    )
+    world.metrics.gauge(
+      'samsa_log_producers',
+      'Idempotent producers whose batches are recognised when they come again, summed over the partitions they write to',
+      () => [{ value: this.#producerRoom.count() }],
+    )
+  }
+
+  *#rememberers(): Generator<Rememberer> {
+    for (const { name, log } of this.byName.values()) yield { name, producers: log.producers }
   }
 
   /** Directories that did not fail. */

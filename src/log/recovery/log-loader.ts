@@ -1,5 +1,5 @@
 import { EpochCache } from '../../core/replication/epoch-cache.ts'
-import { MAX_PRODUCERS, ProducerState } from '../../core/transaction/producer-state.ts'
+import { ProducerState } from '../../core/transaction/producer-state.ts'
 import type { Logger, World } from '../../ports.ts'
 import {
   dropCached,
@@ -61,7 +61,7 @@ export function nothingLoaded(
   return {
     segments: [segment],
     epochs: new EpochCache(),
-    producers: producersOf(options),
+    producers: new ProducerState(options.producerRoom ?? null),
     transactions: new TransactionIndex(),
     topicId,
     logStartOffset,
@@ -71,10 +71,6 @@ export function nothingLoaded(
     namesDirty: false,
     epochsOnDisk: 0,
   }
-}
-
-function producersOf({ producerRoom }: LogOptions): ProducerState {
-  return new ProducerState(MAX_PRODUCERS, producerRoom ?? null)
 }
 
 /** Reads, checks and where needed repairs the directory of one partition. */
@@ -110,7 +106,7 @@ export class LogLoader {
     this.#cache = cache
     this.#logger = logger
     this.#directory = options.directory
-    this.#producers = producersOf(options)
+    this.#producers = new ProducerState(options.producerRoom ?? null)
     this.#snapshots = new ProducerSnapshots(world, options.directory, logger, [])
   }
 

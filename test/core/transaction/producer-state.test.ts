@@ -12,12 +12,8 @@ import {
 const MAX = 0x7fff_ffff
 
 class Partition {
-  readonly state: ProducerState
+  readonly state = new ProducerState()
   offset = 0
-
-  constructor(maxProducers?: number) {
-    this.state = new ProducerState(maxProducers)
-  }
 
   /** Checks and, when accepted, appends a batch of `count` records. */
   send(producerId: number, epoch: number, first: number, count = 1, transactional = false): number {
@@ -94,18 +90,28 @@ test('transactions: the oldest open one, fencing of markers, plain writes inside
   assert.equal(partition.send(2, 1, 0), ACCEPT, 'after the marker raised the epoch')
 })
 
-test('the number of producers is capped; the one silent for longest goes', () => {
-  const partition = new Partition(100)
+test('there is no end to the producers of a log; told to forget some, it forgets those silent for longest', () => {
+  const partition = new Partition()
   partition.send(7, 0, 0, 1, true)
   partition.send(8, 0, 0)
-  for (let i = 0; i < 5000; i++) {
+  for (let i = 0; i < 20_000; i++) {
     partition.send(1000 + i, 0, 0)
-    if (i % 50 === 0) assert.equal(partition.send(8, 0, 1 + i / 50), ACCEPT)
+    if (i % 200 === 0) assert.equal(partition.send(8, 0, 1 + i / 200), ACCEPT)
   }
-  assert.equal(partition.state.size, 100)
+  assert.equal(partition.state.size, 20_002)
+  for (const producerId of [1000, 6000, 20_999]) assert.equal(partition.send(producerId, 0, 0), DUPLICATE)
+
+  assert.equal(partition.state.forgetOldest(19_002), 19_002)
+  assert.equal(partition.state.size, 1_000)
   assert.equal(partition.state.firstOpenTransactionOffset, 0, 'an open transaction is never forgotten')
-  assert.equal(partition.send(8, 0, 100), DUPLICATE)
+  assert.equal(partition.send(8, 0, 100), DUPLICATE, 'it was heard of again and again')
+  assert.equal(partition.send(20_999, 0, 0), DUPLICATE)
   assert.equal(partition.send(1000, 0, 77), ACCEPT, 'a forgotten producer may go on')
+  assert.equal(
+    partition.state.forgetOldest(2_000),
+    999,
+    'all but the transaction and the one that was heard of last',
+  )
 })
 
 test('silent producers expire, those with an open transaction do not', () => {
