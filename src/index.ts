@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The programmatic broker: the one the command line starts, in a test file. */
 import path from 'node:path'
 import process from 'node:process'
@@ -22,7 +23,7 @@ import { removeLeftovers, TemporaryDirectory } from './system/temporary-director
 
 export { SamsaError }
 export type { ErrorName } from '../protocol/errors.ts'
-export type { ConfigProfile } from './core/config/broker-config.ts'
+export type { ConfigProfile } from './core/options/config-profile.ts'
 export type { BrokerOptions, ConfigEntries, NewTopic } from './core/options/broker-options.ts'
 export type { LogLevel } from './core/options/log-level.ts'
 export type { SamsaErrorCode } from './core/samsa-error.ts'

@@ -1,15 +1,31 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { test } from 'node:test'
-import { repositoryRoot, runOrThrow } from './support/processes.ts'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { packageLinters } from './support/installs.ts'
+import { repositoryRoot, run, runOrThrow } from './support/processes.ts'
+import { requireAll } from './support/cache.ts'
+import { fetchHint, skipMissing } from './support/requirements.ts'
 
 interface LockEntry {
   readonly version?: string
   readonly integrity?: string
   readonly resolved?: string
   readonly link?: boolean
+  readonly hasInstallScript?: boolean
 }
+
+interface Manifest {
+  readonly scripts: Readonly<Record<string, string>>
+  readonly dependencies: Readonly<Record<string, string>>
+  readonly repository: { readonly url: string }
+  readonly bugs: { readonly url: string }
+  readonly homepage: string
+}
+
+// Files of the project's own, which other tests depend on.
+const manifest = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8')) as Manifest
 
 function lockEntries(): [string, LockEntry][] {
   // The file is npm's own; what is wrong in it fails below.
@@ -31,33 +47,180 @@ test('npm can check every package of the lock, for every system, and from every 
   }
 })
 
-test('the package holds what users load, and nothing that was made on this machine for this machine', async () => {
-  const printed = await runOrThrow('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
-    cwd: repositoryRoot,
-  })
-  const [packed] = JSON.parse(printed) as [{ files: { path: string }[] }]
-  const names = packed.files.map(({ path }) => path)
+test('nothing runs when the package is installed, and its manifest says where it comes from', () => {
+  // npm warns about each of these in a package that does not come from a registry.
+  for (const moment of ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'])
+    assert.equal(manifest.scripts[moment], undefined, moment)
+  assert.ok(!existsSync(join(repositoryRoot, 'binding.gyp')), 'npm would build it')
+  assert.match(manifest.repository.url, /^git\+https:\/\/\S+\.git$/)
+  const home = manifest.repository.url.replace(/^git\+(https:\/\/[^/]+\/).*$/, '$1')
+  for (const url of [manifest.bugs.url, manifest.homepage]) assert.ok(url.startsWith(home), url)
+})
+
+/** What a user gets: the tarball of npm pack, and an empty project that has it. */
+const work = mkdtempSync(join(tmpdir(), 'samsa-package-'))
+after(() => rmSync(work, { recursive: true, force: true }))
+let names: readonly string[] = []
+let tarball = ''
+
+before(async () => {
+  const flags = ['--json', '--ignore-scripts', '--pack-destination', work]
+  const printed = await runOrThrow('npm', ['pack', ...flags], { cwd: repositoryRoot })
+  const [packed] = JSON.parse(printed) as [{ filename: string; files: { path: string }[] }]
+  names = packed.files.map(({ path }) => path)
+  tarball = join(work, packed.filename)
+})
+
+test('the package holds what users load, and nothing that was made on this machine for this machine', () => {
   for (const needed of [
+    'ARCHITECTURE.md',
+    'LICENSE',
+    'README.md',
+    'dist/lib/cjs/index.js',
+    'dist/lib/cjs/types/src/index.d.ts',
     'dist/lib/cli/LICENSES.txt',
     'dist/lib/cli/main.cjs',
     'dist/lib/esm/index.js',
+    'dist/lib/esm/types/src/index.d.ts',
     'dist/src/cli/code-cache.cjs',
     'dist/src/cli/samsa.cjs',
-    'dist/src/index.d.ts',
     'package.json',
+    // CI builds for all before it tests; others have at most what they built.
+    ...(requireAll ? ['x64-glibc', 'x64-musl', 'arm64-glibc', 'arm64-musl'] : []).map(
+      (system) => `dist/native/linux-${system}.node`,
+    ),
   ])
     assert.ok(names.includes(needed), `${needed} is missing`)
   const allowed = [
-    /^(package\.json|README\.md|CHANGELOG\.md|SECURITY\.md|LICENSE)$/,
-    /^dist\/lib\/(esm|cli)\/[\w-]+\.c?js(\.map)?$/,
-    /^dist\/lib\/cli\/LICENSES\.txt$/,
+    /^(package\.json|README\.md|ARCHITECTURE\.md|CHANGELOG\.md|SECURITY\.md|LICENSE)$/,
+    /^dist\/lib\/cjs\/(?:[\w-]+\.js|package\.json)$/,
+    /^dist\/lib\/cli\/(main\.cjs|LICENSES\.txt)$/,
+    /^dist\/lib\/esm\/index\.js$/,
+    /^dist\/lib\/(cjs|esm)\/types\/(src|protocol)\/.*\.d\.ts$/,
     /^dist\/native\/linux-(x64|arm64)-(glibc|musl)\.node$/,
     /^dist\/src\/cli\/(samsa|code-cache)\.cjs$/,
-    /^dist\/(src|protocol)\/.*\.d\.ts$/,
   ]
   for (const name of names)
     assert.ok(
       allowed.some((pattern) => pattern.test(name)),
       `${name} is published`,
     )
+})
+
+/** As npm lays it out, without asking a registry: the dependencies are this project's own. */
+async function unpackInto(project: string): Promise<void> {
+  const modules = join(project, 'node_modules')
+  mkdirSync(join(modules, 'samsa'), { recursive: true })
+  await runOrThrow('tar', ['xzf', tarball, '--strip-components=1', '-C', join(modules, 'samsa')])
+  for (const name of Object.keys(manifest.dependencies)) {
+    mkdirSync(dirname(join(modules, name)), { recursive: true })
+    symlinkSync(join(repositoryRoot, 'node_modules', name), join(modules, name))
+  }
+}
+
+const TYPED = `
+import { Broker, SamsaError } from 'samsa'
+import type { BrokerOptions, ConfigEntries, ConfigProfile, ErrorName, LogLevel, NewTopic, SamsaErrorCode } from 'samsa'
+
+const config: ConfigEntries = { 'num.partitions': 3, 'auto.create.topics.enable': false }
+const profile: ConfigProfile = 'embedded'
+const logLevel: LogLevel = 'error'
+const options: BrokerOptions = { port: 0, config, profile, logLevel }
+const topics: readonly NewTopic[] = [{ name: 'orders', partitions: 3, config: { 'retention.ms': 1000 } }]
+
+async function run(): Promise<[SamsaErrorCode, ErrorName | null]> {
+  await using broker = await Broker.start(options)
+  const addresses: string[] = broker.brokers
+  if (addresses.join() !== broker.bootstrapServers) throw new Error('two addresses')
+  await broker.createTopics(topics)
+  try {
+    await broker.createTopics(topics)
+  } catch (error) {
+    if (error instanceof SamsaError) return [error.code, error.kafkaError]
+  }
+  throw new Error('created twice')
+}
+
+export async function wrong(broker: Broker): Promise<void> {
+  // @ts-expect-error there is no such option
+  await Broker.start({ prot: 1 })
+  // @ts-expect-error topics are named by name
+  await broker.createTopics([{ topic: 'orders' }])
+}
+
+run().then(
+  (told) => {
+    if (told.join() !== 'SAMSA_REFUSED,TOPIC_ALREADY_EXISTS') throw new Error(told.join())
+  },
+)
+`
+
+describe('an empty project in strict TypeScript', () => {
+  for (const type of ['module', 'commonjs'] as const) {
+    for (const module of ['nodenext', 'node16', ...(type === 'module' ? ['bundler'] : [])]) {
+      test(`${type}, ${module}: the package's types are enough, and its code runs`, async () => {
+        const project = join(work, `${type}-${module}`)
+        await unpackInto(project)
+        writeFileSync(join(project, 'package.json'), JSON.stringify({ private: true, type }))
+        writeFileSync(join(project, 'app.ts'), TYPED)
+        const compilerOptions = {
+          ...(module === 'bundler'
+            ? { module: 'preserve', moduleResolution: 'bundler' }
+            : { module, moduleResolution: module }),
+          target: 'es2022',
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          noUncheckedIndexedAccess: true,
+          skipLibCheck: false,
+          types: [],
+        }
+        writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+        const tsc = join(repositoryRoot, 'node_modules/.bin/tsc')
+        const compiled = await run(tsc, ['-p', project], { cwd: project })
+        assert.equal(compiled.code, 0, compiled.stdout + compiled.stderr)
+        const ran = await run(process.execPath, ['app.js'], { cwd: project })
+        assert.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', ''])
+      })
+    }
+  }
+
+  test('what is imported and what is required is one', async () => {
+    const project = join(work, 'both')
+    await unpackInto(project)
+    const source = `import * as imported from 'samsa'
+      import { createRequire } from 'node:module'
+      const required = createRequire(import.meta.url)('samsa')
+      if (imported.Broker !== required.Broker || imported.SamsaError !== required.SamsaError) process.exit(1)
+      console.log(Object.keys(imported).join(), Object.keys(required).join())`
+    writeFileSync(join(project, 'both.mjs'), source)
+    const ran = await run(process.execPath, ['both.mjs'], { cwd: project })
+    assert.deepEqual([ran.code, ran.stdout, ran.stderr], [0, 'Broker,SamsaError Broker,SamsaError\n', ''])
+  })
+})
+
+test('installed by npm: without a warning, and the command runs', { timeout: 120_000 }, async (t) => {
+  if ((await packageLinters()) === null) return skipMissing(t, `what the package depends on: ${fetchHint}`)
+  const project = join(work, 'installed')
+  mkdirSync(project)
+  writeFileSync(join(project, 'package.json'), '{ "private": true }')
+  const installed = await run('npm', ['install', '--no-audit', '--no-fund', tarball], { cwd: project })
+  assert.equal(installed.code, 0, installed.stderr)
+  assert.doesNotMatch(installed.stdout + installed.stderr, /warn/i)
+  const ran = await run('npx', ['samsa', '--run', 'test -n "$KAFKA_BROKERS" && exit 7'], {
+    cwd: project,
+  })
+  assert.deepEqual([ran.code, ran.stdout, ran.stderr], [7, '', ''])
+})
+
+test('publint and attw have nothing to say', { timeout: 120_000 }, async (t) => {
+  const tools = await packageLinters()
+  if (tools === null) return skipMissing(t, `publint and @arethetypeswrong/cli: ${fetchHint}`)
+  for (const [tool, ...args] of [
+    ['publint', 'run', tarball, '--strict'],
+    ['attw', tarball, '--no-emoji', '--no-color'],
+  ] as const) {
+    const { code, stdout, stderr } = await run(join(tools, 'node_modules/.bin', tool), args, { cwd: work })
+    assert.equal(code, 0, `${tool}: ${stdout}${stderr}`)
+    assert.match(stdout, /All good!|No problems found/)
+  }
 })

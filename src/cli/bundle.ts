@@ -1,6 +1,7 @@
 /**
- * The part of `npm run build` that joins the compiled files into what users load: `dist/lib/esm` for programs,
- * `dist/lib/cli` for the command line. Two hundred modules take longer to load than a broker takes to start.
+ * The part of `npm run build` that joins the compiled files into what users load: `dist/lib/cjs` for programs, behind
+ * `dist/lib/esm` for those that import it, and `dist/lib/cli` for the command line. Two hundred modules take longer to
+ * load than a broker takes to start.
  *
  * Files that are in use (another `npm test`, a broker that is starting) never see half of it: nothing is written when
  * nothing has changed, and what is written appears under its name at once.
@@ -46,7 +47,7 @@ function hashOfAll(): string {
   for (const folder of ['src', 'protocol', 'lib']) {
     if (!fs.existsSync(path.join(dist, folder))) continue
     const names = fs.readdirSync(path.join(dist, folder), { recursive: true, encoding: 'utf8' })
-    for (const name of names.filter((each) => /\.c?js$/.test(each)).toSorted())
+    for (const name of names.filter((each) => /\.(?:c?js|d\.ts)$/.test(each)).toSorted())
       hash.update(`\0${folder}/${name}\0`).update(fs.readFileSync(path.join(dist, folder, name)))
   }
   for (const file of ['package-lock.json', 'node_modules/rolldown/package.json'])
@@ -77,22 +78,14 @@ function writeLicences(modules: readonly string[], file: string): void {
 }
 
 async function bundleInto(directory: string): Promise<void> {
-  const common = { platform: 'node', logLevel: 'warn' } as const
-  await build({
-    ...common,
-    external: dependencies(),
-    input: path.join(dist, 'src/index.js'),
-    output: { dir: path.join(directory, 'esm'), format: 'esm', sourcemap: true, comments: false },
-  })
+  await bundleLibrary(directory)
   const { output } = await build({
     ...common,
     external: withBinaries(),
     input: path.join(dist, 'src/cli/main.js'),
     output: {
+      ...text,
       dir: path.join(directory, 'cli'),
-      format: 'cjs',
-      sourcemap: true,
-      comments: false,
       codeSplitting: false,
       entryFileNames: 'main.cjs',
     },
@@ -101,17 +94,58 @@ async function bundleInto(directory: string): Promise<void> {
   writeLicences(output[0].moduleIds, path.join(directory, 'cli/LICENSES.txt'))
 }
 
+const common = { platform: 'node', logLevel: 'warn' } as const
+/** Readable as it is, so no map of it is published. */
+const text = { format: 'cjs', sourcemap: false, comments: false } as const
+
+/**
+ * One text for programs of both kinds: two would be two classes of errors in one process. It is CommonJS, which test
+ * runners load that replace Node's loader.
+ */
+async function bundleLibrary(directory: string): Promise<void> {
+  const { output } = await build({
+    ...common,
+    external: dependencies(),
+    input: path.join(dist, 'src/index.js'),
+    output: { ...text, dir: path.join(directory, 'cjs') },
+  })
+  const modules = `import library from '../cjs/index.js'\nexport const { ${output[0].exports.join(', ')} } = library\n`
+  fs.mkdirSync(path.join(directory, 'esm'))
+  fs.writeFileSync(path.join(directory, 'esm/index.js'), modules)
+  fs.writeFileSync(path.join(directory, 'cjs/package.json'), '{ "type": "commonjs" }\n')
+  for (const kind of ['cjs', 'esm'])
+    copyDeclarations(path.join(dist, 'src/index.d.ts'), path.join(directory, kind, 'types'))
+}
+
+/** What a declaration says and what it speaks of, under the names that compilers of every setting follow. */
+function copyDeclarations(file: string, place: string): void {
+  const target = path.join(place, path.relative(dist, file))
+  if (fs.existsSync(target)) return
+  fs.mkdirSync(path.dirname(target), { recursive: true })
+  const source = fs.readFileSync(file, 'utf8')
+  const imports = /(?<= from ')(\.[^']*)\.ts(?=')/g
+  fs.writeFileSync(target, source.replace(imports, '$1.js'))
+  for (const [, specifier] of source.matchAll(imports))
+    copyDeclarations(path.join(path.dirname(file), `${specifier}.d.ts`), place)
+}
+
+function filesIn(folder: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8', withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
+}
+
 /** Replaces each file by its successor, the entries last, and removes those that have none. */
 function moveInto(place: string, made: string): void {
-  for (const folder of ['esm', 'cli']) {
-    const names = fs.readdirSync(path.join(made, folder))
-    const isEntry = (name: string): boolean => /^(index\.js|main\.cjs)$/.test(name)
-    fs.mkdirSync(path.join(place, folder), { recursive: true })
-    for (const name of names.toSorted((a, b) => Number(isEntry(a)) - Number(isEntry(b))))
-      fs.renameSync(path.join(made, folder, name), path.join(place, folder, name))
-    for (const name of fs.readdirSync(path.join(place, folder)))
-      if (!names.includes(name)) fs.rmSync(path.join(place, folder, name), { recursive: true, force: true })
+  const names = filesIn(made)
+  const isEntry = (name: string): boolean => /\b(?:index\.js|main\.cjs)$/.test(name)
+  for (const name of names.toSorted((a, b) => Number(isEntry(a)) - Number(isEntry(b)))) {
+    fs.mkdirSync(path.dirname(path.join(place, name)), { recursive: true })
+    fs.renameSync(path.join(made, name), path.join(place, name))
   }
+  for (const name of filesIn(place))
+    if (!names.includes(name)) fs.rmSync(path.join(place, name), { force: true })
 }
 
 async function main(): Promise<void> {

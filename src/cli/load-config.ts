@@ -1,8 +1,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseBrokerConfig } from '../core/config/broker-config.ts'
-import type { BrokerConfig, ConfigLayer, ConfigProfile } from '../core/config/broker-config.ts'
+import type { BrokerConfig, ConfigLayer } from '../core/config/broker-config.ts'
 import { configFromEnvironment, parseProperties } from '../core/config/config-input.ts'
+import type { ConfigProfile } from '../core/options/config-profile.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 
 export interface ConfigOptions {

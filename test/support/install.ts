@@ -3,7 +3,7 @@
  * download nothing.
  */
 import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
-import { goProgram, nodeOfLine, platformaticPackage, pythonPackages } from './installs.ts'
+import { goProgram, nodeOfLine, packageLinters, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -13,6 +13,7 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   'Node.js 20': () => nodeOfLine(20),
   'Node.js 24': () => nodeOfLine(24),
   '@platformatic/kafka': () => platformaticPackage(),
+  'publint and attw': () => packageLinters(),
   'the franz-go program': () => goProgram('franz'),
   'the sarama program': () => goProgram('sarama'),
   kcat: async () => ((await works('kcat', ['-V'])) ? 'kcat' : null),

@@ -104,12 +104,21 @@ export function platformaticPackage(): Promise<string | null> {
   return npmPackage('@platformatic/kafka', '2.12.1')
 }
 
+/** A directory with publint and attw (@arethetypeswrong/cli), which judge npm packages. */
+export function packageLinters(): Promise<string | null> {
+  return npmPackages('npm-publint-0.3.25-attw-0.18.5', ['publint@0.3.25', '@arethetypeswrong/cli@0.18.5'])
+}
+
 /** An npm package with its dependencies, in a directory of its own; no install script runs. */
 function npmPackage(name: string, version: string): Promise<string | null> {
-  return cached(`npm-${name.replace(/\W+/g, '-')}-${version}`, mayDownload, async (work) => {
+  return npmPackages(`npm-${name.replace(/\W+/g, '-')}-${version}`, [`${name}@${version}`])
+}
+
+function npmPackages(name: string, packages: readonly string[]): Promise<string | null> {
+  return cached(name, mayDownload, async (work) => {
     await writeFile(join(work, 'package.json'), '{ "private": true }\n')
     const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-    await runOrThrow('npm', ['install', ...flags, `${name}@${version}`], { cwd: work, timeoutMs: 300_000 })
+    await runOrThrow('npm', ['install', ...flags, ...packages], { cwd: work, timeoutMs: 300_000 })
   })
 }
 

@@ -1,3 +1,4 @@
+import type { ConfigProfile } from '../options/config-profile.ts'
 import { didYouMean } from '../options/suggestion.ts'
 import { SamsaError } from '../samsa-error.ts'
 import { logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
@@ -39,9 +40,6 @@ export type BrokerConfigKey = keyof typeof brokerTable
 /** Of Kafka's, also those without effect. */
 export type KnownBrokerKey = BrokerConfigKey | KeyWithoutEffect
 export type BrokerConfigValues = ConfigValues<typeof brokerTable>
-
-/** `server` starts as Kafka does; `embedded` lives in a test: any free port, no wait for more group members. */
-export type ConfigProfile = 'server' | 'embedded'
 
 /** Values that were set together. Later layers win over earlier ones. */
 export interface ConfigLayer {

@@ -1,9 +1,10 @@
 /** What `Broker.start` and `createTopics` take. */
 import { unknownBrokerKey } from '../config/broker-config.ts'
-import type { ConfigProfile } from '../config/broker-config.ts'
 import { MAX_INT } from '../config/definition.ts'
 import { topicDefinition } from '../config/topic-config.ts'
 import { topicTable } from '../config/topic-keys.ts'
+import { CONFIG_PROFILES } from './config-profile.ts'
+import type { ConfigProfile } from './config-profile.ts'
 import { LOG_LEVELS } from './log-level.ts'
 import type { LogLevel } from './log-level.ts'
 import { configuration, integer, listOf, oneOf, problemsOf, refuse, shown, text } from './rules.ts'
@@ -46,7 +47,7 @@ const brokerOptions: OptionTable & { options: OptionsOf<BrokerOptions> } = {
     host: { rule: text(HOST, 'a host name or an address, without a port') },
     dataDir: { rule: text(/^[^\0]*$/, 'the path of a directory') },
     config: { rule: configuration(unknownBrokerKey) },
-    profile: { rule: oneOf(['embedded', 'server'] satisfies readonly ConfigProfile[]) },
+    profile: { rule: oneOf(CONFIG_PROFILES) },
     logLevel: { rule: oneOf(LOG_LEVELS) },
   },
   foreign: {

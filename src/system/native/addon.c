@@ -5,7 +5,6 @@
 #include "ring.h"
 #include "writer.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -63,10 +62,9 @@ static napi_value trim_memory(napi_env env, napi_callback_info info) {
 }
 
 /* Loaded once per process, but initialized once per environment (each worker thread has one). */
-static pthread_once_t chosen = PTHREAD_ONCE_INIT;
+__attribute__((constructor)) static void choose(void) { crc32c_init(); }
 
 NAPI_MODULE_INIT() {
-  pthread_once(&chosen, crc32c_init);
   napi_value ring = ring_class(env), methods = method_names(env);
   if (ring == NULL || methods == NULL) return NULL;
   napi_property_descriptor own[] = {

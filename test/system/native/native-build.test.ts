@@ -24,7 +24,7 @@ function makeProject(): void {
   fs.writeFileSync(join(root, 'package.json'), '{"type":"module"}')
   for (const name of fs.readdirSync(join(repositoryRoot, 'src/system/native')))
     fs.copyFileSync(join(repositoryRoot, 'src/system/native', name), join(sources, name))
-  for (const name of ['build.js', 'addon-file.js'])
+  for (const name of ['build.js', 'addon-file.js', 'cross-compiler.js'])
     fs.copyFileSync(join(repositoryRoot, 'dist/src/system/native', name), join(compiled, name))
   fs.symlinkSync(join(repositoryRoot, 'node_modules'), join(root, 'node_modules'))
 }
