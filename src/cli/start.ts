@@ -12,6 +12,7 @@ import { keptAlive } from '../system/kept-alive.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { giveBackFreedMemory } from '../system/freed-memory.ts'
+import { limitHeapGrowth } from '../system/heap-growth.ts'
 import { loadNativeAddon } from '../system/native-addon.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import type { LogFormat } from '../system/pino-logger.ts'
@@ -65,6 +66,7 @@ export async function start(options: StartOptions): Promise<void> {
   )
   admin?.started(running)
   announce(logger, config, engine, running)
+  limitHeapGrowth()
   keepCompiledCode()
   const exitCode = await Promise.race([stopping, running.failed]).then(
     (signal) => {
