@@ -17,7 +17,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { countsOf, leftOutOf } from './support/tap.ts'
+import { countsOf, leftOutOf, skippedLine } from './support/tap.ts'
 
 /** Nothing may be skipped; and as many seeds run as CI has time for. */
 const isComplete = process.env['SAMSA_REQUIRE_ALL'] === '1'
@@ -96,10 +96,11 @@ async function main(): Promise<void> {
     if (process.stdout.isTTY !== true) for (const line of countsOf(report)) console.log(line)
     rmSync(work, { recursive: true, force: true })
     process.exitCode = code ?? 1
-    if (!isComplete) return
-    const leftOut = leftOutOf(report)
+    const skipped = skippedLine(report)
+    const leftOut = isComplete ? leftOutOf(report) : []
     for (const line of leftOut) console.error(`not run, and SAMSA_REQUIRE_ALL=1: ${line}`)
     if (leftOut.length > 0) process.exitCode = 1
+    if (skipped !== null) console.log(skipped)
   })
 }
 

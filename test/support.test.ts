@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { run } from './support/processes.ts'
-import { countsOf, leftOutOf } from './support/tap.ts'
+import { repositoryRoot, run } from './support/processes.ts'
+import { countsOf, leftOutOf, skippedLine } from './support/tap.ts'
 
 test('what was skipped is seen, by whatever means', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'samsa-test-'))
@@ -29,6 +29,10 @@ test('what was skipped is seen, by whatever means', async () => {
     const leftOut = leftOutOf(stdout).map((line) => /ok \d+ - (.*?) # /.exec(line)?.[1] ?? line)
     const names = ['option', 'option with a reason', 'called', 'to do', 'within', 'whole suite']
     assert.deepEqual(leftOut, [...names, 'skipped: 4', 'todo: 1'])
+    assert.equal(
+      skippedLine(stdout),
+      'skipped 6: option; option with a reason (no terminal); called (no java); to do; within; whole suite',
+    )
     assert.ok(countsOf(stdout).some((line) => /^# skipped \d+$/.test(line)))
   } finally {
     rmSync(directory, { recursive: true, force: true })
@@ -42,4 +46,46 @@ test('a report without counts is no report of a complete run', () => {
   for (const missing of counts)
     assert.equal(leftOutOf(counts.filter((line) => line !== missing).join('\n')).length, 1)
   assert.deepEqual(leftOutOf(counts.join('\n').replace('skipped 0', 'skipped 12')), ['skipped: 12'])
+})
+
+test('npm test says in its last line what it skipped, which fails where nothing may be', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'samsa-test-'))
+  try {
+    const compiled = join(directory, 'dist/test')
+    cpSync(join(repositoryRoot, 'dist/test/run.js'), join(compiled, 'run.js'))
+    cpSync(join(repositoryRoot, 'dist/test/support'), join(compiled, 'support'), { recursive: true })
+    writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
+    mkdirSync(join(directory, 'test'))
+    const some = (name: string, source: string): void => {
+      writeFileSync(join(compiled, `${name}.test.js`), `import { test } from 'node:test'\n${source}`)
+      writeFileSync(join(directory, 'test', `${name}.test.ts`), '')
+    }
+    some('runs', `test('runs', () => {})`)
+    some('kafka', `test('a client # 1', (t) => t.skip('no java: apt-get install it'))`)
+    const runner = async (requireAll: string, ...words: string[]) => {
+      const env = ['-u', 'NODE_TEST_CONTEXT', `SAMSA_REQUIRE_ALL=${requireAll}`]
+      return run('env', [...env, process.execPath, join(compiled, 'run.js'), ...words], { cwd: directory })
+    }
+    const skipped = 'skipped 1: a client # 1 (no java: apt-get install it)'
+    const lenient = await runner('0')
+    assert.equal(lenient.code, 0, lenient.stdout + lenient.stderr)
+    assert.equal(lenient.stdout.trimEnd().split('\n').at(-1), skipped)
+    const strict = await runner('1')
+    assert.equal(strict.code, 1)
+    assert.equal(strict.stdout.trimEnd().split('\n').at(-1), skipped)
+    assert.match(strict.stderr, /not run, and SAMSA_REQUIRE_ALL=1: ok 1 - a client/)
+    const all = await runner('1', 'runs')
+    assert.equal(all.code, 0, all.stdout + all.stderr)
+    assert.match(all.stdout.trimEnd().split('\n').at(-1) ?? '', /^# duration_ms/)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+})
+
+test('the gate runs where nothing may be skipped', async () => {
+  const script = (await run('cat', [join(repositoryRoot, '.ci/run')])).stdout
+  assert.match(script, /^set -euo pipefail$/m)
+  assert.match(script, /^export SAMSA_REQUIRE_ALL=1 /m)
+  for (const word of ['unset SAMSA_REQUIRE_ALL', 'SAMSA_REQUIRE_ALL=0', 'npm test ||', 'npm test |'])
+    assert.ok(!script.includes(word), word)
 })

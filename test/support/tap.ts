@@ -12,14 +12,26 @@ export function countsOf(report: string): string[] {
  * end. A report without these counts proves nothing.
  */
 export function leftOutOf(report: string): string[] {
-  const named = report
-    .split('\n')
-    .filter((line) => /^\s*(?:not )?ok \d+ .*(?<!\\)# (?:SKIP|TODO)(?: |$)/.test(line))
-    .map((line) => line.trim())
   const counted = ['skipped', 'todo', 'cancelled'].flatMap((kind) => {
     const count = report.match(new RegExp(`^# ${kind} (\\d+)$`, 'm'))?.[1]
     if (count === undefined) return [`the report does not say how many tests were ${kind}`]
     return count === '0' ? [] : [`${kind}: ${count}`]
   })
-  return [...named, ...counted]
+  return [...namedIn(report), ...counted]
+}
+
+function namedIn(report: string): string[] {
+  return report
+    .split('\n')
+    .filter((line) => /^\s*(?:not )?ok \d+ .*(?<!\\)# (?:SKIP|TODO)(?: |$)/.test(line))
+    .map((line) => line.trim())
+}
+
+/** What did not run, in one line for whoever reads the end of a run; null when everything did. */
+export function skippedLine(report: string): string | null {
+  const told = namedIn(report).map((line) => {
+    const [, name = line, why = ''] = /ok \d+ (?:- )?(.*?)(?<!\\) # (?:SKIP|TODO) ?(.*)$/.exec(line) ?? []
+    return (why === '' ? name : `${name} (${why})`).replace(/\\([#\\])/g, '$1')
+  })
+  return told.length === 0 ? null : `skipped ${told.length}: ${told.join('; ')}`
 }
