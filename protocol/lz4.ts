@@ -1,54 +1,82 @@
 import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { GrowingBuffer } from './growing-buffer.ts'
+import { xxhash32 } from './xxhash32.ts'
 
 const FRAME_MAGIC = 0x184d2204
-const SKIPPABLE_MAGIC = 0x184d2a50
 const MIN_MATCH = 4
 /** Output between two chances for others. */
 const STEP_BYTES = 256 * 1024
 
-/**
- * Decodes LZ4 frames, one or several. Checksums are skipped over: the batch around them has its own, and Kafka
- * clients of old wrote wrong header checksums (KAFKA-3160).
- */
-export function* decompressLz4(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
-  const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
-  let at = 0
-  while (at < data.length) {
-    if (data.length - at < 8) throw new CompressionError('invalid', 'lz4: truncated frame header')
-    const frameMagic = data.readUInt32LE(at)
-    if ((frameMagic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC) {
-      at += 8 + data.readUInt32LE(at + 4)
-      continue
-    }
-    if (frameMagic !== FRAME_MAGIC) throw new CompressionError('invalid', 'lz4: not a frame')
-    at = yield* decodeFrame(data, at + 4, output)
-  }
-  return output.result()
+/** One block of a frame. */
+export interface Lz4Block {
+  readonly bytes: Buffer
+  /** Stored as it is. */
+  readonly isPlain: boolean
+  /** No block of the frame becomes longer. */
+  readonly maxBytes: number
 }
 
-function* decodeFrame(data: Buffer, start: number, output: GrowingBuffer): Steps<number> {
-  const flags = byteAt(data, start)
+const BLOCK_BYTES: readonly number[] = [64 * 1024, 256 * 1024, 1024 * 1024, 4 * 1024 * 1024]
+
+/**
+ * The blocks of one LZ4 frame, as Kafka and its Java clients read it: with the right header checksum, in blocks that do
+ * not depend on each other. What stands behind the frame is not looked at.
+ */
+export function* lz4Blocks(data: Buffer): Generator<Lz4Block, void> {
+  if (data.length < 7) throw new CompressionError('invalid', 'lz4: truncated frame header')
+  if (data.readUInt32LE(0) !== FRAME_MAGIC) throw new CompressionError('invalid', 'lz4: not a frame')
+  const flags = byteAt(data, 4)
+  const sizeCode = byteAt(data, 5)
   if (flags >> 6 !== 1) throw new CompressionError('invalid', 'lz4: unknown frame version')
-  if ((flags & 0x01) !== 0) throw new CompressionError('invalid', 'lz4: dictionaries are not supported')
-  const independentBlocks = (flags & 0x20) !== 0
-  const blockChecksum = (flags & 0x10) !== 0
-  const contentSize = (flags & 0x08) !== 0
-  const contentChecksum = (flags & 0x04) !== 0
-  let at = start + 2 + (contentSize ? 8 : 0) + 1
-  const frameStart = output.length
+  if ((flags & 0x20) === 0) throw new CompressionError('invalid', 'lz4: blocks that depend on each other')
+  const maxBytes = (sizeCode & 0x8f) === 0 ? BLOCK_BYTES[(sizeCode >> 4) - 4] : undefined
+  if (maxBytes === undefined || (flags & 0x03) !== 0)
+    throw new CompressionError('invalid', 'lz4: frame header not supported')
+  const hasBlockChecksum = (flags & 0x10) !== 0
+  const headerEnd = 6 + ((flags & 0x08) !== 0 ? 8 : 0)
+  if (byteAt(data, headerEnd) !== ((xxhash32(data.subarray(4, headerEnd)) >> 8) & 0xff))
+    throw new CompressionError('invalid', 'lz4: wrong checksum of the frame header')
+  let at = headerEnd + 1
   for (;;) {
     if (at + 4 > data.length) throw new CompressionError('invalid', 'lz4: truncated frame')
     const word = data.readUInt32LE(at)
     at += 4
-    if (word === 0) return at + (contentChecksum ? 4 : 0)
-    const length = word & 0x7fffffff
-    if (length > data.length - at) throw new CompressionError('invalid', 'lz4: truncated block')
-    if (word >>> 31 === 1) output.append(data, at, at + length)
-    else yield* decodeBlock(data, at, at + length, output, independentBlocks ? output.length : frameStart)
-    at += length + (blockChecksum ? 4 : 0)
+    if (word === 0) return
+    const length = word & 0x7fff_ffff
+    const end = at + length
+    if (length > maxBytes) throw new CompressionError('invalid', 'lz4: block larger than it may be')
+    if (end + (hasBlockChecksum ? 4 : 0) > data.length)
+      throw new CompressionError('invalid', 'lz4: truncated block')
+    const bytes = data.subarray(at, end)
+    if (hasBlockChecksum && data.readUInt32LE(end) !== xxhash32(bytes))
+      throw new CompressionError('invalid', 'lz4: wrong checksum of a block')
+    yield { bytes, isPlain: word >>> 31 === 1, maxBytes }
+    at = end + (hasBlockChecksum ? 4 : 0)
   }
+}
+
+/** Decodes an LZ4 frame. */
+export function* decompressLz4(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
+  const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
+  for (const block of lz4Blocks(data)) yield* appendBlock(block, output)
+  return output.result()
+}
+
+/** One block alone. */
+export function decompressLz4Block(block: Lz4Block, maxOutputBytes: number): Buffer {
+  const output = new GrowingBuffer(Math.min(maxOutputBytes, block.bytes.length * 4), maxOutputBytes)
+  const steps = appendBlock(block, output)
+  while (steps.next().done !== true);
+  return output.result()
+}
+
+function* appendBlock({ bytes, isPlain, maxBytes }: Lz4Block, output: GrowingBuffer): Steps<void> {
+  const start = output.length
+  if (isPlain) output.append(bytes, 0, bytes.length)
+  else yield* decodeBlock(bytes, 0, bytes.length, output, start)
+  if (output.length - start > maxBytes)
+    throw new CompressionError('invalid', 'lz4: block larger than it may be')
 }
 
 /** Matches may reach back to `historyStart` in the output. */

@@ -13,11 +13,11 @@ const MAX_RATIO = 22
 /** Output between two chances for others. */
 const STEP_BYTES = 256 * 1024
 
-export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
-  const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
+/** The blocks of what a client sends: framed as snappy-java does, or one bare block. */
+export function* snappyBlocks(data: Buffer): Generator<Buffer, void> {
   if (data.length < XERIAL_HEADER || XERIAL_MAGIC.compare(data, 0, 8) !== 0) {
-    yield* decodeBlock(data, 0, data.length, output, maxOutputBytes)
-    return output.result()
+    yield data
+    return
   }
   let at = XERIAL_HEADER
   while (at < data.length) {
@@ -31,9 +31,19 @@ export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<B
     at += 4
     if (length <= 0 || length > data.length - at)
       throw new CompressionError('invalid', 'snappy: bad block length')
-    yield* decodeBlock(data, at, at + length, output, maxOutputBytes)
+    yield data.subarray(at, at + length)
     at += length
   }
+}
+
+/** How long the block says that it becomes, which is never more than it can. */
+export function claimedSnappyBytes(block: Buffer): number {
+  return readClaim(block).claimed
+}
+
+export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
+  const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
+  for (const block of snappyBlocks(data)) yield* decodeBlock(block, output, maxOutputBytes)
   return output.result()
 }
 
@@ -49,26 +59,27 @@ export function compressSnappy(data: Buffer): Buffer {
   return Buffer.concat(pieces)
 }
 
-/** One block: how long its output is, then literals and copies of what came before in it. */
-function* decodeBlock(
-  data: Buffer,
-  start: number,
-  end: number,
-  output: GrowingBuffer,
-  maxOutputBytes: number,
-): Steps<void> {
-  const blockStart = output.length
-  let at = start
+function readClaim(block: Buffer): { readonly claimed: number; readonly bodyStart: number } {
+  let at = 0
   let claimed = 0
   for (let shift = 0; ; shift += 7) {
-    const byte = at < end && shift < 35 ? data[at++]! : -1
+    const byte = at < block.length && shift < 35 ? block[at++]! : -1
     if (byte < 0) throw new CompressionError('invalid', 'snappy: bad length')
     claimed += (byte & 0x7f) * 2 ** shift
     if (byte < 0x80) break
   }
+  if (claimed > block.length * MAX_RATIO) throw new CompressionError('invalid', 'snappy: impossible length')
+  return { claimed, bodyStart: at }
+}
+
+/** One block: how long its output is, then literals and copies of what came before in it. */
+function* decodeBlock(data: Buffer, output: GrowingBuffer, maxOutputBytes: number): Steps<void> {
+  const blockStart = output.length
+  const end = data.length
+  const { claimed, bodyStart } = readClaim(data)
+  let at = bodyStart
   if (claimed > maxOutputBytes - blockStart)
     throw new CompressionError('too-large', `snappy: more than ${maxOutputBytes} bytes`)
-  if (claimed > (end - start) * MAX_RATIO) throw new CompressionError('invalid', 'snappy: impossible length')
   const blockEnd = blockStart + claimed
   let stepEnds = blockStart + STEP_BYTES
   while (at < end) {

@@ -6,8 +6,14 @@ import { GrowingBuffer } from './growing-buffer.ts'
 
 const FRAME_MAGIC = 0xfd2fb528
 const SKIPPABLE_MAGIC = 0x184d2a50
-/** What every decoder has to support by RFC 8878, and more than Kafka's clients ask for at any level they offer. */
-const MAX_WINDOW_BYTES = 8 << 20
+/** What Kafka's own decoder goes up to; clients that compress at the highest level name it for the smallest batch. */
+const MAX_WINDOW_BYTES = 128 << 20
+/** The decoder in JavaScript moves all of it for every block. */
+const MAX_JS_WINDOW_BYTES = 8 << 20
+const MIN_WINDOW_BYTES = 128 << 10
+const MAX_BLOCK_BYTES = 128 << 10
+const RUN_BLOCK = 1
+const COMPRESSED_BLOCK = 2
 
 type ZstdSync = (data: Uint8Array, options: { maxOutputLength?: number }) => Buffer
 
@@ -18,7 +24,7 @@ type ZstdSync = (data: Uint8Array, options: { maxOutputLength?: number }) => Buf
 export function* decompressZstd(data: Buffer, maxOutputBytes: number): Steps<Buffer> {
   const native = nativeFunction('zstdDecompressSync')
   const output = new GrowingBuffer(Math.min(maxOutputBytes, data.length * 4), maxOutputBytes)
-  for (const frame of zstdFrames(data, maxOutputBytes)) {
+  for (const frame of zstdFrames(data)) {
     if (native === null) yield* decodeInJs(frame, output)
     else decodeNatively(frame, output, maxOutputBytes, native)
     yield
@@ -26,14 +32,18 @@ export function* decompressZstd(data: Buffer, maxOutputBytes: number): Steps<Buf
   return output.result()
 }
 
-interface ZstdFrame {
+export interface ZstdFrame {
   readonly bytes: Buffer
   /** Where its blocks end. */
   readonly blockEnds: readonly number[]
+  /** It becomes no longer than this, whatever it says: by the number of its blocks. */
+  readonly maxOutputBytes: number
+  /** What a decoder keeps of its output. */
+  readonly windowBytes: number
 }
 
 /** The frames of `data`, whose headers ask for no more memory than they may. */
-export function* zstdFrames(data: Buffer, maxOutputBytes: number): Generator<ZstdFrame> {
+export function* zstdFrames(data: Buffer): Generator<ZstdFrame, void> {
   let at = 0
   while (at < data.length) {
     if (data.length - at < 8) throw new CompressionError('invalid', 'zstd: truncated frame')
@@ -43,11 +53,9 @@ export function* zstdFrames(data: Buffer, maxOutputBytes: number): Generator<Zst
       continue
     }
     if (frameMagic !== FRAME_MAGIC) throw new CompressionError('invalid', 'zstd: not a frame')
-    const blockEnds: number[] = []
-    const end = frameEnd(data, at, maxOutputBytes, blockEnds)
-    const start = at
-    yield { bytes: data.subarray(at, end), blockEnds: blockEnds.map((blockEnd) => blockEnd - start) }
-    at = end
+    const frame = readFrame(data, at)
+    yield frame
+    at += frame.bytes.length
   }
 }
 
@@ -71,9 +79,18 @@ function decodeNatively(
   }
 }
 
-/** A block at a time: each has an output of 128 KiB at most. */
-function* decodeInJs({ bytes: frame, blockEnds }: ZstdFrame, output: GrowingBuffer): Steps<void> {
-  const stream = new Decompress((bytes) => output.append(bytes, 0, bytes.length))
+function decodeInJs(frame: ZstdFrame, output: GrowingBuffer): Steps<void> {
+  return zstdBlocks(frame, (bytes) => output.append(bytes, 0, bytes.length))
+}
+
+/** Decodes in JavaScript, and shows the output of one block after the other: 128 KiB at most each. */
+export function* zstdBlocks(
+  { bytes: frame, blockEnds, windowBytes }: ZstdFrame,
+  show: (bytes: Uint8Array) => void,
+): Steps<void> {
+  if (windowBytes > MAX_JS_WINDOW_BYTES)
+    throw new CompressionError('too-large', `zstd: a window of ${windowBytes} bytes`)
+  const stream = new Decompress(show)
   let at = 0
   for (const [i, blockEnd] of blockEnds.entries()) {
     const isLast = i === blockEnds.length - 1
@@ -95,39 +112,54 @@ export function zstdFailure(error: unknown): CompressionError {
   return new CompressionError(tooLarge ? 'too-large' : 'invalid', 'zstd: cannot decode', error)
 }
 
-/** Walks over header and blocks; `blockEnds` gets where each block ends. */
-function frameEnd(data: Buffer, start: number, maxOutputBytes: number, blockEnds: number[]): number {
+/** Walks over header and blocks. */
+function readFrame(data: Buffer, start: number): ZstdFrame {
   const descriptor = byteAt(data, start + 4)
-  const singleSegment = (descriptor & 0x20) !== 0
+  const isSingleSegment = (descriptor & 0x20) !== 0
   const contentFlag = descriptor >> 6
   let at = start + 5
-  if (!singleSegment) {
+  let windowBytes = 0
+  if (!isSingleSegment) {
     const window = byteAt(data, at++)
-    const base = 2 ** (10 + (window >> 3))
-    if (base + (base / 8) * (window & 7) > MAX_WINDOW_BYTES) {
-      throw new CompressionError('too-large', 'zstd: window larger than 8 MiB')
-    }
+    windowBytes = 2 ** (10 + (window >> 3)) * (1 + (window & 7) / 8)
   }
   at += [0, 1, 2, 4][descriptor & 3] ?? 0
-  const contentBytes = contentFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentFlag
-  if (singleSegment && contentBytes > 0) {
-    if (at + contentBytes > data.length) throw new CompressionError('invalid', 'zstd: truncated frame')
-    const size = contentBytes === 8 ? Number(data.readBigUInt64LE(at)) : data.readUIntLE(at, contentBytes)
-    // A decoder takes that much before it has read a byte.
-    if (size > Math.min(maxOutputBytes, MAX_WINDOW_BYTES * 8))
-      throw new CompressionError('too-large', `zstd: one segment of ${size} bytes`)
-  }
-  at += contentBytes
-  for (;;) {
+  const sizeBytes = contentFlag === 0 ? (isSingleSegment ? 1 : 0) : 1 << contentFlag
+  if (at + sizeBytes > data.length) throw new CompressionError('invalid', 'zstd: truncated frame')
+  if (isSingleSegment)
+    windowBytes = sizeBytes === 8 ? Number(data.readBigUInt64LE(at)) : data.readUIntLE(at, sizeBytes)
+  if (isSingleSegment && sizeBytes === 2) windowBytes += 256
+  if (windowBytes > MAX_WINDOW_BYTES)
+    throw new CompressionError('too-large', `zstd: a window of ${windowBytes} bytes`)
+  at += sizeBytes
+  const blockEnds: number[] = []
+  let maxOutputBytes = 0
+  for (let isLast = false; !isLast;) {
     if (at + 3 > data.length) throw new CompressionError('invalid', 'zstd: truncated block')
     const header = data.readUIntLE(at, 3)
-    at += 3 + (((header >> 1) & 3) === 1 ? 1 : header >> 3)
-    blockEnds.push(at)
-    if ((header & 1) === 1) break
+    const type = (header >> 1) & 3
+    const size = header >> 3
+    maxOutputBytes += type === COMPRESSED_BLOCK ? MAX_BLOCK_BYTES : size
+    at += 3 + (type === RUN_BLOCK ? 1 : size)
+    blockEnds.push(at - start)
+    isLast = (header & 1) === 1
   }
   at += (descriptor & 0x04) === 0 ? 0 : 4
   if (at > data.length) throw new CompressionError('invalid', 'zstd: truncated frame')
-  return at
+  if (isSingleSegment && windowBytes > maxOutputBytes)
+    throw new CompressionError('invalid', 'zstd: longer than its blocks can be')
+  const bytes = data.subarray(start, at)
+  if (isSingleSegment || windowBytes <= 2 * Math.max(maxOutputBytes, MIN_WINDOW_BYTES))
+    return { bytes, blockEnds, maxOutputBytes, windowBytes }
+  const exponent = Math.ceil(Math.log2(Math.max(maxOutputBytes, MIN_WINDOW_BYTES)))
+  return { bytes: narrowed(bytes, exponent), blockEnds, maxOutputBytes, windowBytes: 2 ** exponent }
+}
+
+/** A decoder takes the window that a frame names before it has read a byte: no larger one than the frame can fill. */
+function narrowed(frame: Buffer, windowExponent: number): Buffer {
+  const copy = Buffer.from(frame)
+  copy[5] = (windowExponent - 10) << 3
+  return copy
 }
 
 function byteAt(data: Buffer, at: number): number {

@@ -19,18 +19,15 @@ export interface World {
   readonly metrics: Metrics
 }
 
-/** Decompression that does not hold the loop. */
+/** Decompression that does not hold the loop, and takes memory for what it has read, never for what that claims. */
 export interface Codecs {
+  /** The records area of a batch, when it takes no more than a moment; otherwise null. Throws CompressionError. */
+  decompressNow(codec: number, data: Buffer): Buffer | null
   /**
-   * As `decompress` of `protocol/compression`; rejects with its CompressionError. Asks `isWanted` when its turn has
-   * come, and resolves to null when it is not. `data` must stay as it is until then.
+   * Shows the records area in pieces of bounded size, which are valid during the call, until it ends or `piece` says
+   * that no more is needed. Rejects with a CompressionError. `data` must stay as it is until then.
    */
-  decompress(
-    codec: number,
-    data: Buffer,
-    maxOutputBytes: number,
-    isWanted: () => boolean,
-  ): Promise<Buffer | null>
+  decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void>
 }
 
 // ---------------------------------------------------------------------------------------------------- time, chance

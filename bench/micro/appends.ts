@@ -21,7 +21,7 @@ function appending(name: string, bytes: number, checksum: Crc32c): Case {
     setBaseOffset(batch, 0, 0)
     useCrc32c(checksum)
     const problem = validateProduceBatch(batch, defaultLogConfig, nowMs, PRODUCE_VERSION)
-    if (problem !== null) throw new Error(problem.message)
+    if (problem !== null) throw new Error('the batch is refused')
     setBaseOffset(batch, 0, ++offset)
     setPartitionLeaderEpoch(batch, 0, 3)
     return offset

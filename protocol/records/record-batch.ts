@@ -37,6 +37,7 @@ const TIMESTAMP_TYPE_MASK = 0x08
 const TRANSACTIONAL_MASK = 0x10
 const CONTROL_MASK = 0x20
 const DELETE_HORIZON_MASK = 0x40
+const KNOWN_MASK = 0x7f
 
 /** An int64 as a number. Beyond 2^53 it is inexact: check `Number.isSafeInteger` on what comes from outside. */
 export function readInt64(buffer: Buffer, at: number): number {
@@ -118,6 +119,10 @@ export function baseTimestamp(buffer: Buffer, at: number): number {
   return readInt64(buffer, at + BASE_TIMESTAMP_AT)
 }
 
+export function exactBaseTimestamp(buffer: Buffer, at: number): bigint {
+  return buffer.readBigInt64BE(at + BASE_TIMESTAMP_AT)
+}
+
 /** Any magic; -1 for magic 0, which has no timestamps. */
 export function maxTimestamp(buffer: Buffer, at: number): number {
   const version = magic(buffer, at)
@@ -150,14 +155,31 @@ export function setPartitionLeaderEpoch(buffer: Buffer, at: number, epoch: numbe
 }
 
 /** The checksum has to be set again afterwards. */
-export function setMaxTimestamp(buffer: Buffer, at: number, timestampMs: number): void {
-  writeInt64(buffer, timestampMs, at + MAX_TIMESTAMP_AT)
+export function setMaxTimestamp(buffer: Buffer, at: number, timestampMs: number | bigint): void {
+  if (typeof timestampMs === 'bigint') buffer.writeBigInt64BE(timestampMs, at + MAX_TIMESTAMP_AT)
+  else writeInt64(buffer, timestampMs, at + MAX_TIMESTAMP_AT)
 }
 
-/** The checksum has to be set again afterwards. */
-export function setLogAppendTime(buffer: Buffer, at: number, timestampMs: number): void {
-  buffer.writeInt16BE(attributes(buffer, at) | TIMESTAMP_TYPE_MASK, at + ATTRIBUTES_AT)
-  writeInt64(buffer, timestampMs, at + MAX_TIMESTAMP_AT)
+/**
+ * Sets timestamp type and max timestamp, and the checksum with them, where they are others. As in Kafka the attributes
+ * that nobody knows go then.
+ */
+export function setTimestamps(
+  buffer: Buffer,
+  at: number,
+  isAppendTime: boolean,
+  maxTimestampMs: number | bigint,
+): void {
+  const isSame =
+    isLogAppendTime(buffer, at) === isAppendTime &&
+    (typeof maxTimestampMs === 'number'
+      ? readInt64(buffer, at + MAX_TIMESTAMP_AT) === maxTimestampMs
+      : buffer.readBigInt64BE(at + MAX_TIMESTAMP_AT) === maxTimestampMs)
+  if (isSame) return
+  const others = attributes(buffer, at) & KNOWN_MASK & ~TIMESTAMP_TYPE_MASK
+  buffer.writeInt16BE(others | (isAppendTime ? TIMESTAMP_TYPE_MASK : 0), at + ATTRIBUTES_AT)
+  setMaxTimestamp(buffer, at, maxTimestampMs)
+  setCrc(buffer, at)
 }
 
 export function computeCrc(buffer: Buffer, at: number): number {

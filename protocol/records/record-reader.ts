@@ -15,7 +15,10 @@ export interface RecordHeader {
  */
 export class RecordReader {
   offsetDelta = 0
+  /** Rounded where it is beyond 2^53; `wideDelta` is exact then. */
   timestampDelta = 0
+  /** The timestamp delta where a number may not hold it exactly; otherwise null. */
+  wideDelta: bigint | null = null
   /** Index of the record `next` stands on. */
   index = -1
   /** Position and length of the whole record, its length prefix included. */
@@ -24,10 +27,10 @@ export class RecordReader {
   /** Where the offset delta stands: from here to `recordEnd` nothing depends on the batch's timestamps. */
   restStart = 0
   keyStart = 0
-  /** -1: null. */
+  /** Below 0: null, as Kafka reads it. */
   keyLength = -1
   valueStart = 0
-  /** -1: null. */
+  /** Below 0: null. */
   valueLength = -1
   headerCount = 0
   headersStart = 0
@@ -45,14 +48,32 @@ export class RecordReader {
     this.#count = recordCount
   }
 
-  /** Starts over on another body. */
-  reset(body: Buffer, recordCount: number, start: number, end: number): void {
+  /** Starts over on another body. `index`: of the record before the first one in it. */
+  reset(body: Buffer, recordCount: number, start: number, end: number, index = -1): void {
     this.#body = body
     this.#at = start
     this.#end = end
     this.#count = recordCount
-    this.index = -1
+    this.index = index
     this.problem = null
+  }
+
+  /** Where the next record starts. */
+  get position(): number {
+    return this.#at
+  }
+
+  /** All bytes of the next record are there, or it starts with none that a record starts with. */
+  get holdsNext(): boolean {
+    let at = this.#at
+    let raw = 0
+    for (let shift = 0; shift < 35; shift += 7) {
+      if (at >= this.#end) return false
+      const byte = this.#body[at++] ?? 0
+      raw |= (byte & 0x7f) << shift
+      if (byte < 0x80) return ((raw >>> 1) ^ -(raw & 1)) <= this.#end - at
+    }
+    return true
   }
 
   /** False at the end and at a record that does not parse. Headers are checked too. */
@@ -75,14 +96,11 @@ export class RecordReader {
     this.offsetDelta = this.#varint()
     this.keyLength = this.#varint()
     this.keyStart = this.#at
-    if (this.keyLength < -1 || this.keyLength > recordEnd - this.#at)
-      return this.#fail('key goes beyond the record')
+    if (this.keyLength > recordEnd - this.#at) return this.#fail('key goes beyond the record')
     this.#at += Math.max(0, this.keyLength)
     this.valueLength = this.#varint()
     this.valueStart = this.#at
-    if (this.valueLength < -1 || this.valueLength > recordEnd - this.#at) {
-      return this.#fail('value goes beyond the record')
-    }
+    if (this.valueLength > recordEnd - this.#at) return this.#fail('value goes beyond the record')
     this.#at += Math.max(0, this.valueLength)
     this.headerCount = this.#varint()
     this.headersStart = this.#at
@@ -126,9 +144,7 @@ export class RecordReader {
         return this.#fail('header key goes beyond the record')
       this.#at += keyLength
       const valueLength = this.#varint()
-      if (valueLength < -1 || valueLength > recordEnd - this.#at) {
-        return this.#fail('header value goes beyond the record')
-      }
+      if (valueLength > recordEnd - this.#at) return this.#fail('header value goes beyond the record')
       this.#at += Math.max(0, valueLength)
       if (this.problem !== null) return false
     }
@@ -159,14 +175,15 @@ export class RecordReader {
     return -2
   }
 
-  /** Exact up to 2^53; beyond that it fails. */
   #varlong(): number {
     const body = this.#body
     const first = this.#at < this.#end ? (body[this.#at] ?? 0x80) : 0x80
     if (first < 0x80) {
       this.#at++
+      this.wideDelta = null
       return (first >>> 1) ^ -(first & 1)
     }
+    const start = this.#at
     let low = 0
     let scale = 1
     for (let i = 0; i < 10; i++) {
@@ -174,15 +191,29 @@ export class RecordReader {
       const byte = body[this.#at++] ?? 0
       low += (byte & 0x7f) * scale
       scale *= 128
-      if (byte < 0x80) {
-        const value = low % 2 === 0 ? low / 2 : -(low + 1) / 2
-        if (Number.isSafeInteger(low)) return value
-        break
-      }
+      if (byte >= 0x80) continue
+      this.wideDelta = i < EXACT_VARLONG_BYTES ? null : wideVarlong(body, start, this.#at)
+      if (this.wideDelta !== null) return Number(this.wideDelta)
+      return low % 2 === 0 ? low / 2 : -(low + 1) / 2
     }
     this.#fail('bad varlong')
     return 0
   }
+}
+
+/** So many of 7 bits each a number holds exactly. */
+const EXACT_VARLONG_BYTES = 7
+
+function wideVarlong(body: Buffer, start: number, end: number): bigint {
+  let raw = 0n
+  for (let at = end - 1; at >= start; at--) raw = (raw << 7n) | BigInt((body[at] ?? 0) & 0x7f)
+  return unzigzag(raw)
+}
+
+/** What a varlong's bits say. Those beyond 64 are not there, as in Kafka. */
+export function unzigzag(raw: bigint): bigint {
+  const bits = BigInt.asUintN(64, raw)
+  return BigInt.asIntN(64, (bits >> 1n) ^ -(bits & 1n))
 }
 
 /** What the one record of a control batch says. */

@@ -88,29 +88,19 @@ const MAX_VAIN_BYTES = 64 * 1024 * 1024
 class RequestLookups implements LookupWork {
   vainBytesLeft = MAX_VAIN_BYTES
   readonly #context: RequestContext
-  #sliceEndsMs: number
 
   constructor(context: RequestContext) {
     this.#context = context
-    this.#sliceEndsMs = context.broker.slices.sliceEndsMs()
   }
 
   get abandoned(): boolean {
     return this.#context.abandoned
   }
 
-  async decompress(codec: number, data: Buffer, maxOutputBytes: number): Promise<Buffer | null> {
-    const { codecs, slices } = this.#context.broker
-    const body = await codecs.decompress(codec, data, maxOutputBytes, () => !this.abandoned)
-    this.#sliceEndsMs = slices.sliceEndsMs()
-    return body
-  }
-
-  async breathe(): Promise<void> {
-    const { clock, slices } = this.#context.broker
-    if (clock.monotonicMs() < this.#sliceEndsMs) return
-    await slices.next()
-    this.#sliceEndsMs = slices.sliceEndsMs()
+  decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {
+    return this.#context.broker.codecLine.decompress(codec, data, {
+      piece: (bytes) => !this.abandoned && piece(bytes),
+    })
   }
 }
 

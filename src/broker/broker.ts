@@ -3,6 +3,7 @@ import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { LogManager } from '../log/manager/log-manager.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Codecs, Logger, World } from '../ports.ts'
+import { CodecLine } from './codec-line.ts'
 import { Deadlines } from './deadlines.ts'
 import { FetchSessions } from './fetch-sessions.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
@@ -28,6 +29,7 @@ export interface BrokerParts {
 export class Broker {
   readonly clock: Clock
   readonly codecs: Codecs
+  readonly codecLine: CodecLine
   readonly logger: Logger
   readonly logs: LogManager
   readonly metadata: Metadata
@@ -44,6 +46,7 @@ export class Broker {
     const { world, metadata } = parts
     this.clock = world.clock
     this.codecs = world.codecs
+    this.codecLine = new CodecLine(world.codecs)
     this.logger = world.logger
     this.logs = parts.logs
     this.metadata = metadata

@@ -3,6 +3,7 @@ import { BrokenInvariant } from '../core/broken-invariant.ts'
 import type { Log } from '../log/log.ts'
 import type { AppendResult } from '../log/log-types.ts'
 import { isInternalTopic } from '../metadata/layout/topic-names.ts'
+import { AppendLine } from './append-line.ts'
 import { AppendWaits, type AppendWaiter, type FetchWaiter } from './waits.ts'
 
 /**
@@ -18,6 +19,8 @@ export class Partition {
   /** Brokers keep it for themselves: no client writes to it or takes records out of it. */
   readonly isInternal: boolean
   readonly log: Log
+  /** Appends in the order they came, while the records of some are still looked at. */
+  readonly appendLine = new AppendLine()
   readonly #appendWaits = new AppendWaits()
   readonly #fetchWaits = new Set<FetchWaiter>()
   #leaderEpoch: number

@@ -1,8 +1,10 @@
 import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
-import { validateProduceBatch } from '../log/append/validate.ts'
+import type { BatchProblem } from '../log/append/batch-problem.ts'
+import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
 import type { Broker } from './broker.ts'
+import type { DecodeJob } from './codec-line.ts'
 import type { Expirable } from './deadlines.ts'
 import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
@@ -14,6 +16,8 @@ const NO_RECORD_ERRORS: readonly RecordError[] = []
 export interface ProduceGuard extends RequestGuard {
   /** It takes more than a moment: what the same client sends after it must not overtake it. */
   holdOthers(): void
+  /** `run` is called when the client is gone before it was answered. */
+  whenAbandoned(run: () => void): void
 }
 
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
@@ -31,6 +35,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #partitionAt = 0
   #started = false
   #answered = false
+  /** Batches whose records are still looked at, by what gives them up. */
+  #unread: Map<DecodeJob, () => void> | null = null
 
   constructor(
     broker: Broker,
@@ -137,18 +143,70 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #appendTo(tag: number, partition: Partition, records: Buffer | null): void {
     const refusal = this.#broker.refusesProduce(partition)
     if (refusal !== ErrorCode.NONE) return this.#refuse(tag, refusal, null)
-    const problem = validateProduceBatch(
-      records,
-      partition.log.config,
-      this.#broker.clock.nowMs(),
-      this.#apiVersion,
-    )
-    const result = this.#partitions[tag]!
-    if (problem !== null) {
-      result.recordErrors = problem.recordErrors
-      return this.#refuse(tag, problem.errorCode, problem.message)
+    const { config } = partition.log
+    const found = validateProduceBatch(records, config, this.#broker.clock.nowMs(), this.#apiVersion)
+    if (found instanceof CompressedBatch) this.#readThenAppend(tag, partition, found)
+    else if (found !== null) this.#refuseBatch(tag, found)
+    else this.#appendInLine(tag, partition, records!)
+  }
+
+  #readThenAppend(tag: number, partition: Partition, batch: CompressedBatch): void {
+    let body: Buffer | null
+    try {
+      body = this.#broker.codecs.decompressNow(batch.codec, batch.compressed)
+    } catch (error) {
+      return this.#refuseBatch(tag, batch.undecodable(error))
     }
-    const appended = partition.append(records!)
+    if (body === null) return this.#readInPieces(tag, partition, batch)
+    const found = batch.whole(body)
+    if (found !== null) this.#refuseBatch(tag, found)
+    else this.#appendInLine(tag, partition, batch.records)
+  }
+
+  /** What comes after it for the partition waits for it, so that nothing is overtaken. */
+  #readInPieces(tag: number, partition: Partition, batch: CompressedBatch): void {
+    const place = partition.appendLine.enter()
+    const job: DecodeJob = { piece: (bytes) => batch.piece(bytes) }
+    const ended = (outcome: () => BatchProblem | null): void => {
+      this.#unread?.delete(job)
+      place.ready(this.#guard.guard(() => this.#appendRead(tag, partition, batch.records, outcome())))
+    }
+    this.#giveUpWhenAbandoned(job, () => place.ready(() => {}))
+    this.#broker.codecLine.decompress(batch.codec, batch.compressed, job).then(
+      () => ended(() => batch.end()),
+      (error: unknown) => ended(() => batch.undecodable(error)),
+    )
+  }
+
+  /** When the client is gone, what waits to be read would take memory that nobody counts any more. */
+  #giveUpWhenAbandoned(job: DecodeJob, giveUp: () => void): void {
+    if (this.#unread === null) {
+      const unread = (this.#unread = new Map<DecodeJob, () => void>())
+      this.#guard.whenAbandoned(() => {
+        for (const [each, giveUpEach] of unread) if (this.#broker.codecLine.leave(each)) giveUpEach()
+      })
+    }
+    this.#unread.set(job, giveUp)
+  }
+
+  #appendRead(tag: number, partition: Partition, records: Buffer, found: BatchProblem | null): void {
+    // Its time was up.
+    if (this.#partitions[tag]!.settled) return
+    const refusal = this.#broker.refusesProduce(partition)
+    if (found !== null) this.#refuseBatch(tag, found)
+    else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
+    else this.#appendNow(tag, partition, records)
+  }
+
+  #appendInLine(tag: number, partition: Partition, records: Buffer): void {
+    const { appendLine } = partition
+    if (appendLine.isEmpty) return this.#appendNow(tag, partition, records)
+    appendLine.enter().ready(this.#guard.guard(() => this.#appendRead(tag, partition, records, null)))
+  }
+
+  #appendNow(tag: number, partition: Partition, records: Buffer): void {
+    const result = this.#partitions[tag]!
+    const appended = partition.append(records)
     if (appended.errorCode !== ErrorCode.NONE)
       return this.#refuse(tag, appended.errorCode, appended.errorMessage)
     result.baseOffset = appended.baseOffset
@@ -156,6 +214,11 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     result.logStartOffset = partition.log.logStartOffset
     if (this.#request.acks === 0) this.appendSettled(tag, ErrorCode.NONE)
     else partition.awaitAppended(appended.lastOffset + 1, this, tag)
+  }
+
+  #refuseBatch(tag: number, { errorCode, message, recordErrors }: BatchProblem): void {
+    this.#partitions[tag]!.recordErrors = recordErrors
+    this.#refuse(tag, errorCode, message)
   }
 
   #refuse(tag: number, errorCode: number, message: string | null): void {

@@ -22,6 +22,7 @@ export interface LogConfig {
   readonly maxMessageBytes: number
   readonly cleanupPolicy: CleanupPolicy
   readonly messageTimestampType: TimestampType
+  /** 2^63: no limit, as for the next. */
   readonly messageTimestampBeforeMaxMs: number
   readonly messageTimestampAfterMaxMs: number
   readonly fileDeleteDelayMs: number
@@ -56,7 +57,7 @@ export const defaultLogConfig: LogConfig = {
   maxMessageBytes: 1_048_588,
   cleanupPolicy: { delete: true, compact: false },
   messageTimestampType: 'CreateTime',
-  messageTimestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
+  messageTimestampBeforeMaxMs: 2 ** 63,
   messageTimestampAfterMaxMs: 3_600_000,
   fileDeleteDelayMs: 60_000,
   deleteRetentionMs: 86_400_000,

@@ -10,7 +10,7 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { setCrc } from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { metadata, startTarget, within } from './target.ts'
+import { metadata, residentBytes, startTarget, within } from './target.ts'
 import type { Target } from './target.ts'
 
 const produce = { request: produceRequest, response: produceResponse, version: 9 } as const
@@ -95,7 +95,7 @@ async function refuses(rows: Readonly<Record<string, [Buffer | null, ...ErrorCod
   })
 }
 
-const { CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, UNSUPPORTED_COMPRESSION_TYPE } = ErrorCode
+const { CORRUPT_MESSAGE, INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE } = ErrorCode
 const { UNSUPPORTED_FOR_MESSAGE_FORMAT, MESSAGE_TOO_LARGE, INVALID_REQUEST, INVALID_TOPIC_EXCEPTION } =
   ErrorCode
 
@@ -165,7 +165,6 @@ test('batches that contradict themselves', async () => {
       buildBatch([record()], { producerId: 5, producerEpoch: 0, baseSequence: -1 }),
       INVALID_RECORD,
     ],
-    'log append time from a client': [buildBatch([record()], { logAppendTime: true }), INVALID_TIMESTAMP],
     'codec 5': [batch((b) => (b[22]! |= 5)), CORRUPT_MESSAGE, INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE],
     'codec 7': [batch((b) => (b[22]! |= 7)), CORRUPT_MESSAGE, INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE],
     'a transaction nobody began': [
@@ -220,19 +219,54 @@ test('batches that unpack to a thousand times their size', async () => {
   })
 })
 
-/** A zstd frame without checksum whose blocks each repeat one zero byte 128 KiB times. */
-function zstdOfZeroes(length: number): Buffer {
+/** A zstd frame without checksum: these bytes, then blocks that each repeat one zero byte 128 KiB times. */
+function zstdOfZeroes(length: number, before: Buffer = Buffer.alloc(0)): Buffer {
   const BLOCK = 128 * 1024
+  const head = Buffer.alloc(9)
+  head.writeUInt32LE(0xfd2fb528, 0)
+  head[5] = 0x38
+  head.writeUIntLE(before.length << 3, 6, 3)
   const blocks = Math.ceil(length / BLOCK)
-  const frame = Buffer.alloc(6 + 4 * blocks)
-  frame.writeUInt32LE(0xfd2fb528, 0)
-  frame[4] = 0x00
-  frame[5] = 0x38
+  const zeroes = Buffer.alloc(4 * blocks)
   for (let i = 0; i < blocks; i++) {
     const last = i === blocks - 1 ? 1 : 0
-    frame.writeUIntLE(last | (1 << 1) | (BLOCK << 3), 6 + 4 * i, 3)
+    zeroes.writeUIntLE(last | (1 << 1) | (BLOCK << 3), 4 * i, 3)
   }
-  return frame
+  return Buffer.concat([head, before, zeroes])
+}
+
+test('a record of a gigabyte in 33 KB is looked at to its end, and takes no memory', async () => {
+  await target.survives(async () => {
+    const client = await RawClient.connect(target.port)
+    const other = await RawClient.connect(target.port)
+    const valueBytes = 2 ** 30 - 1
+    // Attributes, deltas, no key, the value, no headers: its last byte is one of the zeroes.
+    const fields = Buffer.from([0, 0, 0, 1, ...varint(valueBytes)])
+    const start = Buffer.from([...varint(fields.length + valueBytes + 1), ...fields])
+    const good = compressed(4, zstdOfZeroes(2 ** 30, start), 1)
+    const short = compressed(4, zstdOfZeroes(2 ** 30 - 128 * 1024, start), 1)
+    assert.ok(good.length < 34_000)
+    const startBytes = residentBytes(target.server.pid)
+    const codes = Promise.all([send(client, TOPIC, good), send(client, TOPIC, short)])
+    let done = false
+    void codes.finally(() => (done = true))
+    for (let i = 0; !done; i++) {
+      await endOffset(other, TOPIC)
+      const grownMiB = (residentBytes(target.server.pid) - startBytes) / 2 ** 20
+      assert.ok(grownMiB < 128, `${grownMiB} MiB`)
+      if (i % 10 === 0) assert.equal(await send(other, COMPACTED, buildBatch([record()])), ErrorCode.NONE)
+    }
+    assert.deepEqual(await codes, [ErrorCode.NONE, INVALID_RECORD])
+    client.close()
+    other.close()
+  })
+})
+
+function varint(value: number): number[] {
+  const bytes: number[] = []
+  let rest = value * 2
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
+  return [...bytes, rest]
 }
 
 test('garbage in compressed batches', async () => {

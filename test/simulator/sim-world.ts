@@ -24,12 +24,28 @@ import type { RunLimits, SimOwner } from './sim-scheduler.ts'
  * lying disk around the real one with `wrapDisk`: that is how seeded bugs prove that a checker sees.
  */
 
-/** Nothing takes time here but what the clock says. */
-const simCodecs: Codecs = {
-  async decompress(codec, data, maxOutputBytes, isWanted) {
-    await Promise.resolve()
-    return isWanted() ? decompress(codec, data, maxOutputBytes) : null
-  },
+/** More than this takes turns, in pieces of this size. */
+const MOMENT_BYTES = 512
+
+/** Takes turns of the simulated clock, as the thread pool does. */
+function simCodecs(scheduler: SimScheduler, owner: SimOwner): Codecs {
+  const turn = () => new Promise<void>((resolve) => scheduler.schedule(0, 'codecs', owner, resolve))
+  const most = 256 << 20
+  return {
+    decompressNow(codec, data) {
+      if (data.length > MOMENT_BYTES) return null
+      const body = decompress(codec, data, most)
+      return body.length > MOMENT_BYTES ? null : body
+    },
+    async decompress(codec, data, piece) {
+      await turn()
+      const body = decompress(codec, data, most)
+      for (let at = 0; at < body.length; at += MOMENT_BYTES) {
+        if (!piece(body.subarray(at, at + MOMENT_BYTES))) return
+        await turn()
+      }
+    },
+  }
 }
 
 export interface SimWorldOptions {
@@ -113,7 +129,7 @@ export class SimWorld {
       const metrics = new SimMetrics()
       const world: World = {
         clock: this.options.wrapClock?.(clock) ?? clock,
-        codecs: simCodecs,
+        codecs: simCodecs(this.scheduler, owner),
         random: this.random.fork(),
         network: new SimNetwork(this.fabric, owner),
         disk: this.options.wrapDisk?.(disk, this.scheduler) ?? disk,

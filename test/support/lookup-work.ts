@@ -6,8 +6,9 @@ export function lookupWork(): LookupWork & { abandoned: boolean } {
   return {
     abandoned: false,
     vainBytesLeft: Infinity,
-    decompress: (codec, data, maxOutputBytes) =>
-      Promise.resolve().then(() => decompress(codec, data, maxOutputBytes)),
-    breathe: () => Promise.resolve(),
+    decompress: async (codec, data, piece) => {
+      await Promise.resolve()
+      piece(decompress(codec, data, 1 << 28))
+    },
   }
 }

@@ -21,4 +21,8 @@ export class Seeded {
   between(min: number, max: number): number {
     return min + (this.uint32() % (max - min + 1))
   }
+
+  pick<Value>(values: readonly Value[]): Value {
+    return values[this.between(0, values.length - 1)]!
+  }
 }

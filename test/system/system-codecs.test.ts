@@ -20,11 +20,30 @@ const samples: [string, number, Buffer, Buffer][] = [
   ['zstd', Codec.ZSTD, Buffer.from(ZSTD_FRAME, 'base64'), SHORT],
 ]
 
-const wanted = (): boolean => true
+const codecs = new SystemCodecs()
 
-async function failure(codec: number, data: Buffer, maxOutputBytes: number): Promise<string> {
+async function whole(codec: number, data: Buffer): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  await codecs.decompress(codec, data, (bytes) => {
+    assert.ok(bytes.length > 0 && bytes.length <= 1 << 20)
+    pieces.push(Buffer.from(bytes))
+    return true
+  })
+  return Buffer.concat(pieces)
+}
+
+function nowOrWhy(codec: number, data: Buffer): string {
   try {
-    await new SystemCodecs().decompress(codec, data, maxOutputBytes, wanted)
+    return codecs.decompressNow(codec, data) === null ? 'null' : 'decoded'
+  } catch (error) {
+    assert.ok(error instanceof CompressionError, String(error))
+    return error.reason
+  }
+}
+
+async function failure(decode: () => Promise<unknown>): Promise<string> {
+  try {
+    await decode()
     return 'none'
   } catch (error) {
     assert.ok(error instanceof CompressionError, String(error))
@@ -33,41 +52,49 @@ async function failure(codec: number, data: Buffer, maxOutputBytes: number): Pro
 }
 
 for (const [name, codec, data, text] of samples) {
-  test(`${name}: decodes away from the loop, and keeps to the limit`, async () => {
-    const codecs = new SystemCodecs()
-    assert.deepEqual(await codecs.decompress(codec, data, text.length, wanted), text)
-    assert.equal(await failure(codec, data, text.length - 1), 'too-large')
-    if (codec !== Codec.NONE)
-      assert.equal(await failure(codec, data.subarray(0, data.length - 9), 1 << 20), 'invalid')
+  test(`${name}: in pieces, at once where it is little, and never with damage`, async () => {
+    assert.deepEqual(await whole(codec, data), text)
+    const now = codecs.decompressNow(codec, data)
+    if (text.length > 512 * 1024) assert.equal(now, null)
+    else assert.deepEqual(now, text)
+    if (codec === Codec.NONE) return
+    const cut = data.subarray(0, data.length - 9)
+    assert.equal(await failure(() => whole(codec, cut)), 'invalid')
+    if (text === SHORT) assert.throws(() => codecs.decompressNow(codec, cut), CompressionError)
+    const noise = Buffer.from('neither of these is what it says to be')
+    assert.equal(await failure(() => whole(codec, noise)), 'invalid')
+    // What says that it becomes much is not for now.
+    assert.ok(['null', 'invalid'].includes(nowOrWhy(codec, noise)))
+  })
+
+  test(`${name}: no more than is wanted`, async () => {
+    let shown = 0
+    await codecs.decompress(codec, data, () => ++shown < 2)
+    assert.equal(shown, Math.min(2, Math.ceil(text.length / (64 * 1024))))
   })
 }
 
 test('an unknown codec is said to be one', async () => {
-  assert.equal(await failure(7, TEXT, 1 << 20), 'unsupported')
+  assert.equal(await failure(() => whole(7, TEXT)), 'unsupported')
+  assert.throws(() => codecs.decompressNow(7, TEXT.subarray(0, 9)), CompressionError)
 })
 
-test('one at a time, a failure keeps nobody, and what nobody wants any more is left out', async () => {
-  const codecs = new SystemCodecs()
-  const order: string[] = []
-  let isWanted = true
-  const first = codecs.decompress(Codec.GZIP, zlib.gzipSync(TEXT), TEXT.length, () => order.push('first') > 0)
-  const broken = codecs.decompress(Codec.GZIP, TEXT, TEXT.length, () => order.push('broken') > 0)
-  const left = codecs.decompress(Codec.GZIP, zlib.gzipSync(TEXT), TEXT.length, () => isWanted)
-  const last = codecs.decompress(Codec.NONE, TEXT, TEXT.length, () => order.push('last') > 0)
-  isWanted = false
-  await first
-  assert.ok(order.length <= 2, 'others wait for the first')
-  await assert.rejects(broken, CompressionError)
-  assert.equal(await left, null)
-  assert.deepEqual(await last, TEXT)
-  assert.deepEqual(order, ['first', 'broken', 'last'])
-})
-
-test('a megabyte that becomes sixty leaves the loop to others', async () => {
-  const much = zlib.gzipSync(Buffer.alloc(60 << 20))
+test('a megabyte that becomes a gigabyte leaves the loop to others, and takes no memory', async () => {
+  const member = zlib.gzipSync(Buffer.alloc(8 << 20))
+  const much = Buffer.concat(Array.from({ length: 128 }, () => member))
+  assert.equal(codecs.decompressNow(Codec.GZIP, much), null)
+  const before = process.memoryUsage().rss
+  let peak = 0
+  let bytes = 0
   let turns = 0
   const counting = setInterval(() => (turns += 1), 1)
-  await new SystemCodecs().decompress(Codec.GZIP, much, 64 << 20, wanted)
+  await codecs.decompress(Codec.GZIP, much, (piece) => {
+    bytes += piece.length
+    peak = Math.max(peak, process.memoryUsage().rss)
+    return true
+  })
   clearInterval(counting)
-  assert.ok(turns > 5, `${turns} turns`)
+  assert.equal(bytes, 1 << 30)
+  assert.ok(turns > 50, `${turns} turns`)
+  assert.ok(peak - before < 96 << 20, `${(peak - before) >> 20} MiB`)
 })

@@ -1,7 +1,6 @@
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter, World } from '../../ports.ts'
-import { compactedOutputLimit } from '../append/validate.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
 import { SegmentGone } from '../files/disk-problem.ts'
 import type { AbortedTransaction } from '../log-types.ts'
@@ -36,6 +35,9 @@ interface OpaqueFound {
   why: string
   batches: number
 }
+
+/** A batch that decompresses to more stays as it is. */
+const MAX_DECOMPRESSED_BYTES = 16 << 20
 
 /**
  * Compaction: of each key the newest record stays, in its place and with its offset.
@@ -146,7 +148,7 @@ export class LogCleaner {
       map: new OffsetMap(this.#maxMapBytes),
       nowMs: this.#world.clock.nowMs(),
       deleteRetentionMs: log.config.deleteRetentionMs,
-      maxDecompressedBytes: compactedOutputLimit(log.config),
+      maxDecompressedBytes: MAX_DECOMPRESSED_BYTES,
       isNewestOfProducer: (producerId, epoch, lastSequence) => {
         const producer = producers.get(producerId)
         return producer?.producerEpoch === epoch && producer.lastSequence === lastSequence

@@ -1,19 +1,17 @@
 import { CompressionError } from '../../../protocol/compression-error.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
-import { RecordReader } from '../../../protocol/records/record-reader.ts'
+import { RecordStream } from '../../../protocol/records/record-stream.ts'
+import type { RecordShape } from '../../../protocol/records/record-stream.ts'
 import type { Clock, File } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
 import { diskProblem, patiently } from '../files/disk-problem.ts'
 import type { OffsetAndTimestamp } from '../log-types.ts'
 import type { Segment } from '../segment/segment.ts'
 
-/** A batch that decompresses to more is answered by its header. */
-const MAX_BATCH_BYTES = 64 << 20
 /** Near an index entry the first batches decide; a long scan then reads on in these steps. */
 const CHUNK_BYTES = 64 * 1024
-
-/** Records between two chances for others. */
-const BREATH_MASK = 1023
+/** Sums of numbers within it are exact. */
+const EXACT = 2 ** 52
 
 /** What a lookup may cost, and whether anybody still waits for it. Several lookups may share one. */
 export interface LookupWork {
@@ -23,10 +21,8 @@ export interface LookupWork {
    * When they are spent, headers are believed.
    */
   vainBytesLeft: number
-  /** As `decompress` of `protocol/compression`, away from the loop; null when nobody waits any more. */
-  decompress(codec: number, data: Buffer, maxOutputBytes: number): Promise<Buffer | null>
-  /** Lets others have their turn of the loop when this lookup has had its own. */
-  breathe(): Promise<void>
+  /** As `Codecs.decompress`. */
+  decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void>
 }
 
 interface Lookup {
@@ -111,24 +107,33 @@ async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<O
   const leaderEpoch = batch.partitionLeaderEpoch(buffer, at)
   const byHeader = { offset: Math.max(base, fromOffset), timestamp: maxTimestamp, leaderEpoch }
   if (batch.isLogAppendTime(buffer, at) || work.vainBytesLeft <= 0) return byHeader
-  const whole = buffer.subarray(at + batch.BATCH_OVERHEAD, at + batch.batchSizeBytes(buffer, at))
-  let body: Buffer | null
+  const compressed = buffer.subarray(at + batch.BATCH_OVERHEAD, at + batch.batchSizeBytes(buffer, at))
+  const stream = new RecordStream(batch.recordCount(buffer, at))
+  let found: OffsetAndTimestamp | null = null
   try {
-    body = await work.decompress(batch.codec(buffer, at), whole, MAX_BATCH_BYTES)
+    await work.decompress(batch.codec(buffer, at), compressed, (bytes) => {
+      stream.feed(bytes)
+      while (stream.next()) {
+        const timestamp = timestampOf(buffer, at, stream)
+        const offset = base + stream.offsetDelta
+        if (timestamp < timestampMs || offset < fromOffset) continue
+        found = { offset, timestamp, leaderEpoch }
+        return false
+      }
+      work.vainBytesLeft -= bytes.length
+      return stream.problem === null && work.vainBytesLeft > 0 && !work.abandoned
+    })
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error
     return byHeader
   }
-  if (body === null) return null
-  const baseTimestamp = batch.baseTimestamp(buffer, at)
-  const reader = new RecordReader(body, batch.recordCount(buffer, at))
-  while (reader.next()) {
-    const timestamp = baseTimestamp + reader.timestampDelta
-    const offset = base + reader.offsetDelta
-    if (timestamp >= timestampMs && offset >= fromOffset) return { offset, timestamp, leaderEpoch }
-    if ((reader.index & BREATH_MASK) === BREATH_MASK) await work.breathe()
-    if (work.abandoned) return null
-  }
-  work.vainBytesLeft -= body.length
-  return null
+  if (found !== null || work.abandoned) return found
+  return work.vainBytesLeft <= 0 ? byHeader : null
+}
+
+function timestampOf(buffer: Buffer, at: number, { timestampDelta, wideDelta }: RecordShape): number {
+  const base = batch.baseTimestamp(buffer, at)
+  if (wideDelta === null && Math.abs(base) <= EXACT) return base + timestampDelta
+  const delta = wideDelta ?? BigInt(timestampDelta)
+  return Number(BigInt.asIntN(64, batch.exactBaseTimestamp(buffer, at) + delta))
 }

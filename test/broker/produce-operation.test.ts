@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode } from '../../protocol/errors.ts'
+import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
+import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
+import * as batch from '../../protocol/records/record-batch.ts'
+import { buildBatch } from '../../protocol/records/record-builder.ts'
+import type { BatchOptions, NewRecord } from '../../protocol/records/record-builder.ts'
+import { withSimBroker } from '../api/sim-broker.ts'
+import type { SimBroker } from '../api/sim-broker.ts'
+import type { SimClient } from '../simulator/sim-client.ts'
+import { Seeded } from '../support/seed.ts'
+
+const PRODUCE = { request: produceRequest, response: produceResponse, version: 9 }
+const HOUR_MS = 3_600_000
+
+function noise(length: number): Buffer {
+  const random = new Seeded(7)
+  return Buffer.from(Array.from({ length }, () => random.uint32()))
+}
+
+function record(value: Buffer | string, more: Partial<NewRecord> = {}): NewRecord {
+  return { key: null, value: Buffer.from(value), timestampMs: 0, ...more }
+}
+
+async function produce(client: SimClient, records: Buffer, acks = -1) {
+  const topicData = [{ name: 'topic', partitionData: [{ index: 0, records }] }]
+  const { responses } = await client.send(PRODUCE, { acks, timeoutMs: 60_000, topicData })
+  return responses[0]!.partitionResponses[0]!
+}
+
+/** Large enough to be read in pieces, whatever it is. */
+function large(text: string, options: BatchOptions = {}): Buffer {
+  return buildBatch([record(text), record(noise(9000))], { codec: 1, ...options })
+}
+
+async function withTopic(
+  configs: Readonly<Record<string, string>>,
+  body: (broker: SimBroker) => Promise<void>,
+): Promise<void> {
+  await withSimBroker(
+    async (broker) => {
+      const entries = Object.entries(configs)
+      await broker.createTopics({ name: 'topic', partitions: 1, config: Object.fromEntries(entries) })
+      await body(broker)
+    },
+    { 'log.retention.check.interval.ms': '1000' },
+  )
+}
+
+test('retention and lookups go by what the records say, not by what the client says of them', async () => {
+  await withTopic({ 'retention.ms': `${24 * HOUR_MS}` }, async (broker) => {
+    const now = broker.process.clock.nowMs()
+    const old = now - 48 * HOUR_MS
+    // As kafkajs makes it of one message with an old timestamp and one without.
+    const records = [record('late', { timestampMs: old }), record(noise(9000), { timestampMs: now })]
+    const answer = await produce(broker.client, buildBatch(records, { codec: 1, maxTimestampMs: old }))
+    assert.equal(answer.errorCode, 0)
+    await broker.sim.sleep(10_000)
+    const ask = async (timestamp: number) => {
+      const topics = [{ name: 'topic', partitions: [{ partitionIndex: 0, timestamp }] }]
+      const body = { replicaId: -1, isolationLevel: 0, topics }
+      const found = await broker.send([listOffsetsRequest, listOffsetsResponse], 7, body)
+      return found.topics[0]!.partitions[0]!.offset
+    }
+    assert.equal(await ask(-2), 0, 'nothing was deleted')
+    assert.equal(await ask(now - 60_000), 1)
+    assert.equal(await ask(-3), 1, 'the largest timestamp')
+  })
+})
+
+test('what does not decompress is refused, and the partition goes on', async () => {
+  await withTopic({}, async ({ client }) => {
+    const broken = large('x')
+    broken.fill(noise(500), 61)
+    batch.setCrc(broken, 0)
+    const results = await Promise.all([large('a'), broken, large('b')].map((each) => produce(client, each)))
+    assert.deepEqual(
+      results.map(({ errorCode, baseOffset }) => [errorCode, Number(baseOffset)]),
+      [
+        [0, 0],
+        [ErrorCode.INVALID_RECORD, -1],
+        [0, 2],
+      ],
+    )
+  })
+})
+
+test('batches of one partition keep their order, however long each is looked at', async () => {
+  await withTopic({}, async (broker) => {
+    const random = new Seeded()
+    const others = [broker.connect(), broker.connect()]
+    for (let round = 0; round < 30; round++) {
+      const kinds = Array.from({ length: 8 }, () => random.between(0, 3))
+      const batches = kinds.map((kind) => {
+        if (kind === 0) return buildBatch([record('plain')])
+        if (kind === 1) return buildBatch([record('small')], { codec: 1 })
+        return kind === 2 ? large('large') : buildBatch([record(noise(100_000))], { codec: 1 })
+      })
+      const sent = batches.map((each) => produce(broker.client, each))
+      for (const other of others) void produce(other, large('other'))
+      const offsets = (await Promise.all(sent)).map(({ baseOffset }) => Number(baseOffset))
+      assert.deepEqual(
+        offsets,
+        offsets.toSorted((a, b) => a - b),
+        `seed ${random.seed}: ${kinds.join()}`,
+      )
+    }
+  })
+})
+
+test('an idempotent producer with several requests in flight is in sequence, and a repeated batch is known', async () => {
+  await withTopic({}, async ({ client }) => {
+    const from = (sequence: number, make = large): Buffer =>
+      make(`${sequence}`, { producerId: 4000, producerEpoch: 0, baseSequence: sequence })
+    const small = (text: string, options: BatchOptions = {}) =>
+      buildBatch([record(text), record(text)], { codec: 2, ...options })
+    const batches = [from(0), from(2, small), from(4), from(6, small), from(8), from(4)]
+    const results = await Promise.all(batches.map((each) => produce(client, each)))
+    assert.deepEqual(
+      results.map(({ errorCode, baseOffset }) => [errorCode, Number(baseOffset)]),
+      [0, 2, 4, 6, 8, 4].map((offset) => [0, offset]),
+    )
+  })
+})
+
+test('a client that goes away keeps neither the partition nor the others', async () => {
+  await withTopic({}, async (broker) => {
+    for (let round = 0; round < 10; round++) {
+      const leaving = Array.from({ length: 6 }, () => broker.connect())
+      for (const client of leaving) {
+        for (let i = 0; i < 3; i++) produce(client, large(`${i}`)).catch(() => {})
+      }
+      await broker.sim.sleep(round % 4)
+      for (const client of leaving) client.close()
+      const { errorCode } = await produce(broker.client, large('stays'))
+      assert.equal(errorCode, 0)
+    }
+    assert.equal(broker.running.broker.partitions.get('topic', 0)?.appendLine.isEmpty, true)
+  })
+})
