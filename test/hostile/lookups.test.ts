@@ -121,18 +121,16 @@ test('the work ends with its client', async () => {
   })
 })
 
-test('headers that promise later records than there are cost a bounded part of a request', async () => {
+test('headers that promise later records than there are were put right when they came', async () => {
   const lying = batchOf(12, { maxTimestampMs: LAST_MS + 5_000 })
-  for (let i = 0; i < 40; i++) await append(29, lying)
+  for (let i = 0; i < 40; i++) await append(29, Buffer.from(lying))
   await target.survives(async () => {
     target.longestPieceMs()
     const usedBefore = usedSeconds()
     const { topics } = await within(client.send(listOffsets, asking([29], LAST_MS + 1_000)))
     const { errorCode, offset } = topics[0]!.partitions[0]!
-    assert.equal(errorCode, ErrorCode.NONE)
-    // Six batches were looked at in vain, the header of the next is believed.
-    assert.equal(offset, 48 + 6 * 12)
-    assert.ok(usedSeconds() - usedBefore < 5)
+    assert.deepEqual([errorCode, offset], [ErrorCode.NONE, -1])
+    assert.ok(usedSeconds() - usedBefore < 1)
     const heldMs = target.longestPieceMs()
     assert.ok(heldMs <= MAX_PIECE_MS, `the loop was held for ${heldMs} ms`)
   })

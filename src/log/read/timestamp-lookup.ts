@@ -110,6 +110,7 @@ async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<O
   const compressed = buffer.subarray(at + batch.BATCH_OVERHEAD, at + batch.batchSizeBytes(buffer, at))
   const stream = new RecordStream(batch.recordCount(buffer, at))
   let found: OffsetAndTimestamp | null = null
+  let lookedAtBytes = 0
   try {
     await work.decompress(batch.codec(buffer, at), compressed, (bytes) => {
       stream.feed(bytes)
@@ -120,15 +121,15 @@ async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<O
         found = { offset, timestamp, leaderEpoch }
         return false
       }
-      work.vainBytesLeft -= bytes.length
-      return stream.problem === null && work.vainBytesLeft > 0 && !work.abandoned
+      lookedAtBytes += bytes.length
+      return stream.problem === null && !work.abandoned
     })
   } catch (error) {
     if (!(error instanceof CompressionError)) throw error
     return byHeader
   }
-  if (found !== null || work.abandoned) return found
-  return work.vainBytesLeft <= 0 ? byHeader : null
+  if (found === null) work.vainBytesLeft -= lookedAtBytes
+  return found
 }
 
 function timestampOf(buffer: Buffer, at: number, { timestampDelta, wideDelta }: RecordShape): number {
