@@ -35,6 +35,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #partitionAt = 0
   #started = false
   #answered = false
+  /** Batches that are not appended yet: the time that the client gives is for what follows. */
+  #inLine = 0
   /** Batches whose records are still looked at, by what gives them up. */
   #unread: Map<DecodeJob, () => void> | null = null
 
@@ -113,7 +115,12 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #begun(): void {
     this.#started = true
     if (this.#unsettled === 0) this.#answer()
-    else if (this.#request.acks === -1) this.#broker.deadlines.add(this, this.#request.timeoutMs)
+    else this.#startClock()
+  }
+
+  #startClock(): void {
+    if (this.#request.acks === -1 && this.#inLine === 0)
+      this.#broker.deadlines.add(this, this.#request.timeoutMs)
   }
 
   appendSettled(tag: number, errorCode: number): void {
@@ -166,6 +173,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   /** What comes after it for the partition waits for it, so that nothing is overtaken. */
   #readInPieces(tag: number, partition: Partition, batch: CompressedBatch): void {
     const place = partition.appendLine.enter()
+    this.#inLine += 1
     const job: DecodeJob = { piece: (bytes) => batch.piece(bytes) }
     const ended = (outcome: () => BatchProblem | null): void => {
       this.#unread?.delete(job)
@@ -190,17 +198,18 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #appendRead(tag: number, partition: Partition, records: Buffer, found: BatchProblem | null): void {
-    // Its time was up.
-    if (this.#partitions[tag]!.settled) return
+    this.#inLine -= 1
     const refusal = this.#broker.refusesProduce(partition)
     if (found !== null) this.#refuseBatch(tag, found)
     else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
     else this.#appendNow(tag, partition, records)
+    if (this.#started && !this.#answered) this.#startClock()
   }
 
   #appendInLine(tag: number, partition: Partition, records: Buffer): void {
     const { appendLine } = partition
     if (appendLine.isEmpty) return this.#appendNow(tag, partition, records)
+    this.#inLine += 1
     appendLine.enter().ready(this.#guard.guard(() => this.#appendRead(tag, partition, records, null)))
   }
 

@@ -13,6 +13,8 @@ import { nativeZstd } from './native-codecs.ts'
 const MOMENT_BYTES = 256 * 1024
 /** Between two looks at the clock. */
 const PIECE_BYTES = 64 * 1024
+/** Of one job of the thread pool. */
+const CHUNK_BYTES = 256 * 1024
 /** What may be done in one turn. */
 const SLICE_MS = 4
 const GZIP_MIN_BYTES = 18
@@ -41,7 +43,7 @@ export class SystemCodecs implements Codecs {
     const output = new Pieces(piece)
     switch (codec) {
       case Codec.GZIP:
-        return await fromStream(zlib.createGunzip({ chunkSize: PIECE_BYTES }), data, output, gunzipFailure)
+        return await fromStream(zlib.createGunzip({ chunkSize: CHUNK_BYTES }), data, output, gunzipFailure)
       case Codec.SNAPPY:
         return await snappyInPieces(data, output)
       case Codec.LZ4:
@@ -178,7 +180,7 @@ function zstdNow(data: Buffer): Buffer | null {
 async function zstdInPieces(data: Buffer, output: Pieces): Promise<void> {
   for (const frame of zstdFrames(data)) {
     if (nativeZstd === null) await zstdFrameInJs(frame, output)
-    else await fromStream(nativeZstd.stream(PIECE_BYTES), frame.bytes, output, zstdFailure)
+    else await fromStream(nativeZstd.stream(CHUNK_BYTES), frame.bytes, output, zstdFailure)
     if (output.done) return
   }
 }
