@@ -1,9 +1,12 @@
 import process from 'node:process'
 import { performance } from 'node:perf_hooks'
 import type { EventLoopUtilization } from 'node:perf_hooks'
+import { requestCollection } from './heap-growth.ts'
 import type { NativeAddon } from './native-addon.ts'
 
 const LOOK_EVERY_MS = 5_000
+/** Pools have shrunk by then (`FrameArena.shrink`): what they let go is collected along with the rest. */
+const QUIET_LOOKS = 2
 /** Memory of the process beyond what JavaScript accounts for that is worth asking back: code, threads, the C heap in use. */
 const USUAL_BYTES = 64 * 1024 * 1024
 /** What must have come on top since the last time. */
@@ -15,52 +18,86 @@ const BUSY = 0.3
 export interface MemoryFigures {
   readonly rss: number
   readonly heapTotal: number
-  readonly external: number
+  /** All that is allocated outside of the heap and worth mention; `external` would tell of it only after a later collection. */
+  readonly arrayBuffers: number
+}
+
+/** How memory is given back, first by V8 and then by the C library. */
+export interface MemoryReturns {
+  collect(): void
+  trim(): void
 }
 
 /**
- * After a flood the memory of its buffers is free, but the C library keeps most of it: the process stays as large as
- * it ever was. Once the load is over it is given back. Where the addon is missing nothing happens.
+ * After a flood the memory of its requests is garbage, and while nothing happens nothing makes V8 collect it; the C library
+ * keeps most of what was freed: the process stays as large as it ever was. Once the load is over it is given back.
  */
 export class FreedMemory {
-  readonly #trim: () => void
+  readonly #returns: MemoryReturns
   readonly #figures: () => MemoryFigures
   readonly #utilization: (since?: EventLoopUtilization) => EventLoopUtilization
   #since: EventLoopUtilization
-  /** What was left the last time. */
+  #quietLooks = 0
+  /** What was accounted for when V8 was asked the last time, until it is known what came of it. */
+  #collectedFromBytes: number | null = null
+  /** What V8 is known to need. */
+  #neededBytes: number
+  /** What the C library had left the last time. */
   #keptBytes = USUAL_BYTES
 
   constructor(
-    trim: () => void,
+    returns: MemoryReturns,
     figures: () => MemoryFigures = () => process.memoryUsage(),
     utilization: (since?: EventLoopUtilization) => EventLoopUtilization = (since) =>
       performance.eventLoopUtilization(since),
   ) {
-    this.#trim = trim
+    this.#returns = returns
     this.#figures = figures
     this.#utilization = utilization
     this.#since = utilization()
+    this.#neededBytes = accountedBytes(figures())
   }
 
-  /** Called every few seconds. Whether memory was given back. */
+  /** Called every few seconds. Whether the system got memory back. */
   look(): boolean {
     const { utilization } = this.#utilization(this.#since)
     this.#since = this.#utilization()
-    if (utilization > BUSY || this.#unaccountedBytes() < this.#keptBytes + WORTH_BYTES) return false
-    this.#trim()
-    this.#keptBytes = Math.max(USUAL_BYTES, this.#unaccountedBytes())
-    return true
+    this.#quietLooks = utilization > BUSY ? 0 : this.#quietLooks + 1
+    if (this.#quietLooks === 0) return false
+    this.#collect()
+    return this.#trim()
   }
 
-  #unaccountedBytes(): number {
-    const { rss, heapTotal, external } = this.#figures()
-    return rss - heapTotal - external
+  #collect(): void {
+    const bytes = accountedBytes(this.#figures())
+    const before = this.#collectedFromBytes
+    this.#collectedFromBytes = null
+    // A collection that gave little has shown what is alive.
+    if (bytes < this.#neededBytes || (before !== null && bytes > before - WORTH_BYTES))
+      this.#neededBytes = bytes
+    if (this.#quietLooks < QUIET_LOOKS || bytes < this.#neededBytes + WORTH_BYTES) return
+    this.#collectedFromBytes = bytes
+    this.#returns.collect()
+  }
+
+  #trim(): boolean {
+    if (unaccountedBytes(this.#figures()) < this.#keptBytes + WORTH_BYTES) return false
+    this.#returns.trim()
+    this.#keptBytes = Math.max(USUAL_BYTES, unaccountedBytes(this.#figures()))
+    return true
   }
 }
 
-/** For a process that is a broker and nothing else. Keeps no process alive. */
+function accountedBytes({ heapTotal, arrayBuffers }: MemoryFigures): number {
+  return heapTotal + arrayBuffers
+}
+
+function unaccountedBytes(figures: MemoryFigures): number {
+  return figures.rss - accountedBytes(figures)
+}
+
+/** For a process that is a broker and nothing else. Keeps no process alive. Without the addon only V8 gives back. */
 export function giveBackFreedMemory(addon: NativeAddon | null): void {
-  if (addon === null) return
-  const memory = new FreedMemory(() => addon.trimMemory())
+  const memory = new FreedMemory({ collect: requestCollection, trim: () => addon?.trimMemory() })
   setInterval(() => memory.look(), LOOK_EVERY_MS).unref()
 }

@@ -14,6 +14,9 @@ const OLD_GENERATION_PERCENT = 50
 /** Half of the young generation: V8 of Node.js 20 stops here by itself, later ones go on to four times as much. */
 const SEMI_SPACE_BYTES = 16 * MIB
 
+/** V8 begins to collect when so much more is allocated outside of its heap than there was after the last collection. */
+const EXTERNAL_LIMIT_BYTES = 64 * MIB
+
 /** After a long silence V8 makes the young generation small; then it may grow again. */
 const LOOK_AGAIN_MS = 60_000
 
@@ -72,4 +75,16 @@ export function limitHeapGrowth(): void {
   setInterval(() => {
     if (!limit.look()) observe()
   }, LOOK_AGAIN_MS).unref()
+}
+
+/**
+ * Makes V8 collect its garbage in small steps, as it does by itself under load. It begins when much was allocated outside
+ * of its heap; of a buffer that nobody writes to the system hands out no page.
+ */
+export function requestCollection(): void {
+  try {
+    void new ArrayBuffer(EXTERNAL_LIMIT_BYTES + MIB)
+  } catch {
+    // Addresses are short here: then it stays as it is.
+  }
 }

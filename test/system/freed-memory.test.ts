@@ -8,11 +8,21 @@ import { skipMissing } from '../support/requirements.ts'
 const MIB = 1024 * 1024
 
 function setUp() {
-  const now = { rss: 70 * MIB, heapTotal: 20 * MIB, external: 10 * MIB, load: 0, trims: 0 }
+  const now = {
+    rss: 70 * MIB,
+    heapTotal: 20 * MIB,
+    arrayBuffers: 10 * MIB,
+    load: 0,
+    trims: 0,
+    collections: 0,
+  }
   const memory = new FreedMemory(
-    () => {
-      now.trims++
-      now.rss = Math.min(now.rss, 90 * MIB)
+    {
+      collect: () => now.collections++,
+      trim: () => {
+        now.trims++
+        now.rss = Math.min(now.rss, 90 * MIB)
+      },
     },
     () => now,
     () => ({ idle: 1, active: now.load, utilization: now.load }),
@@ -39,8 +49,65 @@ test('memory is given back once the load is over, and not again and again', () =
 test('memory that JavaScript still holds is not looked for', () => {
   const { now, memory } = setUp()
   now.rss = 500 * MIB
-  now.external = 450 * MIB
+  now.arrayBuffers = 450 * MIB
   assert.ok(!memory.look())
+})
+
+test('garbage is collected once the load is over, until that gives nothing more', () => {
+  const { now, memory } = setUp()
+  now.heapTotal = 200 * MIB
+  now.load = 0.9
+  memory.look()
+  now.load = 0.01
+  memory.look()
+  assert.equal(now.collections, 0, 'pools have not shrunk')
+  memory.look()
+  assert.equal(now.collections, 1)
+  now.heapTotal = 60 * MIB
+  memory.look()
+  assert.equal(now.collections, 2, 'there may be more')
+  memory.look()
+  memory.look()
+  assert.equal(now.collections, 2, 'the rest is alive')
+  now.heapTotal = 70 * MIB
+  memory.look()
+  assert.equal(now.collections, 2, 'too little to be worth it')
+  now.heapTotal = 80 * MIB
+  memory.look()
+  assert.equal(now.collections, 3)
+})
+
+/** Many objects and buffers, dropped by a process that does nothing any more. */
+const idleProgram = `
+  const { requestCollection } = await import(process.argv[1])
+  const accounted = () => process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers
+  let kept = Array.from({ length: 300_000 }, (_, index) => ({ index, inner: [index] }))
+  let buffers = Array.from({ length: 100 }, () => Buffer.alloc(500_000, 1))
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  const before = accounted()
+  kept = buffers = null
+  if (process.argv[2] === 'asked') requestCollection()
+  let after = before
+  for (let left = process.argv[2] === 'asked' ? 100 : 10; left > 0 && after > before / 4; left--) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    after = accounted()
+  }
+  console.log(JSON.stringify({ before, after }))`
+
+function idleGarbage(asked: 'asked' | 'not asked'): { before: number; after: number } {
+  const url = new URL('../../src/system/heap-growth.js', import.meta.url).href
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', idleProgram, url, asked])
+  return JSON.parse(output.toString()) as ReturnType<typeof idleGarbage>
+}
+
+test('a process that does nothing collects its garbage when it is asked to', () => {
+  const left = idleGarbage('not asked')
+  assert.ok(left.after > left.before / 2, 'by itself it does not')
+  const asked = idleGarbage('asked')
+  assert.ok(
+    asked.after <= asked.before / 4,
+    `${Math.round(asked.after / MIB)} of ${Math.round(asked.before / MIB)} MiB`,
+  )
 })
 
 test('the system gets it back', (t) => {
