@@ -110,7 +110,12 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
     recoveryThreadsPerDirectory: config['num.recovery.threads.per.data.dir'],
     retentionCheckIntervalMs: config['log.retention.check.interval.ms'],
     checkpointIntervalMs: config['log.flush.offset.checkpoint.interval.ms'],
-    cleaner: { enabled: config['log.cleaner.enable'], backoffMs: config['log.cleaner.backoff.ms'] },
+    cleaner: {
+      enabled: config['log.cleaner.enable'],
+      backoffMs: config['log.cleaner.backoff.ms'],
+      maxMapBytes: config['log.cleaner.dedupe.buffer.size'],
+      maxBytesPerSecond: config['log.cleaner.io.max.bytes.per.second'],
+    },
     minFreeBytes: config['samsa.min.free.bytes'],
     maxProducers: config['samsa.max.producers'],
     segmentCache: new RecentSegments(),

@@ -179,6 +179,9 @@ describe('AlterConfigs and IncrementalAlterConfigs', () => {
           resources: [
             change(TOPIC, 'a', 9),
             change(TOPIC, 'unknown'),
+            change(TOPIC, ''),
+            change(TOPIC, 'b@d'),
+            { ...change(TOPIC, 'missing'), configs: [{ name: 'nope', configOperation: 0, value: '1' }] },
             change(BROKER, 'x'),
             change(BROKER, '7'),
             change(8, '0'),
@@ -193,6 +196,9 @@ describe('AlterConfigs and IncrementalAlterConfigs', () => {
         [
           ErrorCode.INVALID_REQUEST,
           ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+          ErrorCode.INVALID_REQUEST,
+          ErrorCode.INVALID_TOPIC_EXCEPTION,
+          ErrorCode.INVALID_CONFIG,
           ErrorCode.INVALID_REQUEST,
           ErrorCode.INVALID_REQUEST,
           ErrorCode.INVALID_REQUEST,

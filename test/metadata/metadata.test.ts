@@ -360,6 +360,13 @@ describe('configurations', () => {
     assert.equal(await alter(broker, [set('num.io.threads', '4')]), 0)
     assert.equal(await alter(broker, [set('num.io.threads', '0')]), ErrorCode.INVALID_REQUEST)
     assert.equal(await alter(broker, [set('transaction.max.timeout.ms', '5')]), ErrorCode.INVALID_REQUEST)
+    // Second names of keys that cannot change, and a limit that would lock everybody out.
+    for (const [key, value] of [
+      ['node.id', '5'],
+      ['log.dir', '/elsewhere'],
+      ['max.connections.per.ip', '0'],
+    ] as const)
+      assert.equal(await alter(broker, [set(key, value)]), ErrorCode.INVALID_REQUEST, key)
     // Nobody may believe that what is sent is encrypted now.
     for (const key of [
       'ssl.keystore.location',

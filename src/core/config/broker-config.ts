@@ -92,13 +92,15 @@ export const UNIT_FAMILIES: ReadonlyMap<string, readonly BrokerConfigKey[]> = ne
 
 /** What is known about a key, whether it has an effect or not; undefined when neither we nor Kafka know it. */
 export function brokerDefinition(key: string): ConfigDefinition<unknown> | undefined {
-  return Object.hasOwn(brokerTable, key) ? brokerTable[key as BrokerConfigKey] : definitionWithoutEffect(key)
+  const canonical = ALIASES.get(key) ?? key
+  return Object.hasOwn(brokerTable, canonical)
+    ? brokerTable[canonical as BrokerConfigKey]
+    : definitionWithoutEffect(key)
 }
 
 /** Null for a key that Kafka or this broker knows; else the sentence about it, with what may have been meant. */
 export function unknownBrokerKey(key: string): string | null {
-  const canonical = ALIASES.get(key) ?? key
-  if (brokerDefinition(canonical) !== undefined || reasonWithoutEffect(canonical) !== undefined) return null
+  if (brokerDefinition(key) !== undefined || reasonWithoutEffect(key) !== undefined) return null
   return `there is no such configuration${didYouMean(key, knownKeys())}`
 }
 
@@ -194,6 +196,11 @@ function checkTogether(values: BrokerConfigValues): void {
     throw new SamsaError(
       'SAMSA_CONFIG',
       `log.cleaner.min.compaction.lag.ms=${minLag}: must not be above log.cleaner.max.compaction.lag.ms=${maxLag}`,
+    )
+  if (values['max.connections.per.ip'] === 0 && values['max.connections.per.ip.overrides'].length === 0)
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      'max.connections.per.ip=0: may be 0 only where max.connections.per.ip.overrides lets some in',
     )
   const clusterId = values['cluster.id']
   if (clusterId !== null && !/^[A-Za-z0-9_-]{22}$/.test(clusterId))

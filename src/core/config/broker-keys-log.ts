@@ -65,6 +65,16 @@ export const logRetentionKeys = {
     { min: 0 },
     'Milliseconds the cleaner rests when no log needs compaction.',
   ),
+  'log.cleaner.dedupe.buffer.size': long(
+    67_108_864,
+    { min: 1_048_576 },
+    'Most memory for the keys of one log that is compacted; a log with more keys takes several passes.',
+  ),
+  'log.cleaner.io.max.bytes.per.second': double(
+    67_108_864,
+    { min: 1 },
+    'Bytes a second that compaction reads and writes at most.',
+  ),
   'log.cleaner.min.cleanable.ratio': double(
     0.5,
     { min: 0, max: 1 },

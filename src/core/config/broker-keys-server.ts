@@ -223,7 +223,7 @@ export const groupKeys = {
 
 export const recoveryKeys = {
   'num.recovery.threads.per.data.dir': int(
-    1,
+    2,
     { min: 1 },
     'Logs of one directory that are recovered at a time when the broker starts after an unclean stop.',
     anyTime,

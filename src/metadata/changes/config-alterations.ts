@@ -14,6 +14,7 @@ import type { MetadataState } from '../image/metadata-state.ts'
 import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { writeConfig } from '../layout/store-steps.ts'
+import { topicNameProblem } from '../layout/topic-names.ts'
 import { topicKey, unknownTopic } from './topic-changes.ts'
 import { isOutcome } from './topic-plan.ts'
 import { CLUSTER_DEFAULTS, paths } from '../layout/znodes.ts'
@@ -60,15 +61,20 @@ export class ConfigAlterations {
     validateOnly: boolean,
   ): Promise<Outcome> {
     const state = this.#state
+    if (name === '') return refused(ErrorCode.INVALID_REQUEST, 'Default topic resources are not allowed.')
+    const badName = topicNameProblem(name)
+    if (badName !== null) return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, badName)
     const topic = state.image.topics.get(name)
-    if (topic === undefined) return unknownTopic(name)
-    const current = mode === 'replace' ? new Map<string, string>() : topic.config.overrides
+    const held = topic?.config.overrides ?? new Map<string, string>()
+    const current = mode === 'replace' ? new Map<string, string>() : held
     const inherited = (key: string): string =>
       topicSetting(key, new Map(), state.config)?.effectiveText ?? topicDefinition(key)?.defaultText ?? ''
     const changed = changedValues(current, changes, topicDefinition, inherited)
     if (isOutcome(changed)) return changed
     const problem = topicValuesProblem(changed, state.config)
-    if (problem !== null || validateOnly) return problem ?? DONE
+    if (problem !== null) return problem
+    if (topic === undefined) return unknownTopic(name)
+    if (validateOnly) return DONE
     const overrides = normalized(changed, 'topic')
     await writeConfig(state.store, paths.topicConfig(name), overrides)
     // The topic may have been resolved again under another broker configuration meanwhile, but not changed otherwise.

@@ -57,9 +57,10 @@ const OTHER_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['listeners', 'nobody else should reach it unasked'],
   ['log.dir', 'below the working directory'],
   ['log.dirs', 'below the working directory'],
+  ['log.cleaner.dedupe.buffer.size', 'one log is compacted at a time'],
+  ['log.cleaner.io.max.bytes.per.second', 'compaction must not keep the disk from producers'],
   ['max.connections', 'connections are bounded'],
   ['max.connections.per.ip', 'connections are bounded'],
-  ['num.recovery.threads.per.data.dir', 'one log at a time is fastest here'],
   ['offsets.topic.replication.factor', 'there is one broker'],
   ['queued.max.request.bytes', 'memory is bounded'],
   ['socket.listen.backlog.size', 'a burst of clients should not be refused'],
@@ -77,6 +78,8 @@ const OTHER_RULES: ReadonlyMap<string, string> = new Map([
     'connections.max.idle.ms',
     'default.replication.factor',
     'group.initial.rebalance.delay.ms',
+    'log.cleaner.dedupe.buffer.size',
+    'log.cleaner.io.max.bytes.per.second',
     'group.max.session.timeout.ms',
     'group.min.session.timeout.ms',
     'log.flush.interval.ms',
@@ -95,6 +98,8 @@ const OTHER_UPDATES: ReadonlyMap<string, string> = new Map([
   ['listeners', 'opened at the start'],
   ['listener.security.protocol.map', 'opened at the start'],
   ['log.cleaner.backoff.ms', 'read at the start'],
+  ['log.cleaner.dedupe.buffer.size', 'read at the start'],
+  ['log.cleaner.io.max.bytes.per.second', 'read at the start'],
 ])
 
 describe("Kafka's keys", () => {
@@ -114,6 +119,13 @@ describe("Kafka's keys", () => {
       return (defaultText ?? 'null') !== key.defaultText
     })
     assert.deepEqual(others.map(({ name }) => name).toSorted(), [...OTHER_DEFAULTS.keys()].toSorted())
+    const readme = readFileSync(join(repositoryRoot, 'README.md'), 'utf8')
+    const table = readme.slice(
+      readme.indexOf("Different from Kafka's defaults:"),
+      readme.indexOf('Keys of our own:'),
+    )
+    for (const [key, reason] of OTHER_DEFAULTS)
+      if (!reason.startsWith('there is no controller')) assert.ok(table.includes(`\`${key}\``), key)
   })
 
   it('take the values that they take there', () => {
