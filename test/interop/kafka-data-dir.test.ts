@@ -1,6 +1,6 @@
 /**
  * A data directory that Apache Kafka wrote is started by Samsa, and after that by Apache Kafka again: every record of
- * it is served, at its offset.
+ * it is served, at its offset, and what the topics' configurations keep is still there after retention ran.
  */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
@@ -8,9 +8,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 
 import { type Jars, kafkaJars, startKafkaBroker } from '../support/apache-kafka.ts'
-import { startSamsa } from '../support/broker-process.ts'
+import { type ServerUnderTest, startSamsa } from '../support/broker-process.ts'
 import { javaClasses } from '../support/installs.ts'
 import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
 import { freePort } from '../support/processes.ts'
@@ -152,4 +153,223 @@ async function checkDump(tools: ToolRunner, dataDir: string, count: number): Pro
     await tools.output('kafka-dump-log', ['--files', indexes, '--verify-index-only']),
     /mismatch|Found /,
   )
+}
+
+// ------------------------------------------------------------------------------------------------------- policies
+
+const quick = { 'retention.ms': '1000' }
+const forEver = { 'retention.ms': '-1' }
+/** Topics of every policy. All hold a segment and a half of records, every key of which comes again and again. */
+const policies: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  forever: forEver,
+  week: { 'retention.ms': '604800000' },
+  quick,
+  defaults: {},
+  bytes: { ...forEver, 'retention.bytes': '100000' },
+  compacted: { 'cleanup.policy': 'compact', 'min.cleanable.dirty.ratio': '0.01' },
+  both: { 'cleanup.policy': 'compact,delete', ...quick },
+}
+/** The oldest segment goes by size; all goes by age; nothing goes. */
+const leftByPolicy: Readonly<Record<string, 'all' | 'some' | 'none'>> = {
+  forever: 'all',
+  week: 'all',
+  quick: 'none',
+  defaults: 'none',
+  bytes: 'some',
+  compacted: 'all',
+  both: 'none',
+}
+const keyedRecords = 600
+/** Where nobody says otherwise, a topic loses its records after a second. */
+const quickRetention = {
+  'node.id': '1',
+  'log.retention.ms': '1000',
+  'log.retention.check.interval.ms': '500',
+  'log.cleaner.backoff.ms': '500',
+}
+
+for (const ending of ['a clean stop', 'kill -9 and with snapshots of the metadata'] as const) {
+  test(`topics keep their policies after ${ending}`, { timeout }, async (t: TestContext) => {
+    const jars = await kafkaJars()
+    const classes = jars === null ? null : await javaClasses(jars, ['ToolRunner.java'])
+    if (jars === null || classes === null) {
+      return skipMissing(t, `Apache Kafka, or java and javac: ${fetchHint}`)
+    }
+    const work = await mkdtemp(join(tmpdir(), 'samsa-kafka-guest-'))
+    try {
+      await using tools = startToolRunner(jars, classes)
+      const dataDir = join(work, 'data')
+      const ids = await makePolicies(jars, tools, dataDir, ending !== 'a clean stop')
+      await using samsa = await startSamsa({ dataDir, properties: quickRetention })
+      await checkPolicies(tools, samsa, ids)
+      await samsa.stop()
+      await samsa.start()
+      await checkPolicies(tools, samsa, ids)
+      assert.match(await samsa.log(), /NOT ENFORCED/)
+      await samsa.stop()
+      await changeWithKafka(jars, tools, dataDir)
+      await samsa.start()
+      assert.deepEqual(
+        Object.keys(await topicIds(tools, samsa.bootstrap)).toSorted(byName),
+        [...Object.keys(ids).filter((name) => name !== 'week'), 'later'].toSorted(byName),
+      )
+      assert.equal((await configOf(tools, samsa.bootstrap, 'defaults'))['retention.ms'], '-1')
+      // Nobody knows anything any more.
+      await samsa.stop()
+      const lost = readdirSync(dataDir).filter((name) => /^samsa-|^__cluster_metadata/.test(name))
+      for (const name of lost) await rm(join(dataDir, name), { recursive: true })
+      await samsa.start()
+      const before = await offsets(tools, samsa.bootstrap)
+      await new Promise((resolve) => setTimeout(resolve, 3_000))
+      assert.deepEqual(await offsets(tools, samsa.bootstrap), before)
+      assert.equal(before['forever'], `0..${keyedRecords}`)
+      assert.equal(
+        (await samsa.log()).match(/nobody knows the topic's configuration/g)?.length,
+        Object.keys(ids).length,
+      )
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+  })
+}
+
+function byName(a: string, b: string): number {
+  return a < b ? -1 : 1
+}
+
+/** Ids of the topics that are left, by name. */
+async function makePolicies(
+  jars: Jars,
+  tools: ToolRunner,
+  dataDir: string,
+  crash: boolean,
+): Promise<Record<string, string>> {
+  const port = await freePort()
+  const broker = await startKafkaBroker(jars, {
+    port,
+    dataDir,
+    jvmArguments: ['-Xmx512m'],
+    properties: {
+      'log.segment.bytes': '1048576',
+      'log.retention.ms': '-1',
+      ...(crash ? { 'metadata.log.max.record.bytes.between.snapshots': '500' } : {}),
+    },
+  })
+  try {
+    const bootstrap = ['--bootstrap-server', `127.0.0.1:${port}`]
+    for (const [topic, config] of [...Object.entries(policies), ['gone', forEver] as const]) {
+      const configs = Object.entries(config).flatMap(([key, value]) => ['--config', `${key}=${value}`])
+      await tools.output('kafka-topics', [...bootstrap, '--create', '--topic', topic, ...configs])
+    }
+    await tools.output('kafka-topics', [...bootstrap, '--delete', '--topic', 'gone'])
+    const quota = [
+      '--alter',
+      '--entity-type',
+      'clients',
+      '--entity-name',
+      'app',
+      '--add-config',
+      'request_percentage=9',
+    ]
+    await tools.output('kafka-configs', [...bootstrap, ...quota])
+    const lines = Array.from({ length: keyedRecords }, (_, i) => `key ${i % 10}\t${noise(i).repeat(6)}\n`)
+    for (const topic of Object.keys(policies)) {
+      const keyed = ['--topic', topic, '--reader-property', 'parse.key=true']
+      await tools.output('kafka-console-producer', [...bootstrap, ...keyed], lines.join(''))
+    }
+    // The producers may still be sending.
+    const all = Object.fromEntries(Object.keys(policies).map((topic) => [topic, `0..${keyedRecords}`]))
+    for (let tries = 0; !isDeepStrictEqual(await offsets(tools, `127.0.0.1:${port}`), all); tries++)
+      assert(tries < 30, 'records are missing')
+    return await topicIds(tools, `127.0.0.1:${port}`)
+  } finally {
+    await (crash ? broker.kill() : broker.stop())
+  }
+}
+
+async function topicIds(tools: ToolRunner, bootstrap: string): Promise<Record<string, string>> {
+  const described = await tools.output('kafka-topics', [
+    '--bootstrap-server',
+    bootstrap,
+    '--describe',
+    '--exclude-internal',
+  ])
+  return Object.fromEntries(
+    [...described.matchAll(/^Topic: (\S+)\s+TopicId: (\S+)/gm)].map(([, name, id]) => [name, id]),
+  )
+}
+
+async function configOf(
+  tools: ToolRunner,
+  bootstrap: string,
+  topic: string,
+): Promise<Record<string, string>> {
+  const of = ['--describe', '--entity-type', 'topics', '--entity-name', topic]
+  const described = await tools.output('kafka-configs', ['--bootstrap-server', bootstrap, ...of])
+  return Object.fromEntries(
+    [...described.matchAll(/^\s+([\w.]+)=(\S*) sensitive/gm)].map(([, key, value]) => [key, value]),
+  )
+}
+
+/** `first..next` by topic. */
+async function offsets(tools: ToolRunner, bootstrap: string): Promise<Record<string, string>> {
+  const at = async (time: string): Promise<Map<string, string>> => {
+    const to = ['--bootstrap-server', bootstrap, '--exclude-internal-topics', '--time', time]
+    const printed = await tools.output('kafka-get-offsets', to)
+    return new Map(
+      printed
+        .trim()
+        .split('\n')
+        .map((line) => [line.split(':')[0]!, line.split(':')[2]!]),
+    )
+  }
+  const [first, next] = [await at('-2'), await at('-1')]
+  return Object.fromEntries([...first].map(([topic, offset]) => [topic, `${offset}..${next.get(topic)}`]))
+}
+
+async function checkPolicies(
+  tools: ToolRunner,
+  samsa: ServerUnderTest,
+  ids: Readonly<Record<string, string>>,
+): Promise<void> {
+  assert.deepEqual(Object.keys(ids).toSorted(byName), Object.keys(policies).toSorted(byName))
+  assert.deepEqual(await topicIds(tools, samsa.bootstrap), ids)
+  for (const [topic, config] of Object.entries(policies))
+    assert.deepEqual(await configOf(tools, samsa.bootstrap, topic), config, topic)
+  const all = `0..${keyedRecords}`
+  const none = `${keyedRecords}..${keyedRecords}`
+  for (let tries = 0; ; tries++) {
+    const found = await offsets(tools, samsa.bootstrap)
+    const left = Object.entries(found).map(([topic, range]) => [
+      topic,
+      range === all ? 'all' : range === none ? 'none' : 'some',
+    ])
+    if (tries < 30 && left.some(([topic, what]) => what === 'all' && leftByPolicy[topic!] !== 'all')) continue
+    assert.deepEqual(Object.fromEntries(left), leftByPolicy, await samsa.log())
+    return
+  }
+}
+
+/** Apache Kafka has the directory again. */
+async function changeWithKafka(jars: Jars, tools: ToolRunner, dataDir: string): Promise<void> {
+  const port = await freePort()
+  const kafka = await startKafkaBroker(jars, { port, dataDir, jvmArguments: ['-Xmx512m'] })
+  try {
+    const bootstrap = ['--bootstrap-server', `127.0.0.1:${port}`]
+    assert.equal((await offsets(tools, `127.0.0.1:${port}`))['forever'], `0..${keyedRecords}`)
+    await tools.output('kafka-topics', [...bootstrap, '--create', '--topic', 'later'])
+    await tools.output('kafka-topics', [...bootstrap, '--delete', '--topic', 'week'])
+    const alter = [
+      '--alter',
+      '--entity-type',
+      'topics',
+      '--entity-name',
+      'defaults',
+      '--add-config',
+      'retention.ms=-1',
+    ]
+    await tools.output('kafka-configs', [...bootstrap, ...alter])
+  } finally {
+    await kafka.stop()
+  }
 }
