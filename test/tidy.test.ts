@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { findCycle, handlersOutsideTable, importedFiles, roomOf, violations } from './tidy/law.ts'
+import { endlessWaits } from './tidy/waits.ts'
 
 const root = findRoot(import.meta.dirname)
 
@@ -33,6 +34,13 @@ describe('the law of the house', () => {
       files.flatMap((file) => violations(file, read(file))),
       [],
     )
+  })
+
+  test('every wait of the tests has an end', () => {
+    const waits = sources('test').flatMap((file) =>
+      endlessWaits(file, read(file)).map((line) => `${file}:${line}`),
+    )
+    assert.deepEqual(waits, [], 'wait by test/support/until.ts')
   })
 
   test('nothing but TypeScript and C lies in the rooms, so nothing escapes', () => {
@@ -259,6 +267,31 @@ describe('the checker sees', () => {
     assert.match(of('src/cli/a.ts', 'require(name)'), /nobody can tell/)
     assert.match(of('protocol/a.ts', "Function('x')"), /Function belongs/)
     assert.throws(() => of('src/log/a.ts', 'import {'), /src\/log\/a\.ts/)
+  })
+
+  test('waits without an end', () => {
+    for (const wait of [
+      'while (!done()) await sleep(5)',
+      'while (!done()) { read(); await delay(1) }',
+      'do { await pause() } while (x)',
+      'for (;;) { if (done()) break; await nextTurn() }',
+      'while (x) await new Promise((resolve) => setTimeout(resolve, 5))',
+      'while (x) await new Promise(setImmediate)',
+      "while (x) await once(y, 'change')",
+      'for (; x; ) await settle()',
+    ])
+      assert.deepEqual(endlessWaits('test/a.test.ts', `const a = 1\n${wait}`), [2], wait)
+    for (const wait of [
+      'while (!done() && performance.now() < latestMs) await sleep(5)',
+      'while (!done()) { assert.ok(Date.now() < until); await sleep(5) }',
+      'while (!done()) { if (late()) throw new Error(); await sleep(5) }',
+      'for (let i = 0; i < 10; i++) await sleep(5)',
+      'for (const x of y) await sleep(5)',
+      'while (!stop()) await sleep(5)',
+      'while (await scanner.fill()) {}',
+      'while (!done()) await sim.sleep(5)',
+    ])
+      assert.deepEqual(endlessWaits('test/a.test.ts', wait), [], wait)
   })
 
   test('long files, ports with code, cycles, forgotten handlers', () => {

@@ -20,6 +20,7 @@ import { diskWith, TestSlice } from '../log/slicing-disk.ts'
 import type { Policy } from '../log/slicing-disk.ts'
 import { Seeded } from '../support/seed.ts'
 import { StepClock } from '../support/step-clock.ts'
+import { until } from '../support/until.ts'
 
 const BATCHES = 40
 const BATCH_BYTES = makeBatch(1, 20_000).length
@@ -155,7 +156,7 @@ test('cancelled while it waits, or while the disk reads: nothing stays', async (
     operation.start()
     assert.equal(answers.usedBytes, 1_048_588, 'one batch comes whatever the limit, and may be that large')
     operation.cancel()
-    while (answers.usedBytes > 0) await settle()
+    await until(() => answers.usedBytes === 0, settle)
     assert.equal(results(), null)
     assert.equal(answers.buffers.idleBytes, 512 * 1024, 'the buffer went back to the pool')
   })

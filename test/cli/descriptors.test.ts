@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { Kafka, logLevel } from 'kafkajs'
 import type { Admin, Producer } from 'kafkajs'
 import { startSamsa } from '../support/broker-process.ts'
+import { until } from '../support/until.ts'
 
 const LIMIT = 512
 /** Nearly as many as that limit allows: not all can have two segments open at once. */
@@ -60,8 +61,7 @@ for (const flushMessages of ['1', '9223372036854775807'])
         for (let round = 0; round < ROUNDS; round++)
           await producer.send({ topic: 't1', messages: everyPartition('x'.repeat(800)) })
       })
-      while (partitionFiles(broker.pid, broker.dataDir) > 0 && flushMessages === '1')
-        await new Promise((resolve) => setTimeout(resolve, 100))
+      if (flushMessages === '1') await until(() => partitionFiles(broker.pid, broker.dataDir) === 0)
       await broker.kill()
       for (const openFiles of [256, 128]) {
         await broker.start({ openFiles })

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { skipMissing } from '../support/requirements.ts'
 import { terminalCommand } from '../support/terminal.ts'
 import { executable, freshPath, Samsa } from './samsa-process.ts'
+import { until } from '../support/until.ts'
 
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 const script = (source: string): string => `${process.execPath} -e ${quoted(source)}`
@@ -55,10 +56,7 @@ const runaway = script(`
 async function pidsOf(samsa: Samsa, count: number): Promise<number[]> {
   const found = (): number[] =>
     Array.from(samsa.stdout.matchAll(/^pid (\d+)\r?$/gm), ([, pid]) => Number(pid))
-  while (found().length < count) {
-    await Promise.race([samsa.says(/pid/), sleep(20)])
-    await sleep(20)
-  }
+  await until(() => found().length >= count)
   return found()
 }
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import { startSamsa } from '../support/broker-process.ts'
+import { until } from '../support/until.ts'
 
 const ROUNDS = 3
 
@@ -32,7 +32,7 @@ test('a stop waits for a compaction that waits for its next slice', async () => 
   for (let round = 0; round < ROUNDS; round++) {
     if (round > 0) await broker.start()
     await fill(broker.bootstrap)
-    while (!compacts()) await sleep(5)
+    await until(compacts)
     // Fails unless the clean marker is there.
     await broker.stop()
   }

@@ -105,9 +105,7 @@ export class Ledger {
     if (topics) running.push(this.#topics.run(port, stop))
     const until = performance.now() + ms
     const latest = until + MOST_WAIT_MS
-    const isTooEarly = (): boolean =>
-      performance.now() < until || (acked() < fewest && performance.now() < latest)
-    while (isTooEarly() && sent() < enough) await sleep(2)
+    while (performance.now() < (acked() < fewest ? latest : until) && sent() < enough) await sleep(2)
     return running
   }
 

@@ -2,7 +2,6 @@
  * kafkajs 2.2.4: speaks only the old, non-flexible versions (Produce 7, Fetch 11, Metadata 6).
  */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -10,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Consumer, type ConsumerGroupJoinEvent, type Message } from 'kafkajs'
 
 import { type ServerUnderTest, startServer } from '../support/broker-process.ts'
+import { until } from '../support/until.ts'
 
 const {
   AclOperationTypes,
@@ -394,7 +394,6 @@ class GroupMember {
   partitions: number[] = []
   readonly #topic: string
   readonly #autoCommit: boolean
-  readonly #changes = new EventTarget()
 
   constructor(kafka: Kafka, groupId: string, topicName: string, autoCommit = true) {
     // kafkajs hears of a rebalance only between two fetches.
@@ -412,7 +411,6 @@ class GroupMember {
   async start(): Promise<void> {
     this.consumer.on(this.consumer.events.GROUP_JOIN, (event: ConsumerGroupJoinEvent) => {
       this.partitions = event.payload.memberAssignment[this.#topic] ?? []
-      this.#changes.dispatchEvent(new Event('change'))
     })
     await this.consumer.connect()
     await this.consumer.subscribe({ topic: this.#topic, fromBeginning: true })
@@ -420,7 +418,6 @@ class GroupMember {
       autoCommit: this.#autoCommit,
       eachMessage: ({ partition, message }) => {
         this.log.push({ partition, offset: Number(message.offset), value: String(message.value) })
-        this.#changes.dispatchEvent(new Event('change'))
         return Promise.resolve()
       },
     })
@@ -431,14 +428,10 @@ class GroupMember {
   }
 
   assigned(count: number): Promise<void> {
-    return this.#until(() => this.partitions.length === count)
+    return until(() => this.partitions.length === count)
   }
 
   received(count: number): Promise<void> {
-    return this.#until(() => this.log.length >= count)
-  }
-
-  async #until(condition: () => boolean): Promise<void> {
-    while (!condition()) await once(this.#changes, 'change')
+    return until(() => this.log.length >= count)
   }
 }

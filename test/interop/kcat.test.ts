@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { peerIsKafka, type ServerUnderTest, startServer } from '../support/broker-process.ts'
 import { adopt, end, runOrThrow, works } from '../support/processes.ts'
 import { skipMissing } from '../support/requirements.ts'
+import { until } from '../support/until.ts'
 
 const timeout = 60_000
 const topic = 'kcat'
@@ -83,13 +84,13 @@ if (!present) {
 
     /** kcat has no call for it: asking for the topic creates it, in Apache Kafka only after the answer. */
     async function create(name: string): Promise<Description> {
-      for (;;) {
-        const described = JSON.parse(await kcat(['-L', '-J', '-t', name])) as Description
+      let described: Description | null = null
+      await until(async () => {
+        described = JSON.parse(await kcat(['-L', '-J', '-t', name])) as Description
         const partitions = described.topics[0]?.partitions ?? []
-        const ready = partitions.length > 0 && partitions.every((each) => each.leader >= 0)
-        if (ready || !peerIsKafka) return described
-        await sleep(50)
-      }
+        return !peerIsKafka || (partitions.length > 0 && partitions.every((each) => each.leader >= 0))
+      })
+      return described!
     }
 
     test('create topic', { timeout }, async () => {

@@ -6,6 +6,7 @@ import { ApiKey } from '../../protocol/keys.ts'
 import { produceRequest } from '../../protocol/messages/00-produce.ts'
 import { Writer } from '../../protocol/writer.ts'
 import { Fixture, produce } from './connection-fixture.ts'
+import { until } from '../support/until.ts'
 
 /** A produce request to very many partitions. */
 function produceToMany(correlationId: number, topic: string, partitions: number): Buffer {
@@ -22,10 +23,6 @@ function produceToMany(correlationId: number, topic: string, partitions: number)
     topicData: [{ name: topic, partitionData }],
   })
   return writer.finishBuffer()
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise(setImmediate)
 }
 
 test('a request of very many elements is decoded in slices, and nothing overtakes it', async () => {

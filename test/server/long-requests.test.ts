@@ -11,6 +11,7 @@ import { ClientConnection } from '../../src/server/connection.ts'
 import { LongRequests } from '../../src/server/long-requests.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { Fixture, produce } from './connection-fixture.ts'
+import { until } from '../support/until.ts'
 
 class Asker implements AnswerWaiter {
   readonly requests: LongRequests
@@ -92,9 +93,10 @@ test('of fetches that many clients send at once few are decoded at a time, and a
   const [gone] = clients.splice(-1)
   gone!.closed('reset')
   for (let answered = 0; answered < clients.length; answered++) {
-    while (fixture.begun.length <= answered) {
-      await nextTurn(fixture)
-    }
+    await until(
+      () => fixture.begun.length > answered,
+      () => nextTurn(fixture),
+    )
     assert.ok(fixture.shared.longRequests.usedBytes <= 32 << 20)
     assert.ok(fixture.begun.length - answered < 10, `${fixture.begun.length - answered} at a time`)
     fixture.begun[answered]!.respond()
@@ -112,7 +114,10 @@ test('a fetch of very many partitions does not keep their memory for as long as 
     const client = anotherClient(fixture)
     const frame = longFetch(1, partitions)
     client.bytes(frame, 0, frame.length)
-    while (fixture.begun.length <= waits.length) await nextTurn(fixture)
+    await until(
+      () => fixture.begun.length > waits.length,
+      () => nextTurn(fixture),
+    )
     waits.push(fixture.begun.at(-1)!.context.longestWaitMs)
     client.closed('reset')
   }
@@ -138,7 +143,10 @@ test('of produce requests with very many partitions few are decoded at a time; o
     client.bytes(Buffer.from(frame), 0, frame.length)
     return client
   })
-  while (fixture.begun.length === 0) await nextTurn(fixture)
+  await until(
+    () => fixture.begun.length > 0,
+    () => nextTurn(fixture),
+  )
   assert.ok(longRequests.waitingCount > 5, `${longRequests.waitingCount} wait`)
   const large = produce(1, 'large', 900_000)
   anotherClient(fixture).bytes(large, 0, large.length)
@@ -146,7 +154,10 @@ test('of produce requests with very many partitions few are decoded at a time; o
   clients.pop()!.closed('reset')
   for (let answered = 0; answered < clients.length; answered++) {
     const long = () => fixture.begun.filter(({ what }) => what === 'produce t')
-    while (long().length <= answered) await nextTurn(fixture)
+    await until(
+      () => long().length > answered,
+      () => nextTurn(fixture),
+    )
     assert.ok(longRequests.usedBytes <= 32 << 20)
     assert.ok(long().length - answered < 4, `${long().length - answered} at a time`)
     long()[answered]!.respond()

@@ -7,6 +7,7 @@ import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LineSink } from '../../src/system/line-sink.ts'
 import { createLogger } from '../../src/system/pino-logger.ts'
+import { until } from '../support/until.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-sink-'))
 after(() => fs.rmSync(directory, { recursive: true, force: true }))
@@ -97,10 +98,10 @@ test('a reader that comes back in the middle: lines go on behind the gap', async
   let n = 0
   while (sink.droppedLines === 0) sink.write(line(n++))
   const firstDropped = n - 1
-  while (sink.queuedBytes > 40_000) {
+  await until(() => {
     pipe.read()
-    await sleep(5)
-  }
+    return sink.queuedBytes <= 40_000
+  })
   sink.write(line(n))
   await pipe.until(() => sink.queuedBytes === 0 && pipe.read().includes(line(n)))
   const tail = pipe.read().split(line(firstDropped - 1))[1]

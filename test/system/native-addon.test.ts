@@ -16,6 +16,7 @@ import type { NativeAddon, Ring } from '../../src/system/native-addon.ts'
 import { addonFile } from '../../src/system/native/addon-file.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
+import { until } from '../support/until.ts'
 
 const { addon, reason } = loadNativeAddon()
 const errno = constants.errno
@@ -56,7 +57,7 @@ class Recorded {
   }
 
   async reported(count: number): Promise<string[]> {
-    while (this.results.length < count) await nextTurn()
+    await until(() => this.results.length >= count, nextTurn)
     return this.results.toSorted()
   }
 }
@@ -226,7 +227,7 @@ describe('the ring', () => {
       start()
     })
     start()
-    while (done < parts.length) await nextTurn()
+    await until(() => done >= parts.length, nextTurn)
     ring.close()
     fs.closeSync(fd)
     const found = fs.readFileSync(path.join(directory, 'many'))

@@ -8,6 +8,7 @@ import { SystemDisk } from '../../../src/system/disk/system-disk.ts'
 import { Turn } from '../../../src/system/turn.ts'
 import { ringMissing, ringOf } from '../uring/ring-fixture.ts'
 import { freshPaths, read, reserve, sync, truncate, write } from './disk-fixture.ts'
+import { until } from '../../support/until.ts'
 
 const paths = freshPaths()
 
@@ -36,9 +37,7 @@ function descriptorsHere(): number {
 }
 
 const linux = process.platform === 'linux'
-const untilIdle = async (): Promise<void> => {
-  while (descriptorsHere() > 0) await new Promise((resolve) => setTimeout(resolve, 50))
-}
+const untilIdle = (): Promise<void> => until(() => descriptorsHere() === 0)
 
 for (const [name, create] of engines) {
   describe(name, { skip: !linux }, () => {

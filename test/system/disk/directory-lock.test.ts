@@ -12,6 +12,7 @@ import type { LockEvents } from '../../../src/ports.ts'
 import { DirectoryLock } from '../../../src/system/disk/directory-lock.ts'
 import { loadNativeAddon } from '../../../src/system/native-addon.ts'
 import { skipMissing } from '../../support/requirements.ts'
+import { until } from '../../support/until.ts'
 
 const base = fs.mkdtempSync(join(os.tmpdir(), 'samsa-lock-'))
 after(() => fs.rmSync(base, { recursive: true, force: true }))
@@ -283,7 +284,7 @@ test('the holder keeps its file fresh', async () => {
   const lock = await acquire(path, 'file')
   const longAgo = new Date(0)
   fs.utimesSync(file, longAgo, longAgo)
-  while (fs.statSync(file).mtimeMs === 0) await delay(20)
+  await until(() => fs.statSync(file).mtimeMs > 0)
   lock.release()
 })
 

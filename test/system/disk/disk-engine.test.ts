@@ -11,6 +11,7 @@ import { Turn } from '../../../src/system/turn.ts'
 import { skipMissing } from '../../support/requirements.ts'
 import { difference, freshPaths, reserve, write } from './disk-fixture.ts'
 import { ringMissing, warningLogger } from '../uring/ring-fixture.ts'
+import { until } from '../../support/until.ts'
 
 const paths = freshPaths()
 
@@ -64,7 +65,7 @@ test('a crash during the trial leaves nothing that the next start takes for a pa
   })
   watcher.on('change', (_event, name) => names.add(String(name)))
   await choose('uring', [directory])
-  while (names.size === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until(() => names.size > 0)
   for (const name of names) assert.equal(parsePartitionName(name), null, name)
 })
 

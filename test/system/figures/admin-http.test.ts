@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startAdminHttp } from '../../../src/system/figures/admin-http.ts'
 import type { AdminSources } from '../../../src/system/figures/admin-http.ts'
 import { SharedAnswer } from '../../../src/system/figures/shared-answer.ts'
+import { until } from '../../support/until.ts'
 
 const sources: AdminSources = {
   metrics: async () => 'samsa_figure 1\n',
@@ -129,7 +130,7 @@ test('figures are collected once for all who ask while it lasts, and anew a seco
     assert.equal(scrapes, 1)
     await sleep(1_100)
     const later = ask()
-    while (scrapes < 2) await sleep(10)
+    await until(() => scrapes >= 2)
     finish()
     await later
     assert.equal(scrapes, 2)

@@ -5,6 +5,7 @@ import { after, describe, test } from 'node:test'
 import type { CloseReason, Connection, Listener, Receiver } from '../../../src/ports.ts'
 import { NetSockets } from '../../../src/system/network/net-sockets.ts'
 import { Turn } from '../../../src/system/turn.ts'
+import { until } from '../../support/until.ts'
 
 const local = { host: '127.0.0.1', port: 0 }
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -61,10 +62,6 @@ async function connect(listener: Listener): Promise<net.Socket> {
   client.on('error', () => {})
   await once(client, 'connect')
   return client
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await pause(1)
 }
 
 async function readAll(client: net.Socket): Promise<Buffer> {
@@ -161,10 +158,10 @@ describe('sockets', () => {
     await pause(50)
     assert.equal(one.received.length, 1)
     const bytes = (): number => one.received.reduce((sum, part) => sum + part.length, 0)
-    while (bytes() < sent.length) {
+    await until(() => {
       one.connection.resume()
-      await pause(1)
-    }
+      return bytes() >= sent.length
+    })
     assert.deepEqual(Buffer.concat(one.received), sent)
     client.destroy()
   })

@@ -14,6 +14,7 @@ import type { NativeAddon } from '../../../src/system/native-addon.ts'
 import { NetSockets } from '../../../src/system/network/net-sockets.ts'
 import { Turn } from '../../../src/system/turn.ts'
 import { skipMissing } from '../../support/requirements.ts'
+import { until } from '../../support/until.ts'
 
 const MIB = 1 << 20
 const FILE_BYTES = 8 * MIB
@@ -115,10 +116,6 @@ function received(client: net.Socket, bytes: number): Promise<Buffer> {
     })
     client.resume()
   })
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await pause(1)
 }
 
 /** More than the socket takes, so that the rest waits. */

@@ -11,6 +11,7 @@ import { skipMissing } from '../../support/requirements.ts'
 import { Seeded } from '../../support/seed.ts'
 import { freshPaths, randomBytes, read, sync, truncate, write } from '../disk/disk-fixture.ts'
 import { faultyRing, ringMissing, ringOf } from './ring-fixture.ts'
+import { until } from '../../support/until.ts'
 
 const MIB = 1 << 20
 const paths = freshPaths()
@@ -44,7 +45,8 @@ describe('large reads of what is not in memory', { skip: ringMissing !== null },
     const file = await coldFile(disk, bytes)
     await read(file, 0, COLD_CHUNK_BYTES)
     const into = Buffer.alloc(100_000)
-    while (file.readCached(2 * COLD_CHUNK_BYTES + 5, into) !== into.length) await nextTurn()
+    const isThere = (): boolean => file.readCached(2 * COLD_CHUNK_BYTES + 5, into) === into.length
+    await until(isThere, nextTurn)
     assert.ok(into.equals(bytes.subarray(2 * COLD_CHUNK_BYTES + 5).subarray(0, into.length)))
     assert.equal(cachedBytes(file, bytes.length), 0)
     file.close()
@@ -121,7 +123,7 @@ describe('large reads of what is not in memory', { skip: ringMissing !== null },
     const last = read(file, MIB, MIB)
     file.close()
     await last
-    while (descriptorsOf(file.path) > 0) await nextTurn()
+    await until(() => descriptorsOf(file.path) === 0, nextTurn)
   })
 
   test('a chunk that the device does not give is asked for through the page cache, which has the last word', async () => {

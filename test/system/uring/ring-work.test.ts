@@ -10,6 +10,7 @@ import { skipMissing } from '../../support/requirements.ts'
 import { Seeded } from '../../support/seed.ts'
 import { freshPaths, randomBytes, read, sync, write } from '../disk/disk-fixture.ts'
 import { faultyRing, ringMissing, ringOf } from './ring-fixture.ts'
+import { until } from '../../support/until.ts'
 
 const MIB = 1 << 20
 const paths = freshPaths()
@@ -82,7 +83,7 @@ describe('with io_uring', { skip: ringMissing !== null }, () => {
     assert.ok(started)
     file.close()
     // The descriptor stays open for it.
-    while (file.busy) await new Promise((resolve) => setImmediate(resolve))
+    await until(() => !file.busy)
     assert.equal(writeback.underWay, 0)
   })
 
