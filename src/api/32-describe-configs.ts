@@ -66,7 +66,8 @@ export const describeConfigs = defineApi({
       const isAll = configurationKeys === null || configurationKeys.length === 0
       const { configs, sizeBytes } = encode(described, isAll ? null : new Set(configurationKeys))
       room -= sizeBytes
-      results.push({ errorCode: ErrorCode.NONE, errorMessage: null, resourceType, resourceName, configs })
+      // Kafka's text of no error is not null but empty.
+      results.push({ errorCode: ErrorCode.NONE, errorMessage: '', resourceType, resourceName, configs })
     }
     for (const { element, outcome } of refusals.of(request, 'resources')) {
       results.push(failed(element, outcome))

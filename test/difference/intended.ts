@@ -33,7 +33,7 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     reason: 'clients of before 2.1 still work',
     where: [
       { scenario: /^api-versions: /, path: /ApiVersions \d: apiKeys\[\d+\]\.minVersion$/ },
-      { scenario: /./, path: /^\d+ (CreateTopics [01]|DeleteTopics 0): $/ },
+      { scenario: /./, path: /^\d+ (CreateTopics [01]|DeleteTopics 0|DescribeConfigs 0): $/ },
     ],
   },
   {
@@ -64,10 +64,73 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     ],
   },
   {
-    subject: 'source of `min.insync.replicas`',
+    subject: '`min.insync.replicas`',
     kafka: 'a dynamic value of the cluster, which KIP-966 sets to 1',
     samsa: 'the default, which is 1',
     reason: 'there are no eligible leader replicas to keep',
-    where: [{ scenario: /^topics: /, path: /min\.insync\.replicas\]\.configSource$/ }],
+    where: [
+      { scenario: /^topics: /, path: /min\.insync\.replicas\]\.configSource$/ },
+      { scenario: /^configs: /, path: /configs\[min\.insync\.replicas\]/ },
+    ],
+  },
+  {
+    subject: 'defaults of some configurations',
+    kafka: 'mostly no limit',
+    samsa: 'those under [configuration](#configuration)',
+    reason: 'there, for each',
+    where: [
+      {
+        scenario: /^configs: all keys of the broker$/,
+        path: /configs\[(group\.max\.size|log\.cleaner\.(dedupe\.buffer\.size|io\.max\.bytes\.per\.second)|max\.connections(\.per\.ip)?|offsets\.topic\.replication\.factor|queued\.max\.request\.bytes|socket\.listen\.backlog\.size)\]\.(value|synonyms.*)$/,
+      },
+    ],
+  },
+  {
+    subject: 'configurations of TLS and SASL at run time',
+    kafka: 'may change',
+    samsa: 'read-only, INVALID_REQUEST',
+    reason: 'nobody may believe that connections are encrypted now',
+    where: [
+      {
+        scenario: /^configs: all keys of the broker$/,
+        path: /configs\[(ssl|sasl|principal)\..*\]\.readOnly$/,
+        samsa: true,
+      },
+      { scenario: /^configs: security cannot be set up at run time$/, path: /errorCode|errorMessage/ },
+    ],
+  },
+  {
+    subject: '`log.cleaner` pause, memory and speed',
+    kafka: 'may change at run time',
+    samsa: 'read at the start',
+    reason: 'compaction runs by itself all the time',
+    where: [
+      {
+        scenario: /^configs: all keys of the broker$/,
+        path: /configs\[log\.cleaner\.(backoff\.ms|dedupe\.buffer\.size|io\.max\.bytes\.per\.second)\]\.readOnly$/,
+      },
+    ],
+  },
+  {
+    subject: 'configurations of groups, client metrics and loggers',
+    kafka: 'may be set',
+    samsa: 'groups and client metrics are described with their defaults; setting one is INVALID_REQUEST',
+    reason: 'there is nothing that they would change',
+    where: [
+      {
+        scenario: /^configs: groups, subscriptions and loggers change$/,
+        path: /errorCode|errorMessage|configs\[root\]/,
+      },
+    ],
+  },
+  {
+    subject: 'a resource that is named twice in DescribeConfigs or IncrementalAlterConfigs',
+    kafka: 'answered twice',
+    samsa: 'answered once, for the keys of both',
+    reason: 'one answer says it',
+    where: [
+      { scenario: /^configs: a topic twice$/, path: /results\[t/ },
+      { scenario: /^configs: a resource twice$/, path: /responses\[t#2\]$/ },
+    ],
   },
 ]

@@ -227,9 +227,14 @@ function groupDefaults(broker: BrokerConfig): DescribedConfig[] {
   })
   return [
     ...inherited,
-    defaultOf('share.auto.offset.reset', 'latest', 'STRING', GROUPS),
-    defaultOf('share.isolation.level', 'read_uncommitted', 'STRING', GROUPS),
-    defaultOf('share.renew.acknowledge.enable', 'true', 'BOOLEAN', GROUPS),
+    ...[
+      defaultOf('share.auto.offset.reset', 'latest', 'STRING', GROUPS),
+      defaultOf('share.isolation.level', 'read_uncommitted', 'STRING', GROUPS),
+      defaultOf('share.renew.acknowledge.enable', 'true', 'BOOLEAN', GROUPS),
+    ].map((config) => {
+      const { name, value, source } = config
+      return { ...config, synonyms: [{ name, value, source }] }
+    }),
   ]
 }
 
