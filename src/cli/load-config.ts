@@ -37,6 +37,7 @@ const PLACE_KEYS: ReadonlySet<string> = new Set([
   'listeners',
   'log.dir',
   'log.dirs',
+  'metadata.log.dir',
   'samsa.admin.listener',
 ])
 
@@ -132,7 +133,7 @@ function deriveListeners(layers: ConfigLayer[]): void {
 
 function withAbsoluteDirs(layer: ConfigLayer): ConfigLayer {
   const values = new Map(layer.values)
-  for (const key of ['log.dirs', 'log.dir']) {
+  for (const key of ['log.dirs', 'log.dir', 'metadata.log.dir']) {
     const dirs = values.get(key)
     if (dirs !== undefined) values.set(key, dirs.split(',').map(absolute).join(','))
   }

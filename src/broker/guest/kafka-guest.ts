@@ -58,7 +58,7 @@ export class KafkaGuest {
     this.#kafka = kafka
     this.#topics = kafka.image?.topics() ?? new Map()
     this.#firstDirectory = metadata.config['log.dirs'][0]!
-    this.#storeWasHere = metadata.knowsAnyLogDirectory
+    this.#storeWasHere = metadata.knowsAnyLogDirectory || metadata.kafkaState !== null
     this.#trust = trustIn(kafka, this.#storeWasHere, metadata.kafkaState)
   }
 
@@ -113,12 +113,11 @@ export class KafkaGuest {
         'topics that lay in the log directories are taken over',
       )
     // One that could not be taken over is looked for again at the next start.
-    if (adopted.length === topics.length) {
-      await metadata.rememberLogDirectories(this.#logs.directoryIds)
-      if (image !== null && state !== null) {
-        await keepAside(this.#world, this.#firstDirectory, state, image)
-        await metadata.rememberKafkaState(state)
-      }
+    if (adopted.length === topics.length) await metadata.rememberLogDirectories(this.#logs.directoryIds)
+    // But Kafka's metadata is past from now on: what clients change here must not be taken back by it.
+    if (image !== null && state !== null) {
+      await keepAside(this.#world, this.#firstDirectory, state, image)
+      await metadata.rememberKafkaState(state)
     }
     this.#tellOfUnenforced()
   }
@@ -308,6 +307,6 @@ export class KafkaGuest {
 
 function trustIn(kafka: KafkaMetadata, storeWasHere: boolean, takenOver: string | null): Trust {
   const { kept, state } = kafka
-  if (!storeWasHere) return kept === null || kept.state !== state ? 'all' : 'held'
+  if (!storeWasHere) return kept === null || (kept.state !== null && kept.state !== state) ? 'all' : 'held'
   return takenOver === null ? 'additions' : 'all'
 }

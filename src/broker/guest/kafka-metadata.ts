@@ -4,8 +4,8 @@ import type { KeptAside } from '../../core/kraft/kept-aside.ts'
 import { KraftReplay } from '../../core/kraft/kraft-replay.ts'
 import { findClusterMetadata, readClusterMetadata } from '../../log/directory/cluster-metadata.ts'
 import { writeFileDurably } from '../../log/files/checkpoints.ts'
-import { readSmall } from '../../log/files/disk-calls.ts'
-import type { World } from '../../ports.ts'
+import { diskError, readSmall } from '../../log/files/disk-calls.ts'
+import type { Disk, World } from '../../ports.ts'
 
 /** Beside the logs, in the first log directory. Not Kafka's, which passes over files that it does not know. */
 export const KEPT_FILE = 'samsa-kafka-metadata.json'
@@ -22,7 +22,7 @@ export interface KafkaMetadata {
   readonly kept: KeptAside | null
 }
 
-/** `takenOver`: the state in which the store knows it. Whatever is wrong there, this resolves. */
+/** `takenOver`: the state in which the store knows it. Whatever is wrong with the guest's files, this resolves. */
 export async function lookForKafkaMetadata(
   world: Pick<World, 'disk' | 'logger'>,
   directories: readonly string[],
@@ -30,8 +30,7 @@ export async function lookForKafkaMetadata(
   takenOver: string | null,
 ): Promise<KafkaMetadata> {
   const { disk } = world
-  const keptBytes = readSmall(disk, `${firstDirectory}/${KEPT_FILE}`)
-  const kept = keptBytes === null ? null : decodeKeptAside(keptBytes)
+  const kept = readKept(disk, `${firstDirectory}/${KEPT_FILE}`)
   const nothing = { path: null, state: null, image: null, problem: null, kept }
   let found
   try {
@@ -52,11 +51,25 @@ export async function lookForKafkaMetadata(
   }
 }
 
+function readKept(disk: Disk, path: string): KeptAside | null {
+  try {
+    const bytes = readSmall(disk, path)
+    return bytes === null ? null : decodeKeptAside(bytes)
+  } catch (error) {
+    throw diskError(`cannot read ${path}`, error)
+  }
+}
+
 export async function keepAside(
   world: Pick<World, 'disk'>,
   firstDirectory: string,
   state: string,
   image: KraftImage,
 ): Promise<void> {
-  await writeFileDurably(world.disk, `${firstDirectory}/${KEPT_FILE}`, encodeKeptAside(state, image))
+  const path = `${firstDirectory}/${KEPT_FILE}`
+  try {
+    await writeFileDurably(world.disk, path, encodeKeptAside(state, image))
+  } catch (error) {
+    throw diskError(`cannot write ${path}`, error)
+  }
 }

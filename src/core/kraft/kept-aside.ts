@@ -2,8 +2,8 @@ import type { KraftImage } from './kraft-image.ts'
 
 /** What is kept beside the logs of what Kafka's controllers knew. */
 export interface KeptAside {
-  /** Of the metadata log as it was read. */
-  readonly state: string
+  /** Of the metadata log as it was read; null when the file does not tell. */
+  readonly state: string | null
   /** Of all topics that Kafka had. */
   readonly topicIds: ReadonlySet<string>
   /** How many there are of what this broker does not enforce. */
@@ -43,21 +43,24 @@ export function encodeKeptAside(state: string, image: KraftImage): Buffer {
   return Buffer.from(`${JSON.stringify(kept, null, 1)}\n`)
 }
 
-/** Null when it makes no sense. */
-export function decodeKeptAside(bytes: Buffer): KeptAside | null {
-  let kept: unknown
-  try {
-    kept = JSON.parse(bytes.toString('utf8'))
-  } catch {
-    return null
-  }
-  if (typeof kept !== 'object' || kept === null || !('state' in kept) || !('topics' in kept)) return null
-  const { state, topics } = kept
-  if (typeof state !== 'string' || !Array.isArray(topics)) return null
-  const ids = topics.map((topic: unknown) =>
-    typeof topic === 'object' && topic !== null && 'topicId' in topic ? String(topic.topicId) : '',
+/** Of what makes no sense all that is known is that it was there. */
+export function decodeKeptAside(bytes: Buffer): KeptAside {
+  const kept = parsed(bytes)
+  const state = 'state' in kept && typeof kept.state === 'string' ? kept.state : null
+  const topics: unknown[] = 'topics' in kept && Array.isArray(kept.topics) ? kept.topics : []
+  const ids = topics.flatMap((topic) =>
+    typeof topic === 'object' && topic !== null && 'topicId' in topic ? [String(topic.topicId)] : [],
   )
   return { state, topicIds: new Set(ids), unenforced: countUnenforced(kept) }
+}
+
+function parsed(bytes: Buffer): object {
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'))
+    return typeof value === 'object' && value !== null ? value : {}
+  } catch {
+    return {}
+  }
 }
 
 function countUnenforced(kept: object): KeptAside['unenforced'] {

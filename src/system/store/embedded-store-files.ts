@@ -23,6 +23,13 @@ function failed(what: string, cause: unknown): SamsaError {
   return new SamsaError('SAMSA_METADATA_STORE', `the metadata store cannot ${what}${why}`, cause)
 }
 
+/** What was confirmed is not there, and nobody can tell what it was. */
+function lost(what: string): SamsaError {
+  const way =
+    'with both files moved away, topics are taken over as they lie in the log directories, and nothing of them is deleted'
+  return failed('go on', new Error(`${what}; ${way}`))
+}
+
 function done(start: (done: (error: DiskError | null) => void) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error === null ? resolve() : reject(error))))
 }
@@ -84,6 +91,8 @@ export class StoreFiles {
       for (const path of [`${directory}/${SNAPSHOT_NAME}`, logPath]) await forgetCached(disk, path)
       const sequence = loadSnapshot(disk, `${directory}/${SNAPSHOT_NAME}`, tree)
       const bytes = readIfThere(disk, logPath)
+      // It is made before any snapshot and never removed.
+      if (bytes === null && sequence > 0) throw lost(`${logPath} is missing`)
       const replayed = replay(bytes ?? Buffer.alloc(0), sequence, tree, logPath)
       // Whoever wrote to the files before has passed this point, so the directory's own name is durable.
       if (bytes === null) await syncAncestors(disk, directory)
@@ -168,7 +177,7 @@ function loadSnapshot(disk: Disk, path: string, tree: Tree): number {
   const bytes = readIfThere(disk, path)
   if (bytes === null) return 0
   const snapshot = decodeSnapshot(bytes)
-  if (snapshot === null) throw failed('go on', new Error(`${path} is damaged`))
+  if (snapshot === null) throw lost(`${path} is damaged`)
   tree.load(snapshot)
   return snapshot.sequence
 }
@@ -195,11 +204,6 @@ function replay(
   }
   const later = findFrame(bytes, end, sequence)
   if (later !== null)
-    throw failed(
-      'go on',
-      new Error(
-        `${path} is damaged at byte ${end}: change ${sequence + 1} is unreadable and later ones exist`,
-      ),
-    )
+    throw lost(`${path} is damaged at byte ${end}: change ${sequence + 1} is unreadable and later ones exist`)
   return { end, sequence }
 }

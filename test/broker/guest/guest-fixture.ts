@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { KraftReplay } from '../../../src/core/kraft/kraft-replay.ts'
 import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
 import { findClusterMetadata, readClusterMetadata } from '../../../src/log/directory/cluster-metadata.ts'
-import { removePath, writeAt } from '../../../src/log/files/disk-calls.ts'
+import { removePath, syncDirectory, writeAt } from '../../../src/log/files/disk-calls.ts'
 import { encodePartitionMetadata } from '../../../src/log/files/log-files.ts'
 import type { Disk } from '../../../src/ports.ts'
+import { parseBrokerConfig } from '../../../src/core/config/broker-config.ts'
+import { startBroker } from '../../../src/server/start-broker.ts'
+import { openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SimBroker } from '../../api/sim-broker.ts'
 import { setBaseOffset } from '../../../protocol/records/record-batch.ts'
 import { makeBatch } from '../../log/log-fixture.ts'
@@ -46,6 +49,7 @@ export async function putPartition(
     const name = `${String(segment * RECORDS).padStart(20, '0')}.log`
     await putFile(disk, `${directory}/${name}`, Buffer.concat(batches))
   }
+  for (const path of [directory, logDir, '/']) await syncDirectory(disk, path)
 }
 
 /** What Apache Kafka left: its metadata, and its topics with records in them. `history`: how far it had come by then. */
@@ -110,4 +114,19 @@ export async function loseStore({ process }: SimBroker): Promise<void> {
 
 export function namesIn({ process }: SimBroker, pattern: RegExp): string[] {
   return process.world.disk.list(DATA).filter((name) => pattern.test(name))
+}
+
+/** A start that a power cut ends; resolves when it did. */
+export function startCutShort(sim: SimWorld): () => Promise<void> {
+  const process = sim.start()
+  const values = new Map([
+    ['log.dirs', DATA],
+    ['listeners', 'PLAINTEXT://127.0.0.1:9092'],
+    ...Object.entries(QUICK_RETENTION),
+  ])
+  const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', values }])
+  const { world } = process
+  const starting = startBroker(world, config, (path) => openEmbeddedStore(world, path))
+  starting.catch(() => undefined)
+  return () => sim.powerLoss(process)
 }

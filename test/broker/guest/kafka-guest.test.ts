@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ErrorCode } from '../../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../../protocol/messages/21-delete-records.ts'
 import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
-import { readSmall, removePath } from '../../../src/log/files/disk-calls.ts'
+import { readSmall, removePath, writeAt } from '../../../src/log/files/disk-calls.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import type { SimBroker } from '../../api/sim-broker.ts'
 import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
@@ -13,6 +14,7 @@ import {
   namesIn,
   putGuest,
   putPartition,
+  startCutShort,
   startGuest,
   warningsOf,
 } from './guest-fixture.ts'
@@ -304,5 +306,88 @@ inSim('metadata that Kafka kept elsewhere is found by metadata.log.dir', async (
   await putGolden(sim.start().world.disk, 'kafka-4.3', '/elsewhere')
   const broker = await startGuest(sim, { 'metadata.log.dir': '/elsewhere' })
   assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION)
+  await broker.stop()
+})
+
+test('a power cut at any time of the takeover costs nothing', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const image = await putGuest(sim, 'kafka-4.3')
+      await putPartition(sim.start().world.disk, 'gone-0', [...image.removedTopicIds][0]!)
+      const cutShort = startCutShort(sim)
+      await sim.scheduler.sleep(seed * 3)
+      await cutShort()
+      const broker = await startGuest(sim)
+      assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION, `seed ${seed}`)
+      for (const { name, topicId } of image.topicsById.values())
+        assert.equal(broker.running.broker.metadata.topics.get(name)?.topicId, topicId)
+      assert.equal(broker.running.broker.metadata.config['log.retention.ms'], 259_200_000)
+      await broker.stop()
+    })
+  }
+})
+
+inSim(
+  'a log directory is offline at the takeover: its topics keep their configuration when it comes back',
+  async (sim) => {
+    const image = await putGuest(sim, 'kafka-4.3')
+    const { disk } = sim.start().world
+    for (const name of ['forever-1', 'compacted-0']) {
+      await putPartition(disk, name, image.topics().get(name.split('-')[0]!)!.topicId, '/data2')
+      await removePath(disk, `${DATA}/${name}`)
+    }
+    const dirs = { 'log.dirs': `${DATA},/data2` }
+    sim.faults.add({ operation: 'read', code: 'EIO', path: /^\/data2/ })
+    const before = await startGuest(sim, dirs)
+    const offline = before.running.broker.partitions.get('forever', 1)!
+    assert.equal(offline.errorCode, ErrorCode.KAFKA_STORAGE_ERROR)
+    await before.stop()
+    sim.faults.clear()
+    const broker = await startGuest(sim, dirs)
+    assert.deepEqual(await leftAfterAWhile(sim, broker), LEFT_BY_CONFIGURATION)
+    await broker.stop()
+  },
+)
+
+for (const [what, content] of [
+  ['empty', ''],
+  ['no JSON', '{"state":'],
+  ['of another kind', '[]'],
+  ['gone', null],
+] as const) {
+  inSim(`the store is lost and what was kept is ${what}: nothing of Kafka's is deleted`, async (sim) => {
+    await putGuest(sim, 'kafka-4.3')
+    const before = await startGuest(sim)
+    await before.stop()
+    await loseStore(before)
+    const { disk } = sim.start().world
+    await removePath(disk, `${DATA}/samsa-kafka-metadata.json`)
+    if (content !== null) {
+      const file = disk.open(`${DATA}/samsa-kafka-metadata.json`, 'create')
+      await writeAt(file, 0, [Buffer.from(content)], true)
+      file.close()
+    }
+    const broker = await startGuest(sim)
+    const left = await leftAfterAWhile(sim, broker)
+    // Without it this is a first start.
+    assert.deepEqual(left, content === null ? LEFT_BY_CONFIGURATION : ALL_LEFT)
+    await broker.stop()
+  })
+}
+
+inSim('more topics than may be served: those that are keep what clients change', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const limit = { 'samsa.max.partitions': '4' }
+  const before = await startGuest(sim, limit)
+  const { metadata } = before.running.broker
+  const [served] = [...metadata.topics.keys()]
+  assert(metadata.topics.size < 3)
+  const changed = [{ name: 'retention.ms', operation: 'set' as const, value: '77' }]
+  await metadata.incrementalAlterConfigs({ kind: 'topic', name: served! }, changed, false)
+  await before.stop()
+  const broker = await startGuest(sim)
+  assert.equal(overridesOf(broker, served!)['retention.ms'], '77')
+  assert.equal(broker.running.broker.metadata.topics.size, 3)
   await broker.stop()
 })

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { writeAt } from '../../../src/log/files/disk-calls.ts'
+import { syncDirectory, writeAt } from '../../../src/log/files/disk-calls.ts'
 import type { Disk } from '../../../src/ports.ts'
 
 /**
@@ -26,8 +26,9 @@ export async function putGolden(
     const bytes = damage(name, readFileSync(new URL(name, from)))
     if (bytes === null) continue
     const file = disk.open(`${directory}/${name}`, 'replace')
-    await writeAt(file, 0, [bytes], false)
+    await writeAt(file, 0, [bytes], true)
     file.close()
   }
+  for (const path of [directory, logDir]) await syncDirectory(disk, path)
   return directory
 }

@@ -273,6 +273,22 @@ describe('the embedded store under power cuts', () => {
     })
   })
 
+  it('refuses to start when the log is gone and the snapshot is there', async () => {
+    const sim = new SimWorld(1)
+    await sim.run(async () => {
+      const opened = await EmbeddedStore.open(sim.start().world, '/data', { snapshotAfterBytes: 10 })
+      const store = opened.connect()
+      for (const path of ['/a', '/b']) await store.create(path, Buffer.alloc(50))
+      await opened.close()
+      const { world } = sim.start()
+      await new Promise((removed) => world.disk.remove('/data/samsa-metadata.log', removed))
+      await assert.rejects(EmbeddedStore.open(world, '/data'), {
+        code: 'SAMSA_METADATA_STORE',
+        message: /samsa-metadata\.log is missing; with both files moved away, .* nothing of them is deleted/,
+      })
+    })
+  })
+
   it('makes a thousand changes of one turn durable with one write', async () => {
     const sim = new SimWorld(5)
     await sim.run(async () => {
