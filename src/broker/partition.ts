@@ -126,7 +126,8 @@ export class Partition {
   /** DeleteRecords: the log starts at `offset` (-1: the high watermark) or where it starts already, if that is later. */
   deleteRecordsBefore(offset: number): number {
     if (this.errorCode !== ErrorCode.NONE) return this.errorCode
-    if (!this.log.config.cleanupPolicy.delete) return ErrorCode.POLICY_VIOLATION
+    const { cleanupPolicy } = this.log.config
+    if (cleanupPolicy.compact && !cleanupPolicy.delete) return ErrorCode.POLICY_VIOLATION
     const target = offset === -1 ? this.#highWatermark : offset
     if (target < 0 || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
     if (target > this.log.logStartOffset) this.log.deleteRecordsBefore(target)

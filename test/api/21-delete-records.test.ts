@@ -127,7 +127,7 @@ test('DeleteRecords of an internal topic is refused whatever its cleanup.policy 
   })
 })
 
-test('DeleteRecords of a topic without cleanup.policy=delete answers POLICY_VIOLATION', async () => {
+test('DeleteRecords of a topic with cleanup.policy=compact alone answers POLICY_VIOLATION', async () => {
   await withBroker(async (_sim, _running, client) => {
     const violation = [ErrorCode.POLICY_VIOLATION, -1]
     assert.deepEqual(await deleteRecords(client, 'compacted', 4), [violation, violation])

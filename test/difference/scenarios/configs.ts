@@ -260,6 +260,22 @@ for (const [name, topicName] of [
   })
 }
 
+configs.add('records are deleted from topics of each policy', async (s) => {
+  for (const [short, policy] of [
+    ['none', ''],
+    ['compacted', 'compact'],
+    ['both', 'compact,delete'],
+  ] as const) {
+    const topic = await s.topic(short, { configs: { 'cleanup.policy': policy } })
+    await s.produce(topic, [
+      { key: 'a', value: '1' },
+      { key: 'b', value: '2' },
+    ])
+    const partitions = [{ partitionIndex: 0, offset: 1 }]
+    await s.ask('DeleteRecords', 2, { topics: [{ name: topic, partitions }], timeoutMs: 10_000 })
+  }
+})
+
 configs.add('whole configurations that cannot be', async (s) => {
   const topic = await s.topic()
   await replace(s, TOPIC, topic, [['retention.ms', null]])
