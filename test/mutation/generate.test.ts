@@ -12,6 +12,7 @@ test('a mutant is one small bug, and the same text has the same ones', () => {
   assert.deepEqual(mutated('x = a && (b || c)'), ['logic: x = a || (b || c)', 'logic: x = a && (b && c)'])
   assert.deepEqual(mutated('x = a + 1'), ['arithmetic: x = a - 1', 'constant: x = a + (1 + 1)'])
   assert.deepEqual(mutated('x = true'), ['constant: x = false'])
+  assert.deepEqual(mutated('x = 65'), ['constant: x = 0'])
   assert.deepEqual(mutated('x = y ? 3n : z'), ['negation: x = !(y) ? 3n : z'])
   assert.deepEqual(mutated('while (1) { if (a.b) { continue } }'), [
     'constant: while ((1 + 1)) { if (a.b) { continue } }',
@@ -33,6 +34,7 @@ test('texts, assertions and log lines are left alone', () => {
     "logger.warn({ count: 1 }, 'many')",
     "throw new BrokenInvariant('1 < 2')",
     'const rules = { cost: 1 }',
+    'const options = { ignorable: true }',
   ])
     assert.deepEqual(mutated(code), [], code)
 })

@@ -38,8 +38,14 @@ const LEAVES = new Set(['ReturnStatement', 'ThrowStatement', 'ContinueStatement'
 /** Calls whose arguments nobody is to test: what cannot happen, and what is only told. */
 const UNTESTED = /^(?:assert|assertNever|brokenInvariant|invariant)$|^(?:debug|info|warn|error|trace)$/
 
-/** Their values are judged by loads, not by tests: what an element of an array costs. */
-const JUDGED_BY_LOADS = new Set(['cost'])
+/**
+ * Properties that no test of the code can see: what an element of an array costs is judged by loads, and what an encoder
+ * does with a value that its version cannot carry is a question for clients (a response leaves it out in any case).
+ */
+const UNSEEN = new Set(['cost', 'ignorable'])
+
+/** Numbers up to this are changed by one; larger ones are sizes and limits as a rule, and go. */
+const SMALL = 64
 
 /** Every mutant of a compiled file, in the order of the text: the same for the same text. */
 export function mutantsOf(file: string, compiled: string): Unplaced[] {
@@ -49,7 +55,7 @@ export function mutantsOf(file: string, compiled: string): Unplaced[] {
   }
   const visit = (node: Node): void => {
     if (isUntested(node)) return
-    if (node.type === 'Property' && JUDGED_BY_LOADS.has(String((node['key'] as Node)['name']))) return
+    if (node.type === 'Property' && UNSEEN.has(String((node['key'] as Node)['name']))) return
     mutateNode(node, compiled, add)
     for (const [, child] of children(node)) visit(child)
   }
@@ -100,7 +106,8 @@ function negate(test: Node, text: string, add: Add): void {
 
 function mutateLiteral(node: Node, text: string, add: Add): void {
   const { value, start, end } = node
-  if (typeof value === 'number') add('constant', start, end, `(${text.slice(start, end)} + 1)`)
+  if (typeof value === 'number')
+    add('constant', start, end, value > SMALL ? '0' : `(${text.slice(start, end)} + 1)`)
   if (typeof value === 'boolean') add('constant', start, end, String(!value))
 }
 

@@ -32,7 +32,7 @@ const workers = Math.max(2, availableParallelism())
 /** Where mutants are made. */
 const MUTATED = ['protocol', 'src/api', 'src/broker', 'src/core', 'src/metadata']
 /** Whose tests are to see them: those that run in one process and take seconds. */
-const TESTS = ['api', 'broker', 'core', 'difference', 'metadata', 'protocol', 'server']
+const TESTS = ['api', 'broker', 'core', 'difference', 'log', 'metadata', 'protocol', 'server']
 
 const { values: options, positionals: words } = parseArgs({
   allowPositionals: true,
@@ -142,6 +142,7 @@ async function fatesOf(
       const fate = await fateOf(mutant, reaches)
       fates.push(fate)
       tell(fate)
+      if (fates.length % 50 === 0) console.log(`${fates.length} of ${mutants.length} are run`)
     },
     untilMs,
   )
