@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  decodeClusterId,
+  decodeConfig,
+  decodeControllerEpoch,
+  decodeKafkaMetadata,
+  decodePartitionState,
+  decodeProducerIdBlock,
+  decodeTopic,
+  encodeBroker,
+  encodeClusterId,
+  encodeConfig,
+  encodeController,
+  encodeKafkaMetadata,
+  encodePartitionState,
+  encodeProducerIdBlock,
+  encodeTopic,
+} from '../../../src/metadata/layout/znodes.ts'
+
+const PATH = '/some/node'
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
+const damaged = { code: 'SAMSA_METADATA_STORE', message: /does not hold what it should/ }
+
+/** What each node holds, and what it must not hold. */
+const NODES: readonly {
+  readonly decode: (data: Buffer) => unknown
+  readonly good: readonly (readonly [data: Buffer, decoded: unknown])[]
+  readonly bad: readonly unknown[]
+}[] = [
+  {
+    decode: (data) => decodeTopic(PATH, data),
+    good: [
+      [encodeTopic('an id', [[0], [1, 2]]), { topicId: 'an id', assignment: [[0], [1, 2]] }],
+      [json({ version: 1, partitions: { 1: [4], 0: [3] } }), { topicId: null, assignment: [[3], [4]] }],
+      [json({ partitions: {}, topic_id: 7 }), { topicId: null, assignment: [] }],
+    ],
+    bad: [
+      {},
+      { partitions: null },
+      { partitions: 'none' },
+      { partitions: { 0: [0], 2: [0] } },
+      { partitions: { 0: 0 } },
+      { partitions: { 0: [-1] } },
+      { partitions: { 0: [0.5] } },
+      { partitions: { 0: ['0'] } },
+      { partitions: { 0: [2 ** 31] } },
+    ],
+  },
+  {
+    decode: (data) => decodePartitionState(PATH, data),
+    good: [
+      [
+        encodePartitionState({ leader: 3, leaderEpoch: 0, isr: [3, 0] }, 9),
+        { leader: 3, leaderEpoch: 0, isr: [3, 0] },
+      ],
+      [
+        json({ leader: -1, leader_epoch: 2 ** 31 - 1, isr: [] }),
+        { leader: -1, leaderEpoch: 2 ** 31 - 1, isr: [] },
+      ],
+    ],
+    bad: [
+      { leader: -2, leader_epoch: 0, isr: [] },
+      { leader: '0', leader_epoch: 0, isr: [] },
+      { leader: 0, leader_epoch: -1, isr: [] },
+      { leader: 0, isr: [] },
+      { leader: 0, leader_epoch: 0 },
+      { leader: 0, leader_epoch: 0, isr: [-1] },
+    ],
+  },
+  {
+    decode: (data) => decodeConfig(PATH, data),
+    good: [
+      [encodeConfig(new Map([['a', 'b']])), new Map([['a', 'b']])],
+      [json({ config: { n: 5 } }), new Map([['n', '5']])],
+    ],
+    bad: [{}, { config: null }, { config: 'a' }],
+  },
+  {
+    decode: decodeClusterId,
+    good: [[encodeClusterId('an id'), 'an id']],
+    bad: [{}, { id: 7 }, { id: null }],
+  },
+  {
+    decode: decodeProducerIdBlock,
+    good: [
+      [encodeProducerIdBlock({ brokerId: 0, first: 1_000, last: 1_999 }), 1_999],
+      [json({ block_end: '-1' }), -1],
+    ],
+    bad: [{}, { block_end: 'x' }, { block_end: '1.5' }, { block_end: String(2 ** 53) }],
+  },
+  {
+    decode: decodeControllerEpoch,
+    good: [
+      [Buffer.from('0'), 0],
+      [Buffer.from('17'), 17],
+    ],
+    bad: ['x', { epoch: 1 }, -1, 1.5, 2 ** 31],
+  },
+  {
+    decode: decodeKafkaMetadata,
+    good: [[encodeKafkaMetadata('taken'), 'taken']],
+    bad: [{}, { state: 1 }, { state: null }],
+  },
+]
+
+test('a node is read as it was written, and what is not one is damage', () => {
+  for (const { decode, good, bad } of NODES) {
+    for (const [data, decoded] of good) assert.deepEqual(decode(data), decoded)
+    for (const value of [...bad, 'text', [], ['a']]) {
+      if (decode === decodeControllerEpoch && Array.isArray(value)) continue
+      assert.throws(() => decode(json(value)), damaged, JSON.stringify(value))
+    }
+    assert.throws(() => decode(Buffer.from('{')), damaged)
+  }
+})
+
+test('nodes have the versions and fields that Kafka’s have', () => {
+  const fields = (data: Buffer): unknown => JSON.parse(data.toString())
+  assert.deepEqual(fields(encodeTopic('an id', [[0]])), {
+    version: 3,
+    topic_id: 'an id',
+    partitions: { 0: [0] },
+    adding_replicas: {},
+    removing_replicas: {},
+  })
+  assert.deepEqual(fields(encodePartitionState({ leader: 0, leaderEpoch: 5, isr: [0] }, 9)), {
+    version: 1,
+    leader: 0,
+    leader_epoch: 5,
+    controller_epoch: 9,
+    isr: [0],
+    leader_recovery_state: 0,
+  })
+  assert.deepEqual(fields(encodeConfig(new Map([['a', 'b']]))), { version: 1, config: { a: 'b' } })
+  const broker = {
+    endpoints: ['PLAINTEXT://a:1'],
+    protocols: new Map([['PLAINTEXT', 'PLAINTEXT']]),
+    incarnation: 'x',
+    timestampMs: 5,
+  }
+  const encoded = {
+    version: 5,
+    endpoints: ['PLAINTEXT://a:1'],
+    listener_security_protocol_map: { PLAINTEXT: 'PLAINTEXT' },
+    features: {},
+    host: null,
+    port: -1,
+    jmx_port: -1,
+    timestamp: '5',
+    incarnation: 'x',
+  }
+  assert.deepEqual(fields(encodeBroker({ ...broker, rack: null })), encoded)
+  assert.deepEqual(fields(encodeBroker({ ...broker, rack: 'r' })), { ...encoded, rack: 'r' })
+  assert.deepEqual(fields(encodeController(7, 5)), { version: 1, brokerid: 7, timestamp: '5' })
+  assert.deepEqual(fields(encodeClusterId('an id')), { version: '1', id: 'an id' })
+  assert.deepEqual(fields(encodeProducerIdBlock({ brokerId: 7, first: 0, last: 999 })), {
+    version: 1,
+    broker: 7,
+    block_start: '0',
+    block_end: '999',
+  })
+})
