@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import zlib from 'node:zlib'
 import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
@@ -69,6 +70,6 @@ function gunzip(data: Buffer, maxOutputBytes: number): Buffer {
 
 /** What an error of zlib means. */
 export function gunzipFailure(error: unknown): CompressionError {
-  const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+  const tooLarge = types.isNativeError(error) && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
   return new CompressionError(tooLarge ? 'too-large' : 'invalid', 'gzip: cannot decode', error)
 }

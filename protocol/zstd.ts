@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import zlib from 'node:zlib'
 import { Decompress } from 'fzstd'
 import type { Steps } from './compile.ts'
@@ -108,7 +109,7 @@ export function* zstdBlocks(
 /** What an error of a decoder means. */
 export function zstdFailure(error: unknown): CompressionError {
   if (error instanceof CompressionError) return error
-  const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
+  const tooLarge = types.isNativeError(error) && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE'
   return new CompressionError(tooLarge ? 'too-large' : 'invalid', 'zstd: cannot decode', error)
 }
 

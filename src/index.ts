@@ -5,6 +5,7 @@ import process from 'node:process'
 import { parseBrokerConfig } from './core/config/broker-config.ts'
 import type { ConfigLayer } from './core/config/broker-config.ts'
 import { splitList } from './core/config/definition.ts'
+import { isError } from './core/is-error.ts'
 import { checkBrokerOptions, checkNewTopics } from './core/options/broker-options.ts'
 import type { BrokerOptions, NewTopic } from './core/options/broker-options.ts'
 import type { LogLevel } from './core/options/log-level.ts'
@@ -48,8 +49,7 @@ function inWordsOfOptions(error: unknown): unknown {
 /** What the store and the system say, as errors of ours. What nobody foresaw stays what it is. */
 function typed(error: unknown): unknown {
   if (error instanceof StoreError) return new SamsaError('SAMSA_METADATA_STORE', error.message, error)
-  if (error instanceof Error && 'syscall' in error)
-    return new SamsaError('SAMSA_DISK_IO', error.message, error)
+  if (isError(error) && 'syscall' in error) return new SamsaError('SAMSA_DISK_IO', error.message, error)
   return error
 }
 

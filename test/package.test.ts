@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -196,6 +205,61 @@ describe('an empty project in strict TypeScript', () => {
     const ran = await run(process.execPath, ['both.mjs'], { cwd: project })
     assert.deepEqual([ran.code, ran.stdout, ran.stderr], [0, 'Broker,SamsaError Broker,SamsaError\n', ''])
   })
+})
+
+/** As Jest does it: the code in a realm of its own, which shares little with that of Node.js, and no import(). */
+const REALM = `
+const fs = require('node:fs'), path = require('node:path'), vm = require('node:vm')
+const { createRequire } = require('node:module')
+const realm = vm.createContext()
+for (const name of Object.getOwnPropertyNames(globalThis))
+  if (!vm.runInContext('Object.getOwnPropertyNames(globalThis)', realm).includes(name)) realm[name] = globalThis[name]
+Object.assign(realm, { global: realm, ArrayBuffer, Uint8Array })
+function load(file) {
+  const outside = createRequire(file), module = { exports: {} }
+  const inside = (name) => (/^(samsa$|[.])/.test(name) ? load(outside.resolve(name)) : outside(name))
+  const text = '(function (exports, require, module, __filename, __dirname) {' + fs.readFileSync(file, 'utf8') + '})'
+  vm.runInContext(text, realm, { filename: file })(module.exports, inside, module, file, path.dirname(file))
+  return module.exports
+}
+module.exports = load(path.join(__dirname, 'app.js'))
+`
+
+const APP = `
+const { Broker, SamsaError } = require('samsa')
+async function main() {
+  const broker = await Broker.start({ logLevel: 'warn' })
+  await broker.createTopics([{ name: 'orders' }])
+  const refused = (code) => (error) => {
+    if (!(error instanceof SamsaError && error instanceof Error && error.code === code)) throw error
+  }
+  await broker.createTopics([{ name: 'orders' }]).then(() => process.exit(3), refused('SAMSA_REFUSED'))
+  await Broker.start({ port: broker.port }).then(() => process.exit(4), refused('SAMSA_LISTEN'))
+  await Broker.start({ dataDir: broker.dataDir }).then(() => process.exit(5), refused('SAMSA_DATA_DIR_LOCKED'))
+  await broker.stop()
+}
+main().catch((error) => { console.error(error); process.exit(1) })
+`
+
+test('in a test runner that gives its tests a realm of their own', async () => {
+  const project = join(work, 'realm')
+  await unpackInto(project)
+  writeFileSync(join(project, 'app.js'), APP)
+  writeFileSync(join(project, 'realm.cjs'), REALM)
+  writeFileSync(join(project, 'package.json'), '{ "private": true }')
+  const ran = await run(process.execPath, ['realm.cjs'], { cwd: project })
+  assert.deepEqual([ran.code, ran.stdout, ran.stderr], [0, '', ''])
+})
+
+test('nobody asks instanceof whether something is an error: it may be one of another realm', () => {
+  for (const folder of ['src', 'protocol'])
+    for (const name of readdirSync(join(repositoryRoot, folder), { recursive: true, encoding: 'utf8' }))
+      if (name.endsWith('.ts'))
+        assert.doesNotMatch(
+          readFileSync(join(repositoryRoot, folder, name), 'utf8'),
+          /instanceof Error\b/,
+          name,
+        )
 })
 
 test('installed by npm: without a warning, and the command runs', { timeout: 120_000 }, async (t) => {

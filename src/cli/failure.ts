@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { isError } from '../core/is-error.ts'
 import { printable, printableLines } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { whoListensOn } from './port-owner.ts'
@@ -13,19 +14,18 @@ export function explain(error: unknown): string {
   const busy = busyAddress(error)
   if (busy !== null) return printable(explainBusyPort(busy))
   if (error instanceof SamsaError) {
-    const cause = error.cause instanceof Error ? error.cause.message : ''
+    const cause = isError(error.cause) ? error.cause.message : ''
     // The same in other words is told once: those of the system begin with their code.
     const told = error.message.includes(cause.replace(/^E[A-Z0-9]+: /, ''))
     return printable(told ? error.message : `${error.message}: ${cause}`)
   }
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string')
-    return printable(error.message)
-  return printableLines(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  if (isError(error) && 'code' in error && typeof error.code === 'string') return printable(error.message)
+  return printableLines(isError(error) ? (error.stack ?? error.message) : String(error))
 }
 
 /** The port of an EADDRINUSE anywhere in the chain of causes. */
 function busyAddress(error: unknown): { port: number } | null {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+  for (let cause = error; isError(cause); cause = cause.cause) {
     if (!('code' in cause) || cause.code !== 'EADDRINUSE') continue
     const port = 'port' in cause && typeof cause.port === 'number' ? cause.port : portIn(cause)
     return port === null ? null : { port }

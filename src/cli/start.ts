@@ -2,6 +2,7 @@ import { isIPv4 } from 'node:net'
 import os from 'node:os'
 import process from 'node:process'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { isError } from '../core/is-error.ts'
 import type { LogLevel } from '../core/options/log-level.ts'
 import type { Logger } from '../ports.ts'
 import { formatAddress } from '../server/client-addresses.ts'
@@ -115,7 +116,7 @@ function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, ru
 function endOnCrash(logger: Logger): void {
   process.on('uncaughtException', (error, origin) => {
     logger.error({ err: error, origin }, `ending after an unexpected error: ${firstLine(explain(error))}`)
-    if (error instanceof Error) reportFailure(error)
+    if (isError(error)) reportFailure(error)
     process.exit(70)
   })
 }

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util'
+import { isError } from '../core/is-error.ts'
 import type { DiskError } from '../ports.ts'
 
 /** What the system answered to a file operation, with its code. */
@@ -14,7 +15,7 @@ export class DiskFailure extends Error implements DiskError {
 
 export function toDiskFailure(error: unknown): DiskFailure {
   if (error instanceof DiskFailure) return error
-  if (error instanceof Error) {
+  if (isError(error)) {
     const code: unknown = 'code' in error ? error.code : undefined
     return new DiskFailure(typeof code === 'string' ? code : 'EIO', error.message, error)
   }
@@ -41,5 +42,5 @@ export function nothingWritten(path: string): DiskFailure {
 
 /** What Node.js threw has this code of the system's. */
 export function isCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+  return isError(error) && 'code' in error && codes.includes(String(error.code))
 }

@@ -1,3 +1,4 @@
+import { isError } from '../core/is-error.ts'
 import { excerpt, printable } from '../core/printable.ts'
 import type { LogFields } from '../ports.ts'
 
@@ -31,7 +32,7 @@ function printableValue(value: unknown, depth: number): unknown {
 
 function printableObject(value: object, depth: number): unknown {
   if (depth > MAX_DEPTH) return '…'
-  if (value instanceof Error) return printableError(value, depth)
+  if (isError(value)) return printableError(value, depth)
   if (ArrayBuffer.isView(value)) return `${value.byteLength} bytes`
   if (Array.isArray(value)) {
     return value.slice(0, MAX_ITEMS).map((item: unknown) => printableValue(item, depth + 1))

@@ -572,11 +572,8 @@ describe('the loader', () => {
     if (process.platform !== 'linux') return t.skip('the addon is for Linux')
     const copy = path.join(directory, 'copy')
     const from = new URL('../../', import.meta.url)
-    for (const file of [
-      'src/system/native-addon.js',
-      'src/system/native/addon-file.js',
-      'protocol/crc32c.js',
-    ]) {
+    const needed = ['system/native-addon.js', 'system/native/addon-file.js', 'core/is-error.js']
+    for (const file of [...needed.map((name) => `src/${name}`), 'protocol/crc32c.js']) {
       fs.mkdirSync(path.dirname(path.join(copy, file)), { recursive: true })
       fs.copyFileSync(new URL(file, from), path.join(copy, file))
     }

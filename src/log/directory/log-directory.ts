@@ -1,5 +1,6 @@
 import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { isError } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Lock, World } from '../../ports.ts'
 import {
@@ -135,7 +136,7 @@ export class LogDirectory {
       return opened
     } catch (error) {
       lock?.release()
-      if (error instanceof Error && 'code' in error && error.code === 'EBUSY')
+      if (isError(error) && 'code' in error && error.code === 'EBUSY')
         throw new SamsaError('SAMSA_DATA_DIR_LOCKED', `log.dirs: ${error.message.replace(/^EBUSY: /, '')}`)
       throw diskError(`log.dirs: cannot use ${path}`, error)
     }

@@ -1,3 +1,4 @@
+import { isError } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk, File } from '../../ports.ts'
 
@@ -118,6 +119,6 @@ export async function replaceWhole(disk: Disk, path: string, bytes: Buffer, dura
 
 export function diskError(what: string, cause: unknown): SamsaError {
   if (cause instanceof SamsaError) return cause
-  const detail = cause instanceof Error ? cause.message : String(cause)
+  const detail = isError(cause) ? cause.message : String(cause)
   return new SamsaError('SAMSA_DISK_IO', `${what}: ${detail}`, cause)
 }

@@ -1,3 +1,4 @@
+import { isError } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Clock } from '../../ports.ts'
 
@@ -32,7 +33,7 @@ const PROBLEMS: Readonly<Record<string, DiskProblem>> = {
 }
 
 export function diskProblem(error: unknown): DiskProblem {
-  if (!(error instanceof Error)) return 'invariant'
+  if (!isError(error)) return 'invariant'
   // What the room says about an error of the disk carries the error as its cause.
   if (error.cause !== undefined) return diskProblem(error.cause)
   if (error instanceof SamsaError) return error.code === 'SAMSA_DISK_IO' ? 'device' : 'invariant'

@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
+import { isError } from '../../core/is-error.ts'
 import { DiskFailure, isCode, toDiskFailure } from '../disk-failure.ts'
 import { DIRECTORY_MODE } from './file-gate.ts'
 import { mayHang } from './mounts.ts'
@@ -174,7 +175,6 @@ function explain(directory: string, error: unknown): DiskFailure {
   const failure = toDiskFailure(error)
   const { code } = failure
   const who = code === 'EACCES' && process.getuid !== undefined ? ` for user ${os.userInfo().username}` : ''
-  const path =
-    error instanceof Error && 'path' in error && error.path !== directory ? ` (${String(error.path)})` : ''
+  const path = isError(error) && 'path' in error && error.path !== directory ? ` (${String(error.path)})` : ''
   return new DiskFailure(code, `${REASONS[code] ?? failure.message}${who}: ${code}${path}`, error)
 }

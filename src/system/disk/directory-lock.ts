@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isError } from '../../core/is-error.ts'
 import type { Lock, LockEvents } from '../../ports.ts'
 import { DiskFailure, isCode, toDiskFailure } from '../disk-failure.ts'
 import type { NativeAddon } from '../native-addon.ts'
@@ -70,7 +71,7 @@ export class DirectoryLock implements Lock {
     } catch (error) {
       heldHere.delete(directory)
       // What has no code is no answer of the system.
-      throw error instanceof Error && 'code' in error ? toDiskFailure(error) : error
+      throw isError(error) && 'code' in error ? toDiskFailure(error) : error
     }
   }
 

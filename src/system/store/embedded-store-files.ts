@@ -1,3 +1,4 @@
+import { isError } from '../../core/is-error.ts'
 import type { Disk, DiskError, File, Logger } from '../../ports.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import {
@@ -19,7 +20,7 @@ const SNAPSHOT_NAME = 'samsa-metadata.snapshot'
 const UNFINISHED_NAME = 'samsa-metadata.snapshot.tmp'
 
 function failed(what: string, cause: unknown): SamsaError {
-  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  const why = isError(cause) ? `: ${cause.message}` : ''
   return new SamsaError('SAMSA_METADATA_STORE', `the metadata store cannot ${what}${why}`, cause)
 }
 

@@ -7,6 +7,7 @@ import type {
   Watch,
   World,
 } from '../../ports.ts'
+import { isError } from '../../core/is-error.ts'
 import { encodeOperation } from './embedded-store-codec.ts'
 import type { Operation } from './embedded-store-codec.ts'
 import { StoreFiles } from './embedded-store-files.ts'
@@ -101,7 +102,7 @@ export class EmbeddedStore {
           resolve(result)
         }
       } catch (error) {
-        answer = () => reject(error instanceof Error ? error : new Error(String(error)))
+        answer = () => reject(isError(error) ? error : new Error(String(error)))
       }
       this.whenDurable((error) => (error === null ? answer() : reject(error)))
     })
