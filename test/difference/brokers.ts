@@ -55,7 +55,7 @@ export async function startKafkaToAsk(): Promise<BrokerToAsk> {
     dataDir,
     [Symbol.asyncDispose]: async () => {
       await broker.kill()
-      await rm(parent, { recursive: true, force: true })
+      if (process.env['SAMSA_KEEP'] !== '1') await rm(parent, { recursive: true, force: true })
     },
   }
 }

@@ -6,7 +6,8 @@ import type { Shown } from './wire.ts'
 export interface Where {
   readonly scenario: RegExp
   readonly path: RegExp
-  /** What Samsa answers there; undefined when it is not looked at. */
+  /** What they answer there; undefined when it is not looked at. */
+  readonly kafka?: Shown
   readonly samsa?: Shown
 }
 
@@ -33,6 +34,11 @@ function fits(place: Where, difference: Difference): boolean {
   return (
     place.scenario.test(difference.scenario) &&
     place.path.test(difference.path) &&
-    (place.samsa === undefined || JSON.stringify(place.samsa) === JSON.stringify(difference.samsa))
+    isAs(place.kafka, difference.kafka) &&
+    isAs(place.samsa, difference.samsa)
   )
+}
+
+function isAs(expected: Shown | undefined, found: Shown | undefined): boolean {
+  return expected === undefined || JSON.stringify(expected) === JSON.stringify(found)
 }

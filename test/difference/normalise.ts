@@ -20,8 +20,8 @@ const OF_THE_MACHINE: Readonly<Record<string, string>> = {
   totalBytes: 'bytes',
   usableBytes: 'bytes',
 }
-/** By the names of their fields: one number stands for each value, in the order of their appearance. */
-const NUMBERED = new Set(['producerId', 'sessionId', 'nextProducerId'])
+/** By the names of their fields: a number of its own stands for each value from this one on, as they appear. */
+const NUMBERED: Readonly<Record<string, number>> = { producerId: 0, sessionId: 1 }
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
 const A_DAY_MS = 86_400_000
 /** What identifies an element of an array, the first that it has. */
@@ -111,7 +111,7 @@ class Normaliser {
       return value.replaceAll(UUID, (uuid) => this.#numberOf('uuid', uuid))
     }
     if (typeof value === 'number')
-      return NUMBERED.has(name) && value > 0 ? this.#numberOf(name, value) : value
+      return value >= (NUMBERED[name] ?? Infinity) ? this.#numberOf(name, value) : value
     if (value === null || typeof value === 'boolean') return value
     if (Array.isArray(value)) return value.map((each) => this.#numbered(each, name))
     return Object.fromEntries(

@@ -7,6 +7,9 @@ import type { Step } from './session.ts'
 
 const LANES = 8
 
+/** The last step of a scenario that could not go on. */
+export const STOPPED = 'the scenario stopped'
+
 export interface Broker {
   readonly port: number
   readonly dataDir: string
@@ -25,7 +28,7 @@ export async function runScenarios(
   wanted: (name: string) => boolean = () => true,
 ): Promise<Map<string, Recording>> {
   const runPrefix = `d${Math.random().toString(36).slice(2, 7).padEnd(5, '0')}-`
-  await openForGroups(broker)
+  await openForClients(broker)
   const recordings = new Map<string, Record<string, readonly Step[]>>()
   let count = 0
   for (const alone of [false, true]) {
@@ -51,24 +54,30 @@ export async function runScenarios(
 
 async function play(job: Job, broker: Broker, prefix: string, runPrefix: string): Promise<Step[]> {
   const session = new Session(broker.port, prefix)
+  const place = { ...broker, runPrefix }
   try {
     await job.scenario(session)
-    return normalise(session.steps, prefix, { ...broker, runPrefix })
+    return normalise(session.steps, prefix, place)
   } catch (error) {
-    throw new Error(`${job.area}: ${job.name}, so far:\n${JSON.stringify(session.steps)}`, { cause: error })
+    const why = error instanceof Error ? error.message : String(error)
+    return [...normalise(session.steps, prefix, place), { ask: STOPPED, answer: `no answer: ${why}` }]
   } finally {
     await session.close()
   }
 }
 
-/** The first group of a broker waits for the topic that keeps groups. */
-async function openForGroups(broker: Broker): Promise<void> {
+/** The first group of a broker waits for the topic that keeps groups, the first producer for a block of ids. */
+async function openForClients(broker: Broker): Promise<void> {
   const session = new Session(broker.port, '')
   for (const until = Date.now() + 30_000; ;) {
     const found = await session.quietly('FindCoordinator', 0, { key: 'first' })
     const committed = await session.quietly('OffsetFetch', 5, { groupId: 'first', topics: [] })
-    if (dig(found, 'errorCode') === 0 && dig(committed, 'errorCode') === 0) break
-    if (Date.now() > until) throw new Error('no coordinator within 30 s')
+    const producer = await session.quietly('InitProducerId', 0, {
+      transactionalId: null,
+      transactionTimeoutMs: 1000,
+    })
+    if ([found, committed, producer].every((answer) => dig(answer, 'errorCode') === 0)) break
+    if (Date.now() > until) throw new Error('not open for clients within 30 s')
   }
   await session.close()
 }

@@ -13,7 +13,7 @@ import type { ApiName } from './schemas.ts'
 import { readMessage, writeMessage } from './wire.ts'
 import type { Body, Given, Shown, Struct } from './wire.ts'
 
-export type Answer = Struct | 'closed' | 'no answer' | `not the message: ${string}`
+export type Answer = Struct | 'closed' | 'no answer' | `no answer: ${string}` | `not the message: ${string}`
 
 export interface Step {
   readonly ask: string
