@@ -33,7 +33,12 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     reason: 'clients of before 2.1 still work',
     where: [
       { scenario: /^api-versions: /, path: /ApiVersions \d: apiKeys\[\d+\]\.minVersion$/ },
-      { scenario: /./, path: /^\d+ (CreateTopics [01]|DeleteTopics 0|DescribeConfigs 0): $/ },
+      {
+        scenario: /./,
+        path: /^\d+ (CreateTopics [01]|Produce [0-2]|Offset(ForLeaderEpoch|Commit) [01]|(DeleteTopics|DescribeConfigs) 0): $/,
+        kafka: 'closed',
+      },
+      { scenario: /^security: /, path: /^\d+ (Describe|Create|Delete)Acls 0: $/, kafka: 'closed' },
     ],
   },
   {
@@ -131,6 +136,93 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     where: [
       { scenario: /^configs: a topic twice$/, path: /results\[t/ },
       { scenario: /^configs: a resource twice$/, path: /responses\[t#2\]$/ },
+    ],
+  },
+  {
+    subject: 'messages beside errors',
+    kafka: 'none for many errors of Produce and others',
+    samsa: 'a sentence that says what was wrong',
+    reason: 'whoever reads the log of a client need not guess',
+    where: [{ scenario: /./, path: /errorMessage$/, kafka: null, samsa: 'text' }],
+  },
+  {
+    subject: 'a partition or topic that a Produce names twice',
+    kafka: 'the last one is written, the others are lost',
+    samsa: 'all are written and acknowledged',
+    reason: 'what was sent is not dropped',
+    where: [
+      { scenario: /^produce: a (partition|topic) that is named twice$/, path: /^[12] (Produce|Fetch)/ },
+    ],
+  },
+  {
+    subject: 'what other requests name twice',
+    kafka: 'answered as often as it is named',
+    samsa: 'answered once',
+    reason: 'the work and the memory of a request are bounded by what there is',
+    where: [
+      { scenario: /^group-offsets: a partition is named twice$/, path: /topics\[t/ },
+      {
+        scenario: /^group-offsets: offsets are deleted$/,
+        path: /^5 OffsetDelete 0: topics\[t\]\.partitions\[0/,
+      },
+      { scenario: /^group-offsets: offsets of several groups/, path: /^[59] OffsetFetch \d: groups\[a/ },
+      {
+        scenario: /^offsets: the end of an epoch of a partition that is named twice$/,
+        path: /^1 .*partitions\[0/,
+      },
+      { scenario: /^producers: producers of what is not there$/, path: /^4 .*partitions\[0/ },
+      { scenario: /^groups: groups in every state/, path: /^1[01] DescribeGroups \d: groups\[stable/ },
+      { scenario: /^groups: coordinators/, path: /^9 FindCoordinator \d: coordinators/ },
+    ],
+  },
+  {
+    subject: 'Produce with null instead of records',
+    kafka: 'never answers',
+    samsa: 'INVALID_RECORD',
+    reason: 'a client should not wait for ever',
+    where: [{ scenario: /^produce: null instead of records$/, path: /^1 /, kafka: 'no answer' }],
+  },
+  {
+    subject: 'the end of what a Fetch may hold',
+    kafka: 'cuts a batch in two',
+    samsa: 'ends with a whole batch',
+    reason: 'clients throw half a batch away and ask for it again',
+    where: [{ scenario: /^fetch: at most \d+ bytes/, path: /records\[\d+ more bytes\]$/ }],
+  },
+  {
+    subject: 'Fetch and ListOffsets with an isolation level that nobody has, or a negative size',
+    kafka: 'UNKNOWN_SERVER_ERROR',
+    samsa: 'as read_uncommitted; as much as if it were 0',
+    reason: 'no client sends it, and nothing is wrong with the server',
+    where: [
+      { scenario: /^(fetch|offsets): isolation level (2|-1)$/, path: /./ },
+      { scenario: /^fetch: at most -1 bytes/, path: /./ },
+    ],
+  },
+  {
+    subject: 'DescribeAcls of kinds that nobody knows',
+    kafka: 'closes the connection',
+    samsa: 'SECURITY_DISABLED, as for all others',
+    reason: 'there are no ACLs of any kind',
+    where: [
+      {
+        scenario: /^security: ACLs of (an|a) .* (is|are) described$/,
+        path: /^1 DescribeAcls/,
+        kafka: 'closed',
+      },
+    ],
+  },
+  {
+    subject: 'transactions',
+    kafka: 'a coordinator',
+    samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+    reason: 'there are none yet, and every client takes this for final',
+    where: [
+      {
+        scenario: /^producers: a transactional id/,
+        path: /errorCode$/,
+        samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+      },
     ],
   },
 ]

@@ -11,7 +11,7 @@ export interface Place {
   readonly runPrefix: string
 }
 
-/** Texts for people: that there is one is compared, what it says is not. */
+/** Texts for people: that an error has one is compared, what it says is not. */
 const TEXTS = new Set(['errorMessage', 'batchIndexErrorMessage', 'documentation', 'statusMessage'])
 /** By the names of their fields: of the machine. */
 const OF_THE_MACHINE: Readonly<Record<string, string>> = {
@@ -19,21 +19,27 @@ const OF_THE_MACHINE: Readonly<Record<string, string>> = {
   logDir: 'directory',
   totalBytes: 'bytes',
   usableBytes: 'bytes',
+  finalizedFeaturesEpoch: 'epoch',
 }
 /** By the names of their fields: a number of its own stands for each value from this one on, as they appear. */
 const NUMBERED: Readonly<Record<string, number>> = { producerId: 0, sessionId: 1 }
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
+const ID = /uuid:[\w-]{22}/g
 const A_DAY_MS = 86_400_000
 /** What identifies an element of an array, the first that it has. */
 const IDENTITIES = [
-  'apiKey',
-  'resourceName',
-  'name',
-  'topic',
-  'groupId',
-  'partitionIndex',
-  'partition',
-  'index',
+  ...[
+    'apiKey',
+    'resourceName',
+    'name',
+    'topic',
+    'groupId',
+    'partitionIndex',
+    'partition',
+    'partitionId',
+    'index',
+  ],
+  ...['nodeId', 'brokerId', 'producerId', 'baseOffset', 'user', 'groupInstanceId', 'topicId'],
 ]
 
 export function normalise(steps: readonly PlayedStep[], prefix: string, place: Place): Step[] {
@@ -67,17 +73,21 @@ class Normaliser {
     return this.#numbered(this.#plain('', answer)) as Struct
   }
 
-  /** All but what must be numbered, which happens in the order that the sorted arrays have. */
+  /** All that depends on the value alone. */
   #plain(name: string, value: Shown): Shown {
     if (typeof value === 'string') return this.#text(name, value)
     if (typeof value === 'number') return this.#number(name, value)
     if (value === null || typeof value === 'boolean') return value
     if (Array.isArray(value)) {
       const own = value.filter((element) => !this.#isOfOthers(element)).map((each) => this.#plain(name, each))
-      return name === 'records' ? own : sorted(own)
+      return merged(own)
     }
+    const isFine = value['errorCode'] === 0
     return Object.fromEntries(
-      Object.entries(value).map(([field, inside]) => [field, this.#plain(field, inside)]),
+      Object.entries(value).map(([field, inside]) => [
+        field,
+        isFine && TEXTS.has(field) ? null : this.#plain(field, inside),
+      ]),
     )
   }
 
@@ -104,6 +114,7 @@ class Normaliser {
     )
   }
 
+  /** What comes by chance is numbered in the order of the sorted arrays, which therefore cannot depend on it. */
   #numbered(value: Shown, name = ''): Shown {
     if (typeof value === 'string') {
       if (value === 'uuid:AAAAAAAAAAAAAAAAAAAAAA') return 'no id'
@@ -113,10 +124,29 @@ class Normaliser {
     if (typeof value === 'number')
       return value >= (NUMBERED[name] ?? Infinity) ? this.#numberOf(name, value) : value
     if (value === null || typeof value === 'boolean') return value
-    if (Array.isArray(value)) return value.map((each) => this.#numbered(each, name))
+    if (Array.isArray(value)) {
+      const inOrder = name === 'records' ? value : this.#sorted(value)
+      return inOrder.map((each) => this.#numbered(each, name))
+    }
     return Object.fromEntries(
       Object.entries(value).map(([field, inside]) => [field, this.#numbered(inside, field)]),
     )
+  }
+
+  /** Few clients look at the order, and Apache Kafka's is that of its hash maps. */
+  #sorted(elements: readonly Shown[]): Shown[] {
+    const keyed = elements.map((element) => ({ element, key: this.#sortKey(element) }))
+    return keyed
+      .toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+      .map(({ element }) => element)
+  }
+
+  #sortKey(element: Shown): string {
+    const identity = identityOf(element)
+    const first = typeof identity === 'number' ? String(identity + 1e6).padStart(12, '0') : (identity ?? '')
+    return `${first} ${JSON.stringify(element)}`
+      .replaceAll(ID, (id) => this.#numbers.get(`id ${id}`) ?? '')
+      .replaceAll(UUID, (uuid) => this.#numbers.get(`uuid ${uuid}`) ?? '')
   }
 
   #numberOf(kind: string, value: string | number): string {
@@ -140,16 +170,22 @@ export function identityOf(element: Shown): string | number | null {
   return typeof identity === 'string' || typeof identity === 'number' ? identity : null
 }
 
-/** Few clients look at the order, and Apache Kafka's is that of its hash maps. */
-function sorted(elements: readonly Shown[]): Shown[] {
-  const keyed = elements.map((element) => ({ element, key: sortKey(element) }))
-  return keyed.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)).map(({ element }) => element)
+/** Kafka names a topic again for partitions of which it thinks later, as for those that it refuses. */
+function merged(elements: readonly Shown[]): Shown[] {
+  const topics = new Map<string, Shown[]>()
+  return elements.filter((element) => {
+    const identity = identityOf(element)
+    const partitions = partitionsOf(element)
+    if (typeof identity !== 'string' || partitions === null) return true
+    const before = topics.get(identity)
+    if (before === undefined) topics.set(identity, partitions)
+    else before.push(...partitions)
+    return before === undefined
+  })
 }
 
-function sortKey(element: Shown): string {
-  const identity = identityOf(element)
-  const first = typeof identity === 'number' ? String(identity + 1e6).padStart(12, '0') : (identity ?? '')
-  return `${first} ${JSON.stringify(element)
-    .replaceAll(/uuid:[\w-]{22}/g, '')
-    .replaceAll(UUID, '')}`
+function partitionsOf(element: Shown): Shown[] | null {
+  if (typeof element !== 'object' || element === null || Array.isArray(element)) return null
+  const { partitions, errorCode } = element
+  return errorCode === undefined && Array.isArray(partitions) ? partitions : null
 }
