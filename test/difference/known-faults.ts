@@ -76,10 +76,12 @@ export const knownFaults: readonly KnownFault[] = [
     /errorCode$/,
   ]),
   fault('OffsetDelete', [/^group-offsets: offsets are deleted/, /^(7|9|12) /]),
-  fault('DescribeClientQuotas: wrong requests', [/^security: quotas are described/, /(errorCode|entries|errorMessage)$/]),
+  fault('DescribeClientQuotas: wrong requests', [
+    /^security: quotas are described/,
+    /(errorCode|entries|errorMessage)$/,
+  ]),
   // codecs
   fault('batches are checked', [/^produce: a batch: /, /./]),
   fault('compression.type', [/^produce: records in \w+ to a topic of/, /codec$/]),
   fault('timestamps before 1970 and beyond 2^53', [/^produce: a timestamp (before|beyond|of)/, /./]),
-  fault('large compressed batches', [/^produce: a compressed batch of 6 MB/, /./]),
 ]
