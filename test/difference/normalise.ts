@@ -27,20 +27,10 @@ const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
 const ID = /uuid:[\w-]{22}/g
 const A_DAY_MS = 86_400_000
 /** What identifies an element of an array, the first that it has. */
-const IDENTITIES = [
-  ...[
-    'apiKey',
-    'resourceName',
-    'name',
-    'topic',
-    'groupId',
-    'partitionIndex',
-    'partition',
-    'partitionId',
-    'index',
-  ],
-  ...['nodeId', 'brokerId', 'producerId', 'baseOffset', 'user', 'groupInstanceId', 'topicId'],
-]
+const IDENTITIES =
+  'apiKey resourceName name topic groupId partitionIndex partition partitionId index nodeId brokerId producerId baseOffset user groupInstanceId topicId'.split(
+    ' ',
+  )
 
 export function normalise(steps: readonly PlayedStep[], prefix: string, place: Place): Step[] {
   const normaliser = new Normaliser(prefix, place)
