@@ -64,7 +64,6 @@ export const knownFaults: readonly KnownFault[] = [
     /^offsets: ends of epochs/,
     /(endOffset|leaderEpoch|errorCode)$/,
   ]),
-  fault('DeleteRecords: a topic without policies', [/^offsets: .* policy is ""/, /./]),
   fault('ListOffsets: -3 where all was deleted', [/^offsets: lookups after records were deleted/, /^13 /]),
   fault('JoinGroup: a refused first member leaves a group', [
     /^groups: joins with no protocol/,
