@@ -298,6 +298,13 @@ export interface Logger {
   error(fields: LogFields, message: string): void
   /** A logger that adds `fields` to every line. */
   child(fields: LogFields): Logger
+  /** Of a logger and all its children; one that never writes anything has none. */
+  readonly threshold?: LogThreshold
+}
+
+/** Lines of less weight are not written. It may change while the broker runs. */
+export interface LogThreshold {
+  level: 'debug' | 'info' | 'warn' | 'error'
 }
 
 export type Labels = Readonly<Record<string, string>>

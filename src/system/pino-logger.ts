@@ -1,6 +1,7 @@
 import type { DestinationStream, Logger as PinoInstance } from 'pino'
+import { LOG_LEVELS } from '../core/options/log-level.ts'
 import type { LogLevel } from '../core/options/log-level.ts'
-import type { LogFields, Logger } from '../ports.ts'
+import type { LogFields, Logger, LogThreshold } from '../ports.ts'
 import { LineSink, standardSink } from './line-sink.ts'
 import { printableFields, printableMessage } from './log-values.ts'
 
@@ -26,12 +27,12 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
   const raw = options.destination ?? standardSink(1)
   const destination = options.format === 'human' ? await prettified(raw, options.colour ?? false) : raw
   const settings = {
-    level: options.level,
+    level: 'debug',
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const logger = new PinoLogger(pino(settings, destination))
+  const logger = new PinoLogger(pino(settings, destination), { level: options.level })
   if (raw instanceof LineSink) {
     raw.onDropped = (droppedLines) =>
       logger.warn({ droppedLines }, 'lines of this log were dropped: nobody read it fast enough')
@@ -47,29 +48,36 @@ async function prettified(raw: DestinationStream, colour: boolean): Promise<Dest
 
 class PinoLogger implements Logger {
   readonly #pino: PinoInstance
+  readonly threshold: LogThreshold
 
-  constructor(instance: PinoInstance) {
+  constructor(instance: PinoInstance, threshold: LogThreshold) {
     this.#pino = instance
+    this.threshold = threshold
   }
 
   debug(fields: LogFields, message: string): void {
-    this.#pino.debug(printableFields(fields), printableMessage(message))
+    this.#write('debug', fields, message)
   }
 
   info(fields: LogFields, message: string): void {
-    this.#pino.info(printableFields(fields), printableMessage(message))
+    this.#write('info', fields, message)
   }
 
   warn(fields: LogFields, message: string): void {
-    this.#pino.warn(printableFields(fields), printableMessage(message))
+    this.#write('warn', fields, message)
   }
 
   error(fields: LogFields, message: string): void {
-    this.#pino.error(printableFields(fields), printableMessage(message))
+    this.#write('error', fields, message)
+  }
+
+  #write(level: LogThreshold['level'], fields: LogFields, message: string): void {
+    if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(this.threshold.level)) return
+    this.#pino[level](printableFields(fields), printableMessage(message))
   }
 
   child(fields: LogFields): Logger {
-    return new PinoLogger(this.#pino.child(printableFields(fields)))
+    return new PinoLogger(this.#pino.child(printableFields(fields)), this.threshold)
   }
 }
 

@@ -1,9 +1,7 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import type { ConfigResource } from '../../metadata/changes/config-change.ts'
 import { refused, shortened } from '../../metadata/layout/outcome.ts'
 import type { Outcome } from '../../metadata/layout/outcome.ts'
 import type { Refused } from './array-rules.ts'
-import { alterableResource } from './config-resources.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
 import { CHANGE } from './request-limits.ts'
@@ -37,12 +35,9 @@ export async function alterResources<Resource extends NamedResource>(
   resources: readonly Resource[],
   refusals: readonly Refused<Resource>[],
   context: RequestContext,
-  alter: (resource: Resource, target: ConfigResource) => Promise<Outcome>,
+  alter: (resource: Resource) => Promise<Outcome> | Outcome,
 ): Promise<(Outcome & NamedResource)[]> {
-  const alterOne = async (resource: Resource) => {
-    const target = alterableResource(resource)
-    return answerOf(resource, 'errorCode' in target ? target : await alter(resource, target))
-  }
+  const alterOne = async (resource: Resource) => answerOf(resource, await alter(resource))
   const altered = await inSlices(resources, context, (some) => Promise.all(some.map(alterOne)))
   const others = await inSlices(refusals, context, (some) =>
     some.map(({ element, outcome }) => answerOf(element, outcome)),
