@@ -77,6 +77,9 @@ function tell(warnings: readonly string[], logger: Logger, level: LogLevel): voi
   }
 }
 
+/** Nobody else has it: without a compiler a private constructor is one like any other. */
+const OURS = Symbol('Broker.start')
+
 let swept = false
 
 /** What test processes that were killed left behind goes beside the work of this one. */
@@ -99,11 +102,14 @@ export class Broker implements AsyncDisposable {
   #stopping: Promise<void> | null = null
 
   private constructor(
+    ours: typeof OURS,
     running: RunningBroker,
     closeWorld: () => void,
     dataDir: string,
     temporaryDir: TemporaryDirectory | null,
   ) {
+    if (ours !== OURS)
+      throw new SamsaError('SAMSA_CONFIG', 'new Broker(): a broker comes from await Broker.start()')
     this.#running = running
     this.#closeWorld = closeWorld
     this.dataDir = dataDir
@@ -128,7 +134,7 @@ export class Broker implements AsyncDisposable {
           startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
         )
         if (temporaryDir !== null) sweepOnce()
-        return new Broker(running, close, path.resolve(config['log.dirs'][0]!), temporaryDir)
+        return new Broker(OURS, running, close, path.resolve(config['log.dirs'][0]!), temporaryDir)
       } catch (error) {
         close()
         throw error

@@ -237,6 +237,14 @@ const wrongTopics: readonly (readonly [unknown, string])[] = [
   [[{ name: 'a' }, { name: 'a' }], `topics[1].name: 'a' is named twice`],
 ]
 
+test('a broker is not made by new', () => {
+  for (const given of [[], [{ port: 0 }], [Symbol('Broker.start')]])
+    assert.throws(() => Reflect.construct(Broker, given), {
+      code: 'SAMSA_CONFIG',
+      message: 'new Broker(): a broker comes from await Broker.start()',
+    })
+})
+
 test('topics that are none are refused before any is created', async () => {
   await using broker = await Broker.start()
   for (const [given, message] of wrongTopics)

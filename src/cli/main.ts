@@ -40,10 +40,15 @@ function addStart(program: Command): Command {
       'any key of server.properties; may be repeated, wins over all else',
       collectSetting,
     )
-    .option('-c, --config <file>', 'a server.properties file; KAFKA_* environment variables win over it')
+    .option(
+      '-c, --config <file>',
+      'a server.properties file; KAFKA_* environment variables win over it',
+      once,
+    )
     .option(
       '-r, --run <command>',
       'a broker on a free port with a temporary directory for as long as a command runs; the command is one argument, in quotes: --run "npm test"',
+      once,
     )
     .addOption(
       new Option('--io <mode>', 'how durable writes reach the device; default: auto').choices([
@@ -81,7 +86,7 @@ function addHealth(program: Command): void {
     .description('ask a broker for its metadata; exit code 0 when it answers, else 1')
     .argument('[host:port]', 'where to ask; default: the listener of the configuration')
     .option('-b, --bootstrap-server <host:port>', 'the same')
-    .option('-c, --config <file>', 'the server.properties file the broker was started with')
+    .option('-c, --config <file>', 'the server.properties file the broker was started with', once)
     .addOption(defaultsFile())
     .option('-t, --timeout <ms>', 'give up after this long', positiveInteger, 5000)
     .action(async (address: string | undefined, options: HealthOptions) =>
@@ -131,7 +136,7 @@ const RUN_USAGE = 'the command of --run must be one argument, in quotes: samsa -
 /** An error in other words where the command of --run is missing, or stands there without quotes. */
 function aboutRun(text: string, start: Command): string {
   const run: unknown = start.getOptionValue('run')
-  if (/'-r, --run/.test(text) || (run !== undefined && /unknown command/.test(text)))
+  if (/'-r, --run .* missing/.test(text) || (run !== undefined && /unknown command/.test(text)))
     return `samsa: ${RUN_USAGE}\n`
   // `--run ls -la`: options of the command look like ours.
   return typeof run === 'string' && !/\s/.test(run) ? `${text}samsa: ${RUN_USAGE}\n` : text
@@ -159,6 +164,12 @@ function collectSetting(text: string, settings: [string, string][] = []): [strin
   // Not what was given: it may be a password.
   if (at <= 0) throw new SamsaError('SAMSA_CONFIG', '--set must be given key=value')
   return [...settings, [text.slice(0, at).trim(), text.slice(at + 1)]]
+}
+
+/** Of two files, or two commands, one would have no effect. */
+function once(text: string, earlier: string | undefined): string {
+  if (earlier !== undefined) throw new InvalidArgumentError('It may be given once.')
+  return text
 }
 
 function positiveInteger(text: string): number {

@@ -188,6 +188,11 @@ const misused: readonly (readonly [readonly string[], string])[] = [
   [['--log-level', 'info', 'start'], 'error: the command stands before its options: samsa start ...'],
   [['help', 'dump'], `error: unknown command 'dump'; did you mean dump-log?`],
   [['help', 'a', 'b'], `error: too many arguments for 'help'. Expected 1 argument but got 2.`],
+  [
+    ['--config', 'a', '--config', 'b'],
+    `error: option '-c, --config <file>' argument 'b' is invalid. It may be given once.`,
+  ],
+  [['--run', 'exit 1', '--run', 'true'], 'It may be given once.'],
   [['--nonsense'], `error: unknown option '--nonsense'`],
   [['--set'], `error: option '-s, --set <key=value>' argument missing`],
   [['--set', 'nonsense'], 'samsa: --set must be given key=value'],

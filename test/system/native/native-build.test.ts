@@ -59,3 +59,32 @@ test('the addon is what was built of its sources, or is built again', (t) => {
   assert.equal(spawnSync('sh', ['-c', remedy]).status, 0)
   assert.equal(build().status, 0)
 })
+
+test('packing goes on without the cross compiler, and says for whom there is no addon; CI does not', (t) => {
+  if (!fs.existsSync(addon)) return skipMissing(t, 'a C compiler on Linux')
+  const others = ['linux-x64-glibc', 'linux-arm64-glibc', 'linux-x64-musl', 'linux-arm64-musl']
+    .map((name) => `${name}.node`)
+    .filter((name) => name !== addonFile())
+  const packing = (requireAll: string) => {
+    // Of other sources: nobody may get it.
+    fs.writeFileSync(join(output, others[0]!), 'old')
+    const empty = {
+      SAMSA_CACHE: join(root, 'cache'),
+      npm_config_cache: join(root, 'npm'),
+      npm_config_offline: 'true',
+    }
+    const env = { ...process.env, ...empty, SAMSA_REQUIRE_ALL: requireAll }
+    return spawnSync(process.execPath, [join(compiled, 'build.js'), '--all'], { env, encoding: 'utf8' })
+  }
+  const packed = packing('0')
+  assert.equal(packed.status, 0, packed.stderr)
+  const said = /^native addon: not built, (.*): (.*); Samsa runs without it/m.exec(packed.stderr)
+  assert.deepEqual(said?.[1]?.split(', '), others, packed.stderr)
+  assert.match(said[2] ?? '', /^the cross compiler .* cannot be fetched|^there is no cross compiler for /)
+  assert.deepEqual(
+    fs.readdirSync(output).filter((name) => name.endsWith('.node')),
+    [addonFile()],
+  )
+  assert.equal(packed.stdout, '', 'npm pack --json has its own')
+  assert.equal(packing('1').status, 1)
+})
