@@ -18,6 +18,9 @@ export interface ProduceGuard extends RequestGuard {
   holdOthers(): void
   /** `run` is called when the client is gone before it was answered. */
   whenAbandoned(run: () => void): void
+  /** A log holds a batch of it until `letBytesGo`. */
+  keepBytes(): void
+  letBytesGo(): void
 }
 
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
@@ -123,7 +126,13 @@ export class ProduceOperation implements AppendWaiter, Expirable {
       this.#broker.deadlines.add(this, this.#request.timeoutMs)
   }
 
+  /** The log has written the batch, or never will. */
   appendSettled(tag: number, errorCode: number): void {
+    this.#guard.letBytesGo()
+    this.#settle(tag, errorCode)
+  }
+
+  #settle(tag: number, errorCode: number): void {
     const result = this.#partitions[tag]!
     if (result.settled) return
     result.settled = true
@@ -221,8 +230,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     result.baseOffset = appended.baseOffset
     result.logAppendTimeMs = appended.logAppendTimeMs
     result.logStartOffset = partition.log.logStartOffset
-    if (this.#request.acks === 0) this.appendSettled(tag, ErrorCode.NONE)
-    else partition.awaitAppended(appended.lastOffset + 1, this, tag)
+    this.#guard.keepBytes()
+    if (this.#request.acks === 0) this.#settle(tag, ErrorCode.NONE)
+    partition.awaitAppended(appended.lastOffset + 1, this, tag)
   }
 
   #refuseBatch(tag: number, { errorCode, message, recordErrors }: BatchProblem): void {
@@ -232,7 +242,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #refuse(tag: number, errorCode: number, message: string | null): void {
     fail(this.#partitions[tag]!, errorCode, message)
-    this.appendSettled(tag, ErrorCode.NONE)
+    this.#settle(tag, ErrorCode.NONE)
   }
 
   #answer(): void {

@@ -202,8 +202,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#held = []
     this.#heldBytes = 0
     this.#assembler.abandon()
-    // Whatever waits for one of these requests holds memory that the budget no longer counts from here on.
-    for (const slot of this.#slots.splice(0)) slot.abandon()
+    // What waits for one of these requests lets go of its memory, except for logs, which have taken the batches.
+    for (const slot of this.#slots.splice(0)) {
+      slot.abandon()
+      this.#reservedBytes -= slot.end(this.#shared.budget)
+    }
     this.#shared.budget.settle(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
@@ -527,8 +530,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       this.#slots.shift()
       if (head.chunk !== null && head.bytesDone) this.#shared.arena.giveBack(head.chunk)
       this.#waitFor(head, false)
-      this.#reservedBytes -= head.heldBytes
-      this.#shared.budget.release(head.heldBytes)
+      this.#reservedBytes -= head.end(this.#shared.budget)
       if (head.chunks !== null) {
         head.sent()
         this.#shared.answerSizes.observe(head.api.key, this.#unread.write(head.chunks))

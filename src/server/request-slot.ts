@@ -8,6 +8,7 @@ import type { Address } from '../ports.ts'
 import { BYTES_PER_PRODUCE_BYTE } from './answer-sizes.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import type { LongRequests } from './long-requests.ts'
+import type { MemoryBudget } from './memory-budget.ts'
 
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
@@ -31,7 +32,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   readonly apiVersion: number
   readonly correlationId: number
   readonly clientId: string | null
-  /** Bytes reserved from the memory budget until the answer is written. */
+  /** Bytes reserved from the memory budget until the answer is written, and no log holds a batch. */
   heldBytes: number
   readonly startedMs: number
   readonly #owner: SlotOwner
@@ -44,6 +45,10 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   chunk: ArenaChunk | null = null
   /** The handler said that nobody holds the request's bytes. */
   bytesDone = false
+  /** Batches that logs hold. */
+  #keptBatches = 0
+  /** Set when it has ended: what its bytes go back to when logs let them go. */
+  #endsWith: MemoryBudget | null = null
   #abandoned: (() => void) | null = null
   /** The answer's frame, null when there is nothing to send; undefined until there is an answer. */
   chunks: readonly ReadPiece[] | null | undefined
@@ -196,6 +201,27 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
 
   releaseBytes(): void {
     this.bytesDone = true
+  }
+
+  keepBytes(): void {
+    this.#keptBatches += 1
+  }
+
+  letBytesGo(): void {
+    this.#keptBatches -= 1
+    if (this.#keptBatches > 0 || this.#endsWith === null) return
+    this.#endsWith.release(this.heldBytes)
+    this.#endsWith = null
+  }
+
+  /**
+   * It is answered, or its connection is gone: its bytes go back to the budget as soon as no log holds them. Returns how
+   * many these are.
+   */
+  end(budget: MemoryBudget): number {
+    if (this.#keptBatches === 0) budget.release(this.heldBytes)
+    else this.#endsWith = budget
+    return this.heldBytes
   }
 
   respond(response: unknown): void {

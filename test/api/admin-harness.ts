@@ -64,6 +64,8 @@ export class AdminHarness {
         abandoned: false,
         longestWaitMs: Infinity,
         holdOthers: () => {},
+        keepBytes: () => {},
+        letBytesGo: () => {},
         whenAbandoned: () => {},
         guard: (run) => run,
         refuse: (reason) => reject(new Error(reason)),

@@ -65,6 +65,8 @@ export class GroupApis {
         abandoned: false,
         longestWaitMs: Infinity,
         holdOthers: () => {},
+        keepBytes: () => {},
+        letBytesGo: () => {},
         whenAbandoned: () => {},
         guard: (run) => run,
         refuse: () => assert.fail('refused'),

@@ -6,12 +6,14 @@ import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BatchOptions, NewRecord } from '../../protocol/records/record-builder.ts'
+import { ProduceOperation } from '../../src/broker/produce-operation.ts'
 import { withSimBroker } from '../api/sim-broker.ts'
 import type { SimBroker } from '../api/sim-broker.ts'
 import type { SimClient } from '../simulator/sim-client.ts'
 import { Seeded } from '../support/seed.ts'
 
 const PRODUCE = { request: produceRequest, response: produceResponse, version: 9 }
+const NO_TOPIC_ID = 'A'.repeat(22)
 const HOUR_MS = 3_600_000
 
 function noise(length: number): Buffer {
@@ -137,5 +139,28 @@ test('a client that goes away keeps neither the partition nor the others', async
       assert.equal(errorCode, 0)
     }
     assert.equal(broker.running.broker.partitions.get('topic', 0)?.appendLine.isEmpty, true)
+  })
+})
+
+test('a batch is kept until it is written, also when nobody waits for that', async () => {
+  await withTopic({}, async (broker) => {
+    const partitionData = [{ index: 0, records: buildBatch([record('x')]) }]
+    const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData }]
+    let kept = 0
+    let answered = false
+    const guard = {
+      holdOthers: () => {},
+      whenAbandoned: () => {},
+      keepBytes: () => (kept += 1),
+      letBytesGo: () => (kept -= 1),
+      guard: <Args extends readonly unknown[]>(run: (...args: Args) => void) => run,
+      fail: (error: unknown) => assert.fail(String(error)),
+    }
+    const request = { transactionalId: null, acks: 0, timeoutMs: 1_000, topicData }
+    const done = (): void => void (answered = true)
+    new ProduceOperation(broker.running.broker, request, 9, ErrorCode.NONE, done, guard).start()
+    assert.deepEqual([answered, kept], [true, 1])
+    await broker.sim.sleep(1_000)
+    assert.equal(kept, 0)
   })
 })

@@ -243,3 +243,24 @@ for (const [what, lose] of Object.entries(losses)) {
     assert.equal(late.releases, 1, 'nobody waits for it any more')
   })
 }
+
+test('batches that logs have not written count as memory after the answer, and when the client is gone', () => {
+  const frame = produce(1, 'a', 300, 0)
+  for (const end of ['answered', 'closed'] as const) {
+    const fixture = new Fixture()
+    fixture.receive(frame)
+    const { context, respond } = fixture.begun[0]!
+    context.keepBytes()
+    context.keepBytes()
+    if (end === 'answered') respond()
+    fixture.client.closed('reset')
+    assert.equal(fixture.budget.usedBytes, frame.length, end)
+    context.letBytesGo()
+    assert.equal(fixture.budget.usedBytes, frame.length)
+    context.letBytesGo()
+    assert.equal(fixture.budget.usedBytes, 0)
+    context.keepBytes()
+    context.letBytesGo()
+    assert.equal(fixture.budget.usedBytes, 0, 'what was appended late gives nothing back twice')
+  }
+})

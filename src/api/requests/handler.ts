@@ -39,6 +39,12 @@ export interface RequestContext extends RequestGuard {
    * memory is used for another request. Not saying so is always safe.
    */
   releaseBytes(): void
+  /**
+   * A log holds a batch of the request until it has written it, which may be long after the answer, and when the client is
+   * gone: the memory counts until `letBytesGo` was called as often.
+   */
+  keepBytes(): void
+  letBytesGo(): void
   /** The protocol has no other answer than to close the connection; `reason` goes to the log. */
   refuse(reason: string): void
 }
