@@ -8,6 +8,7 @@ const IN_RUN: Partial<Record<ScalarType, { bytes: number; read: (at: string) => 
   bool: { bytes: 1, read: (at) => `b[${at}] !== 0` },
   int8: { bytes: 1, read: (at) => `b[${at}] << 24 >> 24` },
   int16: { bytes: 2, read: (at) => `(b[${at}] << 8 | b[${at} + 1]) << 16 >> 16` },
+  uint16: { bytes: 2, read: (at) => `b[${at}] << 8 | b[${at} + 1]` },
   int32: {
     bytes: 4,
     read: (at) => `b[${at}] << 24 | b[${at} + 1] << 16 | b[${at} + 2] << 8 | b[${at} + 3]`,

@@ -85,6 +85,10 @@ export class Reader {
     return (((b[at]! << 8) | b[at + 1]!) << 16) >> 16
   }
 
+  uint16(): number {
+    return this.int16() & 0xffff
+  }
+
   int32(): number {
     const at = this.take(4)
     const b = this.buffer

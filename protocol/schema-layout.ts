@@ -45,6 +45,7 @@ const FIXED_BYTES: Partial<Record<ScalarType, number>> = {
   bool: 1,
   int8: 1,
   int16: 2,
+  uint16: 2,
   int32: 4,
   int64: 8,
   exactInt64: 8,
@@ -101,6 +102,7 @@ export function defaultSource(field: Field): string {
         return 'Buffer.alloc(0)'
       case 'int8':
       case 'int16':
+      case 'uint16':
       case 'int32':
       case 'int64':
       case 'exactInt64':

@@ -23,6 +23,7 @@ export type ScalarType =
   | 'bool'
   | 'int8'
   | 'int16'
+  | 'uint16'
   | 'int32'
   | 'int64'
   | 'exactInt64'
@@ -139,6 +140,10 @@ export function int8<const O extends Options<number> = NoOptions>(options?: O): 
 
 export function int16<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
   return field('int16', options)
+}
+
+export function uint16<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {
+  return field('uint16', options)
 }
 
 export function int32<const O extends Options<number> = NoOptions>(options?: O): FieldOf<number, number, O> {

@@ -138,6 +138,11 @@ export class Writer {
     this.#slab[at + 1] = value
   }
 
+  uint16(value: number): void {
+    if ((value & 0xffff) !== value) refuse('uint16', value)
+    this.int16((value << 16) >> 16)
+  }
+
   int32(value: number): void {
     if ((value | 0) !== value) refuse('int32', value)
     const at = this.#take(4)

@@ -7,9 +7,10 @@ import { defineApi } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 
 const READ_COMMITTED = 1
+const NONE_ABORTED: readonly never[] = []
 
 /**
- * Fetch, versions 4-16.
+ * Fetch, versions 4-18.
  *
  * Behavior:
  * - Answers at once when `minBytes` are there, on any error, or without `maxWaitMs`; else waits for what is missing. A
@@ -18,19 +19,20 @@ const READ_COMMITTED = 1
  *   whatever the limits (KIP-74). Reading begins at the batch that contains the offset.
  * - read_committed stops at the last stable offset and names aborted transactions (a log that Kafka wrote may have
  *   some).
+ * - A replica id is a follower's, and nobody follows: NOT_LEADER_OR_FOLLOWER, as to one that the partition does not have.
  *
  * Version notes:
  * - v7 incremental sessions (KIP-227), v9 leader epochs (KIP-320), v12 diverging epochs (KIP-595), v13 topic ids
- *   (KIP-516), v15 replica state (KIP-903; ignored, nothing replicates yet), v16 endpoints (KIP-951; never filled).
+ *   (KIP-516), v15 replica state (KIP-903), v16 endpoints (KIP-951; never filled), v17 and v18 are for followers.
  * - v11 rackId (KIP-392) is read and ignored: there is one replica.
  * - v0-3 would need conversion to old message formats and are not advertised.
  *
- * Not implemented: fetches of followers (a replica id is treated as a consumer's).
+ * Not implemented: fetches of followers.
  */
 export const fetch = defineApi({
   request: fetchRequest,
   response: fetchResponse,
-  versions: [4, 16],
+  versions: [4, 18],
   arrays: {
     topics: {
       repeats: 'merged',
@@ -52,6 +54,7 @@ export const fetch = defineApi({
       respond({ errorCode: session, sessionId: 0, responses: [] })
       return
     }
+    const readCommitted = request.isolationLevel === READ_COMMITTED
     const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
     const operation = new FetchOperation(
       broker,
@@ -60,7 +63,8 @@ export const fetch = defineApi({
         maxBytes,
         minBytes: Math.min(request.minBytes, maxBytes),
         maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
-        readCommitted: request.isolationLevel === READ_COMMITTED,
+        readCommitted,
+        fromFollower: request.replicaId >= 0 || request.replicaState.replicaId >= 0,
         answers: context.answers,
         guard: context,
         // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
@@ -69,7 +73,7 @@ export const fetch = defineApi({
       (results) => {
         for (const { pieces } of results) context.attach(pieces)
         broker.topicMetrics.fetched(results)
-        respond(toResponse(context, session, results))
+        respond(toResponse(context, session, results, readCommitted))
       },
     )
     context.whenAbandoned(() => operation.cancel())
@@ -82,7 +86,12 @@ function topicKey({ topic, topicId }: { readonly topic: string; readonly topicId
   return `${topicId}${topic}`
 }
 
-function toResponse(context: RequestContext, session: FetchContext, results: readonly FetchedPartition[]) {
+function toResponse(
+  context: RequestContext,
+  session: FetchContext,
+  results: readonly FetchedPartition[],
+  readCommitted: boolean,
+) {
   const told = session.incremental ? results.filter(hasNews) : results
   const served: FetchTarget[] = []
   const responses: FetchResponseTopic[] = []
@@ -96,7 +105,7 @@ function toResponse(context: RequestContext, session: FetchContext, results: rea
       topic = { topic: target.topic, topicId: target.topicId, partitions: [] }
       responses.push(topic)
     }
-    topic.partitions.push(toPartition(result, context.apiVersion))
+    topic.partitions.push(toPartition(result, context.apiVersion, readCommitted))
   }
   if (session.sessionId !== 0) context.broker.fetchSessions.moveToEnd(session, served)
   return { errorCode: ErrorCode.NONE, sessionId: session.sessionId, responses }
@@ -108,7 +117,7 @@ interface FetchResponseTopic {
   readonly partitions: ReturnType<typeof toPartition>[]
 }
 
-function toPartition(result: FetchedPartition, apiVersion: number) {
+function toPartition(result: FetchedPartition, apiVersion: number, readCommitted: boolean) {
   // KAFKA_STORAGE_ERROR came with v6; before, clients only know to look for another leader (KIP-112).
   const storageError = result.errorCode === ErrorCode.KAFKA_STORAGE_ERROR && apiVersion < 6
   return {
@@ -117,13 +126,18 @@ function toPartition(result: FetchedPartition, apiVersion: number) {
     highWatermark: result.highWatermark,
     lastStableOffset: result.lastStableOffset,
     logStartOffset: result.logStartOffset,
-    abortedTransactions:
-      result.sizeBytes === 0
-        ? null
-        : (result.aborted?.within(result.target.fetchOffset, result.nextOffset) ?? null),
+    abortedTransactions: abortedTransactions(result, readCommitted),
     records: result.pieces,
     ...(result.divergingEpoch === null ? {} : { divergingEpoch: result.divergingEpoch }),
   }
+}
+
+/** Null says that nobody looked, which Kafka does not say of a partition that is not there. */
+function abortedTransactions(result: FetchedPartition, readCommitted: boolean) {
+  const { aborted, errorCode, nextOffset, partition, sizeBytes, target } = result
+  if (partition === null) return NONE_ABORTED
+  if (errorCode !== ErrorCode.NONE || !readCommitted) return null
+  return sizeBytes === 0 ? NONE_ABORTED : (aborted?.within(target.fetchOffset, nextOffset) ?? NONE_ABORTED)
 }
 
 /** Whether an incremental answer must mention the partition (KIP-227). */

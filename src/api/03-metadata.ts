@@ -6,7 +6,7 @@ import { ZERO_UUID } from '../../protocol/schema.ts'
 import { MAX_CREATIONS_PER_REQUEST } from '../broker/broker.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
-import { topicNameProblem } from '../metadata/layout/topic-names.ts'
+import { isInternalTopic, topicNameProblem } from '../metadata/layout/topic-names.ts'
 import {
   CLUSTER_OPERATIONS,
   OPERATIONS_NOT_ASKED,
@@ -16,10 +16,12 @@ import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { reachableBrokers } from './requests/reachable-brokers.ts'
 
+const FIRST_WITH_LOOKUP_BY_ID = 12
+
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
 
 /**
- * Metadata, versions 0-12.
+ * Metadata, versions 0-13.
  *
  * Behavior: null topics (in v0 an empty list) asks for all of them, otherwise one answer per distinct topic asked
  * for, each with its own error. A topic that does not exist is created when both `auto.create.topics.enable` and
@@ -27,18 +29,21 @@ type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
  * reached, or `advertised.listeners`. One request creates 1,000 topics at most, the others are still missing.
  *
  * Version notes: v4 may forbid creation (KIP-204), v7 leader epochs (KIP-320), v8 authorized operations (KIP-430; all
- * that exist, there is no authorizer), v10 topic ids (KIP-516), v12 lookup by id.
- *
- * Not implemented: v13 (KIP-1102).
+ * that exist, there is no authorizer), v10 topic ids (KIP-516), v12 lookup by id: a request with ids is answered for those
+ * alone; before, ids and missing names make all of it INVALID_REQUEST. v13 an error for all (KIP-1102; no client is told to
+ * start over).
  */
 export const metadata = defineApi({
   request: metadataRequest,
   response: metadataResponse,
-  versions: [0, 12],
+  versions: [0, 13],
   arrays: { topics: { repeats: 'once', key: topicKey, cost: 0 } },
   handle(request, context, respond) {
-    const { topics } = request
-    const asked = context.apiVersion === 0 && topics?.length === 0 ? null : topics
+    const asked = askedTopics(request, context.apiVersion)
+    if (asked === 'invalid') {
+      respond(refusedWhole(request))
+      return
+    }
     const describe = (created: ReadonlyMap<string, number>): void =>
       finishSteps(
         asked === null ? describeAll(request, context) : describeAsked(asked, created, request, context),
@@ -51,9 +56,30 @@ export const metadata = defineApi({
   },
 })
 
+/** Null asks for all. */
+function askedTopics(
+  { topics }: MetadataRequest,
+  apiVersion: number,
+): readonly AskedTopic[] | null | 'invalid' {
+  if (topics === null || (apiVersion === 0 && topics.length === 0)) return null
+  const hasId = ({ topicId }: AskedTopic): boolean => topicId !== ZERO_UUID
+  if (apiVersion < FIRST_WITH_LOOKUP_BY_ID)
+    return topics.some((topic) => hasId(topic) || topic.name === null) ? 'invalid' : topics
+  return topics.some(hasId) ? topics.filter(hasId) : topics
+}
+
+function refusedWhole({ topics }: MetadataRequest) {
+  return {
+    brokers: [],
+    clusterId: null,
+    controllerId: -1,
+    topics: (topics ?? []).map(({ name, topicId }) => failed(name ?? '', topicId, ErrorCode.INVALID_REQUEST)),
+  }
+}
+
 /** Each topic once. What names an id is looked up by it. */
 function topicKey({ topicId, name }: AskedTopic): string {
-  return topicId === undefined || topicId === ZERO_UUID ? `name ${name}` : topicId
+  return topicId === ZERO_UUID ? `name ${name}` : topicId
 }
 
 function* describeAll(request: MetadataRequest, context: RequestContext): Steps<MetadataAnswer> {
@@ -134,18 +160,17 @@ function lookUp(
   asked: AskedTopic,
   created: ReadonlyMap<string, number>,
   operations: number,
-  { broker, apiVersion }: RequestContext,
+  { broker }: RequestContext,
 ): TopicAnswer {
   const { metadata } = broker
   const { name, topicId } = asked
-  if (topicId !== undefined && topicId !== ZERO_UUID) {
-    if (apiVersion < 12) return failed(name ?? '', topicId, ErrorCode.INVALID_REQUEST)
+  if (topicId !== ZERO_UUID) {
     const topic = metadata.topicById(topicId)
     return topic === undefined
       ? failed(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID)
       : found(topic, metadata, operations)
   }
-  if (name === null) return failed(apiVersion < 12 ? '' : null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION)
+  if (name === null) return failed(null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION)
   const topic = metadata.topics.get(name)
   return topic === undefined
     ? failed(name, ZERO_UUID, reasonMissing(name, created.get(name)))
@@ -174,7 +199,7 @@ function failed(name: string | null, topicId: string, errorCode: number): TopicA
     errorCode,
     name,
     topicId,
-    isInternal: false,
+    isInternal: name !== null && isInternalTopic(name),
     partitions: [],
     topicAuthorizedOperations: OPERATIONS_NOT_ASKED,
   }

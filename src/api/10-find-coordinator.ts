@@ -11,6 +11,8 @@ const GROUP = 0
 const TRANSACTION = 1
 
 const FIRST_WITH_SEVERAL_KEYS = 4
+const NO_TRANSACTIONS =
+  'This broker has no transactions: idempotent producers work without a transactional id.'
 
 interface Coordinator {
   readonly errorCode: number
@@ -31,8 +33,8 @@ const NOT_USED = { errorCode: ErrorCode.NONE, errorMessage: null, nodeId: 0, hos
  *
  * Version notes: v1 key types, v4 several keys (KIP-699), v5 nothing on the wire (KIP-890).
  *
- * Not implemented: transactional ids are refused with INVALID_REQUEST, which clients take as final; share groups
- * (v6, KIP-932).
+ * Not implemented: transactional ids are refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the one answer that every
+ * client takes as final (librdkafka asks for ever after any other); share groups (v6, KIP-932).
  */
 export const findCoordinator = defineApi({
   request: findCoordinatorRequest,
@@ -57,7 +59,7 @@ async function find(
   groupIds: readonly string[],
   context: RequestContext,
 ): Promise<Coordinator> {
-  if (keyType === TRANSACTION) return failed(ErrorCode.INVALID_REQUEST, 'this broker has no transactions')
+  if (keyType === TRANSACTION) return failed(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, NO_TRANSACTIONS)
   if (keyType !== GROUP) return failed(ErrorCode.INVALID_REQUEST, `unknown key type ${keyType}`)
   const { groups } = context.broker
   const partitions = new Set<number>()
@@ -68,7 +70,8 @@ async function find(
   const errorCode = await groups.ready(partitions)
   if (errorCode !== ErrorCode.NONE) return failed(errorCode, 'the offsets topic is not available')
   const { host, port } = context.advertised
-  return { errorCode, errorMessage: null, nodeId: context.broker.nodeId, host, port }
+  const errorMessage = context.apiVersion < FIRST_WITH_SEVERAL_KEYS ? 'NONE' : ''
+  return { errorCode, errorMessage, nodeId: context.broker.nodeId, host, port }
 }
 
 function failed(errorCode: number, errorMessage: string): Coordinator {

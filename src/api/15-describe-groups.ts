@@ -6,20 +6,21 @@ import { defineApi, inSteps } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { QUESTION } from './requests/request-limits.ts'
 
+const FIRST_WITH_GROUP_ID_NOT_FOUND = 6
+
 /**
- * DescribeGroups, versions 0-5.
+ * DescribeGroups, versions 0-6.
  *
- * Behavior: a group that does not exist is Dead, without an error. Metadata of members is shown in Stable only.
+ * Behavior: a group that does not exist is Dead, without an error before v6. Metadata of members is shown in Stable only.
  * A group that is named twice is described once. Beyond 10,000 groups each answers POLICY_VIOLATION.
  *
- * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345).
- *
- * Not implemented: v6 GROUP_ID_NOT_FOUND (KIP-1043).
+ * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345), v6 GROUP_ID_NOT_FOUND for a group that
+ * does not exist (KIP-1043).
  */
 export const describeGroups = defineApi({
   request: describeGroupsRequest,
   response: describeGroupsResponse,
-  versions: [0, 5],
+  versions: [0, 6],
   arrays: { groups: { repeats: 'once', ...QUESTION } },
   handle: inSteps(function* (request, context, refusals) {
     const groups = []
@@ -35,8 +36,16 @@ export const describeGroups = defineApi({
   }),
 })
 
-function describe(groupId: string, includeAuthorizedOperations: boolean, { broker }: RequestContext) {
-  const described = broker.groups.describe(groupId)
+function describe(groupId: string, includeAuthorizedOperations: boolean, context: RequestContext) {
+  const described = context.broker.groups.describe(groupId)
+  const isMissing = described.errorCode === ErrorCode.NONE && described.groupState === 'Dead'
+  if (isMissing && context.apiVersion >= FIRST_WITH_GROUP_ID_NOT_FOUND)
+    return {
+      ...described,
+      errorCode: ErrorCode.GROUP_ID_NOT_FOUND,
+      errorMessage: `Group ${groupId} not found.`,
+      authorizedOperations: OPERATIONS_NOT_ASKED,
+    }
   const mayTell = includeAuthorizedOperations && described.errorCode === ErrorCode.NONE
   return {
     ...described,

@@ -13,8 +13,8 @@ const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/
  * UNSUPPORTED_VERSION and the range of this API, so that any client can find a common version (KIP-511); that
  * answer is made in `server/codec.ts`, because such a request cannot be decoded.
  *
- * Version notes: v3 software name and version (KIP-511), features (KIP-584). v4 may list features with a minimum
- * of 0 (KIP-1022); none are offered.
+ * Version notes: v3 software name and version (KIP-511), features (KIP-584): it is known that none is finalized. v4 may
+ * list features with a minimum of 0 (KIP-1022); none is offered.
  */
 export const apiVersions = defineApi({
   request: apiVersionsRequest,
@@ -29,7 +29,7 @@ export const apiVersions = defineApi({
     ) {
       return { errorCode: ErrorCode.INVALID_REQUEST, apiKeys: [] }
     }
-    return { errorCode: ErrorCode.NONE, apiKeys: served(context) }
+    return { errorCode: ErrorCode.NONE, apiKeys: served(context), finalizedFeaturesEpoch: 0 }
   }),
 })
 

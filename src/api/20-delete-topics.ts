@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteTopicsRequest, deleteTopicsResponse } from '../../protocol/messages/20-delete-topics.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import type { Refused } from './requests/array-rules.ts'
 import { answer, defineApi } from './requests/handler.ts'
@@ -37,8 +38,19 @@ export const deleteTopics = defineApi({
             .of(request, 'topicNames')
             .map(({ element, outcome }) => ({ element: byName(element), outcome }))
     const asked = context.apiVersion >= 6 ? request.topics : request.topicNames.map(byName)
-    const deleted = await inSlices(asked, context, (topics) =>
-      Promise.all(topics.map((topic) => deleteOne(topic, context))),
+    const { metadata } = context.broker
+    const names = new Set(asked.flatMap(({ name, topicId }) => (topicId === ZERO_UUID ? (name ?? []) : [])))
+    const nameOf = ({ name, topicId }: AskedTopic) => name ?? metadata.topicById(topicId)?.name ?? ''
+    const twice = new Set(
+      asked.filter((topic) => topic.name === null && names.has(nameOf(topic))).map(nameOf),
+    )
+    const named = asked.filter((topic) => topic.name !== null || !twice.has(nameOf(topic)))
+    const deleted = await inSlices(named, context, (topics) =>
+      Promise.all(
+        topics.map(async (topic) =>
+          twice.has(nameOf(topic)) ? namedTwice(topic, metadata) : await deleteOne(topic, context),
+        ),
+      ),
     )
     const others = await inSlices(refused, context, (some) =>
       some.map(({ element, outcome }) => answerOf(element, outcome)),
@@ -62,6 +74,12 @@ function answerOf({ name, topicId }: AskedTopic, { errorCode, errorMessage }: Ou
 
 function failed({ name, topicId }: AskedTopic, errorCode: ErrorCode, errorMessage: string) {
   return { name, topicId, errorCode, errorMessage }
+}
+
+/** By its name and by its id: answered once, and kept. */
+function namedTwice({ name }: AskedTopic, metadata: Metadata) {
+  const topicId = metadata.topics.get(name ?? '')?.topicId ?? ZERO_UUID
+  return failed({ name, topicId }, ErrorCode.INVALID_REQUEST, 'This topic is named by its id, too.')
 }
 
 async function deleteOne(asked: AskedTopic, { broker, apiVersion }: RequestContext) {

@@ -5,17 +5,17 @@ import {
 import { defineApi, inSteps } from './requests/handler.ts'
 
 /**
- * DescribeLogDirs, versions 1-4 (KIP-113).
+ * DescribeLogDirs, versions 1-5 (KIP-113).
  *
  * Behavior: every log directory with the partitions asked for (null: all) and their sizes; an offline directory
- * answers KAFKA_STORAGE_ERROR. v4: size and free space of the volume (KIP-827).
+ * answers KAFKA_STORAGE_ERROR. v4: size and free space of the volume (KIP-827). v5: none is cordoned (KIP-1066).
  *
  * Not implemented: moving replicas between directories, so `isFutureKey` is always false and `offsetLag` 0.
  */
 export const describeLogDirs = defineApi({
   request: describeLogDirsRequest,
   response: describeLogDirsResponse,
-  versions: [1, 4],
+  versions: [1, 5],
   arrays: {
     topics: {
       repeats: 'merged',

@@ -5,6 +5,7 @@ import { defineApi, inSteps } from './requests/handler.ts'
 
 const PREFERRED = 0
 const UNCLEAN = 1
+const TYPES = [PREFERRED, UNCLEAN]
 
 /**
  * ElectLeaders, versions 0-2.
@@ -31,8 +32,6 @@ export const electLeaders = defineApi({
   },
   handle: inSteps(function* (request, { broker }) {
     const electionType = request.electionType ?? PREFERRED
-    if (electionType !== PREFERRED && electionType !== UNCLEAN)
-      return { errorCode: ErrorCode.INVALID_REQUEST, replicaElectionResults: [] }
     const replicaElectionResults = []
     for (const { topic, partitions } of request.topicPartitions ?? []) {
       const partitionResult = []
@@ -42,11 +41,17 @@ export const electLeaders = defineApi({
       }
       replicaElectionResults.push({ topic, partitionResult })
     }
-    return { errorCode: ErrorCode.NONE, replicaElectionResults }
+    const errorCode = TYPES.includes(electionType) ? ErrorCode.NONE : ErrorCode.INVALID_REQUEST
+    return { errorCode, replicaElectionResults }
   }),
 })
 
 function elect(metadata: Metadata, topic: string, index: number, electionType: number) {
+  if (!TYPES.includes(electionType))
+    return {
+      errorCode: ErrorCode.INVALID_REQUEST,
+      errorMessage: `There is no election type ${electionType}.`,
+    }
   const partition = metadata.topics.get(topic)?.partitions[index]
   if (partition === undefined)
     return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: 'This partition does not exist.' }

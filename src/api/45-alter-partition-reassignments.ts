@@ -50,7 +50,8 @@ export const alterPartitionReassignments = defineApi({
     return {
       allowReplicationFactorChange: request.allowReplicationFactorChange ?? true,
       errorCode: ErrorCode.NONE,
-      errorMessage: null,
+      // Kafka says this of a request that names no topic, beside NONE.
+      errorMessage: request.topics.length === 0 ? 'The request names no topic.' : null,
       responses,
     }
   }),
@@ -65,8 +66,7 @@ function reassign(
   const partition = metadata.topics.get(topic)?.partitions[index]
   if (partition === undefined)
     return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, 'This partition does not exist.')
-  if (replicas === null)
-    return refused(ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, 'This partition is not being reassigned.')
+  if (replicas === null) return { errorCode: ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, errorMessage: null }
   if (replicas.length === 0 || new Set(replicas).size !== replicas.length)
     return refused(
       ErrorCode.INVALID_REPLICA_ASSIGNMENT,

@@ -11,19 +11,17 @@ const BROKERS = 1
 const CONTROLLERS = 2
 
 /**
- * DescribeCluster, versions 0-1.
+ * DescribeCluster, versions 0-2.
  *
  * Behavior: cluster id, controller and brokers with the address this client can reach them at. There are no
  * endpoints of a controller quorum; asking for them answers MISMATCHED_ENDPOINT_TYPE.
  *
- * Version notes: v0 KIP-700, v1 endpoint type (KIP-919).
- *
- * Not implemented: v2 fenced brokers (KIP-1073).
+ * Version notes: v0 KIP-700, v1 endpoint type (KIP-919), v2 fenced brokers (KIP-1073; a broker that serves is not fenced).
  */
 export const describeCluster = defineApi({
   request: describeClusterRequest,
   response: describeClusterResponse,
-  versions: [0, 1],
+  versions: [0, 2],
   arrays: {},
   handle: answer((request, context) => {
     const { metadata } = context.broker
@@ -36,7 +34,6 @@ export const describeCluster = defineApi({
       return {
         errorCode,
         errorMessage: 'This endpoint describes brokers only.',
-        endpointType,
         clusterId: '',
         brokers: [],
       }

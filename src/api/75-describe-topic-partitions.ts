@@ -8,7 +8,7 @@ import type { DescribeTopicPartitionsRequest } from '../../protocol/messages/75-
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import type { Encodable } from '../../protocol/schema.ts'
 import { refused } from '../metadata/layout/outcome.ts'
-import { topicNameProblem } from '../metadata/layout/topic-names.ts'
+import { isInternalTopic, topicNameProblem } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { describePartition } from './03-metadata.ts'
 import { TOPIC_OPERATIONS } from './requests/authorized-operations.ts'
@@ -22,9 +22,9 @@ const TOO_MANY_NAMES = refused(ErrorCode.INVALID_REQUEST, 'The request names too
  * DescribeTopicPartitions, version 0 (KIP-966).
  *
  * Behavior: topics in the order of their names, as many partitions as the client and `max.request.partition.size.limit`
- * allow, and a cursor to go on from when there are more. No names asks for all topics. A cursor whose topic is gone
- * goes on with the next one. A topic that is missing takes the place of one partition. Names beyond 10,000 each
- * answer INVALID_REQUEST, with the first answer.
+ * allow, and a cursor to go on from when there are more. No names asks for all topics; a cursor whose topic is gone then
+ * goes on with the next one. A cursor on a topic that is not asked for, or on a negative partition, makes all topics
+ * answer INVALID_REQUEST. Names beyond 10,000 each answer INVALID_REQUEST, with the first answer.
  *
  * Not implemented: eligible leader replicas are empty until partitions have several replicas.
  */
@@ -36,7 +36,12 @@ export const describeTopicPartitions = defineApi({
     topics: { repeats: 'once', key: ({ name }) => name, ...QUESTION, excess: TOO_MANY_NAMES },
   },
   handle: inSteps(function* (request, context, refusals) {
-    const page = yield* describePage(request, context)
+    const page = pointsNowhere(request)
+      ? {
+          topics: request.topics.map(({ name }) => failed(name, ErrorCode.INVALID_REQUEST)),
+          nextCursor: null,
+        }
+      : yield* describePage(request, context)
     if (request.cursor !== null) return page
     for (const { element, outcome } of refusals.of(request, 'topics')) {
       page.topics.push(failed(element.name, outcome.errorCode))
@@ -61,13 +66,12 @@ function* describePage(request: DescribeTopicPartitionsRequest, { broker }: Requ
   for (const name of namesAhead(request, metadata)) {
     yield
     const topic = metadata.topics.get(name)
-    const first = cursor?.topicName === name ? Math.max(0, cursor.partitionIndex) : 0
+    const first = cursor?.topicName === name ? cursor.partitionIndex : 0
     // A topic that a cursor of an earlier answer pointed to, and that is gone since, is nothing the client asked for.
     if (topic === undefined && cursor?.topicName === name && request.topics.length === 0) continue
     if (room === 0) return { topics, nextCursor: { topicName: name, partitionIndex: first } }
     if (topic === undefined) {
       topics.push(missing(name))
-      room -= 1
       continue
     }
     const partitions = topic.partitions.slice(first, first + room).map((partition) => ({
@@ -100,9 +104,16 @@ function namesAhead({ topics, cursor }: DescribeTopicPartitionsRequest, metadata
 function missing(name: string): TopicAnswer {
   const errorCode =
     topicNameProblem(name) === null ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : ErrorCode.INVALID_TOPIC_EXCEPTION
-  return failed(name, errorCode)
+  const isInternal = isInternalTopic(name)
+  return { ...failed(name, errorCode), isInternal, topicAuthorizedOperations: TOPIC_OPERATIONS }
 }
 
 function failed(name: string, errorCode: ErrorCode): TopicAnswer {
   return { errorCode, name, topicId: ZERO_UUID, isInternal: false, partitions: [] }
+}
+
+function pointsNowhere({ cursor, topics }: DescribeTopicPartitionsRequest): boolean {
+  if (cursor === null) return false
+  if (cursor.partitionIndex < 0) return true
+  return topics.length > 0 && topics.every(({ name }) => name !== cursor.topicName)
 }

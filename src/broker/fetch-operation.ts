@@ -22,6 +22,8 @@ export interface FetchOptions {
   readonly minBytes: number
   readonly maxWaitMs: number
   readonly readCommitted: boolean
+  /** Sent by a broker that takes itself for a follower. There is none. */
+  readonly fromFollower: boolean
   readonly answers: AnswerBudget
   readonly guard: RequestGuard
   /** Large stretches may be sent from the file without being read. */
@@ -230,6 +232,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     }
     const errorCode = partition.errorCode || partition.checkLeaderEpoch(target.currentLeaderEpoch)
     if (errorCode !== ErrorCode.NONE) return refused(target, partition, errorCode)
+    if (this.#options.fromFollower) return refused(target, partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const { log } = partition
     if (target.fetchOffset < log.logStartOffset || target.fetchOffset > log.logEndOffset) {
       return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)

@@ -116,21 +116,53 @@ describe('Metadata', () => {
       await admin.metadata.createTopics([newTopic('a', 1)], false)
       const { topicId } = admin.metadata.topics.get('a')!
       const unknown = 'AAAAAAAAAAAAAAAAAAAAAQ'
-      const { topics } = await ask(admin, 12, [
-        { name: null, topicId },
-        { name: null, topicId: unknown },
-        { name: null },
-      ])
-      assert.deepEqual(
-        topics.map(({ errorCode, name, topicId: id }) => [errorCode, name, id]),
-        [
+      const tell = (topics: Awaited<ReturnType<typeof ask>>['topics']) =>
+        topics.map(({ errorCode, name, topicId: id }) => [errorCode, name, id])
+      for (const version of [12, 13]) {
+        const byId = await ask(admin, version, [
+          { name: null, topicId },
+          { name: null, topicId: unknown },
+          { name: 'never' },
+          { name: null },
+        ])
+        assert.deepEqual(tell(byId.topics), [
           [ErrorCode.NONE, 'a', topicId],
           [ErrorCode.UNKNOWN_TOPIC_ID, null, unknown],
+        ])
+        assert.deepEqual(tell((await ask(admin, version, [{ name: null }])).topics), [
           [ErrorCode.INVALID_TOPIC_EXCEPTION, null, ZERO_UUID],
-        ],
+        ])
+        assert.equal(admin.metadata.topics.has('never'), false, 'where ids are asked for, names are not')
+      }
+      for (const version of [10, 11]) {
+        const early = await ask(admin, version, [{ name: 'a', topicId }])
+        assert.deepEqual(tell(early.topics), [[ErrorCode.INVALID_REQUEST, 'a', topicId]])
+        assert.deepEqual([early.brokers, early.clusterId, early.controllerId], [[], null, -1])
+        const nameless = await ask(admin, version, [{ name: 'a' }, { name: null }])
+        assert.deepEqual(
+          nameless.topics.map(({ errorCode, name }) => [errorCode, name]),
+          [
+            [ErrorCode.INVALID_REQUEST, 'a'],
+            [ErrorCode.INVALID_REQUEST, ''],
+          ],
+        )
+      }
+    })
+  })
+
+  it('tells of internal topics also where they are missing', async () => {
+    await withAdmin(async (admin) => {
+      const names = ['__transaction_state', '__share_group_state', '__cluster_metadata', 'other']
+      const { topics } = await ask(
+        admin,
+        9,
+        names.map((name) => ({ name })),
+        false,
       )
-      const early = await ask(admin, 10, [{ name: 'a', topicId }])
-      assert.equal(early.topics[0]?.errorCode, ErrorCode.INVALID_REQUEST)
+      assert.deepEqual(
+        topics.map(({ errorCode, isInternal }) => [errorCode, isInternal]),
+        [true, true, false, false].map((isInternal) => [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, isInternal]),
+      )
     })
   })
 

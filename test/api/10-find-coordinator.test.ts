@@ -28,12 +28,20 @@ test('no offsets topic, no coordinator', async () => {
 
 test('transactional ids and key types nobody knows are refused', async () => {
   const apis = await GroupApis.start()
-  for (const keyType of [1, 2, -1]) {
-    const response = await apis.call(findCoordinator, 4, { keyType, coordinatorKeys: ['t'] })
-    const [coordinator] = response['coordinators'] as Record<string, unknown>[]
-    assert.equal(coordinator!['errorCode'], ErrorCode.INVALID_REQUEST)
-    assert.equal(coordinator!['key'], 't')
-    assert.notEqual(coordinator!['errorMessage'], null)
+  for (const [keyType, expected] of [
+    [1, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED],
+    [2, ErrorCode.INVALID_REQUEST],
+    [-1, ErrorCode.INVALID_REQUEST],
+  ] as const) {
+    for (const version of versionsOf(findCoordinator).filter((v) => v > 0)) {
+      const body = version < 4 ? { keyType, key: 't' } : { keyType, coordinatorKeys: ['t'] }
+      const response = await apis.call(findCoordinator, version, body)
+      const [coordinator] = version < 4 ? [response] : (response['coordinators'] as Record<string, unknown>[])
+      assert.equal(coordinator!['errorCode'], expected)
+      assert.equal(coordinator!['nodeId'], -1)
+      assert.match(String(coordinator!['errorMessage']), keyType === 1 ? /no transactions/ : /key type/)
+      if (version >= 4) assert.equal(coordinator!['key'], 't')
+    }
   }
   assert.equal(apis.log.ensured, 0)
 })

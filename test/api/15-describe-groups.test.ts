@@ -28,7 +28,12 @@ test('every version: a group with members, and one that does not exist', async (
       assert.equal(member!['groupInstanceId'], version < 4 ? null : 'i')
       assert.equal(member!['clientHost'], '/10.0.0.1')
       assert.equal(missing!['groupState'], 'Dead')
-      assert.equal(missing!['errorCode'], 0)
+      const isTold = version >= 6
+      assert.equal(missing!['errorCode'], isTold ? ErrorCode.GROUP_ID_NOT_FOUND : 0)
+      assert.equal(missing!['errorMessage'], isTold ? 'Group x not found.' : null)
+      const isAsked = includeAuthorizedOperations && !isTold
+      assert.equal(missing!['authorizedOperations'], isAsked ? 3_400 : -0x8000_0000)
+      assert.equal(group!['errorMessage'], null)
       const operations = includeAuthorizedOperations ? 3_400 : -0x8000_0000
       assert.equal(group!['authorizedOperations'], operations)
     }

@@ -19,6 +19,8 @@ test('offsets go; partitions that do not exist and groups that do not have their
   ]
   const missing = await apis.call(offsetDelete, 0, { groupId: 'x', topics })
   assert.equal(missing['errorCode'], ErrorCode.GROUP_ID_NOT_FOUND)
+  const nameless = await apis.call(offsetDelete, 0, { groupId: '', topics })
+  assert.equal(nameless['errorCode'], ErrorCode.INVALID_GROUP_ID)
   const response = await apis.call(offsetDelete, 0, { groupId: 'g', topics })
   assert.equal(response['errorCode'], 0)
   const unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

@@ -71,6 +71,7 @@ async function withPartition(
       ...limits,
       targets: [target(limits.maxBytes)],
       readCommitted,
+      fromFollower: false,
       answers,
       guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
       slices: true,
@@ -220,7 +221,14 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
       fail: resolve,
     }
     const parts = { partitions, deadlines: new Deadlines(clock), clock, slices: new Slices(clock) }
-    const limits = { maxBytes: 1, minBytes: 1, maxWaitMs: 0, readCommitted: false, slices: false }
+    const limits = {
+      maxBytes: 1,
+      minBytes: 1,
+      maxWaitMs: 0,
+      readCommitted: false,
+      fromFollower: false,
+      slices: false,
+    }
     const options = { ...limits, targets, answers: new AnswerBudget(1 << 20, clock), guard }
     new FetchOperation(parts, options, () => assert.fail('it is not answered')).start()
   })

@@ -66,6 +66,10 @@ export const intendedDifferences: readonly IntendedDifference[] = [
         path: /topics\[\]\.errorCode$/,
         samsa: 'INVALID_TOPIC_EXCEPTION',
       },
+      {
+        scenario: /^metadata: pages of a topic with a name of empty$/,
+        path: /topics\[\]\.topicAuthorizedOperations$/,
+      },
     ],
   },
   {
@@ -225,5 +229,40 @@ export const intendedDifferences: readonly IntendedDifference[] = [
         samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
       },
     ],
+  },
+  {
+    subject: 'features',
+    kafka: 'metadata.version, group.version, transaction.version and others',
+    samsa: 'none is supported, and none is finalized',
+    reason: 'each stands for something that is not there',
+    where: [{ scenario: /^api-versions: /, path: /(supported|finalized)Features(Epoch)?$/ }],
+  },
+  {
+    subject: 'Metadata that creates a topic whose name clashes with another in `.` and `_`',
+    kafka: 'UNKNOWN_TOPIC_OR_PARTITION, each time',
+    samsa: 'INVALID_TOPIC_EXCEPTION',
+    reason: 'clients would ask again until they run out of time',
+    where: [
+      { scenario: /a name that differs in a dot/, path: /topics\[a_b\]/, samsa: 'INVALID_TOPIC_EXCEPTION' },
+    ],
+  },
+  {
+    subject: 'Metadata of neither a name nor an id',
+    kafka: 'UNKNOWN_SERVER_ERROR for the whole request',
+    samsa: 'INVALID_TOPIC_EXCEPTION for the topic',
+    reason: 'the others are answered',
+    where: [
+      {
+        scenario: /^metadata: a topic by name and id/,
+        path: /^4 Metadata 1\d: (brokers|clusterId|controllerId|topics|errorCode)/,
+      },
+    ],
+  },
+  {
+    subject: 'CreatePartitions of `__consumer_offsets`',
+    kafka: 'grows it',
+    samsa: 'INVALID_REQUEST',
+    reason: 'which partition keeps a group follows from their number: committed offsets would be lost',
+    where: [{ scenario: /partitions of the topic that keeps groups/, path: /errorCode$|errorMessage$/ }],
   },
 ]

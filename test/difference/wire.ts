@@ -101,6 +101,8 @@ function writeScalar(writer: Writer, type: ScalarType, value: Given, layout: Lay
       return writer.int8(Number(value))
     case 'int16':
       return writer.int16(Number(value))
+    case 'uint16':
+      return writer.uint16(Number(value))
     case 'int32':
       return writer.int32(Number(value))
     case 'int64':
@@ -177,6 +179,8 @@ function readScalar(reader: Reader, type: ScalarType, layout: Layout): Shown {
       return reader.int8()
     case 'int16':
       return reader.int16()
+    case 'uint16':
+      return reader.uint16()
     case 'int32':
       return reader.int32()
     case 'int64':

@@ -23,6 +23,7 @@ export const ANY_SCALAR: Scalars = {
   bool: fc.boolean(),
   int8: fc.integer({ min: -0x80, max: 0x7f }),
   int16: fc.integer({ min: -0x8000, max: 0x7fff }),
+  uint16: fc.nat(0xffff),
   int32: fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
   int64: fc.oneof(fc.maxSafeInteger(), fc.constantFrom(Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER)),
   exactInt64: fc.oneof(fc.maxSafeInteger(), fc.bigInt(MIN_INT64, MAX_INT64).map(asDecoded)),

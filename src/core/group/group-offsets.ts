@@ -157,6 +157,7 @@ export class GroupOffsets {
     const { outbox } = this.#context
     const group = this.#context.groups.get(request.groupId)
     const refuse = (errorCode: number): void => outbox.reply(waiter, { errorCode, topicErrorCodes: [] })
+    if (request.groupId === '') return refuse(ErrorCode.INVALID_GROUP_ID)
     if (group === undefined || group.state === 'Dead') return refuse(ErrorCode.GROUP_ID_NOT_FOUND)
     // Only of consumers is it known which topics they read.
     if (group.state !== 'Empty' && !group.usesConsumerProtocol) return refuse(ErrorCode.NON_EMPTY_GROUP)

@@ -14,7 +14,13 @@ import {
   deleteIfThere,
   deleteTopicNodes,
 } from '../layout/store-steps.ts'
-import { collisionKey, isInternalTopic, OFFSETS_TOPIC, topicNameProblem } from '../layout/topic-names.ts'
+import {
+  CLUSTER_METADATA,
+  collisionKey,
+  isInternalTopic,
+  OFFSETS_TOPIC,
+  topicNameProblem,
+} from '../layout/topic-names.ts'
 import { isOutcome, planAutomatic, planConfigs, planGrowth, planTopic } from './topic-plan.ts'
 import type { Assignment, NewTopic, PlanRules } from './topic-plan.ts'
 import { Turnstile } from './turnstile.ts'
@@ -97,8 +103,9 @@ export class TopicChanges {
       if (isOutcome(assignment)) return failedCreation(topic.name, assignment)
       const overrides = planConfigs(topic, this.#state.config)
       if (isOutcome(overrides)) return failedCreation(topic.name, overrides)
-      if (validateOnly) return this.#succeeded(topic.name, null, assignment, overrides)
-      return this.#make({ name: topic.name, topicId: randomUuid(this.#state.random), overrides, assignment })
+      const topicId = randomUuid(this.#state.random)
+      if (validateOnly) return this.#succeeded(topic.name, topicId, assignment, overrides)
+      return this.#make({ name: topic.name, topicId, overrides, assignment })
     })
   }
 
@@ -134,7 +141,7 @@ export class TopicChanges {
   ): Promise<Outcome> {
     return this.#state.queue.run(topicKey(name), async () => {
       const topic = this.#state.image.topics.get(name)
-      if (topic === undefined) return unknownTopic(name)
+      if (topic === undefined) return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: null }
       if (topic.internal)
         return refused(ErrorCode.INVALID_REQUEST, `Topic ${name} is internal and keeps its partitions.`)
       const current = topic.partitions.map(({ replicas }) => replicas)
@@ -233,6 +240,8 @@ export class TopicChanges {
   #nameProblem(name: string): Outcome | null {
     const problem = topicNameProblem(name)
     if (problem !== null) return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
+    if (name === CLUSTER_METADATA)
+      return refused(ErrorCode.INVALID_REQUEST, `Creation of internal topic ${name} is prohibited.`)
     if (this.#state.image.topics.has(name))
       return refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
     if (this.#deleting.has(name))

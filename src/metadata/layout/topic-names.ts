@@ -8,7 +8,7 @@ const INTERNAL_TOPICS: ReadonlySet<string> = new Set([
   '__share_group_state',
 ])
 /** Where Kafka's controllers keep their log: a directory of this name is not a topic's. */
-const CLUSTER_METADATA = '__cluster_metadata'
+export const CLUSTER_METADATA = '__cluster_metadata'
 
 export function isInternalTopic(name: string): boolean {
   return INTERNAL_TOPICS.has(name)
@@ -21,7 +21,6 @@ export function topicNameProblem(name: string): string | null {
   if (name.length > 249) return 'Topic name is invalid: it must not be longer than 249 characters.'
   if (!LEGAL_NAME.test(name))
     return `Topic name is invalid: '${name}' holds characters other than ASCII letters, digits, '.', '_' and '-'.`
-  if (name === CLUSTER_METADATA) return `Topic name is invalid: '${name}' is reserved.`
   return null
 }
 

@@ -44,8 +44,8 @@ import org.apache.kafka.common.protocol.types.TaggedFields;
  */
 public class GoldenMessages {
   private static final int[] KEYS = {
-    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 29, 30, 31, 32, 33, 35, 37, 42, 43, 44, 45,
-    46, 47, 48, 50, 60, 61, 74, 75
+    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 29, 30, 31, 32, 33, 35, 36, 37, 42, 43, 44, 45,
+    46, 47, 48, 50, 55, 57, 60, 61, 65, 66, 74, 75
   };
 
   private static final String[] DATA = {
@@ -166,7 +166,9 @@ public class GoldenMessages {
       }
       return keep(values, name, present);
     }
-    Object value = scalar(type);
+    // Java has no uint16: it is an int that must be no larger.
+    boolean isUint16 = field.getDeclaringClass().getName().endsWith("DescribeQuorumResponseData$Listener") && name.equals("port");
+    Object value = isUint16 ? (Object) random.nextInt(0x10000) : scalar(type);
     values.put(name, value);
     return value instanceof Records records ? records.toKafka(type) : value;
   }
