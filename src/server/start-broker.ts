@@ -66,7 +66,7 @@ export async function startBroker(
       maxOpenFiles: world.disk.maxOpenFiles,
     })
     const guest = await KafkaGuest.look(world, logs, metadata)
-    await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit)
+    await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
     await guest.adopt()
     const assembled = await assemble(world, logs, metadata)
     await assembled.server.start()

@@ -206,12 +206,19 @@ for (const ending of ['a clean stop', 'kill -9 and with snapshots of the metadat
       await samsa.start()
       await checkPolicies(tools, samsa, ids)
       assert.match(await samsa.log(), /NOT ENFORCED/)
+      const ours = ['--bootstrap-server', samsa.bootstrap, '--topic', 'ours']
+      await tools.output('kafka-topics', [...ours, '--create', '--config', 'retention.ms=-1'])
+      await tools.output('kafka-console-producer', [...ours, '--timeout', '0'], 'a\nb\nc\n')
+      for (let tries = 0; (await offsets(tools, samsa.bootstrap))['ours'] !== '0..3'; tries++)
+        assert(tries < 30)
       await samsa.stop()
       await changeWithKafka(jars, tools, dataDir)
       await samsa.start()
+      // Kafka did not know it, and set it aside.
+      assert.equal((await offsets(tools, samsa.bootstrap))['ours'], '0..3')
       assert.deepEqual(
         Object.keys(await topicIds(tools, samsa.bootstrap)).toSorted(byName),
-        [...Object.keys(ids).filter((name) => name !== 'week'), 'later'].toSorted(byName),
+        [...Object.keys(ids).filter((name) => name !== 'week'), 'later', 'ours'].toSorted(byName),
       )
       assert.equal((await configOf(tools, samsa.bootstrap, 'defaults'))['retention.ms'], '-1')
       // Nobody knows anything any more.

@@ -2,7 +2,7 @@ import { brokerDefinition } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import { KraftResource } from '../../core/kraft/kraft-image.ts'
 import type { KraftImage, KraftTopic } from '../../core/kraft/kraft-image.ts'
-import type { Admit } from '../../log/manager/log-manager-types.ts'
+import type { Admit, OwnerOf } from '../../log/manager/log-manager-types.ts'
 import type { LogManager } from '../../log/manager/log-manager.ts'
 import { brokerValuesProblem } from '../../metadata/changes/config-change.ts'
 import type { ConfigResource } from '../../metadata/changes/config-change.ts'
@@ -91,6 +91,12 @@ export class KafkaGuest {
       return topicId !== null && known.topicId !== topicId ? 'stray' : toLogConfig(known.config, config)
     if (this.#isOfNoTopic(topic, topicId, directoryId)) return 'stray'
     return toLogConfig(resolveTopicConfig(this.#overridesOf(topic, topicId), config), config)
+  }
+
+  /** Kafka sets aside what was made here while it was away. */
+  readonly ownerOf: OwnerOf = (topicId, partition) => {
+    const topic = this.#metadata.topicById(topicId)
+    return topic !== undefined && partition < topic.partitions.length ? topic.name : null
   }
 
   /** When the logs are loaded: from now on the store knows all topics. Rejects when the store does. */
@@ -209,15 +215,16 @@ export class KafkaGuest {
     for (const topic of topics) {
       const ofKafka = this.#topics.get(topic.name)
       if (ofKafka?.topicId === topic.topicId) await this.#followTopic(topic, ofKafka, image)
-      // Or took its name for another one.
-      else if (this.#trust === 'all' && (ofKafka !== undefined || this.#isDeletedBy(image, topic.topicId))) {
-        this.#world.logger.warn(
-          { topic: topic.name },
-          'Apache Kafka deleted the topic since: it is deleted here too',
-        )
-        await this.#metadata.forgetTopic(topic.name)
-      }
+      else if (this.#trust === 'all' && ofKafka !== undefined)
+        await this.#forget(topic.name, 'Apache Kafka has another topic of that name since')
+      else if (this.#trust === 'all' && this.#isDeletedBy(image, topic.topicId))
+        await this.#forget(topic.name, 'Apache Kafka deleted it since')
     }
+  }
+
+  async #forget(topic: string, why: string): Promise<void> {
+    this.#world.logger.warn({ topic }, `topic is deleted: ${why}. What lies there of it is set aside`)
+    await this.#metadata.forgetTopic(topic)
   }
 
   /** The log tells of it, or it was known when the metadata was read before. */

@@ -1,4 +1,5 @@
 import { SamsaError } from '../../core/samsa-error.ts'
+import { CLUSTER_METADATA_TOPIC } from '../directory/cluster-metadata.ts'
 import { NEW_LOG, parsePartitionName } from '../directory/log-directory.ts'
 import type { KnownOffsets, LogDirectory } from '../directory/log-directory.ts'
 import { partitionName } from '../files/checkpoints.ts'
@@ -7,8 +8,9 @@ import { patiently } from '../files/disk-problem.ts'
 import { eachAtOnce } from '../files/each-at-once.ts'
 import { PARTITION_METADATA, parsePartitionMetadata } from '../files/log-files.ts'
 import { OpeningProgress } from '../recovery/recovery-progress.ts'
-import type { Admit } from './log-manager-types.ts'
+import type { Admit, OwnerOf } from './log-manager-types.ts'
 import type { ManagedLogs, OpenRequest } from './managed-logs.ts'
+import { partitionOfStray } from './partition-removal.ts'
 import type { PartitionPlace, PartitionRemoval } from './partition-removal.ts'
 
 /** Opening a log that needs no scan is a few waits for small files: many at once. */
@@ -22,25 +24,26 @@ const SCANS_PER_RECOVERY_THREAD = 32
 const OPEN_RETRIES = 50
 /** In one log line. */
 const MAX_NAMED_LOGS = 20
-/** KRaft's own log, which Kafka keeps in the first log directory. */
-const CLUSTER_METADATA_TOPIC = '__cluster_metadata'
 
 /** Opens what the directories hold when the broker starts. */
 export class LogsAtStart {
   readonly #logs: ManagedLogs
   readonly #removal: PartitionRemoval
   readonly #admit: Admit
+  readonly #ownerOf: OwnerOf
   /** Where each partition was found: in one directory, when all is well. */
   readonly #places = new Map<string, PartitionPlace[]>()
 
-  constructor(logs: ManagedLogs, removal: PartitionRemoval, admit: Admit) {
+  constructor(logs: ManagedLogs, removal: PartitionRemoval, admit: Admit, ownerOf: OwnerOf) {
     this.#logs = logs
     this.#removal = removal
     this.#admit = admit
+    this.#ownerOf = ownerOf
   }
 
   /** Directories that fail go offline. */
   async load(clusterId: string): Promise<void> {
+    await this.#reclaimStrays()
     const found = this.#findPartitions()
     for (const places of this.#places.values()) if (places.length > 1) this.#refuseTwins(places)
     await Promise.all(
@@ -48,6 +51,59 @@ export class LogsAtStart {
         .online()
         .map((directory) => this.#loadDirectory(directory, clusterId, found.get(directory) ?? [])),
     )
+  }
+
+  /**
+   * Apache Kafka sets aside what it does not know: topics that were made here while it was away. Theirs is what lies under
+   * such a name with their id, unless the partition is there, or may be.
+   */
+  async #reclaimStrays(): Promise<void> {
+    const logs = this.#logs
+    const seen = new Set<string>()
+    const twice = new Set<string>()
+    const owned: { name: string; stray: string; directory: LogDirectory }[] = []
+    for (const directory of logs.online()) {
+      for (const found of this.#namesIn(directory)) {
+        const place = this.#ownedPlace(directory, found)
+        const name = place === null ? found : partitionName(place.topic, place.partition)
+        if (place !== null) owned.push({ name, stray: found, directory })
+        if (seen.has(name)) twice.add(name)
+        seen.add(name)
+      }
+    }
+    if (logs.online().length < logs.options.logDirs.length) return
+    for (const { name, stray, directory } of owned) {
+      const fields = { logDir: directory.path, stray, partition: name }
+      if (twice.has(name)) {
+        logs.world.logger.warn(fields, 'partition stays set aside: it is there more than once')
+        continue
+      }
+      try {
+        logs.world.disk.rename(`${directory.path}/${stray}`, `${directory.path}/${name}`)
+        await directory.syncNames()
+        logs.world.logger.warn(fields, 'partition that was set aside is back')
+      } catch (error) {
+        logs.directoryFailed(directory, diskError(`cannot rename ${directory.path}/${stray}`, error))
+      }
+    }
+  }
+
+  /** An error ends the directory; then the result is null. */
+  #inDirectory<T>(directory: LogDirectory, run: () => T): T | null {
+    try {
+      return run()
+    } catch (error) {
+      this.#logs.directoryFailed(directory, diskError(`cannot load log directory ${directory.path}`, error))
+      return null
+    }
+  }
+
+  #ownedPlace(directory: LogDirectory, stray: string): PartitionPlace | null {
+    const partition = partitionOfStray(stray)
+    if (partition === null) return null
+    const topicId = this.#inDirectory(directory, () => this.#topicIdIn(directory, stray))
+    const topic = topicId === null ? null : this.#ownerOf(topicId, partition)
+    return topic === null ? null : { directory, topic, partition }
   }
 
   /** Partitions by directory, from the names on the disk. */
@@ -93,12 +149,9 @@ export class LogsAtStart {
   #refuseTwins(places: readonly PartitionPlace[]): void {
     const wanted = places.filter((place) => {
       const { directory, topic, partition } = place
-      try {
-        return typeof this.#admit(topic, partition, this.#topicIdOf(place), directory.id) === 'object'
-      } catch (error) {
-        this.#logs.directoryFailed(directory, diskError(`cannot load log directory ${directory.path}`, error))
-        return false
-      }
+      const admit = (): ReturnType<Admit> =>
+        this.#admit(topic, partition, this.#topicIdOf(place), directory.id)
+      return typeof (this.#inDirectory(directory, admit) ?? 'stray') === 'object'
     })
     if (wanted.length < 2) return
     const name = partitionName(places[0]!.topic, places[0]!.partition)
@@ -173,7 +226,11 @@ export class LogsAtStart {
   }
 
   #topicIdOf({ directory, topic, partition }: PartitionPlace): string | null {
-    const path = `${directory.path}/${partitionName(topic, partition)}/${PARTITION_METADATA}`
+    return this.#topicIdIn(directory, partitionName(topic, partition))
+  }
+
+  #topicIdIn(directory: LogDirectory, name: string): string | null {
+    const path = `${directory.path}/${name}/${PARTITION_METADATA}`
     const text = readSmall(this.#logs.world.disk, path)
     return text === null ? null : parsePartitionMetadata(text.toString('utf8'))
   }

@@ -33,3 +33,6 @@ export type Admit = (
   topicId: string | null,
   directoryId: string,
 ) => LogConfig | 'deleted' | 'stray'
+
+/** The topic that has the id and so many partitions at least; null when none is known that does. */
+export type OwnerOf = (topicId: string, partition: number) => string | null

@@ -13,7 +13,7 @@ import type { LogConfig } from '../log-config.ts'
 import { Log } from '../log.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { CLEAN_OPENS_AT_ONCE, LogsAtStart } from './load-logs.ts'
-import type { Admit, LogManagerOptions } from './log-manager-types.ts'
+import type { Admit, LogManagerOptions, OwnerOf } from './log-manager-types.ts'
 import { ManagedLogs } from './managed-logs.ts'
 import { PartitionChanges } from './partition-changes.ts'
 import { PartitionRemoval } from './partition-removal.ts'
@@ -87,12 +87,17 @@ export class LogManager {
   }
 
   /**
-   * Opens every partition found, or takes it away as `admit` says. When it resolves, no clean marker can come back and
+   * Opens every partition found, or takes it away as `admit` says; strays that have an owner come back. When it resolves, no clean marker can come back and
    * all recovered bytes are durable. Rejects with SAMSA_DISK_IO when no directory is left.
    */
-  async load(clusterId: string, brokerEpoch: number, admit: Admit): Promise<void> {
+  async load(
+    clusterId: string,
+    brokerEpoch: number,
+    admit: Admit,
+    ownerOf: OwnerOf = () => null,
+  ): Promise<void> {
     this.#brokerEpoch = brokerEpoch
-    await new LogsAtStart(this.#logs, this.#removal, admit).load(clusterId)
+    await new LogsAtStart(this.#logs, this.#removal, admit, ownerOf).load(clusterId)
     const failure = this.#logs.directories[0]?.failure
     if (this.#logs.online().length === 0)
       throw failure ?? new SamsaError('SAMSA_DISK_IO', 'no log directory is left')

@@ -5,7 +5,14 @@ import { removePath } from '../files/disk-calls.ts'
 import { patiently } from '../files/disk-problem.ts'
 
 const MAX_NAME_LENGTH = 255
+const STRAY = /-(0|[1-9]\d{0,9})\.[0-9a-f]{32}-stray$/
 const MAX_DELAY_MS = 2 ** 31 - 1
+
+/** The partition's number in the name of one that was set aside; null when it is none. The topic's name may be cut short. */
+export function partitionOfStray(name: string): number | null {
+  const match = STRAY.exec(name)
+  return match === null ? null : Number(match[1])
+}
 
 /** A directory with a partition in it. */
 export interface PartitionPlace {

@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../../protocol/messages/21-delete-records.ts'
 import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
-import { readSmall, removePath, writeAt } from '../../../src/log/files/disk-calls.ts'
+import { readSmall, removePath, syncDirectory, writeAt } from '../../../src/log/files/disk-calls.ts'
+import type { Disk } from '../../../src/ports.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import type { SimBroker } from '../../api/sim-broker.ts'
 import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
@@ -391,3 +392,81 @@ inSim('more topics than may be served: those that are keep what clients change',
   assert.equal(broker.running.broker.metadata.topics.size, 3)
   await broker.stop()
 })
+
+/** As Apache Kafka does with what it does not know. */
+async function setAside(disk: Disk, name: string, logDir = DATA): Promise<void> {
+  disk.rename(`${logDir}/${name}`, `${logDir}/${name}.${'5'.repeat(32)}-stray`)
+  await syncDirectory(disk, logDir)
+}
+
+inSim('what Kafka set aside of topics that were made here comes back', async (sim) => {
+  const long = 'x'.repeat(240)
+  await putGuest(sim, 'kafka-4.3')
+  const before = await startGuest(sim)
+  await before.createTopics({ name: 'ours', partitions: 2 }, { name: long, partitions: 1 })
+  const { metadata } = before.running.broker
+  const idOf = (name: string): string => metadata.topics.get(name)!.topicId
+  await before.stop()
+  const { disk } = sim.start().world
+  // Records in them, for they may be of any age.
+  for (const name of ['ours-0', 'ours-1', `${long}-0`]) {
+    await removePath(disk, `${DATA}/${name}`)
+    await putPartition(disk, name, idOf(name.slice(0, -2)))
+  }
+  for (const name of ['ours-0', 'ours-1']) await setAside(disk, name)
+  disk.rename(`${DATA}/${long}-0`, `${DATA}/${long.slice(0, 214)}-0.${'6'.repeat(32)}-stray`)
+  // Of another topic of that name, and of no topic.
+  await putPartition(disk, 'forever-1', UNKNOWN_ID, '/other')
+  disk.rename('/other/forever-1', `${DATA}/forever-1.${'7'.repeat(32)}-stray`)
+  await putPartition(disk, 'nobody-0', UNKNOWN_ID)
+  await setAside(disk, 'nobody-0')
+  await startTwice(sim, async (broker, isFirst) => {
+    const { logs } = broker.running.broker
+    for (const [topic, index] of [
+      ['ours', 0],
+      ['ours', 1],
+      [long, 0],
+    ] as const)
+      assert.equal(logs.get(topic, index)?.logEndOffset, 12)
+    assert.equal(namesIn(broker, /-stray$/).length, 2)
+    assert.equal(warningsOf(broker, /set aside is back/).length, isFirst ? 3 : 0)
+  })
+})
+
+inSim(
+  'what was set aside stays there when the partition is there, or may be, or is set aside twice',
+  async (sim) => {
+    const dirs = { 'log.dirs': `${DATA},/data2` }
+    const before = await startGuest(sim, dirs)
+    await before.createTopics(
+      { name: 'there', partitions: 1 },
+      { name: 'twice', partitions: 1 },
+      { name: 'may', partitions: 1 },
+    )
+    const { metadata } = before.running.broker
+    const idOf = (name: string): string => metadata.topics.get(name)!.topicId
+    await before.stop()
+    const { disk } = sim.start().world
+    await putPartition(disk, 'there-0', idOf('there'), '/spare')
+    disk.rename('/spare/there-0', `/data2/there-0.${'5'.repeat(32)}-stray`)
+    for (const logDir of [DATA, '/data2']) {
+      await removePath(disk, `${logDir}/twice-0`)
+      await putPartition(disk, 'twice-0', idOf('twice'), logDir)
+      await setAside(disk, 'twice-0', logDir)
+      await removePath(disk, `${logDir}/may-0`)
+    }
+    await putPartition(disk, 'may-0', idOf('may'))
+    await setAside(disk, 'may-0')
+    sim.faults.add({ operation: 'read', code: 'EIO', path: /^\/data2/ })
+    const without = await startGuest(sim, dirs)
+    assert.equal(without.running.broker.partitions.get('may', 0)!.errorCode, ErrorCode.KAFKA_STORAGE_ERROR)
+    await without.stop()
+    sim.faults.clear()
+    const broker = await startGuest(sim, dirs)
+    const { logs } = broker.running.broker
+    assert.equal(logs.get('may', 0)?.logEndOffset, 12)
+    assert.equal(logs.get('there', 0)?.logEndOffset, 0)
+    assert.equal(logs.get('twice', 0)?.logEndOffset, 0)
+    await broker.stop()
+  },
+)
