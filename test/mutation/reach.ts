@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runTestFile } from './run-test-file.ts'
 
+const MOST_MS = 90_000
+
 /** What V8 writes of a process (`NODE_V8_COVERAGE`), as far as it is read here. */
 interface CoverageReport {
   readonly result: readonly { readonly url: string; readonly functions: readonly CoveredFunction[] }[]
@@ -31,12 +33,12 @@ export class Reach {
     this.costMs = costMs
   }
 
-  /** Runs a test file as it is. One that fails without any mutant can prove nothing: null. */
-  static async of(testFile: string, compiledRoot: string): Promise<Reach | null> {
+  /** Runs a test file as it is. One that fails without any mutant can prove nothing, and one that takes minutes is no use here. */
+  static async of(testFile: string, compiledRoot: string): Promise<Reach | 'failed' | 'slow'> {
     const directory = mkdtempSync(join(tmpdir(), 'samsa-coverage-'))
     try {
-      const { passed, ms } = await runTestFile(testFile, { NODE_V8_COVERAGE: directory }, 120_000)
-      if (!passed) return null
+      const { passed, ms } = await runTestFile(testFile, { NODE_V8_COVERAGE: directory }, MOST_MS)
+      if (!passed) return ms >= MOST_MS ? 'slow' : 'failed'
       const reach = new Reach(testFile, ms)
       for (const name of readdirSync(directory)) {
         const report = JSON.parse(readFileSync(join(directory, name), 'utf8')) as CoverageReport

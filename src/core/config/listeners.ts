@@ -36,7 +36,7 @@ interface NamedAddress {
   readonly port: number
 }
 
-const LISTENER = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.%]+)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
+const LISTENER = /^([A-Za-z0-9_-]+):\/\/(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
 
 function fail(key: string, value: string, allowed: string): never {
   throw new SamsaError('SAMSA_CONFIG', wrongSetting(key, value, '', allowed))
@@ -133,7 +133,7 @@ export function parseListeners(settings: ListenerSettings): {
   }
 }
 
-const HOST_PORT = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
+const HOST_PORT = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^:/[\]\s]*)):([0-9]{1,5})$/
 
 /** Reads `host:port`; null when empty. Throws SAMSA_CONFIG. */
 export function parseHostPort(key: string, text: string, example: string): AdvertisedAddress | null {
