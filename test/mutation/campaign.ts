@@ -56,30 +56,30 @@ export async function reachesOf(
   return reaches
 }
 
-/** Runs the test files that reach the mutant, those that are meant for its file first, until one fails. */
+/** Runs the test files that reach the mutant, that of its file first and then the cheap ones, until one fails. */
 export async function fateOf(mutant: Mutant, reaches: readonly Reach[]): Promise<Fate> {
   const concerned = reaches
     .filter((reach) => reach.covers(mutant.file, mutant.at))
     .toSorted(
-      (a, b) => distance(a.testFile, mutant.file) - distance(b.testFile, mutant.file) || a.costMs - b.costMs,
+      (a, b) =>
+        Number(isMirrorOf(b.testFile, mutant.file)) - Number(isMirrorOf(a.testFile, mutant.file)) ||
+        a.costMs - b.costMs,
     )
-  let leftMs = MOST_TESTS_MS
+  let leftMs = mutant.kind === 'named' ? Infinity : MOST_TESTS_MS
   let ran = 0
-  for (const { testFile, costMs } of concerned) {
+  for (const { testFile, costMs, tookMs } of concerned) {
     leftMs -= costMs
     if (leftMs < 0 && ran > 0) break
     ran += 1
     const env = { SAMSA_MUTANT: JSON.stringify(mutant) }
-    const run = await runTestFile(testFile, env, 10_000 + 5 * costMs)
+    const run = await runTestFile(testFile, env, 10_000 + 5 * tookMs)
     if (!run.passed) return { mutant, lives: false, why: `${testFile}: ${run.why}` }
   }
   return { mutant, lives: true, why: concerned.length === 0 ? 'no test runs it' : `${ran} test files ran it` }
 }
 
-/** 0 for the tests of the file itself, 1 for those of its folder, 2 for all others. */
-function distance(testFile: string, file: string): number {
-  const tested = testFile.replace(/^.*dist\/test\//, 'src/').replace(/\.test\.js$/, '.js')
-  const mirrored = file.replace(/^protocol\//, 'src/protocol/')
-  if (tested === mirrored) return 0
-  return tested.slice(0, tested.lastIndexOf('/')) === mirrored.slice(0, mirrored.lastIndexOf('/')) ? 1 : 2
+/** Whether the tests are those of the file: test/api/00-produce-acks.test.js for src/api/00-produce.js. */
+function isMirrorOf(testFile: string, file: string): boolean {
+  const tested = testFile.replace(/^.*dist\/test\//, '').replace(/\.test\.js$/, '')
+  return tested.startsWith(file.replace(/^src\//, '').replace(/\.js$/, ''))
 }

@@ -31,7 +31,7 @@ const workers = Math.max(2, availableParallelism())
 
 /** Where mutants are made. */
 const MUTATED = ['protocol', 'src/api', 'src/broker', 'src/core', 'src/metadata']
-/** Whose tests are to see them: those that run in one process and take seconds. */
+/** Whose tests are to see them, beside those of the programmatic API: those that run in one process and take seconds. */
 const TESTS = ['api', 'broker', 'core', 'difference', 'metadata', 'protocol', 'server']
 
 const { values: options, positionals: words } = parseArgs({
@@ -120,7 +120,9 @@ function testsOf(files: ReadonlySet<string>): string[] {
   const tests = TESTS.map((folder) => `test/${folder}`).filter((folder) =>
     existsSync(join(compiledRoot, '..', folder)),
   )
-  return compiledFiles(tests, '.test.js').filter((file) => reaches(file, new Set()))
+  return [...compiledFiles(tests, '.test.js'), 'test/index.test.js'].filter((file) =>
+    reaches(file, new Set()),
+  )
 }
 
 function tell({ mutant, lives, why }: Fate): void {
