@@ -1,4 +1,4 @@
-import type { BatchShape } from './load/spec.ts'
+import type { BatchShape, Compression } from './load/spec.ts'
 
 /** Where a target of the table lies: as ratio to the peer, or the figure itself. */
 export interface Reach {
@@ -110,6 +110,18 @@ function produce(partitions: number, size: Size, more: Partial<ProduceRow> = {})
     figure: 'rate',
     ...more,
   }
+}
+
+/** Batches of JSON, compressed by the producer: sizes are those before. */
+function compressed(compression: Compression, size: Exclude<Size, '1k'>, quick: boolean): ProduceRow {
+  const kib = size.slice(0, -1)
+  return produce(16, size, {
+    id: `produce-16p-${size}-${compression}`,
+    title: `produce 16 partitions, ${kib} KiB of JSON as ${compression}`,
+    batch: { ...SIZES[size].batch, compression },
+    quick,
+    reach: atLeast(1),
+  })
 }
 
 /** Many producers: 64 connections with four requests in flight each. */
@@ -224,6 +236,10 @@ export const ROWS: readonly Row[] = [
   beside('growth', 'how much that raises it', { bound: 'at most', ratio: 2, of: 'itself' }),
   endToEnd('p50'),
   endToEnd('p99'),
+  ...(['gzip', 'snappy', 'lz4', 'zstd'] as const).flatMap((codec) => [
+    compressed(codec, '16k', true),
+    compressed(codec, '128k', false),
+  ]),
   produce(1, '1k'),
   produce(1, '16k', { quick: true }),
   produce(1, '128k'),

@@ -4,6 +4,10 @@ import { GrowingBuffer } from './growing-buffer.ts'
 import { xxhash32 } from './xxhash32.ts'
 
 const FRAME_MAGIC = 0x184d2204
+/** Version 1, independent blocks, of 64 KiB at most, and the checksum of that. */
+const FRAME_START = Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82])
+const FRAME_END = Buffer.alloc(4)
+const PLAIN_BLOCK = 0x8000_0000
 const MIN_MATCH = 4
 /** Output between two chances for others. */
 const STEP_BYTES = 256 * 1024
@@ -54,6 +58,21 @@ export function* lz4Blocks(data: Buffer): Generator<Lz4Block, void> {
     yield { bytes, isPlain: word >>> 31 === 1, maxBytes }
     at = end + (hasBlockChecksum ? 4 : 0)
   }
+}
+
+/** A frame as Kafka's Java clients write it: independent blocks of 64 KiB, no checksums but the header's. */
+export function lz4Frame(data: Buffer, encode: (block: Buffer) => Buffer): Buffer {
+  const pieces: Buffer[] = [FRAME_START]
+  for (let at = 0; at < data.length; at += BLOCK_BYTES[0]!) {
+    const plain = data.subarray(at, at + BLOCK_BYTES[0]!)
+    const encoded = encode(plain)
+    const isPlain = encoded.length >= plain.length
+    const head = Buffer.alloc(4)
+    head.writeUInt32LE(isPlain ? (plain.length | PLAIN_BLOCK) >>> 0 : encoded.length)
+    pieces.push(head, isPlain ? plain : encoded)
+  }
+  pieces.push(FRAME_END)
+  return Buffer.concat(pieces)
 }
 
 /** Decodes an LZ4 frame. */

@@ -5,6 +5,8 @@ import { GrowingBuffer } from './growing-buffer.ts'
 
 /** Java, sarama and kafka-python frame their snappy blocks the way snappy-java does; librdkafka and franz-go send one bare block. */
 const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00])
+/** With the versions that it has always had. */
+const XERIAL_START = Buffer.concat([XERIAL_MAGIC, Buffer.from([0, 0, 0, 1, 0, 0, 0, 1])])
 const XERIAL_HEADER = 16
 const XERIAL_BLOCK = 32 * 1024
 
@@ -47,11 +49,11 @@ export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<B
   return output.result()
 }
 
-/** In snappy-java's framing, which every client reads. */
-export function compressSnappy(data: Buffer): Buffer {
-  const pieces: Buffer[] = [Buffer.concat([XERIAL_MAGIC, Buffer.from([0, 0, 0, 1, 0, 0, 0, 1])])]
+/** In snappy-java's framing, which every client reads. `encode` makes one block. */
+export function compressSnappy(data: Buffer, encode: (block: Buffer) => Uint8Array = compress): Buffer {
+  const pieces: Uint8Array[] = [XERIAL_START]
   for (let at = 0; at < data.length; at += XERIAL_BLOCK) {
-    const bytes = compress(data.subarray(at, at + XERIAL_BLOCK))
+    const bytes = encode(data.subarray(at, at + XERIAL_BLOCK))
     const length = Buffer.alloc(4)
     length.writeInt32BE(bytes.length)
     pieces.push(length, bytes)

@@ -21,8 +21,8 @@ export interface World {
 
 /** Decompression that does not hold the loop, and takes memory for what it has read, never for what that claims. */
 export interface Codecs {
-  /** The records area of a batch, when it takes no more than a moment; otherwise null. Throws CompressionError. */
-  decompressNow(codec: number, data: Buffer): Buffer | null
+  /** The records area of a batch in pieces, when it takes no more than a moment; otherwise null. Throws CompressionError. */
+  decompressNow(codec: number, data: Buffer): readonly Buffer[] | null
   /**
    * Shows the records area in pieces of bounded size, which are valid during the call, until it ends or `piece` says
    * that no more is needed. Rejects with a CompressionError. `data` must stay as it is until then.
@@ -298,13 +298,6 @@ export interface Logger {
   error(fields: LogFields, message: string): void
   /** A logger that adds `fields` to every line. */
   child(fields: LogFields): Logger
-  /** Of a logger and all its children; one that never writes anything has none. */
-  readonly threshold?: LogThreshold
-}
-
-/** Lines of less weight are not written. It may change while the broker runs. */
-export interface LogThreshold {
-  level: 'debug' | 'info' | 'warn' | 'error'
 }
 
 export type Labels = Readonly<Record<string, string>>

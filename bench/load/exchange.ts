@@ -46,7 +46,9 @@ export class ProduceExchange implements Exchange {
 
   constructor(topic: string, acks: number, shape: BatchShape, random: SeededRandom) {
     this.#layout = produceLayout(topic)
-    for (let i = 0; i < TEMPLATES; i++) {
+    // Requests have one length, and compressed batches as many as there are.
+    const templates = shape.compression === undefined ? TEMPLATES : 1
+    for (let i = 0; i < templates; i++) {
       this.#templates.push(encodeProduce(topic, acks, encodeBatch(shape, random, Date.now())))
     }
     this.requestBytes = this.#templates[0]!.length
@@ -55,7 +57,7 @@ export class ProduceExchange implements Exchange {
   }
 
   prepare(ring: Buffer, at: number): void {
-    this.#templates[this.#prepared++ % TEMPLATES]!.copy(ring, at)
+    this.#templates[this.#prepared++ % this.#templates.length]!.copy(ring, at)
   }
 
   stamp(ring: Buffer, at: number, correlationId: number, partition: number): void {

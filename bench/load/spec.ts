@@ -8,7 +8,11 @@ export interface Endpoint {
 export interface BatchShape {
   readonly records: number
   readonly valueBytes: number
+  /** Of values that are JSON then; `records` and `valueBytes` are those before it. */
+  readonly compression?: Compression
 }
+
+export type Compression = 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
 /** Sends whenever a place in flight is free. */
 export interface ClosedLoop {

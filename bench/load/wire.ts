@@ -1,4 +1,5 @@
 import { crc32c } from '@node-rs/crc32'
+import { codecOf, compressed, fillWithJson } from './compressed.ts'
 import type { BatchShape } from './spec.ts'
 import type { SeededRandom } from './random.ts'
 
@@ -161,21 +162,24 @@ const BATCH_ATTRIBUTES_AT = 21
 const BATCH_LAST_OFFSET_DELTA_AT = 23
 export const BATCH_HEADER_BYTES = 61
 
-/** RecordBatch v2: no keys, no headers, random (incompressible) values, right CRC. */
+/** RecordBatch v2: no keys, no headers, random (incompressible) values or compressed JSON, right CRC. */
 export function encodeBatch(shape: BatchShape, random: SeededRandom, timestampMs: number): Buffer {
   const value = Buffer.alloc(shape.valueBytes)
   const writer = new ByteWriter()
   writer.int64(0).int32(0).int32(-1).int8(2).int32(0)
-  writer.int16(0).int32(shape.records - 1)
+  writer.int16(codecOf(shape.compression)).int32(shape.records - 1)
   writer.int64(timestampMs).int64(timestampMs)
   writer.int64(-1).int16(-1).int32(-1)
   writer.int32(shape.records)
+  const records = new ByteWriter()
   for (let i = 0; i < shape.records; i++) {
-    random.fill(value, 0, value.length)
+    if (shape.compression === undefined) random.fill(value, 0, value.length)
+    else fillWithJson(value, random)
     const record = new ByteWriter()
     record.int8(0).varint(0).varint(i).varint(-1).varint(value.length).bytes(value).varint(0)
-    writer.varint(record.length).bytes(record.done())
+    records.varint(record.length).bytes(record.done())
   }
+  writer.bytes(compressed(shape.compression, records.done()))
   const batch = writer.done()
   batch.writeInt32BE(batch.length - BATCH_LENGTH_AT - 4, BATCH_LENGTH_AT)
   sealBatch(batch, 0, batch.length)

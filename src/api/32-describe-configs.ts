@@ -18,7 +18,6 @@ import type { DescribedConfig } from '../core/config/describe-config.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
-import { describeLoggers } from './requests/broker-loggers.ts'
 import { brokerIdOf, ResourceType } from './requests/config-resources.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 import { QUESTION } from './requests/request-limits.ts'
@@ -29,12 +28,14 @@ type Resource = DescribeConfigsRequest['resources'][number]
  * DescribeConfigs, versions 0-4.
  *
  * Behavior: topics and brokers with every key, its value, source, type, synonyms and a sentence about it. A broker
- * with an empty name holds the dynamic values of all brokers. The log of a broker (BROKER_LOGGER) has one level.
- * Subscriptions to client metrics and groups have their defaults, for whatever name. Null or no keys asks for all keys.
- * A resource that is named twice is answered once. What is beyond 10,000 resources or 8 MiB answers POLICY_VIOLATION.
- * One type of resource that is unknown fails them all, as in Kafka.
+ * with an empty name holds the dynamic values of all brokers. Subscriptions to client metrics and groups have their
+ * defaults, for whatever name. Null or no keys asks for all keys. A resource that is named twice is answered once. What
+ * is beyond 10,000 resources or 8 MiB answers POLICY_VIOLATION. One type of resource that is unknown fails them all, as
+ * in Kafka.
  *
  * Version notes: v1 sources and synonyms (KIP-226), v3 types and documentation (KIP-569).
+ *
+ * Not implemented: BROKER_LOGGER answers INVALID_REQUEST.
  */
 export const describeConfigs = defineApi({
   request: describeConfigsRequest,
@@ -113,8 +114,6 @@ function describeResource(
     }
     case ResourceType.BROKER:
       return describeBroker(resourceName, broker)
-    case ResourceType.BROKER_LOGGER:
-      return describeLoggers(resourceName, broker)
     case ResourceType.CLIENT_METRICS:
       return resourceName === ''
         ? refused(ErrorCode.INVALID_REQUEST, 'Client metrics subscription name must not be empty')

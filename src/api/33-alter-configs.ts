@@ -1,6 +1,5 @@
 import { alterConfigsRequest, alterConfigsResponse } from '../../protocol/messages/33-alter-configs.ts'
 import { ALTERED_RESOURCES, alterResources } from './requests/alter-resources.ts'
-import { alterableResource } from './requests/config-resources.ts'
 import { answer, defineApi } from './requests/handler.ts'
 
 /**
@@ -25,12 +24,8 @@ export const alterConfigs = defineApi({
       request.resources,
       refusals.of(request, 'resources'),
       context,
-      (resource) => {
-        const target = alterableResource(resource)
-        return 'errorCode' in target
-          ? target
-          : context.broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly)
-      },
+      (resource, target) =>
+        context.broker.metadata.replaceConfigs(target, resource.configs, request.validateOnly),
     ),
   })),
 })

@@ -6,8 +6,6 @@ import {
 import type { ConfigChange } from '../metadata/changes/config-change.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import { ALTERED_RESOURCES, alterResources } from './requests/alter-resources.ts'
-import { alterLoggers } from './requests/broker-loggers.ts'
-import { alterableResource, ResourceType } from './requests/config-resources.ts'
 import { answer, defineApi } from './requests/handler.ts'
 
 /** By their numbers on the wire. */
@@ -17,8 +15,7 @@ const OPERATIONS: readonly ConfigChange['operation'][] = ['set', 'delete', 'appe
  * IncrementalAlterConfigs, versions 0-1.
  *
  * Behavior: SET, DELETE (back to the default), APPEND and SUBTRACT (lists only) on the overrides of a topic, or on
- * the dynamic values of this broker or (empty name) of all brokers; SET of the level of this broker's log, until it
- * starts again. All changes of a resource happen or none.
+ * the dynamic values of this broker or (empty name) of all brokers. All changes of a resource happen or none.
  * Durable and in force when the answer leaves. A resource that appears twice fails; of more than 10,000 none is
  * changed, and each answers POLICY_VIOLATION.
  *
@@ -36,10 +33,7 @@ export const incrementalAlterConfigs = defineApi({
       request.resources,
       refusals.of(request, 'resources'),
       context,
-      (resource) => {
-        const isLogger = resource.resourceType === ResourceType.BROKER_LOGGER
-        const target = isLogger ? null : alterableResource(resource)
-        if (target !== null && 'errorCode' in target) return target
+      async (resource, target) => {
         const changes: ConfigChange[] = []
         for (const { name, configOperation, value } of resource.configs) {
           const operation = OPERATIONS[configOperation]
@@ -50,9 +44,7 @@ export const incrementalAlterConfigs = defineApi({
             )
           changes.push({ name, operation, value })
         }
-        return target === null
-          ? alterLoggers(resource.resourceName, changes, request.validateOnly, context.broker)
-          : context.broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
+        return context.broker.metadata.incrementalAlterConfigs(target, changes, request.validateOnly)
       },
     ),
   })),

@@ -167,14 +167,14 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #readThenAppend(tag: number, partition: Partition, batch: CompressedBatch): void {
-    let body: Buffer | null
+    let pieces: readonly Buffer[] | null
     try {
-      body = this.#broker.codecs.decompressNow(batch.codec, batch.compressed)
+      pieces = this.#broker.codecs.decompressNow(batch.codec, batch.compressed)
     } catch (error) {
       return this.#refuseBatch(tag, batch.undecodable(error))
     }
-    if (body === null) return this.#readInPieces(tag, partition, batch)
-    const found = batch.whole(body)
+    if (pieces === null) return this.#readInPieces(tag, partition, batch)
+    const found = batch.whole(pieces)
     if (found !== null) this.#refuseBatch(tag, found)
     else this.#appendInLine(tag, partition, batch.records)
   }

@@ -1,7 +1,6 @@
 import type { DestinationStream, Logger as PinoInstance } from 'pino'
-import { LOG_LEVELS } from '../core/options/log-level.ts'
 import type { LogLevel } from '../core/options/log-level.ts'
-import type { LogFields, Logger, LogThreshold } from '../ports.ts'
+import type { LogFields, Logger } from '../ports.ts'
 import { LineSink, standardSink } from './line-sink.ts'
 import { printableFields, printableMessage } from './log-values.ts'
 
@@ -27,12 +26,12 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
   const raw = options.destination ?? standardSink(1)
   const destination = options.format === 'human' ? await prettified(raw, options.colour ?? false) : raw
   const settings = {
-    level: 'debug',
+    level: options.level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const logger = new PinoLogger(pino(settings, destination), { level: options.level })
+  const logger = new PinoLogger(pino(settings, destination))
   if (raw instanceof LineSink) {
     raw.onDropped = (droppedLines) =>
       logger.warn({ droppedLines }, 'lines of this log were dropped: nobody read it fast enough')
@@ -48,36 +47,29 @@ async function prettified(raw: DestinationStream, colour: boolean): Promise<Dest
 
 class PinoLogger implements Logger {
   readonly #pino: PinoInstance
-  readonly threshold: LogThreshold
 
-  constructor(instance: PinoInstance, threshold: LogThreshold) {
+  constructor(instance: PinoInstance) {
     this.#pino = instance
-    this.threshold = threshold
   }
 
   debug(fields: LogFields, message: string): void {
-    this.#write('debug', fields, message)
+    this.#pino.debug(printableFields(fields), printableMessage(message))
   }
 
   info(fields: LogFields, message: string): void {
-    this.#write('info', fields, message)
+    this.#pino.info(printableFields(fields), printableMessage(message))
   }
 
   warn(fields: LogFields, message: string): void {
-    this.#write('warn', fields, message)
+    this.#pino.warn(printableFields(fields), printableMessage(message))
   }
 
   error(fields: LogFields, message: string): void {
-    this.#write('error', fields, message)
-  }
-
-  #write(level: LogThreshold['level'], fields: LogFields, message: string): void {
-    if (LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(this.threshold.level)) return
-    this.#pino[level](printableFields(fields), printableMessage(message))
+    this.#pino.error(printableFields(fields), printableMessage(message))
   }
 
   child(fields: LogFields): Logger {
-    return new PinoLogger(this.#pino.child(printableFields(fields)), this.threshold)
+    return new PinoLogger(this.#pino.child(printableFields(fields)))
   }
 }
 

@@ -120,6 +120,7 @@ describe('DescribeConfigs', () => {
       assert.equal(await errorOf(TOPIC, 'bad name'), ErrorCode.INVALID_TOPIC_EXCEPTION)
       assert.equal(await errorOf(BROKER, '1'), ErrorCode.INVALID_REQUEST)
       assert.equal(await errorOf(BROKER, 'x'), ErrorCode.INVALID_REQUEST)
+      assert.equal(await errorOf(8, '0'), ErrorCode.INVALID_REQUEST)
       assert.equal(await errorOf(99, 'x'), ErrorCode.INVALID_REQUEST)
       assert.equal(await errorOf(16, 'metrics'), ErrorCode.NONE)
       assert.equal(await errorOf(32, 'group'), ErrorCode.NONE)
@@ -183,7 +184,7 @@ describe('AlterConfigs and IncrementalAlterConfigs', () => {
             { ...change(TOPIC, 'missing'), configs: [{ name: 'nope', configOperation: 0, value: '1' }] },
             change(BROKER, 'x'),
             change(BROKER, '7'),
-            change(8, '7'),
+            change(8, '0'),
             change(TOPIC, 'twice'),
             change(TOPIC, 'twice'),
           ],
@@ -205,61 +206,6 @@ describe('AlterConfigs and IncrementalAlterConfigs', () => {
         ],
       )
       assert.equal(admin.metadata.topics.get('a')?.config.overrides.size, 0)
-    })
-  })
-})
-
-describe('the log of the broker', () => {
-  const LOGGER = 8
-  const setLevel = async (admin: AdminHarness, value: string | null, more = {}) => {
-    const { responses } = await admin.call(
-      incrementalAlterConfigs,
-      1,
-      [incrementalAlterConfigsRequest, incrementalAlterConfigsResponse],
-      {
-        resources: [
-          {
-            resourceType: LOGGER,
-            resourceName: '0',
-            configs: [{ name: 'root', configOperation: 0, value, ...more }],
-          },
-        ],
-        validateOnly: false,
-      },
-    )
-    return responses[0]!.errorCode
-  }
-
-  it('has a level, which may change, in the names of Kafka', async () => {
-    await withAdmin(async (admin) => {
-      const { configs } = await describeOne(admin, 4, LOGGER, '0')
-      assert.deepEqual(
-        configs.map(({ name, value, configSource, readOnly }) => [name, value, configSource, readOnly]),
-        [['root', 'INFO', 6, false]],
-      )
-      for (const [given, level, shown] of [
-        ['TRACE', 'debug', 'DEBUG'],
-        ['WARN', 'warn', 'WARN'],
-        ['FATAL', 'error', 'ERROR'],
-      ] as const) {
-        assert.equal(await setLevel(admin, given), ErrorCode.NONE)
-        assert.equal(admin.threshold.level, level)
-        assert.equal((await describeOne(admin, 4, LOGGER, '0')).configs[0]?.value, shown)
-      }
-    })
-  })
-
-  it('takes no other levels, names and operations', async () => {
-    await withAdmin(async (admin) => {
-      assert.equal(await setLevel(admin, 'loud'), ErrorCode.INVALID_CONFIG)
-      assert.equal(await setLevel(admin, 'debug'), ErrorCode.INVALID_CONFIG)
-      assert.equal(await setLevel(admin, 'DEBUG', { name: 'other.logger' }), ErrorCode.INVALID_CONFIG)
-      assert.equal(await setLevel(admin, null), ErrorCode.INVALID_REQUEST)
-      for (const configOperation of [1, 2, 3, 9])
-        assert.equal(await setLevel(admin, 'DEBUG', { configOperation }), ErrorCode.INVALID_REQUEST)
-      assert.equal(admin.threshold.level, 'info')
-      for (const name of ['', '1', 'x'])
-        assert.equal((await describeOne(admin, 4, LOGGER, name)).errorCode, ErrorCode.INVALID_REQUEST)
     })
   })
 })

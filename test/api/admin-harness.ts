@@ -8,8 +8,7 @@ import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
-import type { Clock, LogThreshold } from '../../src/ports.ts'
-import { silentLogger } from '../../src/system/pino-logger.ts'
+import type { Clock } from '../../src/ports.ts'
 import { brokerConfig, openMetadata } from '../metadata/metadata-harness.ts'
 import type { RecordingListener } from '../metadata/metadata-harness.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
@@ -18,8 +17,6 @@ import { SimWorld } from '../simulator/sim-world.ts'
 export class AdminHarness {
   readonly metadata: Metadata
   readonly listener: RecordingListener
-  /** Of the broker's log. */
-  readonly threshold: LogThreshold = { level: 'info' }
   readonly #broker: Broker
 
   constructor(metadata: Metadata, listener: RecordingListener, clock: Clock) {
@@ -29,7 +26,6 @@ export class AdminHarness {
       metadata,
       clock,
       slices: new Slices(clock),
-      logger: { ...silentLogger, threshold: this.threshold },
       get config() {
         return metadata.config
       },

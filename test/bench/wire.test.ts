@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SeededRandom } from '../../bench/load/random.ts'
+import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { defaultLogConfig } from '../../src/log/log-config.ts'
+import { SystemCodecs } from '../../src/system/system-codecs.ts'
 import {
   ByteWriter,
   decodeFetchResponse,
@@ -86,4 +89,20 @@ test('a Fetch answer of several partitions is taken apart, a cut batch at its en
     [0, 5],
     [5, 10],
   ])
+})
+
+test('compressed batches are what a broker takes, and JSON compresses as it does elsewhere', async () => {
+  const codecs = new SystemCodecs()
+  for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
+    const batch = encodeBatch(
+      { records: 128, valueBytes: 1_000, compression },
+      new SeededRandom(1),
+      Date.now(),
+    )
+    const found = validateProduceBatch(batch, defaultLogConfig, Date.now(), 9)
+    assert.ok(found instanceof CompressedBatch, compression)
+    await codecs.decompress(found.codec, found.compressed, (bytes) => found.piece(bytes))
+    assert.equal(found.end(), null, compression)
+    assert.ok(batch.length < 65_000 && batch.length > 15_000, `${compression}: ${batch.length}`)
+  }
 })

@@ -123,8 +123,7 @@ export const intendedDifferences: readonly IntendedDifference[] = [
   {
     subject: 'configurations of groups, client metrics and loggers',
     kafka: 'may be set',
-    samsa:
-      'the level of `root` may be set where there is a log; the others have their defaults, INVALID_REQUEST',
+    samsa: 'groups and client metrics are described with their defaults; setting one is INVALID_REQUEST',
     reason: 'there is nothing that they would change',
     where: [
       {

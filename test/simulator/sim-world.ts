@@ -35,7 +35,7 @@ function simCodecs(scheduler: SimScheduler, owner: SimOwner): Codecs {
     decompressNow(codec, data) {
       if (data.length > MOMENT_BYTES) return null
       const body = decompress(codec, data, most)
-      return body.length > MOMENT_BYTES ? null : body
+      return body.length > MOMENT_BYTES ? null : [body]
     },
     async decompress(codec, data, piece) {
       await turn()

@@ -28,7 +28,7 @@ export function validated(
   } catch (error) {
     return found.undecodable(error)
   }
-  const outcome = found.whole(body)
+  const outcome = found.whole([body])
   const inPieces = endedInPieces(again, body)
   assert.deepEqual(
     [inPieces?.errorCode, inPieces?.recordErrors],

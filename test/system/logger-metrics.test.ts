@@ -178,23 +178,3 @@ test('the window forgets; quantiles are at most one bucket above the truth', () 
   window.observe(1e300, 80_002)
   assert.ok(Number.isFinite(window.quantiles([1], 80_002)[0]))
 })
-
-test('the threshold of a logger is that of all its children, and may change', async () => {
-  const lines: string[] = []
-  const logger = await createLogger({
-    level: 'info',
-    destination: { write: (line: string) => void lines.push(line) },
-  })
-  const child = logger.child({ part: 'x' }).child({})
-  child.debug({}, 'one')
-  logger.threshold!.level = 'debug'
-  child.debug({}, 'two')
-  logger.threshold!.level = 'error'
-  child.warn({}, 'three')
-  child.error({}, 'four')
-  assert.deepEqual(
-    lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
-    ['two', 'four'],
-  )
-  assert.equal(silentLogger.threshold, undefined)
-})

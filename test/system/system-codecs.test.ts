@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import zlib from 'node:zlib'
 import { CompressionError } from '../../protocol/compression-error.ts'
 import { Codec, compress } from '../../protocol/compression.ts'
+import { installedCodecs } from '../../src/system/native-codecs.ts'
 import { SystemCodecs } from '../../src/system/system-codecs.ts'
 
 const TEXT = Buffer.from('the quick brown fox jumps over the lazy dog. '.repeat(20_000))
@@ -10,6 +11,11 @@ const ZSTD_FRAME =
   'KLUv/WQIBr0BAMQCdGhlIHF1aWNrIGJyb3duIGZveCBqdW1wcyBvdmVyIHRoZSBsYXp5IGRvZy4CANRC9QFDmGU0h31/'
 const LZ4_FRAME =
   'BCJNGGRApz8AAADwEHRoZSBxdWljayBicm93biBmb3gganVtcHMgb3ZlciAfAJFsYXp5IGRvZy4OAA8tAP///////8VQZG9nLiAAAAAAKS599A=='
+test('the optional packages are there, so both ways are tested', () => {
+  for (const codec of [installedCodecs.snappy, installedCodecs.lz4, installedCodecs.zstd])
+    assert.notEqual(codec(), null)
+})
+
 const SHORT = TEXT.subarray(0, 1_800)
 
 const samples: [string, number, Buffer, Buffer][] = [
@@ -20,9 +26,13 @@ const samples: [string, number, Buffer, Buffer][] = [
   ['zstd', Codec.ZSTD, Buffer.from(ZSTD_FRAME, 'base64'), SHORT],
 ]
 
-const codecs = new SystemCodecs()
+const none = (): null => null
+const ways: [string, SystemCodecs][] = [
+  ['installed', new SystemCodecs()],
+  ['JavaScript', new SystemCodecs({ snappy: none, lz4: none, zstd: none })],
+]
 
-async function whole(codec: number, data: Buffer): Promise<Buffer> {
+async function whole(codecs: SystemCodecs, codec: number, data: Buffer): Promise<Buffer> {
   const pieces: Buffer[] = []
   await codecs.decompress(codec, data, (bytes) => {
     assert.ok(bytes.length > 0 && bytes.length <= 1 << 20)
@@ -32,7 +42,7 @@ async function whole(codec: number, data: Buffer): Promise<Buffer> {
   return Buffer.concat(pieces)
 }
 
-function nowOrWhy(codec: number, data: Buffer): string {
+function nowOrWhy(codecs: SystemCodecs, codec: number, data: Buffer): string {
   try {
     return codecs.decompressNow(codec, data) === null ? 'null' : 'decoded'
   } catch (error) {
@@ -51,31 +61,34 @@ async function failure(decode: () => Promise<unknown>): Promise<string> {
   }
 }
 
-for (const [name, codec, data, text] of samples) {
-  test(`${name}: in pieces, at once where it is little, and never with damage`, async () => {
-    assert.deepEqual(await whole(codec, data), text)
-    const now = codecs.decompressNow(codec, data)
-    if (text.length > 512 * 1024) assert.equal(now, null)
-    else assert.deepEqual(now, text)
-    if (codec === Codec.NONE) return
-    const cut = data.subarray(0, data.length - 9)
-    assert.equal(await failure(() => whole(codec, cut)), 'invalid')
-    if (text === SHORT) assert.throws(() => codecs.decompressNow(codec, cut), CompressionError)
-    const noise = Buffer.from('neither of these is what it says to be')
-    assert.equal(await failure(() => whole(codec, noise)), 'invalid')
-    // What says that it becomes much is not for now.
-    assert.ok(['null', 'invalid'].includes(nowOrWhy(codec, noise)))
-  })
+for (const [way, codecs] of ways)
+  for (const [name, codec, data, text] of samples) {
+    test(`${name}, ${way}: in pieces, at once where it is little, and never with damage`, async () => {
+      assert.deepEqual(await whole(codecs, codec, data), text)
+      const now = codecs.decompressNow(codec, data)
+      if (text.length > 128 * 1024) assert.equal(now, null)
+      else assert.deepEqual(Buffer.concat(now ?? []), text)
+      if (codec === Codec.NONE) return
+      const cut = data.subarray(0, data.length - 9)
+      assert.equal(await failure(() => whole(codecs, codec, cut)), 'invalid')
+      if (text === SHORT) assert.throws(() => codecs.decompressNow(codec, cut), CompressionError)
+      const noise = Buffer.from('neither of these is what it says to be')
+      assert.equal(await failure(() => whole(codecs, codec, noise)), 'invalid')
+      // What says that it becomes much is not for now.
+      assert.ok(['null', 'invalid'].includes(nowOrWhy(codecs, codec, noise)))
+    })
 
-  test(`${name}: no more than is wanted`, async () => {
-    let shown = 0
-    await codecs.decompress(codec, data, () => ++shown < 2)
-    assert.equal(shown, Math.min(2, Math.ceil(text.length / (64 * 1024))))
-  })
-}
+    test(`${name}, ${way}: no more than is wanted`, async () => {
+      let shown = 0
+      await codecs.decompress(codec, data, () => ++shown < 2)
+      assert.equal(shown, Math.min(2, Math.ceil(text.length / (64 * 1024))))
+    })
+  }
+
+const codecs = new SystemCodecs()
 
 test('an unknown codec is said to be one', async () => {
-  assert.equal(await failure(() => whole(7, TEXT)), 'unsupported')
+  assert.equal(await failure(() => whole(codecs, 7, TEXT)), 'unsupported')
   assert.throws(() => codecs.decompressNow(7, TEXT.subarray(0, 9)), CompressionError)
 })
 

@@ -1,7 +1,9 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
+import type { ConfigResource } from '../../metadata/changes/config-change.ts'
 import { refused, shortened } from '../../metadata/layout/outcome.ts'
 import type { Outcome } from '../../metadata/layout/outcome.ts'
 import type { Refused } from './array-rules.ts'
+import { alterableResource } from './config-resources.ts'
 import type { RequestContext } from './handler.ts'
 import { inSlices } from './in-slices.ts'
 import { CHANGE } from './request-limits.ts'
@@ -35,9 +37,12 @@ export async function alterResources<Resource extends NamedResource>(
   resources: readonly Resource[],
   refusals: readonly Refused<Resource>[],
   context: RequestContext,
-  alter: (resource: Resource) => Promise<Outcome> | Outcome,
+  alter: (resource: Resource, target: ConfigResource) => Promise<Outcome>,
 ): Promise<(Outcome & NamedResource)[]> {
-  const alterOne = async (resource: Resource) => answerOf(resource, await alter(resource))
+  const alterOne = async (resource: Resource) => {
+    const target = alterableResource(resource)
+    return answerOf(resource, 'errorCode' in target ? target : await alter(resource, target))
+  }
   const altered = await inSlices(resources, context, (some) => Promise.all(some.map(alterOne)))
   const others = await inSlices(refusals, context, (some) =>
     some.map(({ element, outcome }) => answerOf(element, outcome)),

@@ -43,10 +43,7 @@ export type BrokerConfigValues = ConfigValues<typeof brokerTable>
 
 /** Values that were set together. Later layers win over earlier ones. */
 export interface ConfigLayer {
-  readonly source: Exclude<
-    ConfigSource,
-    'DEFAULT_CONFIG' | 'DYNAMIC_TOPIC_CONFIG' | 'DYNAMIC_BROKER_LOGGER_CONFIG'
-  >
+  readonly source: Exclude<ConfigSource, 'DEFAULT_CONFIG' | 'DYNAMIC_TOPIC_CONFIG'>
   /** Where the values stand, for messages: a file, `the environment`, `--set`. */
   readonly origin?: string
   readonly values: ReadonlyMap<string, string>

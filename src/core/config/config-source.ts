@@ -5,7 +5,6 @@ export type ConfigSource =
   | 'DYNAMIC_DEFAULT_BROKER_CONFIG'
   | 'STATIC_BROKER_CONFIG'
   | 'DEFAULT_CONFIG'
-  | 'DYNAMIC_BROKER_LOGGER_CONFIG'
 
 export const CONFIG_SOURCE_IDS: Readonly<Record<ConfigSource, number>> = {
   DYNAMIC_TOPIC_CONFIG: 1,
@@ -13,7 +12,6 @@ export const CONFIG_SOURCE_IDS: Readonly<Record<ConfigSource, number>> = {
   DYNAMIC_DEFAULT_BROKER_CONFIG: 3,
   STATIC_BROKER_CONFIG: 4,
   DEFAULT_CONFIG: 5,
-  DYNAMIC_BROKER_LOGGER_CONFIG: 6,
 }
 
 /** One explicitly set value: what was set, under which key, where. */

@@ -60,8 +60,13 @@ export class CompressedBatch {
     return this.records.subarray(batch.BATCH_OVERHEAD)
   }
 
-  /** All records at once. Null when the batch may be appended. */
-  whole(body: Buffer): BatchProblem | null {
+  /** All records at once, in so many pieces. Null when the batch may be appended. */
+  whole(pieces: readonly Buffer[]): BatchProblem | null {
+    if (pieces.length !== 1) {
+      for (const piece of pieces) if (!this.piece(piece)) break
+      return this.end()
+    }
+    const body = pieces[0]!
     reader.reset(body, batch.recordCount(this.records, 0), 0, body.length)
     check.begin(this.records, this.#config, this.#nowMs).walk(reader)
     return check.end(reader.problem)
@@ -77,7 +82,7 @@ export class CompressedBatch {
 
   /** All pieces were shown. Null when the batch may be appended. */
   end(): BatchProblem | null {
-    if (this.#stream === null || this.#check === null) return this.whole(Buffer.alloc(0))
+    if (this.#stream === null || this.#check === null) return this.whole([Buffer.alloc(0)])
     this.#stream.end()
     return this.#check.end(this.#stream.problem)
   }
