@@ -106,7 +106,7 @@ test('the package holds what users load, and nothing that was made on this machi
     /^(package\.json|README\.md|ARCHITECTURE\.md|CHANGELOG\.md|SECURITY\.md|LICENSE)$/,
     /^dist\/lib\/cjs\/(?:[\w-]+\.js|package\.json)$/,
     /^dist\/lib\/cli\/(main\.cjs|LICENSES\.txt)$/,
-    /^dist\/lib\/esm\/index\.js$/,
+    /^dist\/lib\/esm\/(index\.js|library\.cjs)$/,
     /^dist\/lib\/(cjs|esm)\/types\/(src|protocol)\/.*\.d\.ts$/,
     /^dist\/native\/linux-(x64|arm64)-(glibc|musl)\.node$/,
     /^dist\/src\/cli\/(samsa|code-cache)\.cjs$/,

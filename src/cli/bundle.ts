@@ -110,8 +110,12 @@ async function bundleLibrary(directory: string): Promise<void> {
     // Test runners with a loader of their own have none for import().
     output: { ...text, dir: path.join(directory, 'cjs'), dynamicImportInCjs: false },
   })
-  const modules = `import library from '../cjs/index.js'\nexport const { ${output[0].exports.join(', ')} } = library\n`
+  const names = output[0].exports.join(', ')
   fs.mkdirSync(path.join(directory, 'esm'))
+  // Node.js looks for names in all of a CommonJS file that is imported: in this one they are found at once.
+  const between = `const { ${names} } = require('../cjs/index.js')\nmodule.exports = { ${names} }\n`
+  fs.writeFileSync(path.join(directory, 'esm/library.cjs'), between)
+  const modules = `import library from './library.cjs'\nexport const { ${names} } = library\n`
   fs.writeFileSync(path.join(directory, 'esm/index.js'), modules)
   fs.writeFileSync(path.join(directory, 'cjs/package.json'), '{ "type": "commonjs" }\n')
   for (const kind of ['cjs', 'esm'])

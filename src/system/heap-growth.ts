@@ -57,6 +57,11 @@ export class YoungGenerationLimit {
     this.#isFull = isFull
     return isFull
   }
+
+  /** As if it had never been. */
+  forget(): void {
+    this.#young.growBy(2)
+  }
 }
 
 /** For a process that is a broker and nothing else. Keeps no process alive. */
@@ -69,6 +74,11 @@ export function limitHeapGrowth(): void {
   })
   const observer = new PerformanceObserver(() => {
     if (limit.look()) observer.disconnect()
+  })
+  // V8 takes code that it compiled and kept only under the options of then, and the next start begins with none.
+  process.on('exit', () => {
+    setFlagsFromString('--heap-growing-percent=0')
+    limit.forget()
   })
   const observe = (): void => observer.observe({ entryTypes: ['gc'] })
   observe()

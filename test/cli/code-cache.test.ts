@@ -174,3 +174,27 @@ test('without a home it runs as well', async () => {
   const result = await run(process.execPath, [executable, '--run', 'exit 3'], { env: environment })
   assert.equal(result.code, 3, result.stderr)
 })
+
+test('what a broker kept when it stopped, the next one starts from', async () => {
+  const caches = freshPath()
+  fs.mkdirSync(caches, { mode: 0o700 })
+  const kept = (): (readonly [string, number])[] => {
+    const folder = path.join(caches, 'samsa/code')
+    return fs.readdirSync(folder).map((name) => [name, fs.statSync(path.join(folder, name)).mtimeMs] as const)
+  }
+  const startAndStop = async (): Promise<void> => {
+    const settings = [`listeners=PLAINTEXT://127.0.0.1:0`, `log.dirs=${freshPath()}`]
+    const samsa = new Samsa(['start', ...settings.flatMap((each) => ['--set', each])], {
+      env: { XDG_CACHE_HOME: caches },
+    })
+    await samsa.says('] started')
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null], samsa.stderr)
+  }
+  await startAndStop()
+  const made = kept()
+  assert.equal(made.length, 1)
+  await startAndStop()
+  // One that is not taken is made again.
+  assert.deepEqual(kept(), made)
+})
