@@ -25,6 +25,7 @@ test('confluent-kafka for Python', { timeout: 170_000 }, async (t) => {
       'admin: offsets',
       'admin: partitions, records, topics',
       'admin: access control is off',
+      'transactions end in an error that says why, at once',
     ],
   })
 })

@@ -26,6 +26,8 @@ test('kafka-python 3', { timeout: 170_000 }, async (t) => {
       'admin: log directories',
       'admin: partitions, records, topics',
       'admin: access control is off',
+      'the broker is taken for a recent one',
+      'transactions end in an error that says why, at once',
     ],
   })
 })

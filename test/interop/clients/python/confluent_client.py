@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -27,7 +28,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from scenario import AlreadyExists, Member, Record, Scenario, equal, say, step
+from scenario import PEER_IS_KAFKA, AlreadyExists, Member, Record, Scenario, equal, say, step
 
 FAST = {
     "log_level": 0,
@@ -194,6 +195,19 @@ class Admin:
         step("admin: offsets", self.offsets)
         step("admin: partitions, records, topics", self.topics)
         step("admin: access control is off", self.acls)
+        step("transactions end in an error that says why, at once", self.transactions)
+
+    def transactions(self):
+        producer = Producer({**FAST, "bootstrap.servers": sys.argv[1], "transactional.id": f"{self.name}-tx"})
+        started = time.monotonic()
+        try:
+            producer.init_transactions(30)
+            assert PEER_IS_KAFKA
+        except KafkaException as failure:
+            error = failure.args[0]
+            assert not PEER_IS_KAFKA and time.monotonic() - started < 10, str(error)
+            equal(error.code(), KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+            assert error.fatal() and "no transactions" in error.str(), error.str()
 
     def cluster(self):
         cluster = self.client.describe_cluster(request_timeout=30).result(30)

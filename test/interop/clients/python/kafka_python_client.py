@@ -24,9 +24,9 @@ from kafka.admin import (
     ACLResourcePatternType,
     ResourceType,
 )
-from kafka.errors import SecurityDisabledError, TopicAlreadyExistsError
+from kafka.errors import SecurityDisabledError, TopicAlreadyExistsError, TransactionalIdAuthorizationFailedError
 
-from scenario import AlreadyExists, Member, Record, Scenario, equal, say, step
+from scenario import PEER_IS_KAFKA, AlreadyExists, Member, Record, Scenario, equal, say, step
 
 
 def to_record(message):
@@ -174,6 +174,25 @@ class Admin:
         step("admin: log directories", self.log_dirs)
         step("admin: partitions, records, topics", self.topics)
         step("admin: access control is off", self.acls)
+        step("the broker is taken for a recent one", self.inferred_version)
+        step("transactions end in an error that says why, at once", self.transactions)
+
+    def inferred_version(self):
+        producer = KafkaProducer(bootstrap_servers=sys.argv[1])
+        version = producer.config["api_version"]
+        producer.close()
+        assert version >= (4, 3), version
+
+    def transactions(self):
+        started = time.monotonic()
+        try:
+            producer = KafkaProducer(
+                bootstrap_servers=sys.argv[1], transactional_id=f"{self.name}-tx", max_block_ms=30_000
+            )
+            producer.init_transactions()
+            assert PEER_IS_KAFKA
+        except TransactionalIdAuthorizationFailedError:
+            assert not PEER_IS_KAFKA and time.monotonic() - started < 10
 
     def cluster(self):
         cluster = self.client.describe_cluster()

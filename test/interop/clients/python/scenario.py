@@ -10,6 +10,7 @@ An adapter (one per library) has:
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -87,6 +88,10 @@ def restart(how):
 
 def equal(actual, expected):
     assert actual == expected, f"got {str(actual)[:2000]}\nexpected {str(expected)[:2000]}"
+
+
+# The same program shows against Apache Kafka that it is right.
+PEER_IS_KAFKA = os.environ.get("SAMSA_TEST_PEER") == "kafka"
 
 
 class Scenario:
