@@ -7,6 +7,7 @@ import { defineApi } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 
 const READ_COMMITTED = 1
+const FIRST_WITH_TOPIC_IDS = 13
 const NONE_ABORTED: readonly never[] = []
 
 /**
@@ -64,6 +65,7 @@ export const fetch = defineApi({
         minBytes: Math.min(request.minBytes, maxBytes),
         maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
         readCommitted,
+        byId: apiVersion >= FIRST_WITH_TOPIC_IDS,
         fromFollower: request.replicaId >= 0 || request.replicaState.replicaId >= 0,
         answers: context.answers,
         guard: context,

@@ -53,7 +53,8 @@ export const offsetDelete = defineApi({
               : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
           })),
         }))
-        respond({ errorCode, topics: answered })
+        // As in Kafka: nothing is said of a topic of which no partition is named.
+        respond({ errorCode, topics: answered.filter(({ partitions }) => partitions.length > 0) })
       }),
     )
   },

@@ -1,5 +1,4 @@
 import { ErrorCode } from '../../protocol/errors.ts'
-import { ZERO_UUID } from '../../protocol/schema.ts'
 import { readToSend } from '../log/read/log-reader.ts'
 import type { SendableRead } from '../log/log-types.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
@@ -22,6 +21,8 @@ export interface FetchOptions {
   readonly minBytes: number
   readonly maxWaitMs: number
   readonly readCommitted: boolean
+  /** Topics have ids and no names (v13). */
+  readonly byId: boolean
   /** Sent by a broker that takes itself for a follower. There is none. */
   readonly fromFollower: boolean
   readonly answers: AnswerBudget
@@ -219,7 +220,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
 
   /** Everything but the records. */
   #lookAt(target: FetchTarget): FetchedPartition {
-    const byId = target.topicId !== ZERO_UUID
+    const { byId } = this.#options
     const name = byId ? this.#parts.partitions.topicName(target.topicId) : target.topic
     const partition = name === undefined ? undefined : this.#parts.partitions.get(name, target.partition)
     if (partition === undefined) {

@@ -74,3 +74,14 @@ test('Fetch: who says to be a replica is no consumer', async () => {
       }
   })
 })
+
+test('Fetch by id: the id of none is an id that nobody has', async () => {
+  await withSimBroker(async (broker) => {
+    for (const version of versionsOf(fetchApi)) {
+      const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1_000 }]
+      const [nothing] = await fetchFrom(broker, version, { topics: [{ topic: '', partitions }] })
+      const { UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } = ErrorCode
+      assert.equal(nothing!.errorCode, version < 13 ? UNKNOWN_TOPIC_OR_PARTITION : UNKNOWN_TOPIC_ID)
+    }
+  })
+})

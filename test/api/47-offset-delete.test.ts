@@ -16,6 +16,7 @@ test('offsets go; partitions that do not exist and groups that do not have their
   const topics = [
     { name: 'nowhere', partitions: [{ partitionIndex: 0 }] },
     { name: 'topic', partitions: [{ partitionIndex: 7 }, { partitionIndex: 0 }] },
+    { name: 'of none', partitions: [] },
   ]
   const missing = await apis.call(offsetDelete, 0, { groupId: 'x', topics })
   assert.equal(missing['errorCode'], ErrorCode.GROUP_ID_NOT_FOUND)

@@ -72,6 +72,7 @@ async function withPartition(
       targets: [target(limits.maxBytes)],
       readCommitted,
       fromFollower: false,
+      byId: false,
       answers,
       guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
       slices: true,
@@ -227,6 +228,7 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
       maxWaitMs: 0,
       readCommitted: false,
       fromFollower: false,
+      byId: false,
       slices: false,
     }
     const options = { ...limits, targets, answers: new AnswerBudget(1 << 20, clock), guard }

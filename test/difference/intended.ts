@@ -227,6 +227,16 @@ export const intendedDifferences: readonly IntendedDifference[] = [
         path: /errorCode$/,
         samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
       },
+      {
+        scenario: /^groups: coordinators/,
+        path: /errorCode$/,
+        samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
+      },
+      {
+        scenario: /^group-offsets: offsets of topics inside Kafka/,
+        path: /topics\[__transaction_state\]\.partitions\[\d+\]\.errorCode$/,
+        samsa: 'UNKNOWN_TOPIC_OR_PARTITION',
+      },
     ],
   },
   {
@@ -263,5 +273,35 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     samsa: 'INVALID_REQUEST',
     reason: 'which partition keeps a group follows from their number: committed offsets would be lost',
     where: [{ scenario: /partitions of the topic that keeps groups/, path: /errorCode$|errorMessage$/ }],
+  },
+  {
+    subject: 'Fetch in a session of a topic that was deleted, by its id',
+    kafka: 'UNKNOWN_TOPIC_OR_PARTITION',
+    samsa: 'UNKNOWN_TOPIC_ID',
+    reason: 'as without a session',
+    where: [
+      {
+        scenario: /^fetch: a session over a topic that is deleted/,
+        path: /errorCode$/,
+        samsa: 'UNKNOWN_TOPIC_ID',
+      },
+    ],
+  },
+  {
+    subject: 'ListOffsets of the largest timestamp where DeleteRecords took all records',
+    kafka: 'the last record that was deleted',
+    samsa: 'none',
+    reason: 'there is none',
+    where: [{ scenario: /^offsets: lookups after records were deleted/, path: /^13 ListOffsets 8/ }],
+  },
+  {
+    subject: 'groups without members and offsets',
+    kafka: 'are kept for some time, also where a join was refused',
+    samsa: 'are gone at once',
+    reason: 'nothing is known of them, and clients could make any number',
+    where: [
+      { scenario: /^groups: joins with no protocol/, path: /groupState$/, samsa: 'Dead' },
+      { scenario: /^group-offsets: offsets are deleted/, path: /^12 .*groupState$/, samsa: 'Dead' },
+    ],
   },
 ]

@@ -19,31 +19,14 @@ export const knownFaults: readonly KnownFault[] = [
     /^producers: producers of what is not there/,
     /topics\[(none)?\]/,
   ]),
-  fault('Fetch: no aborted transactions', [/^fetch: /, /abortedTransactions$/]),
-  fault('Fetch: ids of none', [/^fetch: a topic of an empty name/, /errorCode$/]),
   fault('Fetch: epochs that were fetched before', [/^fetch: epochs that were fetched before/, /^5 Fetch/]),
   fault('Fetch: sessions with wrong epochs', [/^fetch: a session with wrong epochs/, /./]),
   fault('Fetch: sessions without partitions', [/^fetch: a session without partitions/, /./]),
-  fault('Fetch: a deleted topic in a session', [
-    /^fetch: a session over a topic that is deleted/,
-    /errorCode$/,
-  ]),
   fault('leader epochs below -1', [/^offsets: leader epochs/, /^\d+ ListOffsets/]),
   fault('OffsetForLeaderEpoch: epochs below -1', [
     /^offsets: ends of epochs/,
     /(endOffset|leaderEpoch|errorCode)$/,
   ]),
-  fault('ListOffsets: -3 where all was deleted', [/^offsets: lookups after records were deleted/, /^13 /]),
-  fault('JoinGroup: a refused first member leaves a group', [
-    /^groups: joins with no protocol/,
-    /groupState$/,
-  ]),
-  fault('FindCoordinator: share groups', [/^groups: coordinators/, /errorCode$/]),
-  fault('OffsetCommit: __transaction_state', [
-    /^group-offsets: offsets of topics inside Kafka/,
-    /errorCode$/,
-  ]),
-  fault('OffsetDelete', [/^group-offsets: offsets are deleted/, /^(7|9|12) /]),
   fault('DescribeClientQuotas: wrong requests', [
     /^security: quotas are described/,
     /(errorCode|entries|errorMessage)$/,
