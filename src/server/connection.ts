@@ -462,7 +462,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   // --------------------------------------------------------------------------------------------------- answers leave
 
   completed(slot: RequestSlot, response: unknown): void {
-    if (this.#closed) return
+    if (this.#closed) return slot.giveBack(this.#shared.arena)
     this.#shared.requestMetrics.observe(slot, this.#shared.clock.monotonicMs() - slot.startedMs)
     if (response === null) {
       this.#finish(slot, null)
@@ -528,7 +528,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       const head = this.#slots[0]!
       if (head.chunks === undefined) break
       this.#slots.shift()
-      if (head.chunk !== null && head.bytesDone) this.#shared.arena.giveBack(head.chunk)
+      head.giveBack(this.#shared.arena)
       this.#waitFor(head, false)
       this.#reservedBytes -= head.end(this.#shared.budget)
       if (head.chunks !== null) {

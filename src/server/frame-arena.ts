@@ -10,9 +10,9 @@ const LARGE_STEP_BYTES = 128 * 1024
 /** Larger ones are rare: they are left to the collector. */
 const MAX_KEPT_FRAME_BYTES = 4 * 1024 * 1024
 /** Of large frames kept for the next ones: they come in many at a time, when a flush has ended. */
-const MAX_IDLE_LARGE_BYTES = 64 * 1024 * 1024
+const MAX_IDLE_LARGE_BYTES = 32 * 1024 * 1024
 /** Of pieces of frames that are not complete. */
-const MAX_IDLE_PIECES_BYTES = 32 * 1024 * 1024
+const MAX_IDLE_PIECES_BYTES = 16 * 1024 * 1024
 /** Each frame that is not complete may keep a chunk from being used again. */
 const MAX_INCOMPLETE_FRAMES = 64
 

@@ -6,7 +6,7 @@ import { releasePieces } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import { BYTES_PER_PRODUCE_BYTE } from './answer-sizes.ts'
-import type { ArenaChunk } from './frame-arena.ts'
+import type { ArenaChunk, FrameArena } from './frame-arena.ts'
 import type { LongRequests } from './long-requests.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 
@@ -201,6 +201,12 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
 
   releaseBytes(): void {
     this.bytesDone = true
+  }
+
+  /** It is over. Where its bytes lie others follow, when nobody holds them. */
+  giveBack(arena: FrameArena): void {
+    if (this.chunk !== null && this.bytesDone) arena.giveBack(this.chunk)
+    this.chunk = null
   }
 
   keepBytes(): void {

@@ -1,6 +1,4 @@
 import process from 'node:process'
-import { performance } from 'node:perf_hooks'
-import type { EventLoopUtilization } from 'node:perf_hooks'
 import { requestCollection } from './heap-growth.ts'
 import type { NativeAddon } from './native-addon.ts'
 
@@ -11,7 +9,7 @@ const QUIET_LOOKS = 2
 const USUAL_BYTES = 64 * 1024 * 1024
 /** What must have come on top since the last time. */
 const WORTH_BYTES = 16 * 1024 * 1024
-/** While the loop is busier than this nothing is given back: it would be needed again at once. */
+/** While it takes more of a processor than this nothing is given back: it would be needed again at once. */
 const BUSY = 0.3
 
 /** What the process has of the system, and what of it is accounted for. */
@@ -35,8 +33,8 @@ export interface MemoryReturns {
 export class FreedMemory {
   readonly #returns: MemoryReturns
   readonly #figures: () => MemoryFigures
-  readonly #utilization: (since?: EventLoopUtilization) => EventLoopUtilization
-  #since: EventLoopUtilization
+  readonly #workedMs: () => number
+  #workedUntilMs: number
   #quietLooks = 0
   /** What was accounted for when V8 was asked the last time, until it is known what came of it. */
   #collectedFromBytes: number | null = null
@@ -44,25 +42,28 @@ export class FreedMemory {
   #neededBytes: number
   /** What the C library had left the last time. */
   #keptBytes = USUAL_BYTES
+  /** What was accounted for then. */
+  #trimmedAtBytes = 0
 
+  /** `workedMs`: the time of processors that the process has had so far. */
   constructor(
     returns: MemoryReturns,
     figures: () => MemoryFigures = () => process.memoryUsage(),
-    utilization: (since?: EventLoopUtilization) => EventLoopUtilization = (since) =>
-      performance.eventLoopUtilization(since),
+    workedMs: () => number = processorMs,
   ) {
     this.#returns = returns
     this.#figures = figures
-    this.#utilization = utilization
-    this.#since = utilization()
+    this.#workedMs = workedMs
+    this.#workedUntilMs = workedMs()
     this.#neededBytes = accountedBytes(figures())
   }
 
   /** Called every few seconds. Whether the system got memory back. */
   look(): boolean {
-    const { utilization } = this.#utilization(this.#since)
-    this.#since = this.#utilization()
-    this.#quietLooks = utilization > BUSY ? 0 : this.#quietLooks + 1
+    const workedUntilMs = this.#workedMs()
+    const isBusy = workedUntilMs - this.#workedUntilMs > BUSY * LOOK_EVERY_MS
+    this.#workedUntilMs = workedUntilMs
+    this.#quietLooks = isBusy ? 0 : this.#quietLooks + 1
     if (this.#quietLooks === 0) return false
     this.#collect()
     return this.#trim()
@@ -81,15 +82,25 @@ export class FreedMemory {
   }
 
   #trim(): boolean {
-    if (unaccountedBytes(this.#figures()) < this.#keptBytes + WORTH_BYTES) return false
+    const before = this.#figures()
+    // Buffers that have gone since then may have kept what lies between them.
+    if (accountedBytes(before) < this.#trimmedAtBytes - WORTH_BYTES) this.#keptBytes = USUAL_BYTES
+    if (unaccountedBytes(before) < this.#keptBytes + WORTH_BYTES) return false
     this.#returns.trim()
-    this.#keptBytes = Math.max(USUAL_BYTES, unaccountedBytes(this.#figures()))
+    const after = this.#figures()
+    this.#trimmedAtBytes = accountedBytes(after)
+    this.#keptBytes = Math.max(USUAL_BYTES, unaccountedBytes(after))
     return true
   }
 }
 
 function accountedBytes({ heapTotal, arrayBuffers }: MemoryFigures): number {
   return heapTotal + arrayBuffers
+}
+
+function processorMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1_000
 }
 
 function unaccountedBytes(figures: MemoryFigures): number {

@@ -61,11 +61,8 @@ export interface WatchedTarget extends Target {
   longestPieceMs(): number
 }
 
-/**
- * What a broker may grow by, in all: the 256 MiB that are aimed at, and what V8 has not collected yet while one request
- * of full length follows the other: 380 MiB were seen with Node.js 20, 488 MiB with Node.js 24.
- */
-const MAX_DEFAULT_GROWTH_BYTES = (Number(process.versions.node.split('.')[0]) < 22 ? 512 : 768) * MIB
+/** What a broker may grow by, in all, whatever is asked of it. */
+const MAX_DEFAULT_GROWTH_BYTES = 256 * MIB
 
 export async function startWatchedTarget(): Promise<WatchedTarget> {
   const directory = mkdtempSync(join(tmpdir(), 'samsa-loop-'))

@@ -264,3 +264,14 @@ test('batches that logs have not written count as memory after the answer, and w
     assert.equal(fixture.budget.usedBytes, 0, 'what was appended late gives nothing back twice')
   }
 })
+
+test('where a request lies others follow, also when its client was gone before it was over', () => {
+  const fixture = new Fixture({}, 10_000_000)
+  fixture.receive(produce(1, 'a', 300_000))
+  const { context, respond } = fixture.begun[0]!
+  fixture.client.closed('reset')
+  context.releaseBytes()
+  assert.equal(fixture.shared.arena.idleLargeBytes, 0)
+  respond()
+  assert.ok(fixture.shared.arena.idleLargeBytes >= 300_000)
+})

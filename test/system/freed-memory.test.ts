@@ -16,6 +16,7 @@ function setUp() {
     trims: 0,
     collections: 0,
   }
+  let workedMs = 0
   const memory = new FreedMemory(
     {
       collect: () => now.collections++,
@@ -25,7 +26,7 @@ function setUp() {
       },
     },
     () => now,
-    () => ({ idle: 1, active: now.load, utilization: now.load }),
+    () => (workedMs += now.load * 5_000),
   )
   return { now, memory }
 }
@@ -51,6 +52,18 @@ test('memory that JavaScript still holds is not looked for', () => {
   now.rss = 500 * MIB
   now.arrayBuffers = 450 * MIB
   assert.ok(!memory.look())
+})
+
+test('it is given back again when buffers have gone that kept what lay between them', () => {
+  const { now, memory } = setUp()
+  now.arrayBuffers = 200 * MIB
+  now.rss = 400 * MIB
+  assert.ok(memory.look())
+  now.rss = 90 * MIB + 200 * MIB
+  assert.ok(!memory.look())
+  now.arrayBuffers = 10 * MIB
+  now.rss = 180 * MIB
+  assert.ok(memory.look())
 })
 
 test('garbage is collected once the load is over, until that gives nothing more', () => {
