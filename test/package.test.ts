@@ -56,6 +56,17 @@ test('npm can check every package of the lock, for every system, and from every 
   }
 })
 
+test('the lock is of this manifest: npm install has nothing to change in it', () => {
+  const lock = JSON.parse(readFileSync(join(repositoryRoot, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, object>
+  }
+  const whole: Readonly<Record<string, unknown>> = { ...manifest }
+  const locked: Readonly<Record<string, unknown>> = { ...lock.packages[''] }
+  const kinds = ['', 'optional', 'dev', 'peer'].map((kind) => `${kind}Dependencies`.replace(/^D/, 'd'))
+  for (const field of ['name', 'version', 'license', 'bin', 'engines', ...kinds])
+    assert.deepEqual(locked[field], whole[field], field)
+})
+
 test('nothing runs when the package is installed, and its manifest says where it comes from', () => {
   // npm warns about each of these in a package that does not come from a registry.
   for (const moment of ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare'])
