@@ -254,20 +254,21 @@ test('groups and topics to describe', async () => {
   await target.survives(async () => {
     const described = await ask(describeGroups, { groups: times(MANY, (i) => `unknown-${i}`) })
     assert.deepEqual(counts(described.groups), { NONE: LIMIT, POLICY_VIOLATION: MANY - LIMIT })
+    // Missing topics take no room on a page, as in Kafka.
     const topics = times(MANY, (i) => ({ name: `unknown-${i}` }))
-    const first = await ask(describeTopicPartitions, { topics, responsePartitionLimit: 2_000, cursor: null })
+    const page = { responsePartitionLimit: 2_000, cursor: null }
+    const first = await ask(describeTopicPartitions, { topics, ...page })
     assert.deepEqual(counts(first.topics), {
-      UNKNOWN_TOPIC_OR_PARTITION: 2_000,
+      UNKNOWN_TOPIC_OR_PARTITION: LIMIT,
       INVALID_REQUEST: MANY - LIMIT,
     })
-    assert.ok(first.nextCursor !== null)
+    assert.equal(first.nextCursor, null)
     const second = await ask(describeTopicPartitions, {
       topics: topics.slice(0, LIMIT),
       responsePartitionLimit: 2_000,
-      cursor: first.nextCursor,
+      cursor: { topicName: 'unknown-5', partitionIndex: 0 },
     })
-    assert.deepEqual(counts(second.topics), { UNKNOWN_TOPIC_OR_PARTITION: 2_000 })
-    assert.ok(second.topics.every(({ name }) => (name ?? '') >= first.nextCursor!.topicName))
+    assert.ok(second.topics.every(({ name }) => (name ?? '') >= 'unknown-5'))
   })
 })
 
