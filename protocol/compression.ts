@@ -9,6 +9,15 @@ import { compressZstd, decompressZstd } from './zstd.ts'
 /** The codec numbers of a record batch's attributes. */
 export const Codec = { NONE: 0, GZIP: 1, SNAPPY: 2, LZ4: 3, ZSTD: 4 } as const
 
+/** By the names that configurations give them. */
+export const CODECS_BY_NAME = {
+  uncompressed: Codec.NONE,
+  gzip: Codec.GZIP,
+  snappy: Codec.SNAPPY,
+  lz4: Codec.LZ4,
+  zstd: Codec.ZSTD,
+} as const
+
 /**
  * Decompresses the records area of a batch. Throws CompressionError: `invalid`, `too-large` when the output would be
  * longer than `maxOutputBytes`, or `unsupported` for an unknown codec. The result may share memory with `data`.

@@ -19,7 +19,7 @@ export interface World {
   readonly metrics: Metrics
 }
 
-/** Decompression that does not hold the loop, and takes memory for what it has read, never for what that claims. */
+/** Codecs that do not hold the loop, and take memory for what was read, never for what that claims. */
 export interface Codecs {
   /** The records area of a batch in pieces, when it takes no more than a moment; otherwise null. Throws CompressionError. */
   decompressNow(codec: number, data: Buffer): readonly Buffer[] | null
@@ -28,6 +28,10 @@ export interface Codecs {
    * that no more is needed. Rejects with a CompressionError. `data` must stay as it is until then.
    */
   decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void>
+  /** Every codec can be read; writing some takes a library that is not everywhere. */
+  canCompress(codec: number): boolean
+  /** `level`: null for the codec's own, and where it has one only. */
+  compress(codec: number, level: number | null, data: Buffer): Promise<Buffer>
 }
 
 // ---------------------------------------------------------------------------------------------------- time, chance

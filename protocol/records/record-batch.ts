@@ -182,6 +182,17 @@ export function setTimestamps(
   setCrc(buffer, at)
 }
 
+/** The batch at the start of `buffer` with other bytes as its records, which are the same in another codec. */
+export function withRecords(buffer: Buffer, codecNumber: number, records: Buffer): Buffer {
+  const batch = Buffer.allocUnsafe(BATCH_OVERHEAD + records.length)
+  buffer.copy(batch, 0, 0, BATCH_OVERHEAD)
+  records.copy(batch, BATCH_OVERHEAD)
+  batch.writeInt32BE(batch.length - LOG_OVERHEAD, LENGTH_AT)
+  batch.writeInt16BE((attributes(buffer, 0) & KNOWN_MASK & ~CODEC_MASK) | codecNumber, ATTRIBUTES_AT)
+  setCrc(batch, 0)
+  return batch
+}
+
 export function computeCrc(buffer: Buffer, at: number): number {
   return crc32c(buffer.subarray(at + CRC_START, at + batchSizeBytes(buffer, at)))
 }

@@ -98,9 +98,8 @@ class RequestLookups implements LookupWork {
   }
 
   decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {
-    return this.#context.broker.codecLine.decompress(codec, data, {
-      piece: (bytes) => !this.abandoned && piece(bytes),
-    })
+    const { codecLine } = this.#context.broker
+    return codecLine.decompress(codec, data, (bytes) => !this.abandoned && piece(bytes))
   }
 }
 

@@ -3,13 +3,8 @@ import type { Codecs } from '../ports.ts'
 /** So many large batches are decompressed at once; the thread pool is the disk's too. */
 const MAX_UNDER_WAY = 8
 
-export interface DecodeJob {
-  /** As in `Codecs.decompress`. */
-  piece(bytes: Buffer): boolean
-}
-
 interface Waiting {
-  readonly job: DecodeJob
+  readonly job: object
   readonly start: () => void
 }
 
@@ -24,12 +19,16 @@ export class CodecLine {
   }
 
   /** As `Codecs.decompress`, in its turn. */
-  decompress(codec: number, data: Buffer, job: DecodeJob): Promise<void> {
+  decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {
+    return this.run({}, () => this.#codecs.decompress(codec, data, piece))
+  }
+
+  /** Does the work when it is its turn. `job` is who may leave until then. */
+  run<Result>(job: object, work: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       const start = (): void => {
         this.#underWay += 1
-        this.#codecs
-          .decompress(codec, data, (bytes) => job.piece(bytes))
+        work()
           .then(resolve, reject)
           .finally(() => this.#ended())
       }
@@ -39,7 +38,7 @@ export class CodecLine {
   }
 
   /** When the job still waits: it will not begin, and its promise stays open. */
-  leave(job: DecodeJob): boolean {
+  leave(job: object): boolean {
     const index = this.#waiting.findIndex((waiting) => waiting.job === job)
     if (index < 0) return false
     this.#waiting.splice(index, 1)

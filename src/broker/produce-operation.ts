@@ -4,11 +4,11 @@ import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { BatchProblem } from '../log/append/batch-problem.ts'
 import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
 import type { Broker } from './broker.ts'
-import type { DecodeJob } from './codec-line.ts'
 import type { Expirable } from './deadlines.ts'
 import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
 import type { ProducedPartition, RecordError } from './produced-partition.ts'
+import { changesCodec, readBatch } from './read-batch.ts'
 import type { AppendWaiter } from './waits.ts'
 
 const NO_RECORD_ERRORS: readonly RecordError[] = []
@@ -41,7 +41,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   /** Batches that are not appended yet: the time that the client gives is for what follows. */
   #inLine = 0
   /** Batches whose records are still looked at, by what gives them up. */
-  #unread: Map<DecodeJob, () => void> | null = null
+  #unread: Map<object, () => void> | null = null
 
   constructor(
     broker: Broker,
@@ -167,38 +167,43 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #readThenAppend(tag: number, partition: Partition, batch: CompressedBatch): void {
+    const { codecs } = this.#broker
+    if (changesCodec(batch, codecs)) return this.#readInLine(tag, partition, batch)
     let pieces: readonly Buffer[] | null
     try {
-      pieces = this.#broker.codecs.decompressNow(batch.codec, batch.compressed)
+      pieces = codecs.decompressNow(batch.codec, batch.compressed)
     } catch (error) {
       return this.#refuseBatch(tag, batch.undecodable(error))
     }
-    if (pieces === null) return this.#readInPieces(tag, partition, batch)
+    if (pieces === null) return this.#readInLine(tag, partition, batch)
     const found = batch.whole(pieces)
     if (found !== null) this.#refuseBatch(tag, found)
     else this.#appendInLine(tag, partition, batch.records)
   }
 
   /** What comes after it for the partition waits for it, so that nothing is overtaken. */
-  #readInPieces(tag: number, partition: Partition, batch: CompressedBatch): void {
+  #readInLine(tag: number, partition: Partition, batch: CompressedBatch): void {
     const place = partition.appendLine.enter()
     this.#inLine += 1
-    const job: DecodeJob = { piece: (bytes) => batch.piece(bytes) }
-    const ended = (outcome: () => BatchProblem | null): void => {
+    const job = {}
+    const ended = (outcome: () => BatchProblem | Buffer): void => {
       this.#unread?.delete(job)
-      place.ready(this.#guard.guard(() => this.#appendRead(tag, partition, batch.records, outcome())))
+      place.ready(this.#guard.guard(() => this.#appendRead(tag, partition, outcome())))
     }
     this.#giveUpWhenAbandoned(job, () => place.ready(() => {}))
-    this.#broker.codecLine.decompress(batch.codec, batch.compressed, job).then(
-      () => ended(() => batch.end()),
-      (error: unknown) => ended(() => batch.undecodable(error)),
-    )
+    const { codecLine, codecs } = this.#broker
+    codecLine
+      .run(job, () => readBatch(batch, codecs))
+      .then(
+        (read) => ended(() => read),
+        (error: unknown) => ended(() => batch.undecodable(error)),
+      )
   }
 
   /** When the client is gone, what waits to be read would take memory that nobody counts any more. */
-  #giveUpWhenAbandoned(job: DecodeJob, giveUp: () => void): void {
+  #giveUpWhenAbandoned(job: object, giveUp: () => void): void {
     if (this.#unread === null) {
-      const unread = (this.#unread = new Map<DecodeJob, () => void>())
+      const unread = (this.#unread = new Map<object, () => void>())
       this.#guard.whenAbandoned(() => {
         for (const [each, giveUpEach] of unread) if (this.#broker.codecLine.leave(each)) giveUpEach()
       })
@@ -206,12 +211,12 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     this.#unread.set(job, giveUp)
   }
 
-  #appendRead(tag: number, partition: Partition, records: Buffer, found: BatchProblem | null): void {
+  #appendRead(tag: number, partition: Partition, read: BatchProblem | Buffer): void {
     this.#inLine -= 1
     const refusal = this.#broker.refusesProduce(partition)
-    if (found !== null) this.#refuseBatch(tag, found)
+    if (!Buffer.isBuffer(read)) this.#refuseBatch(tag, read)
     else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
-    else this.#appendNow(tag, partition, records)
+    else this.#appendNow(tag, partition, read)
     if (this.#started && !this.#answered) this.#startClock()
   }
 
@@ -219,7 +224,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     const { appendLine } = partition
     if (appendLine.isEmpty) return this.#appendNow(tag, partition, records)
     this.#inLine += 1
-    appendLine.enter().ready(this.#guard.guard(() => this.#appendRead(tag, partition, records, null)))
+    appendLine.enter().ready(this.#guard.guard(() => this.#appendRead(tag, partition, records)))
   }
 
   #appendNow(tag: number, partition: Partition, records: Buffer): void {

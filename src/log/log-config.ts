@@ -31,8 +31,10 @@ export interface LogConfig {
   readonly maxCompactionLagMs: number
   readonly minCleanableDirtyRatio: number
   readonly producerIdExpirationMs: number
-  /** `producer` keeps what the client sent; the others are recorded, batches are never recompressed on append. */
+  /** `producer` keeps what the client sent; batches of another codec than that of the topic are compressed again. */
   readonly compressionType: CompressionType
+  /** Null: the codec's own. */
+  readonly compressionLevel: number | null
 }
 
 export interface CleanupPolicy {
@@ -66,4 +68,5 @@ export const defaultLogConfig: LogConfig = {
   minCleanableDirtyRatio: 0.5,
   producerIdExpirationMs: 86_400_000,
   compressionType: 'producer',
+  compressionLevel: null,
 }

@@ -32,6 +32,8 @@ export interface MetadataOptions {
   readonly clusterId?: string | null
   /** How many files may be in use at once: partitions are no more. Default: unlimited. */
   readonly maxOpenFiles?: number
+  /** Whether batches can be written with this `compression.type`. Default: with each. */
+  readonly canCompress?: (type: string) => boolean
 }
 
 interface MetadataParts {
@@ -103,7 +105,7 @@ export class Metadata {
     options: MetadataOptions,
   ): Promise<Metadata> {
     const { random, logger } = world
-    const maxOpenFiles = options.maxOpenFiles ?? Infinity
+    const { maxOpenFiles = Infinity, canCompress = () => true } = options
     const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
     const { controllerEpoch } = membership
     const nodeId = options.config['broker.id']
@@ -119,7 +121,15 @@ export class Metadata {
       config = dynamic.config
       for (const warning of dynamic.warnings) logger.warn({}, warning)
     }
-    const state = new MetadataState({ store, random, logger, controllerEpoch, config, maxOpenFiles })
+    const state = new MetadataState({
+      store,
+      random,
+      logger,
+      controllerEpoch,
+      config,
+      maxOpenFiles,
+      canCompress,
+    })
     const { topics, deleting } = await loadTopics({ store, random, logger, nodeId, controllerEpoch, config })
     for (const topic of topics) state.image.put(topic)
     const { brokerEpoch } = membership

@@ -6,6 +6,19 @@ function limit(value: number): number {
   return Math.min(value, Number.MAX_SAFE_INTEGER)
 }
 
+function levelOf(topic: TopicConfig): number | null {
+  switch (topic['compression.type']) {
+    case 'gzip':
+      return topic['compression.gzip.level']
+    case 'lz4':
+      return topic['compression.lz4.level']
+    case 'zstd':
+      return topic['compression.zstd.level']
+    default:
+      return null
+  }
+}
+
 /** What one partition's log runs under: the LogConfig of `src/log`, which is a room beside this one and not below it. */
 export function toLogConfig(topic: TopicConfig, broker: BrokerConfig) {
   return {
@@ -33,5 +46,6 @@ export function toLogConfig(topic: TopicConfig, broker: BrokerConfig) {
     minCleanableDirtyRatio: topic['min.cleanable.dirty.ratio'],
     producerIdExpirationMs: broker['producer.id.expiration.ms'],
     compressionType: topic['compression.type'],
+    compressionLevel: levelOf(topic),
   }
 }

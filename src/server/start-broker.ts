@@ -1,3 +1,4 @@
+import { CODECS_BY_NAME } from '../../protocol/compression.ts'
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
@@ -16,7 +17,7 @@ import { RecentSegments } from '../log/segment/segment-cache.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
-import type { Address, MetadataStore, World } from '../ports.ts'
+import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { Server } from './server.ts'
 
@@ -52,6 +53,12 @@ export async function startBroker(
   config: BrokerConfig,
   openStore: OpenStore,
 ): Promise<RunningBroker> {
+  const canCompress = (type: string): boolean => writes(world.codecs, type)
+  if (!canCompress(config['compression.type']))
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      `compression.type=${config['compression.type']}: nothing on this machine writes it`,
+    )
   let fail!: (error: SamsaError) => void
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   failed.catch(() => {})
@@ -64,6 +71,7 @@ export async function startBroker(
       config,
       clusterId: logs.clusterId,
       maxOpenFiles: world.disk.maxOpenFiles,
+      canCompress,
     })
     const guest = await KafkaGuest.look(world, logs, metadata)
     await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
@@ -76,6 +84,13 @@ export async function startBroker(
     await logs.close(false)
     throw error
   }
+}
+
+function writes(codecs: Codecs, compressionType: string): boolean {
+  const codec: number | undefined = new Map<string, number>(Object.entries(CODECS_BY_NAME)).get(
+    compressionType,
+  )
+  return codec === undefined || codecs.canCompress(codec)
 }
 
 interface Assembled {

@@ -3,7 +3,14 @@ import { CompressionError } from '../../protocol/compression-error.ts'
 import { Codec } from '../../protocol/compression.ts'
 import { lz4Frame } from '../../protocol/lz4.ts'
 import { compressSnappy } from '../../protocol/snappy.ts'
+import { onPool } from './native-codecs.ts'
 import type { NativeCodecs } from './native-codecs.ts'
+
+/** Whether there is something here that writes the codec. */
+export function canCompress(natives: NativeCodecs, codec: number): boolean {
+  if (codec === Codec.LZ4) return natives.lz4() !== null
+  return codec === Codec.ZSTD ? natives.zstd() !== null : true
+}
 
 /** On the loop. `level`: null for the codec's own; lz4 and snappy have one. */
 export function compressNow(
@@ -33,6 +40,20 @@ export function compressNow(
     }
   }
   throw new CompressionError('unsupported', `codec ${codec} cannot be written here`)
+}
+
+/** What takes long on the thread pool. */
+export async function compressOnPool(
+  natives: NativeCodecs,
+  codec: number,
+  level: number | null,
+  data: Buffer,
+): Promise<Buffer> {
+  if (codec === Codec.GZIP)
+    return await onPool(zlib.gzip, data, { level: level ?? zlib.constants.Z_DEFAULT_COMPRESSION })
+  const zstd = codec === Codec.ZSTD ? natives.zstd() : null
+  if (zstd !== null) return await zstd.encodeOnPool(data, level ?? DEFAULT_ZSTD_LEVEL)
+  return compressNow(natives, codec, level, data)
 }
 
 const DEFAULT_ZSTD_LEVEL = 3

@@ -8,6 +8,7 @@ import { zstdBlocks, zstdFailure, zstdFrames } from '../../protocol/zstd.ts'
 import type { ZstdFrame } from '../../protocol/zstd.ts'
 import type { Steps } from '../../protocol/compile.ts'
 import type { Codecs } from '../ports.ts'
+import { canCompress, compressOnPool } from './compressing.ts'
 import { installedCodecs, onPool } from './native-codecs.ts'
 import type { NativeCodecs, NativeLz4, NativeSnappy } from './native-codecs.ts'
 
@@ -53,6 +54,14 @@ export class SystemCodecs implements Codecs {
       default:
         throw new CompressionError('unsupported', `unknown codec ${codec}`)
     }
+  }
+
+  canCompress(codec: number): boolean {
+    return canCompress(this.#natives, codec)
+  }
+
+  async compress(codec: number, level: number | null, data: Buffer): Promise<Buffer> {
+    return await compressOnPool(this.#natives, codec, level, data)
   }
 
   async decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {

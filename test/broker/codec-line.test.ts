@@ -9,6 +9,8 @@ function heldCodecs() {
   const begun: { codec: number; end: () => void; fail: (error: Error) => void }[] = []
   const codecs: Codecs = {
     decompressNow: () => null,
+    canCompress: () => false,
+    compress: (_codec, _level, data) => Promise.resolve(data),
     decompress: (codec) =>
       new Promise((resolve, reject) => {
         begun.push({ codec, end: resolve, fail: reject })
@@ -19,17 +21,19 @@ function heldCodecs() {
 
 const upTo = (count: number) => Array.from({ length: count }, (_, codec) => codec)
 const nothing = Buffer.alloc(0)
-const job = () => ({ piece: () => true })
+const job = () => ({})
 
 test('a few at once, in the order they came, and a failure keeps nobody', async () => {
   const { codecs, begun } = heldCodecs()
   const line = new CodecLine(codecs)
   const ended: string[] = []
   for (let codec = 0; codec < 11; codec++)
-    line.decompress(codec, nothing, job()).then(
-      () => ended.push(`${codec}`),
-      () => ended.push(`${codec} failed`),
-    )
+    line
+      .decompress(codec, nothing, () => true)
+      .then(
+        () => ended.push(`${codec}`),
+        () => ended.push(`${codec} failed`),
+      )
   const order = () => begun.map(({ codec }) => codec)
   assert.deepEqual(order(), upTo(8))
   begun[1]!.end()
@@ -49,7 +53,8 @@ test('who still waits may leave, and never begins', async () => {
   const { codecs, begun } = heldCodecs()
   const line = new CodecLine(codecs)
   const jobs = Array.from({ length: 10 }, job)
-  for (const [codec, each] of jobs.entries()) void line.decompress(codec, nothing, each)
+  for (const [codec, each] of jobs.entries())
+    void line.run(each, () => codecs.decompress(codec, nothing, () => true))
   assert.equal(line.leave(jobs[0]!), false, 'it is under way')
   assert.equal(line.leave(jobs[8]!), true)
   assert.equal(line.leave(jobs[8]!), false)

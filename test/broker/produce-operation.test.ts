@@ -164,3 +164,40 @@ test('a batch is kept until it is written, also when nobody waits for that', asy
     assert.equal(kept, 0)
   })
 })
+
+test('compression.type of the topic is what is stored, in the order of the producer; a change holds at once', async () => {
+  await withTopic({ 'compression.type': 'gzip' }, async (broker) => {
+    const { client } = broker
+    const sent = [buildBatch([record('a')]), large('b'), buildBatch([record('c')], { codec: 2 })]
+    const offsets = await Promise.all(sent.map((each) => produce(client, each)))
+    assert.deepEqual(
+      offsets.map(({ errorCode, baseOffset }) => [errorCode, Number(baseOffset)]),
+      [
+        [0, 0],
+        [0, 1],
+        [0, 3],
+      ],
+    )
+    const { metadata, partitions } = broker.running.broker
+    const change = { name: 'compression.type', operation: 'set', value: 'uncompressed' } as const
+    const topic = { kind: 'topic', name: 'topic' } as const
+    assert.equal((await metadata.incrementalAlterConfigs(topic, [change], false)).errorCode, 0)
+    assert.equal((await produce(client, buildBatch([record('d')], { codec: 1 }))).errorCode, 0)
+    const codecs: number[] = []
+    const { log } = partitions.get('topic', 0)!
+    const stored = await new Promise<readonly Buffer[]>((resolve) =>
+      log.read(0, 1 << 20, Infinity, true, ({ buffers }) => resolve(buffers)),
+    )
+    const bytes = Buffer.concat(stored)
+    for (let at = 0; at < bytes.length; at += batch.batchSizeBytes(bytes, at))
+      codecs.push(batch.codec(bytes, at))
+    assert.deepEqual(codecs, [1, 1, 1, 0])
+    const unwritable = { ...change, value: 'lz4' }
+    const refused = await metadata.incrementalAlterConfigs(topic, [unwritable], false)
+    assert.equal(refused.errorCode, ErrorCode.INVALID_CONFIG)
+    await assert.rejects(
+      broker.createTopics({ name: 'other', partitions: 1, config: { 'compression.type': 'zstd' } }),
+      /compression.type=zstd/,
+    )
+  })
+})

@@ -1,4 +1,4 @@
-import { decompress } from '../../protocol/compression.ts'
+import { Codec, compress, decompress } from '../../protocol/compression.ts'
 import type { Clock, Codecs, Disk, Logger, World } from '../../src/ports.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimDisk } from './sim-disk.ts'
@@ -36,6 +36,11 @@ function simCodecs(scheduler: SimScheduler, owner: SimOwner): Codecs {
       if (data.length > MOMENT_BYTES) return null
       const body = decompress(codec, data, most)
       return body.length > MOMENT_BYTES ? null : [body]
+    },
+    canCompress: (codec) => codec <= Codec.SNAPPY,
+    async compress(codec, _level, data) {
+      await turn()
+      return compress(codec, data)!
     },
     async decompress(codec, data, piece) {
       await turn()

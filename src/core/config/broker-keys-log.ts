@@ -178,26 +178,26 @@ export const logRecordKeys = {
   'compression.type': oneOf(
     'producer',
     COMPRESSION_TYPES,
-    'Codec the topic asks for. Batches stay in the codec they were sent in; the broker does not recompress them.',
+    'Codec of the batches on the disk. producer keeps each as it was sent; with another one the broker compresses again what came in a different codec.',
     anyTime,
   ),
   'compression.gzip.level': level(
     -1,
     { min: 1, max: 9 },
     -1,
-    'Kept for the tools that write it; the broker does not compress with gzip itself.',
+    'Level at which the broker compresses with gzip, where compression.type asks for it.',
     anyTime,
   ),
   'compression.lz4.level': int(
     9,
     { min: 1, max: 17 },
-    'Kept for the tools that write it; the broker does not compress with lz4 itself.',
+    'Kept for the tools that write it: the library here has one level of lz4.',
     anyTime,
   ),
   'compression.zstd.level': int(
     3,
     { min: -131_072, max: 22 },
-    'Kept for the tools that write it; the broker does not compress with zstd itself.',
+    'Level at which the broker compresses with zstd, where compression.type asks for it.',
     anyTime,
   ),
   'log.message.timestamp.type': oneOf(

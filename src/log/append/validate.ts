@@ -1,5 +1,5 @@
 import { CompressionError } from '../../../protocol/compression-error.ts'
-import { Codec } from '../../../protocol/compression.ts'
+import { Codec, CODECS_BY_NAME } from '../../../protocol/compression.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
@@ -10,13 +10,14 @@ import type { BatchProblem } from './batch-problem.ts'
 import { RecordsCheck } from './records-check.ts'
 
 const ZSTD_SINCE_VERSION = 7
+const LEAST_PLAIN_BYTES = 16 << 20
 
 const reader = new RecordReader(Buffer.alloc(0), 0)
 const check = new RecordsCheck()
 
 /**
- * Is this what a client may append to a partition? Null when it is. Of a compressed batch the records are still to be
- * looked at then: `CompressedBatch`, which is returned for it.
+ * Is this what a client may append to a partition? Null when it is. Of a batch that is compressed, or is to be, the
+ * records are still to be looked at then: `CompressedBatch`, which is returned for it.
  *
  * Works on the batch in place: corrects a wrong max timestamp, and under LogAppendTime stamps the batch with `nowMs`
  * (the checksum follows). Offsets, leader epoch and sequences against what the log knows are for `Log.append`.
@@ -31,7 +32,10 @@ export function validateProduceBatch(
     return invalidRecord('a produce request carries exactly one record batch per partition')
   const found = checkFrame(records, config) ?? checkHeader(records, apiVersion)
   if (found !== null) return found
-  if (batch.codec(records, 0) !== Codec.NONE) return new CompressedBatch(records, config, nowMs)
+  const { compressionType } = config
+  const staysPlain = compressionType === 'producer' || compressionType === 'uncompressed'
+  if (batch.codec(records, 0) !== Codec.NONE || !staysPlain)
+    return new CompressedBatch(records, config, nowMs)
   reader.reset(records, batch.recordCount(records, 0), batch.BATCH_OVERHEAD, records.length)
   check.begin(records, config, nowMs).walk(reader)
   return check.end(reader.problem)
@@ -58,6 +62,27 @@ export class CompressedBatch {
   /** The records as they came. */
   get compressed(): Buffer {
     return this.records.subarray(batch.BATCH_OVERHEAD)
+  }
+
+  /** What the topic wants it to be. */
+  get targetCodec(): number {
+    const { compressionType } = this.#config
+    return compressionType === 'producer' ? this.codec : CODECS_BY_NAME[compressionType]
+  }
+
+  get level(): number | null {
+    return this.#config.compressionLevel
+  }
+
+  /** What it may become before it is compressed again, which takes all of it at once. */
+  get maxPlainBytes(): number {
+    return Math.max(LEAST_PLAIN_BYTES, this.#config.maxMessageBytes * 4)
+  }
+
+  /** The batch with its records in the codec of the topic; a problem when that is too large. */
+  inTargetCodec(compressed: Buffer): BatchProblem | Buffer {
+    const bytes = batch.withRecords(this.records, this.targetCodec, compressed)
+    return sizeProblem(bytes.length, this.#config) ?? bytes
   }
 
   /** All records at once, in so many pieces. Null when the batch may be appended. */
@@ -106,26 +131,29 @@ function checkFrame(records: Buffer, config: LogConfig): BatchProblem | null {
   }
   const framing = batch.frameProblem(records, 0, records.length)
   if (framing !== null) return problem(ErrorCode.CORRUPT_MESSAGE, framing)
-  const size = batch.batchSizeBytes(records, 0)
-  if (size !== records.length) {
+  if (batch.batchSizeBytes(records, 0) !== records.length) {
     return invalidRecord('a produce request carries exactly one record batch per partition')
   }
+  const tooLarge = sizeProblem(records.length, config)
+  if (tooLarge !== null) return tooLarge
+  if (batch.crc(records, 0) !== batch.computeCrc(records, 0)) {
+    return problem(ErrorCode.CORRUPT_MESSAGE, 'the checksum of the batch does not match its bytes')
+  }
+  return null
+}
+
+function sizeProblem(size: number, config: LogConfig): BatchProblem | null {
   if (size > config.maxMessageBytes) {
     return problem(
       ErrorCode.MESSAGE_TOO_LARGE,
       `the batch has ${size} bytes, max.message.bytes is ${config.maxMessageBytes}`,
     )
   }
-  if (size > config.segmentBytes) {
-    return problem(
-      ErrorCode.RECORD_LIST_TOO_LARGE,
-      `the batch has ${size} bytes, segment.bytes is ${config.segmentBytes}`,
-    )
-  }
-  if (batch.crc(records, 0) !== batch.computeCrc(records, 0)) {
-    return problem(ErrorCode.CORRUPT_MESSAGE, 'the checksum of the batch does not match its bytes')
-  }
-  return null
+  if (size <= config.segmentBytes) return null
+  return problem(
+    ErrorCode.RECORD_LIST_TOO_LARGE,
+    `the batch has ${size} bytes, segment.bytes is ${config.segmentBytes}`,
+  )
 }
 
 function checkHeader(records: Buffer, apiVersion: number): BatchProblem | null {

@@ -8,7 +8,13 @@ import {
   topicSetting,
 } from '../../core/config/topic-config.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
-import { brokerValuesProblem, changedValues, normalized, topicValuesProblem } from './config-change.ts'
+import {
+  brokerValuesProblem,
+  changedValues,
+  codecProblem,
+  normalized,
+  topicValuesProblem,
+} from './config-change.ts'
 import type { ConfigChange, ConfigResource } from './config-change.ts'
 import type { MetadataState } from '../image/metadata-state.ts'
 import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
@@ -71,7 +77,7 @@ export class ConfigAlterations {
       topicSetting(key, new Map(), state.config)?.effectiveText ?? topicDefinition(key)?.defaultText ?? ''
     const changed = changedValues(current, changes, topicDefinition, inherited)
     if (isOutcome(changed)) return changed
-    const problem = topicValuesProblem(changed, state.config)
+    const problem = topicValuesProblem(changed, state.config) ?? codecProblem(changed, state.canCompress)
     if (problem !== null) return problem
     if (topic === undefined) return unknownTopic(name)
     if (validateOnly) return DONE
@@ -102,7 +108,7 @@ export class ConfigAlterations {
       state.config.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, state.config.profile) ?? ''
     const changed = changedValues(current, changes, brokerDefinition, inherited)
     if (isOutcome(changed)) return changed
-    const problem = brokerValuesProblem(changed, id === null)
+    const problem = brokerValuesProblem(changed, id === null) ?? codecProblem(changed, state.canCompress)
     if (problem !== null) return problem
     const values = normalized(changed, 'broker')
     const [defaults, own] = id === null ? [values, this.brokerValues] : [this.clusterDefaults, values]

@@ -78,6 +78,16 @@ function changedList(
   return kept.join(',')
 }
 
+/** Null when what the values want to be compressed with can be written on this machine. */
+export function codecProblem(values: Values, canCompress: (type: string) => boolean): Outcome | null {
+  const type = values.get('compression.type')
+  if (type === undefined || canCompress(type.trim())) return null
+  return refused(
+    ErrorCode.INVALID_CONFIG,
+    `compression.type=${type}: nothing on this machine writes ${type}, for want of the optional package that does`,
+  )
+}
+
 /** Null when the values may be a topic's overrides. */
 export function topicValuesProblem(values: Values, broker: BrokerConfig): Outcome | null {
   const problem = topicConfigProblem(values, broker)

@@ -5,6 +5,7 @@ import { firstState, partitionImage } from '../image/load-metadata.ts'
 import { inPortions } from '../layout/in-portions.ts'
 import type { PartitionImage, TopicImage } from '../image/metadata-image.ts'
 import type { MetadataState } from '../image/metadata-state.ts'
+import { codecProblem } from './config-change.ts'
 import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import {
@@ -103,6 +104,8 @@ export class TopicChanges {
       if (isOutcome(assignment)) return failedCreation(topic.name, assignment)
       const overrides = planConfigs(topic, this.#state.config)
       if (isOutcome(overrides)) return failedCreation(topic.name, overrides)
+      const unwritable = codecProblem(overrides, this.#state.canCompress)
+      if (unwritable !== null) return failedCreation(topic.name, unwritable)
       const topicId = randomUuid(this.#state.random)
       if (validateOnly) return this.#succeeded(topic.name, topicId, assignment, overrides)
       return this.#make({ name: topic.name, topicId, overrides, assignment })

@@ -35,6 +35,8 @@ export class MetadataState {
   readonly nodeId: number
   readonly controllerEpoch: number
   readonly maxOpenFiles: number
+  /** Whether batches can be written with this `compression.type`. */
+  readonly canCompress: (type: string) => boolean
   readonly image = new MetadataImage()
   /** Changes of one topic, and of the broker's configuration, happen one after the other. */
   readonly queue = new KeyedQueue()
@@ -49,6 +51,7 @@ export class MetadataState {
     readonly controllerEpoch: number
     readonly config: BrokerConfig
     readonly maxOpenFiles: number
+    readonly canCompress: (type: string) => boolean
   }) {
     this.store = parts.store
     this.random = parts.random
@@ -56,6 +59,7 @@ export class MetadataState {
     this.controllerEpoch = parts.controllerEpoch
     this.config = parts.config
     this.maxOpenFiles = parts.maxOpenFiles
+    this.canCompress = parts.canCompress
     this.nodeId = parts.config['broker.id']
   }
 

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode } from '../../protocol/errors.ts'
+import { CODECS_BY_NAME } from '../../protocol/compression.ts'
+import * as batch from '../../protocol/records/record-batch.ts'
+import { buildBatch } from '../../protocol/records/record-builder.ts'
+import type { BatchProblem } from '../../src/log/append/batch-problem.ts'
+import { readBatch } from '../../src/broker/read-batch.ts'
+import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { defaultLogConfig } from '../../src/log/log-config.ts'
+import type { LogConfig } from '../../src/log/log-config.ts'
+import { SystemCodecs } from '../../src/system/system-codecs.ts'
+
+const NOW = 1_800_000_000_000
+const TYPES = ['uncompressed', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+const codecs = new SystemCodecs()
+
+function records(count: number, timestampMs = NOW) {
+  return Array.from({ length: count }, (_, i) => ({
+    key: Buffer.from(`key-${i}`),
+    value: Buffer.from(`{"order":${i},"customer":"someone","token":"${(i * 7919).toString(36)}"}`),
+    timestampMs: timestampMs + (i % 7),
+    headers: [{ key: 'trace', value: Buffer.from(`${i}`) }],
+  }))
+}
+
+async function read(bytes: Buffer, config: Partial<LogConfig>): Promise<Buffer | BatchProblem> {
+  const found = validateProduceBatch(bytes, { ...defaultLogConfig, ...config }, NOW, 9)
+  return found instanceof CompressedBatch ? await readBatch(found, codecs) : (found ?? bytes)
+}
+
+async function body(bytes: Buffer): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  await codecs.decompress(batch.codec(bytes, 0), bytes.subarray(batch.BATCH_OVERHEAD), (piece) => {
+    pieces.push(Buffer.from(piece))
+    return true
+  })
+  return Buffer.concat(pieces)
+}
+
+test('whatever a producer sends becomes what compression.type says, with the same records', async () => {
+  for (const count of [1, 40, 9_000]) {
+    const plain = buildBatch(records(count), { producerId: 77, producerEpoch: 1, baseSequence: 5 })
+    for (const from of TYPES) {
+      const sent = await read(Buffer.from(plain), { compressionType: from })
+      assert.ok(Buffer.isBuffer(sent))
+      assert.equal(batch.codec(sent, 0), CODECS_BY_NAME[from])
+      for (const to of TYPES) {
+        const before: Buffer = Buffer.from(sent)
+        const stored = await read(sent, { compressionType: to })
+        assert.ok(Buffer.isBuffer(stored), `${from} to ${to}`)
+        assert.equal(batch.batchProblem(stored, 0, stored.length), null)
+        assert.equal(batch.codec(stored, 0), CODECS_BY_NAME[to], `${from} to ${to}`)
+        if (from === to) assert.deepEqual(stored, before, 'the same codec keeps the bytes')
+        assert.deepEqual(await body(stored), plain.subarray(batch.BATCH_OVERHEAD))
+        for (const of of [
+          batch.producerId,
+          batch.producerEpoch,
+          batch.baseSequence,
+          batch.maxTimestamp,
+          batch.baseTimestamp,
+        ])
+          assert.equal(of(stored, 0), of(plain, 0))
+        assert.equal(
+          await read(Buffer.from(sent), {}).then((kept) => Buffer.isBuffer(kept) && kept.equals(before)),
+          true,
+        )
+      }
+    }
+  }
+})
+
+test('levels are those of the configuration', async () => {
+  const sizes = async (compressionType: 'gzip' | 'zstd', levels: readonly number[]): Promise<number[]> => {
+    const stored = levels.map((compressionLevel) =>
+      read(buildBatch(records(5_000)), { compressionType, compressionLevel }),
+    )
+    return (await Promise.all(stored)).map((each) => (Buffer.isBuffer(each) ? each.length : 0))
+  }
+  for (const [low, high] of [await sizes('gzip', [1, 9]), await sizes('zstd', [1, 19])])
+    assert.ok(low! > high! && high! > 0, `${low}, ${high}`)
+})
+
+test('the time of the append, and a wrong header, are in what is compressed again', async () => {
+  const wrong = buildBatch(records(3), { codec: 1, maxTimestampMs: NOW + 999 })
+  const stored = await read(wrong, { compressionType: 'snappy' })
+  assert.ok(Buffer.isBuffer(stored))
+  assert.equal(batch.maxTimestamp(stored, 0), NOW + 2)
+  const stamped = await read(buildBatch(records(3, 5)), {
+    compressionType: 'gzip',
+    messageTimestampType: 'LogAppendTime',
+  })
+  assert.ok(Buffer.isBuffer(stamped))
+  assert.equal(batch.isLogAppendTime(stamped, 0), true)
+  assert.equal(batch.maxTimestamp(stamped, 0), NOW)
+  assert.equal(batch.batchProblem(stamped, 0, stamped.length), null)
+})
+
+test('what is refused is refused, and so is what becomes too large', async () => {
+  const outcome = async (bytes: Buffer, config: Partial<LogConfig>): Promise<number> => {
+    const found = await read(bytes, config)
+    return Buffer.isBuffer(found) ? 0 : found.errorCode
+  }
+  const { MESSAGE_TOO_LARGE, INVALID_RECORD } = ErrorCode
+  const large = buildBatch([{ key: null, value: Buffer.alloc(2_000_000), timestampMs: NOW }], { codec: 1 })
+  assert.equal(await outcome(Buffer.from(large), {}), 0)
+  assert.equal(await outcome(Buffer.from(large), { compressionType: 'uncompressed' }), MESSAGE_TOO_LARGE)
+  assert.equal(await outcome(Buffer.from(large), { compressionType: 'zstd' }), 0)
+  const huge = buildBatch([{ key: null, value: Buffer.alloc(20 << 20), timestampMs: NOW }], { codec: 1 })
+  assert.equal(await outcome(huge, { compressionType: 'zstd' }), MESSAGE_TOO_LARGE)
+  const misplaced = buildBatch([{ ...records(1)[0]!, offsetDelta: 3 }])
+  assert.equal(await outcome(misplaced, { compressionType: 'gzip' }), INVALID_RECORD)
+})
+
+test('a codec that cannot be written here leaves batches as they come', async () => {
+  const none = (): null => null
+  const without = new SystemCodecs({ snappy: none, lz4: none, zstd: none })
+  assert.deepEqual(
+    TYPES.map((type) => without.canCompress(CODECS_BY_NAME[type])),
+    [true, true, true, false, false],
+  )
+  const config = { ...defaultLogConfig, compressionType: 'lz4' } as const
+  const sent = buildBatch(records(30))
+  const found = validateProduceBatch(sent, config, NOW, 9)
+  assert.ok(found instanceof CompressedBatch)
+  assert.equal(await readBatch(found, without), sent)
+})
