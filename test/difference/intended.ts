@@ -187,6 +187,33 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     where: [{ scenario: /^produce: null instead of records$/, path: /^1 /, kafka: 'no answer' }],
   },
   {
+    subject: 'Produce of records that do not decompress, or of a codec that there is not',
+    kafka: 'UNKNOWN_SERVER_ERROR',
+    samsa: 'INVALID_RECORD',
+    reason: 'it is the batch that is wrong, and nothing in the server',
+    where: [
+      {
+        scenario: /^produce: a batch: (an unknown codec|codec \d|noise marked|plain records marked)/,
+        path: /errorCode$/,
+        kafka: 'UNKNOWN_SERVER_ERROR',
+      },
+    ],
+  },
+  {
+    subject: 'Produce of uncompressed records whose offsets are not their places',
+    kafka: 'stored as they are (compressed ones are UNKNOWN_SERVER_ERROR)',
+    samsa: 'INVALID_RECORD',
+    reason: 'consumers would see an offset twice, or one of another batch',
+    where: [{ scenario: /^produce: a batch: offsets that (begin at|go back)/, path: /./ }],
+  },
+  {
+    subject: 'Produce with bytes behind the batch',
+    kafka: 'leaves them out',
+    samsa: 'INVALID_RECORD',
+    reason: 'who sends them has lost count, and may have lost more',
+    where: [{ scenario: /^produce: a batch: bytes behind the batch$/, path: /./ }],
+  },
+  {
     subject: 'the end of what a Fetch may hold',
     kafka: 'cuts a batch in two',
     samsa: 'ends with a whole batch',

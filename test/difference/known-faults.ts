@@ -31,8 +31,4 @@ export const knownFaults: readonly KnownFault[] = [
     /^security: quotas are described/,
     /(errorCode|entries|errorMessage)$/,
   ]),
-  // codecs
-  fault('batches are checked', [/^produce: a batch: /, /./]),
-  fault('compression.type', [/^produce: records in \w+ to a topic of/, /codec$/]),
-  fault('timestamps before 1970 and beyond 2^53', [/^produce: a timestamp (before|beyond|of)/, /./]),
 ]

@@ -122,13 +122,11 @@ export class CompressedBatch {
 }
 
 function checkFrame(records: Buffer, config: LogConfig): BatchProblem | null {
-  if (records.length < batch.MAGIC_END) {
-    return problem(ErrorCode.CORRUPT_MESSAGE, 'shorter than the header of a record batch')
-  }
+  if (records.length < batch.MAGIC_END || batch.batchSizeBytes(records, 0) > records.length)
+    return invalidRecord('no whole record batch')
   const magic = batch.magic(records, 0)
-  if (magic !== 2) {
+  if (magic === 0 || magic === 1)
     return invalidRecord(`record batches of magic 2 are required (KIP-724), got magic ${magic}`)
-  }
   const framing = batch.frameProblem(records, 0, records.length)
   if (framing !== null) return problem(ErrorCode.CORRUPT_MESSAGE, framing)
   if (batch.batchSizeBytes(records, 0) !== records.length) {

@@ -47,12 +47,16 @@ test('exactly one batch of magic 2', () => {
   assert.equal(validate(Buffer.alloc(0)), ErrorCode.INVALID_RECORD)
   assert.equal(validate(Buffer.concat([build(), build()])), ErrorCode.INVALID_RECORD)
   assert.equal(validate(Buffer.concat([build(), Buffer.alloc(1)])), ErrorCode.INVALID_RECORD)
-  for (const magic of [0, 1, 3, -1]) {
-    assert.equal(validate(edited((bytes) => bytes.writeInt8(magic, 16))), ErrorCode.INVALID_RECORD)
-  }
+  for (const [magic, errorCode] of [
+    [0, ErrorCode.INVALID_RECORD],
+    [1, ErrorCode.INVALID_RECORD],
+    [3, ErrorCode.CORRUPT_MESSAGE],
+    [-1, ErrorCode.CORRUPT_MESSAGE],
+  ] as const)
+    assert.equal(validate(edited((bytes) => bytes.writeInt8(magic, 16))), errorCode)
   const bytes = build()
   for (let cut = 1; cut < bytes.length; cut++) {
-    assert.equal(validate(bytes.subarray(0, cut)), ErrorCode.CORRUPT_MESSAGE)
+    assert.equal(validate(bytes.subarray(0, cut)), ErrorCode.INVALID_RECORD)
   }
 })
 
