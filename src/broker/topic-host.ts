@@ -21,6 +21,8 @@ export interface TopicHostParts {
   readonly logs: LogManager
   readonly partitions: Partitions
   readonly topicMetrics: TopicMetrics
+  /** Why a partition that was found in no directory must not start empty; null when it may. */
+  readonly outOfReach: (topicId: string, index: number) => SamsaError | null
 }
 
 /** Carries out what the metadata decides: partitions come, go and change their configuration. */
@@ -29,6 +31,7 @@ export class TopicHost implements MetadataListener {
   readonly #logs: LogManager
   readonly #partitions: Partitions
   readonly #topicMetrics: TopicMetrics
+  readonly #outOfReach: TopicHostParts['outOfReach']
   #groups: GroupCoordinator | null = null
 
   constructor(parts: TopicHostParts) {
@@ -36,6 +39,7 @@ export class TopicHost implements MetadataListener {
     this.#logs = parts.logs
     this.#partitions = parts.partitions
     this.#topicMetrics = parts.topicMetrics
+    this.#outOfReach = parts.outOfReach
   }
 
   /** Made after the first topics are open. */
@@ -74,10 +78,16 @@ export class TopicHost implements MetadataListener {
     this.#topicMetrics.addTopic(topic.name)
     await Promise.all(
       partitions.map(async ({ index, leader, leaderEpoch }) => {
-        const log =
+        const because =
           leader === -1
-            ? this.#logElsewhere(topic, index, config)
-            : await this.#logOf(topic, index, config, isNew)
+            ? new SamsaError('SAMSA_DISK_IO', `${topic.name}-${index} has no leader among the brokers here`)
+            : isNew || this.#logs.get(topic.name, index) !== undefined
+              ? null
+              : this.#outOfReach(topic.topicId, index)
+        const log =
+          because === null
+            ? await this.#logOf(topic, index, config, isNew)
+            : this.#logs.offline(topic.name, index, topic.topicId, config, because)
         // On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961).
         log.epochs.assign(leaderEpoch, log.logEndOffset)
         const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
@@ -85,15 +95,6 @@ export class TopicHost implements MetadataListener {
         this.#partitions.add(partition)
       }),
     )
-  }
-
-  /** Nothing is made of a partition that other brokers have. */
-  #logElsewhere(topic: TopicImage, index: number, config: LogConfig): Log {
-    const because = new SamsaError(
-      'SAMSA_DISK_IO',
-      `${topic.name}-${index} has no leader among the brokers here`,
-    )
-    return this.#logs.offline(topic.name, index, topic.topicId, config, because)
   }
 
   /**

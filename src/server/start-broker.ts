@@ -76,7 +76,7 @@ export async function startBroker(
     const guest = await KafkaGuest.look(world, logs, metadata)
     await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
     await guest.adopt()
-    const assembled = await assemble(world, logs, metadata)
+    const assembled = await assemble(world, logs, metadata, guest)
     await assembled.server.start()
     return running(assembled, logs, metadata, failed)
   } catch (error) {
@@ -98,10 +98,15 @@ interface Assembled {
   readonly server: Server
 }
 
-async function assemble(world: World, logs: LogManager, metadata: Metadata): Promise<Assembled> {
+async function assemble(
+  world: World,
+  logs: LogManager,
+  metadata: Metadata,
+  guest: KafkaGuest,
+): Promise<Assembled> {
   const partitions = new Partitions()
   const topicMetrics = new TopicMetrics(world.metrics)
-  const host = new TopicHost({ metadata, logs, partitions, topicMetrics })
+  const host = new TopicHost({ metadata, logs, partitions, topicMetrics, outOfReach: guest.outOfReach })
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   const lacksSpace = (directory: string): boolean => logs.lacksSpace(directory, true)
   const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, lacksSpace, async () => {

@@ -2,19 +2,23 @@ import { brokerDefinition } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import { KraftResource } from '../../core/kraft/kraft-image.ts'
 import type { KraftImage, KraftTopic } from '../../core/kraft/kraft-image.ts'
+import { partitionKey } from '../../core/kraft/kept-aside.ts'
+import { SamsaError } from '../../core/samsa-error.ts'
 import type { Admit, OwnerOf } from '../../log/manager/log-manager-types.ts'
 import type { LogManager } from '../../log/manager/log-manager.ts'
 import { brokerValuesProblem } from '../../metadata/changes/config-change.ts'
 import type { ConfigResource } from '../../metadata/changes/config-change.ts'
 import type { DiscoveredPartition, DiscoveredTopic } from '../../metadata/changes/topic-changes.ts'
-import type { TopicImage } from '../../metadata/image/metadata-image.ts'
+import type { PartitionImage, TopicImage } from '../../metadata/image/metadata-image.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { toLogConfig } from '../../metadata/topic-log-config.ts'
-import type { World } from '../../ports.ts'
+import type { LogFields, World } from '../../ports.ts'
 import { keepAside, KEPT_FILE, lookForKafkaMetadata } from './kafka-metadata.ts'
 import type { KafkaMetadata } from './kafka-metadata.ts'
 import { acceptedOverrides, heldOverrides, isHeld, waysToRelease, withHold } from './taken-overrides.ts'
 
+/** What begins so is no directory: unassigned, lost, migrating (KIP-858). */
+const RESERVED_IDS = 'A'.repeat(20)
 /** In one log line. */
 const MAX_NAMED = 20
 
@@ -99,6 +103,17 @@ export class KafkaGuest {
     return topic !== undefined && partition < topic.partitions.length ? topic.name : null
   }
 
+  /** A partition that Kafka kept in a log directory that is none of ours. It is there when its directory is. */
+  readonly outOfReach = (topicId: string, index: number): SamsaError | null => {
+    const { image, kept } = this.#kafka
+    const place =
+      image?.topicsById.get(topicId)?.partitions.get(index) ?? kept?.places.get(partitionKey(topicId, index))
+    const directory = place?.directories[place.replicas.indexOf(this.#metadata.nodeId)]
+    if (directory === undefined || directory.startsWith(RESERVED_IDS)) return null
+    if (this.#logs.directoryIds.includes(directory)) return null
+    return new SamsaError('SAMSA_DISK_IO', `Apache Kafka kept it in the log directory ${directory}`)
+  }
+
   /** When the logs are loaded: from now on the store knows all topics. Rejects when the store does. */
   async adopt(): Promise<void> {
     const metadata = this.#metadata
@@ -125,6 +140,7 @@ export class KafkaGuest {
       await keepAside(this.#world, this.#firstDirectory, state, image)
       await metadata.rememberKafkaState(state)
     }
+    this.#tellOfMissing(adopted)
     this.#tellOfUnenforced()
   }
 
@@ -197,11 +213,6 @@ export class KafkaGuest {
     const lost = [...this.#topics.values()].filter(
       ({ name, partitions }) => partitions.size > 0 && !found.has(name) && !this.#metadata.topics.has(name),
     )
-    if (lost.length > 0)
-      this.#world.logger.warn(
-        { topics: lost.length, names: lost.slice(0, MAX_NAMED).map(({ name }) => name) },
-        'topics of Apache Kafka have no directory here: where no log directory is offline, they start empty',
-      )
     return lost.map(({ name, topicId }) => this.#discovered(name, { topicId, epochs: new Map() }))
   }
 
@@ -293,6 +304,31 @@ export class KafkaGuest {
       )
   }
 
+  #tellOfMissing(adopted: readonly TopicImage[]): void {
+    const isMissing = ({ topic, index, leader }: PartitionImage): boolean =>
+      leader !== -1 && this.#logs.get(topic, index) === undefined
+    const missing = [...this.#metadata.topics.values()].flatMap(({ topicId, partitions }) =>
+      partitions.filter(isMissing).map(({ topic, index }) => ({
+        name: `${topic}-${index}`,
+        topicId,
+        because: this.outOfReach(topicId, index),
+      })),
+    )
+    const away = missing.filter(({ because }) => because !== null)
+    if (away.length > 0)
+      this.#world.logger.error(
+        { ...named(away), because: away[0]!.because!.message },
+        'partitions are in a log directory that is offline or none of log.dirs: they wait for it',
+      )
+    const fresh = new Set(adopted.map(({ topicId }) => topicId))
+    const empty = missing.filter(({ because, topicId }) => because === null && fresh.has(topicId))
+    if (empty.length > 0)
+      this.#world.logger.warn(
+        named(empty),
+        'partitions have no directory here: where no log directory is offline, they start empty',
+      )
+  }
+
   #tellOfUnenforced(): void {
     const { image, kept } = this.#kafka
     const counts =
@@ -310,6 +346,10 @@ export class KafkaGuest {
       "Apache Kafka's ACLs, client quotas and credentials are kept, and NOT ENFORCED",
     )
   }
+}
+
+function named(partitions: readonly { readonly name: string }[]): LogFields {
+  return { partitions: partitions.length, names: partitions.slice(0, MAX_NAMED).map(({ name }) => name) }
 }
 
 function trustIn(kafka: KafkaMetadata, storeWasHere: boolean, takenOver: string | null): Trust {

@@ -1,4 +1,4 @@
-import type { KraftImage } from './kraft-image.ts'
+import type { KraftImage, KraftPartition } from './kraft-image.ts'
 
 /** What is kept beside the logs of what Kafka's controllers knew. */
 export interface KeptAside {
@@ -6,8 +6,17 @@ export interface KeptAside {
   readonly state: string | null
   /** Of all topics that Kafka had. */
   readonly topicIds: ReadonlySet<string>
+  /** By topic id and index, as `partitionKey` joins them. */
+  readonly places: ReadonlyMap<string, KraftPlace>
   /** How many there are of what this broker does not enforce. */
   readonly unenforced: Readonly<Record<UnenforcedKind, number>>
+}
+
+/** Where the replicas of a partition lie. */
+export type KraftPlace = Pick<KraftPartition, 'replicas' | 'directories'>
+
+export function partitionKey(topicId: string, index: number): string {
+  return `${topicId}:${index}`
 }
 
 const UNENFORCED = ['acls', 'quotas', 'credentials', 'tokens'] as const
@@ -47,11 +56,37 @@ export function encodeKeptAside(state: string, image: KraftImage): Buffer {
 export function decodeKeptAside(bytes: Buffer): KeptAside {
   const kept = parsed(bytes)
   const state = 'state' in kept && typeof kept.state === 'string' ? kept.state : null
-  const topics: unknown[] = 'topics' in kept && Array.isArray(kept.topics) ? kept.topics : []
-  const ids = topics.flatMap((topic) =>
-    typeof topic === 'object' && topic !== null && 'topicId' in topic ? [String(topic.topicId)] : [],
+  const topics = listIn(kept, 'topics').map((topic) => ({
+    topicId: 'topicId' in topic ? String(topic.topicId) : '',
+    partitions: listIn(topic, 'partitions'),
+  }))
+  const places = topics.flatMap(({ topicId, partitions }) =>
+    partitions.map((partition) => {
+      const index = 'index' in partition ? Number(partition.index) : -1
+      return [partitionKey(topicId, index), placeIn(partition)] as const
+    }),
   )
-  return { state, topicIds: new Set(ids), unenforced: countUnenforced(kept) }
+  return {
+    state,
+    topicIds: new Set(topics.map(({ topicId }) => topicId)),
+    places: new Map(places),
+    unenforced: countUnenforced(kept),
+  }
+}
+
+function placeIn(partition: object): KraftPlace {
+  const { replicas, directories }: Partial<Record<'replicas' | 'directories', unknown>> = partition
+  return {
+    replicas: Array.isArray(replicas) ? replicas.map(Number) : [],
+    directories: Array.isArray(directories) ? directories.map(String) : [],
+  }
+}
+
+function listIn(value: object, name: string): object[] {
+  const list: unknown = (value as Record<string, unknown>)[name]
+  return Array.isArray(list)
+    ? list.filter((each): each is object => typeof each === 'object' && each !== null)
+    : []
 }
 
 function parsed(bytes: Buffer): object {

@@ -67,6 +67,10 @@ export async function putGuest(
     () => new KraftReplay(),
   )
   await putGolden(disk, golden, DATA, damage ?? history)
+  const [topic] = image.topicsById.values()
+  const directoryId = topic?.partitions.get(0)?.directories[0]
+  if (directoryId !== undefined)
+    await putFile(disk, `${DATA}/meta.properties`, Buffer.from(`version=1\ndirectory.id=${directoryId}\n`))
   for (const { name, topicId, partitions } of image.topicsById.values())
     for (const index of partitions.keys()) await putPartition(disk, `${name}-${index}`, topicId)
   return image

@@ -207,7 +207,10 @@ inSim('partitions without a directory start empty and are told of', async (sim) 
       'forever-1': '0..0 less',
       'plain-0': '0..0 less',
     })
-    assert.equal(warningsOf(broker, /have no directory here/).length, isFirst ? 1 : 0)
+    const told = broker.process.logger.lines.filter(({ message }) =>
+      message.includes('have no directory here'),
+    )
+    assert.deepEqual(told[0]?.fields['names'], isFirst ? ['forever-1', 'plain-0'] : undefined)
   })
 })
 
@@ -470,3 +473,38 @@ inSim(
     await broker.stop()
   },
 )
+
+inSim('a log directory of Kafka is none of ours: its partitions wait for it', async (sim) => {
+  const image = await putGuest(sim, 'kafka-4.3')
+  const { disk } = sim.start().world
+  for (const name of ['plain-0', 'forever-1']) await removePath(disk, `${DATA}/${name}`)
+  // Kafka's directory is the other one.
+  const meta = readSmall(disk, `${DATA}/meta.properties`)!
+  await removePath(disk, `${DATA}/meta.properties`)
+  await startTwice(sim, async (broker) => {
+    for (const [topic, index] of [
+      ['plain', 0],
+      ['forever', 1],
+    ] as const)
+      assert.equal(
+        broker.running.broker.partitions.get(topic, index)!.errorCode,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+      )
+    assert.equal(broker.running.broker.partitions.get('forever', 0)!.errorCode, ErrorCode.NONE)
+    assert.equal(namesIn(broker, /^(plain-0|forever-1)$/).length, 0)
+    const told = broker.process.logger.messages('error').filter((message) => message.includes('wait for it'))
+    assert.equal(told.length, 1)
+  })
+  disk.makeDirectory('/data2')
+  const file = disk.open('/data2/meta.properties', 'replace')
+  await writeAt(file, 0, [meta], true)
+  file.close()
+  const { topicId } = image.topics().get('forever')!
+  await putPartition(disk, 'forever-1', topicId, '/data2')
+  const broker = await startGuest(sim, { 'log.dirs': `${DATA},/data2` })
+  const left = await leftAfterAWhile(sim, broker)
+  assert.equal(left['forever-1'], WHOLE)
+  // Its directory is here, and it is not in it.
+  assert.equal(left['plain-0'], '0..0 less')
+  await broker.stop()
+})
