@@ -71,6 +71,14 @@ export class Broker {
     return this.metadata.nodeId
   }
 
+  /** Of a topic that is there for good: one that is being created may still be taken back, with what is in it. */
+  publishedPartition(topic: string, index: number): Partition | undefined {
+    const image = this.metadata.topics.get(topic)
+    return image !== undefined && index < image.partitions.length
+      ? this.partitions.get(topic, index)
+      : undefined
+  }
+
   /** Error code for clients that may not write here now, 0 when they may. */
   refusesProduce(partition: Partition): ErrorCode {
     if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION

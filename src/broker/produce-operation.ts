@@ -151,7 +151,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {
-    const partition = this.#broker.partitions.get(topic, index)
+    const partition = this.#broker.publishedPartition(topic, index)
     if (partition === undefined) this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
     else this.#appendTo(tag, partition, records)
   }

@@ -53,3 +53,15 @@ test('Produce is refused by internal topics of any kind', async () => {
     assert.deepEqual(await produceTo(broker, 9, '__consumer_offsets'), [ErrorCode.INVALID_TOPIC_EXCEPTION])
   })
 })
+
+test('Produce waits for nobody who creates a topic: it takes records when the topic is there for good', async () => {
+  await withSimBroker(async (broker) => {
+    const { metadata, partitions } = broker.running.broker
+    const made = broker.createTopics({ name: 'large', partitions: 100 })
+    while (partitions.get('large', 0) === undefined) await broker.sim.sleep(1)
+    assert.ok(!metadata.topics.has('large'), 'its first partitions are open, and it may still be taken back')
+    assert.deepEqual(await produceTo(broker, 9, 'large'), [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])
+    await made
+    assert.deepEqual(await produceTo(broker, 9, 'large'), [0])
+  })
+})

@@ -159,7 +159,7 @@ export const topicKeys = {
   'default.replication.factor': int(1, { min: 1 }, 'Replicas of a topic that is created without a number.'),
   'auto.create.topics.enable': boolean(
     true,
-    'Whether a topic is created when a client produces to it or asks for its metadata.',
+    'Whether a topic is created when a client asks for its metadata and allows that.',
   ),
   'delete.topic.enable': boolean(true, 'Whether clients may delete topics.'),
   'samsa.max.partitions': int(
