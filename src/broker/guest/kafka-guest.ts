@@ -137,7 +137,8 @@ export class KafkaGuest {
     if (adopted.length === topics.length) await metadata.rememberLogDirectories(this.#logs.directoryIds)
     // But Kafka's metadata is past from now on: what clients change here must not be taken back by it.
     if (image !== null && state !== null) {
-      await keepAside(this.#world, this.#firstDirectory, state, image)
+      const isTaken = (topicId: string): boolean => metadata.topicById(topicId) !== undefined
+      await keepAside(this.#world, this.#firstDirectory, state, image, isTaken)
       await metadata.rememberKafkaState(state)
     }
     this.#tellOfMissing(adopted)
@@ -148,6 +149,9 @@ export class KafkaGuest {
     const { image } = this.#kafka
     if (this.#ofKafka(topic, topicId) !== null) return false
     if (this.#metadata.knowsLogDirectory(directoryId)) return true
+    // It was taken over, in a directory that was offline then, and deleted here since.
+    if (this.#storeWasHere && topicId !== null && this.#kafka.kept?.topicIds.has(topicId) === true)
+      return true
     if (image === null) return false
     if (topicId !== null && this.#isDeletedBy(image, topicId)) return true
     // Nobody but Kafka was ever here, and it does not know the topic.

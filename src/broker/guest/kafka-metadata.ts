@@ -66,10 +66,11 @@ export async function keepAside(
   firstDirectory: string,
   state: string,
   image: KraftImage,
+  isTaken: (topicId: string) => boolean,
 ): Promise<void> {
   const path = `${firstDirectory}/${KEPT_FILE}`
   try {
-    await writeFileDurably(world.disk, path, encodeKeptAside(state, image))
+    await writeFileDurably(world.disk, path, encodeKeptAside(state, image, isTaken))
   } catch (error) {
     throw diskError(`cannot write ${path}`, error)
   }

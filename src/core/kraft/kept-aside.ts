@@ -4,7 +4,7 @@ import type { KraftImage, KraftPartition } from './kraft-image.ts'
 export interface KeptAside {
   /** Of the metadata log as it was read; null when the file does not tell. */
   readonly state: string | null
-  /** Of all topics that Kafka had. */
+  /** Of all topics that Kafka had and that were taken over. */
   readonly topicIds: ReadonlySet<string>
   /** By topic id and index, as `partitionKey` joins them. */
   readonly places: ReadonlyMap<string, KraftPlace>
@@ -22,10 +22,16 @@ export function partitionKey(topicId: string, index: number): string {
 const UNENFORCED = ['acls', 'quotas', 'credentials', 'tokens'] as const
 export type UnenforcedKind = (typeof UNENFORCED)[number]
 
-export function encodeKeptAside(state: string, image: KraftImage): Buffer {
+/** `isTaken`: whether a topic was taken over; one that was not may be some day. */
+export function encodeKeptAside(
+  state: string,
+  image: KraftImage,
+  isTaken: (topicId: string) => boolean,
+): Buffer {
   const topics = [...image.topicsById.values()].map(({ name, topicId, partitions }) => ({
     name,
     topicId,
+    taken: isTaken(topicId),
     partitions: [...partitions].map(([index, partition]) => ({ index, ...partition })),
   }))
   const configs = [...image.configs.values()].map((config) => ({
@@ -58,6 +64,7 @@ export function decodeKeptAside(bytes: Buffer): KeptAside {
   const state = 'state' in kept && typeof kept.state === 'string' ? kept.state : null
   const topics = listIn(kept, 'topics').map((topic) => ({
     topicId: 'topicId' in topic ? String(topic.topicId) : '',
+    taken: 'taken' in topic && topic.taken === true,
     partitions: listIn(topic, 'partitions'),
   }))
   const places = topics.flatMap(({ topicId, partitions }) =>
@@ -68,7 +75,7 @@ export function decodeKeptAside(bytes: Buffer): KeptAside {
   )
   return {
     state,
-    topicIds: new Set(topics.map(({ topicId }) => topicId)),
+    topicIds: new Set(topics.flatMap(({ topicId, taken }) => (taken ? [topicId] : []))),
     places: new Map(places),
     unenforced: countUnenforced(kept),
   }

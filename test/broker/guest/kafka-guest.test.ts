@@ -508,3 +508,23 @@ inSim('a log directory of Kafka is none of ours: its partitions wait for it', as
   assert.equal(left['plain-0'], '0..0 less')
   await broker.stop()
 })
+
+inSim(
+  'a topic that is deleted while its log directory is offline does not come back with it',
+  async (sim) => {
+    const image = await putGuest(sim, 'kafka-4.3')
+    const { disk } = sim.start().world
+    await putPartition(disk, 'plain-0', image.topics().get('plain')!.topicId, '/data2')
+    await removePath(disk, `${DATA}/plain-0`)
+    const dirs = { 'log.dirs': `${DATA},/data2` }
+    sim.faults.add({ operation: 'read', code: 'EIO', path: /^\/data2/ })
+    const before = await startGuest(sim, dirs)
+    assert.equal((await before.running.broker.metadata.deleteTopic('plain')).errorCode, ErrorCode.NONE)
+    await before.stop()
+    sim.faults.clear()
+    const broker = await startGuest(sim, dirs)
+    assert(!broker.running.broker.metadata.topics.has('plain'))
+    assert.equal(disk.list('/data2').filter((name) => /^plain-0\..*-stray$/.test(name)).length, 1)
+    await broker.stop()
+  },
+)
