@@ -10,8 +10,6 @@ function levelOf(topic: TopicConfig): number | null {
   switch (topic['compression.type']) {
     case 'gzip':
       return topic['compression.gzip.level']
-    case 'lz4':
-      return topic['compression.lz4.level']
     case 'zstd':
       return topic['compression.zstd.level']
     default:

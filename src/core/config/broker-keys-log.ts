@@ -188,12 +188,6 @@ export const logRecordKeys = {
     'Level at which the broker compresses with gzip, where compression.type asks for it.',
     anyTime,
   ),
-  'compression.lz4.level': int(
-    9,
-    { min: 1, max: 17 },
-    'Kept for the tools that write it: the library here has one level of lz4.',
-    anyTime,
-  ),
   'compression.zstd.level': int(
     3,
     { min: -131_072, max: 22 },

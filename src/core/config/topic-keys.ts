@@ -34,11 +34,6 @@ export const topicKeysWithEffect = {
     -1,
     'Level at which the broker compresses with gzip, where compression.type asks for it.',
   ),
-  'compression.lz4.level': int(
-    9,
-    { min: 1, max: 17 },
-    'Kept for the tools that write it: the library here has one level of lz4.',
-  ),
   'compression.zstd.level': int(
     3,
     { min: -131_072, max: 22 },
@@ -141,6 +136,11 @@ const REMOTE = 'Kept for the tools that write it; there is no remote storage in 
 
 /** Those that are kept, as in Kafka, and change nothing here. */
 export const topicKeysWithoutEffect = {
+  'compression.lz4.level': int(
+    9,
+    { min: 1, max: 17 },
+    'Kept for the tools that write it: the library here has one level of lz4.',
+  ),
   'follower.replication.throttled.replicas': replicas(
     'Kept for the tools that write it during a reassignment; followers are not throttled.',
   ),

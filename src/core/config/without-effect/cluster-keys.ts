@@ -18,6 +18,7 @@ const SOCKETS =
   'the system sizes the buffers of sockets, Node.js has no call for it; the broker opens no connections itself'
 const VERSION = 'admin tools read it, and nothing in this broker depends on it'
 const ROOM = 'segments grow as they are written, with room reserved ahead where writes are durable'
+const LZ4 = 'the library here has one level of lz4'
 const TUNING = 'what this tunes is built otherwise here'
 
 export const quorumKeys = {
@@ -108,6 +109,7 @@ export const socketKeys = {
 } as const
 
 export const tuningKeys = {
+  'compression.lz4.level': int(9, { min: 1, max: 17 }, LZ4, { update: 'cluster-wide' }),
   'cordoned.log.dirs': list('', {}, TUNING, { update: 'per-broker' }),
   'delete.records.purgatory.purge.interval.requests': int(1, {}, TUNING),
   'fetch.purgatory.purge.interval.requests': int(1_000, {}, TUNING),
