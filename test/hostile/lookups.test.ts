@@ -10,6 +10,8 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { Codec } from '../../protocol/compression.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BatchOptions } from '../../protocol/records/record-builder.ts'
+import { BATCH_OVERHEAD, withRecords } from '../../protocol/records/record-batch.ts'
+import { SystemCodecs } from '../../src/system/system-codecs.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { Attacker, requestFrame } from './attacker.ts'
 import { startWatchedTarget, within } from './target.ts'
@@ -165,4 +167,30 @@ test('batches of compacted topics, whose records are looked at, are worked on in
     assert.ok(answers.every(({ errorCode, baseOffset }) => errorCode === ErrorCode.NONE && baseOffset === 0))
     assert.equal(behind.responses[0]!.partitionResponses[0]!.baseOffset, 1, 'nothing was overtaken')
   })
+})
+
+test('batches that become large hold the loop for nobody, whatever the codec', async () => {
+  const codecs = new SystemCodecs()
+  const value = Buffer.from(
+    JSON.stringify({ text: 'lorem ipsum dolor sit amet '.repeat(8), more: [1, 2, 3] }),
+  )
+  const records = Array.from({ length: 40_000 }, (_, i) => ({
+    key: Buffer.from(`user-${i}`),
+    value,
+    timestampMs: FIRST_MS,
+  }))
+  const plain = buildBatch(records)
+  const held: Record<string, number> = {}
+  await target.survives(async () => {
+    for (const [name, codec] of Object.entries({ gzip: 1, snappy: 2, lz4: 3, zstd: 4 })) {
+      const body = await codecs.compress(codec, null, plain.subarray(BATCH_OVERHEAD))
+      const batch = withRecords(plain, codec, body)
+      assert.ok(batch.length < MIB, `${name}: ${batch.length}`)
+      target.longestPieceMs()
+      await Promise.all([3, 4, 5].map((index) => append(index, Buffer.from(batch))))
+      held[name] = target.longestPieceMs()
+    }
+  })
+  for (const [name, heldMs] of Object.entries(held))
+    assert.ok(heldMs <= MAX_PIECE_MS, `${name}: the loop was held for ${heldMs} ms`)
 })

@@ -1,7 +1,8 @@
 import * as batch from '../../../protocol/records/record-batch.ts'
 import type { AbortedTransaction } from '../log-types.ts'
-import { cleanBatch, cleanMarker, dropRecords, isTransactionMarker, OpaqueBatch } from './cleaner-batch.ts'
+import { cleanBatch, cleanMarker, dropRecords, isTransactionMarker } from './cleaner-batch.ts'
 import type { Cleaned, CleaningRules } from './cleaner-batch.ts'
+import { OpaqueBatch } from './opaque-batch.ts'
 import { AbortedBatches, TransactionRemains } from './transactions.ts'
 
 /** Says what is left of each batch of one log, shown from the start of the log on. */

@@ -6,6 +6,8 @@ import { readControlRecord, readOldMessage, RecordReader } from '../../../protoc
 import type { OldMessage } from '../../../protocol/records/record-reader.ts'
 import { nextSequence } from '../../core/transaction/producer-state.ts'
 import type { OffsetMap } from './offset-map.ts'
+import { OpaqueBatch } from './opaque-batch.ts'
+import type { PlainRecords } from './plain-records.ts'
 
 /** "Never": the records' distances to it are still exact numbers. */
 const LATEST_HORIZON_MS = 2 ** 51
@@ -16,15 +18,14 @@ export interface CleaningRules {
   readonly deleteRetentionMs: number
   /** More than this no batch may decompress to. */
   readonly maxDecompressedBytes: number
+  /** What was decompressed away from the loop. */
+  readonly plain?: PlainRecords
   /** Whether the batch is the newest of its producer (without a sequence: its last marker): its state is rebuilt from it. */
   readonly isNewestOfProducer: (producerId: number, epoch: number, lastSequence: number) => boolean
 }
 
 /** What is left of a batch: all of it, nothing, or another one. */
 export type Cleaned = 'all' | 'nothing' | Buffer
-
-/** A batch whose records cannot be looked at, and why: it stays as it is. */
-export class OpaqueBatch extends Error {}
 
 /** The records area of the batch, decompressed. Throws OpaqueBatch. */
 export function recordsOf(buffer: Buffer, at: number, maxBytes: number): Buffer {
@@ -39,7 +40,13 @@ export function recordsOf(buffer: Buffer, at: number, maxBytes: number): Buffer 
 }
 
 /** Notes the keys of a batch. Records without a key say nothing. Throws OpaqueBatch, and has noted nothing then. */
-export function noteKeys(buffer: Buffer, at: number, map: OffsetMap, maxBytes: number): void {
+export function noteKeys(
+  buffer: Buffer,
+  at: number,
+  map: OffsetMap,
+  maxBytes: number,
+  plain?: PlainRecords,
+): void {
   if (batch.magic(buffer, at) < 2) {
     const { key, offset } = oldMessage(buffer, at)
     if (key !== null) map.set(key, offset)
@@ -48,7 +55,7 @@ export function noteKeys(buffer: Buffer, at: number, map: OffsetMap, maxBytes: n
   if (batch.isControl(buffer, at)) return
   const base = batch.baseOffset(buffer, at)
   const count = batch.recordCount(buffer, at)
-  const body = recordsOf(buffer, at, maxBytes)
+  const body = plain?.of(buffer, at) ?? recordsOf(buffer, at, maxBytes)
   const reader = new RecordReader(body, count)
   while (reader.next());
   if (reader.problem !== null) throw new OpaqueBatch(reader.problem)
@@ -78,7 +85,7 @@ export function cleanBatch(
   const hasHorizon = batch.hasDeleteHorizon(buffer, at)
   const expired = hasHorizon && !tombstonesStay && batch.baseTimestamp(buffer, at) <= rules.nowMs
   const base = batch.baseOffset(buffer, at)
-  const body = recordsOf(buffer, at, rules.maxDecompressedBytes)
+  const body = rules.plain?.of(buffer, at) ?? recordsOf(buffer, at, rules.maxDecompressedBytes)
   const reader = new RecordReader(body, count)
   const kept: KeptRecord[] = []
   let tombstones = 0

@@ -6,12 +6,14 @@ import { SegmentGone } from '../files/disk-problem.ts'
 import type { AbortedTransaction } from '../log-types.ts'
 import type { Log } from '../log.ts'
 import { BatchCleaner } from './batch-cleaner.ts'
-import { noteKeys, OpaqueBatch } from './cleaner-batch.ts'
+import { noteKeys } from './cleaner-batch.ts'
 import type { CleaningRules } from './cleaner-batch.ts'
 import { OffsetMap } from './offset-map.ts'
+import { OpaqueBatch } from './opaque-batch.ts'
 import { Pace } from './pace.ts'
 import { firstTimestampMs, groupsOf, planPass } from './plan.ts'
 import type { Plan, SegmentGroup } from './plan.ts'
+import { PlainRecords } from './plain-records.ts'
 import { scanSegment } from './segment-scan.ts'
 import { AbortedBatches } from './transactions.ts'
 
@@ -36,6 +38,8 @@ interface OpaqueFound {
   batches: number
 }
 
+type PassRules = CleaningRules & { readonly plain: PlainRecords }
+
 /** A batch that decompresses to more stays as it is. */
 const MAX_DECOMPRESSED_BYTES = 16 << 20
 
@@ -52,7 +56,7 @@ const MAX_DECOMPRESSED_BYTES = 16 << 20
  * hold what they delete. Bytes that are not what was written stop the compaction of their log.
  */
 export class LogCleaner {
-  readonly #world: Pick<World, 'clock' | 'logger'>
+  readonly #world: Pick<World, 'clock' | 'codecs' | 'logger'>
   readonly #maxMapBytes: number
   readonly #pace: Pace
   /** Logs in which bytes are not what was written. They stay as they are until the next start. */
@@ -61,13 +65,13 @@ export class LogCleaner {
   readonly #toldOffsets = new WeakMap<Log, number>()
   readonly #undecodable: Counter
 
-  constructor(world: Pick<World, 'clock' | 'logger' | 'metrics'>, options: CleanerOptions) {
+  constructor(world: Pick<World, 'clock' | 'codecs' | 'logger' | 'metrics'>, options: CleanerOptions) {
     this.#world = world
     this.#maxMapBytes = options.maxMapBytes ?? DEFAULT_MAP_BYTES
     this.#pace = new Pace(world.clock, options.maxBytesPerSecond ?? DEFAULT_BYTES_PER_SECOND)
     this.#undecodable = world.metrics.counter(
       'samsa_log_cleaner_undecodable_batches_total',
-      'Batches that do not decode, or to more than max.message.bytes allows: compaction keeps them as they are',
+      'Batches that do not decode, or to very much: compaction keeps them as they are',
     )
     world.metrics.gauge(
       'kafka_log_logcleanermanager_uncleanable_partitions_count',
@@ -124,7 +128,7 @@ export class LogCleaner {
     })
     let alive = true
     for (const group of groupsOf(plan, mappedOffset, log.config.segmentBytes)) {
-      alive = await this.#rewrite(managed, plan, group, cleaner)
+      alive = await this.#rewrite(managed, plan, group, cleaner, rules.plain)
       if (!alive) break
     }
     this.#tell(managed, opaque)
@@ -142,13 +146,14 @@ export class LogCleaner {
     )
   }
 
-  #rules(log: Log): CleaningRules {
+  #rules(log: Log): PassRules {
     const producers = new Map(log.producers.describe().map((producer) => [producer.producerId, producer]))
     return {
       map: new OffsetMap(this.#maxMapBytes),
       nowMs: this.#world.clock.nowMs(),
       deleteRetentionMs: log.config.deleteRetentionMs,
       maxDecompressedBytes: MAX_DECOMPRESSED_BYTES,
+      plain: new PlainRecords(this.#world.codecs, MAX_DECOMPRESSED_BYTES),
       isNewestOfProducer: (producerId, epoch, lastSequence) => {
         const producer = producers.get(producerId)
         return producer?.producerEpoch === epoch && producer.lastSequence === lastSequence
@@ -169,23 +174,29 @@ export class LogCleaner {
   async #noteNewest(
     managed: ManagedLog,
     plan: Plan,
-    { map, maxDecompressedBytes }: CleaningRules,
+    { map, maxDecompressedBytes, plain }: PassRules,
     aborted: readonly AbortedTransaction[],
   ): Promise<number> {
     const batches = new AbortedBatches(aborted)
     for (const [index, segment] of plan.segments.entries()) {
       if ((plan.segments[index + 1]?.baseOffset ?? plan.endOffset) <= plan.dirtyOffset) continue
       let stoppedAt = -1
-      const alive = await scanSegment(segment, this.#pace, leaving(managed, plan), (buffer, at) => {
-        if (batch.lastOffset(buffer, at) < plan.dirtyOffset) return true
-        if (map.full) {
-          stoppedAt = batch.baseOffset(buffer, at)
-          return false
-        }
-        // A record that was never committed replaces nothing, and neither does one that nobody can read.
-        if (batches.of(buffer, at) === null) noteReadableKeys(buffer, at, map, maxDecompressedBytes)
-        return true
-      })
+      const alive = await scanSegment(
+        segment,
+        this.#pace,
+        leaving(managed, plan),
+        (buffer, at) => {
+          if (batch.lastOffset(buffer, at) < plan.dirtyOffset) return true
+          if (map.full) {
+            stoppedAt = batch.baseOffset(buffer, at)
+            return false
+          }
+          // A record that was never committed replaces nothing, and neither does one that nobody can read.
+          if (batches.of(buffer, at) === null) noteReadableKeys(buffer, at, map, maxDecompressedBytes, plain)
+          return true
+        },
+        plain,
+      )
       if (!alive) return -1
       if (stoppedAt >= 0) return stoppedAt
     }
@@ -198,6 +209,7 @@ export class LogCleaner {
     plan: Plan,
     group: SegmentGroup,
     cleaner: BatchCleaner,
+    plain: PlainRecords,
   ): Promise<boolean> {
     const { log } = managed
     const { segments, endOffset } = group
@@ -217,6 +229,7 @@ export class LogCleaner {
             if (Buffer.isBuffer(cleaned)) output.push(cleaned)
             return true
           },
+          plain,
           replacement,
         )
         if (!alive) return false
@@ -243,9 +256,15 @@ function leaving(managed: ManagedLog, plan: Plan): () => boolean {
   return () => managed.leaving || managed.log.failed || managed.log.cuts !== plan.cuts
 }
 
-function noteReadableKeys(buffer: Buffer, at: number, map: OffsetMap, maxBytes: number): void {
+function noteReadableKeys(
+  buffer: Buffer,
+  at: number,
+  map: OffsetMap,
+  maxBytes: number,
+  plain: PlainRecords,
+): void {
   try {
-    noteKeys(buffer, at, map, maxBytes)
+    noteKeys(buffer, at, map, maxBytes, plain)
   } catch (error) {
     if (!(error instanceof OpaqueBatch)) throw error
   }

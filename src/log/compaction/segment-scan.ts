@@ -3,6 +3,7 @@ import { SamsaError } from '../../core/samsa-error.ts'
 import type { SegmentReplacement } from '../segment/segment-replacement.ts'
 import type { Segment } from '../segment/segment.ts'
 import type { Pace } from './pace.ts'
+import type { PlainRecords } from './plain-records.ts'
 
 const CHUNK_BYTES = 256 * 1024
 /** Positions in a segment are 32 bits. */
@@ -43,7 +44,7 @@ export class BatchOutput {
 }
 
 /**
- * Shows every batch of a segment to `visit`, until it says no, and appends what it puts out. Lets requests through in
+ * Shows every batch of a segment to `visit`, with its records in `plain`, until it says no, and appends what it puts out. Lets requests through in
  * between, and reads no faster than allowed. False when `leaving`. Throws SAMSA_LOG_CORRUPT where the bytes are not what
  * was written.
  */
@@ -52,6 +53,7 @@ export async function scanSegment(
   pace: Pace,
   leaving: () => boolean,
   visit: VisitBatch,
+  plain: PlainRecords,
   into: SegmentReplacement | null = null,
 ): Promise<boolean> {
   const end = segment.sizeBytes
@@ -70,6 +72,8 @@ export async function scanSegment(
       if (size > length - at && size <= end - position - at) break
       const problem = batch.batchProblem(buffer, at, length)
       if (problem !== null) throw damaged(segment, buffer, at, problem)
+      if (plain.needs(buffer, at)) await plain.prepare(buffer, at)
+      if (leaving()) return false
       more = visit(buffer, at, output)
       at += size
       if (output.full) await output.flush()

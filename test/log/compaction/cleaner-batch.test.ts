@@ -4,13 +4,8 @@ import * as batch from '../../../protocol/records/record-batch.ts'
 import { buildBatch, buildControlBatch, wrapRecords } from '../../../protocol/records/record-builder.ts'
 import type { BatchOptions } from '../../../protocol/records/record-builder.ts'
 import { readControlRecord, RecordReader } from '../../../protocol/records/record-reader.ts'
-import {
-  cleanBatch,
-  cleanMarker,
-  noteKeys,
-  OpaqueBatch,
-  recordsOf,
-} from '../../../src/log/compaction/cleaner-batch.ts'
+import { cleanBatch, cleanMarker, noteKeys, recordsOf } from '../../../src/log/compaction/cleaner-batch.ts'
+import { OpaqueBatch } from '../../../src/log/compaction/opaque-batch.ts'
 import type { CleaningRules } from '../../../src/log/compaction/cleaner-batch.ts'
 import { OffsetMap } from '../../../src/log/compaction/offset-map.ts'
 
