@@ -1,9 +1,12 @@
-import { ErrorCode } from '../../protocol/errors.ts'
+import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import {
   describeProducersRequest,
   describeProducersResponse,
 } from '../../protocol/messages/61-describe-producers.ts'
 import type { Partition } from '../broker/partition.ts'
+import { refused } from '../metadata/layout/outcome.ts'
+import type { Outcome } from '../metadata/layout/outcome.ts'
+import { topicNameProblem } from '../metadata/layout/topic-names.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 
 /** Producers in one answer, of all partitions together: some 4 MB. A partition remembers 5,000. */
@@ -34,7 +37,7 @@ export const describeProducers = defineApi({
       const partitions = []
       for (const partitionIndex of partitionIndexes) {
         const partition = broker.partitions.get(name, partitionIndex)
-        const described = describe(partition, partitionIndex, room)
+        const described = describe(name, partition, partitionIndex, room)
         room -= described.activeProducers.length
         partitions.push(described)
         yield
@@ -45,9 +48,8 @@ export const describeProducers = defineApi({
   }),
 })
 
-function describe(partition: Partition | undefined, partitionIndex: number, room: number) {
-  if (partition === undefined)
-    return { partitionIndex, errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, activeProducers: [] }
+function describe(topic: string, partition: Partition | undefined, partitionIndex: number, room: number) {
+  if (partition === undefined) return { partitionIndex, ...missing(topic), activeProducers: [] }
   if (room <= 0)
     return {
       partitionIndex,
@@ -60,4 +62,11 @@ function describe(partition: Partition | undefined, partitionIndex: number, room
     errorCode: partition.errorCode,
     activeProducers: partition.log.producers.describe(),
   }
+}
+
+function missing(topic: string): Outcome {
+  const problem = topicNameProblem(topic)
+  return problem === null
+    ? refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
+    : refused(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
 }

@@ -231,16 +231,18 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
         unknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
       )
     }
-    const errorCode = partition.errorCode || partition.checkLeaderEpoch(target.currentLeaderEpoch)
+    // In a fetch, and nowhere else, any negative epoch says nothing.
+    const errorCode =
+      partition.errorCode || partition.checkLeaderEpoch(Math.max(-1, target.currentLeaderEpoch))
     if (errorCode !== ErrorCode.NONE) return refused(target, partition, errorCode)
     if (this.#options.fromFollower) return refused(target, partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const { log } = partition
-    if (target.fetchOffset < log.logStartOffset || target.fetchOffset > log.logEndOffset) {
-      return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
-    }
     const divergingEpoch = divergence(partition, target)
-    // Nobody knows where that epoch ended, so it cannot be told how far to truncate.
-    if (divergingEpoch?.epoch === -1) return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+    const { fetchOffset } = target
+    const isOutOfRange = fetchOffset < log.logStartOffset || fetchOffset > log.logEndOffset
+    // Nobody knows where epoch -1 ended, so it cannot be told how far to truncate.
+    if (divergingEpoch === null ? isOutOfRange : divergingEpoch.epoch === -1)
+      return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
     return {
       target,
       partition,

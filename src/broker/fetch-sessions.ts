@@ -142,7 +142,7 @@ export class FetchSessions {
     const nowMs = this.#clock.monotonicMs()
     const session = new FetchSession(this.#freshId(), host, usesTopicIds, nowMs)
     for (const target of targets) session.add(target)
-    if (targets.length === 0 || !this.#makeRoom(session, nowMs)) {
+    if (!this.#makeRoom(session, nowMs)) {
       return { targets, sessionId: SESSIONLESS_ID, incremental: false }
     }
     this.#keep(session)

@@ -62,7 +62,7 @@ export class Partition {
 
   /** KIP-320: `currentLeaderEpoch` is what the client believes, -1 when it does not say. */
   checkLeaderEpoch(currentLeaderEpoch: number): number {
-    if (currentLeaderEpoch < 0 || currentLeaderEpoch === this.#leaderEpoch) return ErrorCode.NONE
+    if (currentLeaderEpoch === -1 || currentLeaderEpoch === this.#leaderEpoch) return ErrorCode.NONE
     return currentLeaderEpoch < this.#leaderEpoch
       ? ErrorCode.FENCED_LEADER_EPOCH
       : ErrorCode.UNKNOWN_LEADER_EPOCH

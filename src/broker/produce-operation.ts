@@ -11,6 +11,11 @@ import type { ProducedPartition, RecordError } from './produced-partition.ts'
 import { changesCodec, readBatch } from './read-batch.ts'
 import type { AppendWaiter } from './waits.ts'
 
+/** Refusals of a batch without a look at the log: Kafka does not say where it starts then. */
+const OF_REQUEST: ReadonlySet<number> = new Set<ErrorCode>([
+  ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+  ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+])
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 
 export interface ProduceGuard extends RequestGuard {
@@ -162,7 +167,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     const { config } = partition.log
     const found = validateProduceBatch(records, config, this.#broker.clock.nowMs(), this.#apiVersion)
     if (found instanceof CompressedBatch) this.#readThenAppend(tag, partition, found)
-    else if (found !== null) this.#refuseBatch(tag, found)
+    else if (found !== null) this.#refuseBatch(tag, partition, found)
     else this.#appendInLine(tag, partition, records!)
   }
 
@@ -173,11 +178,11 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     try {
       pieces = codecs.decompressNow(batch.codec, batch.compressed)
     } catch (error) {
-      return this.#refuseBatch(tag, batch.undecodable(error))
+      return this.#refuseBatch(tag, partition, batch.undecodable(error))
     }
     if (pieces === null) return this.#readInLine(tag, partition, batch)
     const found = batch.whole(pieces)
-    if (found !== null) this.#refuseBatch(tag, found)
+    if (found !== null) this.#refuseBatch(tag, partition, found)
     else this.#appendInLine(tag, partition, batch.records)
   }
 
@@ -214,7 +219,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #appendRead(tag: number, partition: Partition, read: BatchProblem | Buffer): void {
     this.#inLine -= 1
     const refusal = this.#broker.refusesProduce(partition)
-    if (!Buffer.isBuffer(read)) this.#refuseBatch(tag, read)
+    if (!Buffer.isBuffer(read)) this.#refuseBatch(tag, partition, read)
     else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
     else this.#appendNow(tag, partition, read)
     if (this.#started && !this.#answered) this.#startClock()
@@ -230,23 +235,27 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #appendNow(tag: number, partition: Partition, records: Buffer): void {
     const result = this.#partitions[tag]!
     const appended = partition.append(records)
+    const { logStartOffset } = partition.log
     if (appended.errorCode !== ErrorCode.NONE)
-      return this.#refuse(tag, appended.errorCode, appended.errorMessage)
+      return this.#refuse(tag, appended.errorCode, appended.errorMessage, logStartOffset)
     result.baseOffset = appended.baseOffset
     result.logAppendTimeMs = appended.logAppendTimeMs
-    result.logStartOffset = partition.log.logStartOffset
+    result.logStartOffset = logStartOffset
     this.#guard.keepBytes()
     if (this.#request.acks === 0) this.#settle(tag, ErrorCode.NONE)
     partition.awaitAppended(appended.lastOffset + 1, this, tag)
   }
 
-  #refuseBatch(tag: number, { errorCode, message, recordErrors }: BatchProblem): void {
+  #refuseBatch(tag: number, partition: Partition, found: BatchProblem): void {
+    const { errorCode, message, recordErrors, ofRequest = OF_REQUEST.has(errorCode) } = found
     this.#partitions[tag]!.recordErrors = recordErrors
-    this.#refuse(tag, errorCode, message)
+    this.#refuse(tag, errorCode, message, ofRequest ? -1 : partition.log.logStartOffset)
   }
 
-  #refuse(tag: number, errorCode: number, message: string | null): void {
-    fail(this.#partitions[tag]!, errorCode, message)
+  #refuse(tag: number, errorCode: number, message: string | null, logStartOffset = -1): void {
+    const result = this.#partitions[tag]!
+    fail(result, errorCode, message)
+    result.logStartOffset = logStartOffset
     this.#settle(tag, ErrorCode.NONE)
   }
 

@@ -5,6 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { apiName } from '../../protocol/keys.ts'
+import type { ApiName } from '../../protocol/keys.ts'
+import { apis } from '../../src/api/table.ts'
 import { peerIsKafka } from '../support/broker-process.ts'
 import { startKafkaToAsk, startSamsaToAsk } from './brokers.ts'
 import { describeDifference, differencesOf } from './compare.ts'
@@ -17,6 +20,7 @@ import { readmeTable, tableOfDifferences } from './readme-table.ts'
 import { knownFaults } from './known-faults.ts'
 import { runScenarios } from './run-scenarios.ts'
 import { areas } from './scenarios/index.ts'
+import { edges } from './schemas.ts'
 
 /** For whoever works on a scenario: only those whose name contains it. */
 const word = process.env['SAMSA_DIFFERENCE'] ?? ''
@@ -42,6 +46,20 @@ test('answers are those of Apache Kafka', { timeout: 300_000 }, async (t) => {
   await t.test('every explained difference is still there', { skip: word !== '' }, () => {
     assert.deepEqual(unused, [])
   })
+})
+
+test('every API is asked in every version in which its messages change', () => {
+  const asked = new Set(
+    areas.flatMap(({ name, scenarios }) => {
+      const golden = readGolden(name)
+      return [...scenarios.keys()].flatMap((scenario) => (golden[scenario] ?? []).map(({ ask }) => ask))
+    }),
+  )
+  const missing = [...apis.keys()]
+    .map((key) => apiName(key) as ApiName)
+    .flatMap((api) => edges(api).map((version) => `${api} ${version}`))
+    .filter((ask) => !asked.has(ask))
+  assert.deepEqual(missing, [])
 })
 
 test('the golden answers are those of the scenarios, of which there are enough', () => {

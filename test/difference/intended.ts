@@ -176,7 +176,7 @@ export const intendedDifferences: readonly IntendedDifference[] = [
       },
       { scenario: /^producers: producers of what is not there$/, path: /^4 .*partitions\[0/ },
       { scenario: /^groups: groups in every state/, path: /^1[01] DescribeGroups \d: groups\[stable/ },
-      { scenario: /^groups: coordinators/, path: /^9 FindCoordinator \d: coordinators/ },
+      { scenario: /^groups: coordinators/, path: /^8 FindCoordinator \d: coordinators/ },
     ],
   },
   {
@@ -245,24 +245,18 @@ export const intendedDifferences: readonly IntendedDifference[] = [
   },
   {
     subject: 'transactions',
-    kafka: 'a coordinator',
+    kafka: 'a coordinator, and a producer id',
     samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
     reason: 'there are none yet, and every client takes this for final',
     where: [
       {
-        scenario: /^producers: a transactional id/,
+        scenario: /^transactions: (a coordinator|a transactional producer|records)/,
         path: /errorCode$/,
         samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
       },
       {
-        scenario: /^groups: coordinators/,
-        path: /errorCode$/,
-        samsa: 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED',
-      },
-      {
-        scenario: /^group-offsets: offsets of topics inside Kafka/,
-        path: /topics\[__transaction_state\]\.partitions\[\d+\]\.errorCode$/,
-        samsa: 'UNKNOWN_TOPIC_OR_PARTITION',
+        scenario: /^transactions: (a coordinator|a transactional producer)/,
+        path: /(nodeId|host|port|producerId|producerEpoch|errorMessage)$/,
       },
     ],
   },
@@ -329,6 +323,43 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     where: [
       { scenario: /^groups: joins with no protocol/, path: /groupState$/, samsa: 'Dead' },
       { scenario: /^group-offsets: offsets are deleted/, path: /^12 .*groupState$/, samsa: 'Dead' },
+    ],
+  },
+  {
+    subject: 'DescribeQuorum',
+    kafka: 'the voters of KRaft',
+    samsa: 'UNSUPPORTED_VERSION with the reason',
+    reason: 'there is no quorum, and an empty one would look like a cluster without a controller',
+    where: [{ scenario: /^metadata: the quorum/, path: /^1 DescribeQuorum \d: error(Code|Message)$/ }],
+  },
+  {
+    subject: 'compressed records that do not decompress, codecs that nobody knows',
+    kafka: 'UNKNOWN_SERVER_ERROR',
+    samsa: 'INVALID_RECORD',
+    reason: 'nothing is wrong with the server, and sending it again does not help',
+    where: [
+      {
+        scenario: /^produce: a batch: /,
+        path: /errorCode$/,
+        kafka: 'UNKNOWN_SERVER_ERROR',
+        samsa: 'INVALID_RECORD',
+      },
+    ],
+  },
+  {
+    subject: 'bytes behind the batch of a partition',
+    kafka: 'dropped',
+    samsa: 'INVALID_RECORD',
+    reason: 'what cannot be stored is not acknowledged',
+    where: [{ scenario: /^produce: a batch: bytes behind the batch$/, path: /^[12] (Produce|Fetch)/ }],
+  },
+  {
+    subject: 'offsets within an uncompressed batch that do not begin at 0, or go back',
+    kafka: 'stored as they are',
+    samsa: 'INVALID_RECORD, as Kafka answers for compressed ones',
+    reason: 'consumers would miss records',
+    where: [
+      { scenario: /^produce: a batch: offsets that (begin at 1|go back)$/, path: /^[12] (Produce|Fetch)/ },
     ],
   },
 ]

@@ -28,7 +28,7 @@ const ID = /uuid:[\w-]{22}/g
 const A_DAY_MS = 86_400_000
 /** What identifies an element of an array, the first that it has. */
 const IDENTITIES =
-  'apiKey resourceName name topic groupId partitionIndex partition partitionId index nodeId brokerId producerId baseOffset user groupInstanceId topicId'.split(
+  'apiKey resourceName transactionalId feature name topic groupId partitionIndex partition partitionId index key nodeId brokerId producerId baseOffset user groupInstanceId topicId'.split(
     ' ',
   )
 

@@ -174,7 +174,7 @@ test('batches that contradict themselves', async () => {
     'codec 7': [batch((b) => (b[22]! |= 7)), CORRUPT_MESSAGE, INVALID_RECORD, UNSUPPORTED_COMPRESSION_TYPE],
     'a transaction nobody began': [
       buildBatch([record()], { producerId: 5, producerEpoch: 0, baseSequence: 0, transactional: true }),
-      ErrorCode.INVALID_TXN_STATE,
+      ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
       ErrorCode.INVALID_PRODUCER_ID_MAPPING,
       INVALID_REQUEST,
       INVALID_RECORD,

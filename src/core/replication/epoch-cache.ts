@@ -47,7 +47,8 @@ export class EpochCache {
 
   /** OffsetForLeaderEpoch: the largest epoch <= `epoch` and where it ended; {-1, -1} when it cannot be told. */
   endOffsetFor(epoch: number, logEndOffset: number): { epoch: number; endOffset: number } {
-    if (epoch < 0 || epoch > this.latestEpoch) return { epoch: -1, endOffset: -1 }
+    if (epoch === -1 || this.#epochs.length === 0 || epoch > this.latestEpoch)
+      return { epoch: -1, endOffset: -1 }
     if (epoch === this.latestEpoch) return { epoch, endOffset: logEndOffset }
     let next = 0
     while ((this.#epochs[next] ?? Infinity) <= epoch) next++

@@ -20,11 +20,7 @@ export function accepted(baseOffset: number, lastOffset: number, logAppendTimeMs
  * Does the batch of an idempotent or transactional producer follow what the log knows of it? Null when it does,
  * otherwise the answer to the append: an error, or the place of the original when it is a duplicate.
  */
-export function checkProducer(
-  buffer: Buffer,
-  producers: ProducerState,
-  logAppendTime: boolean,
-): AppendResult | null {
+export function checkProducer(buffer: Buffer, producers: ProducerState): AppendResult | null {
   const producerId = batch.producerId(buffer, 0)
   const epoch = batch.producerEpoch(buffer, 0)
   if (batch.isControl(buffer, 0)) return checkMarker(buffer, producers, producerId, epoch)
@@ -43,7 +39,8 @@ export function checkProducer(
     errorMessage: null,
     baseOffset: producers.duplicateBaseOffset,
     lastOffset: producers.duplicateLastOffset,
-    logAppendTimeMs: logAppendTime ? producers.duplicateTimestampMs : -1,
+    // As in Kafka, whoever's time the topic keeps.
+    logAppendTimeMs: producers.duplicateTimestampMs,
     duplicate: true,
   }
 }

@@ -5,6 +5,8 @@ export interface BatchProblem {
   readonly errorCode: number
   readonly message: string
   readonly recordErrors: readonly RecordError[]
+  /** Nobody asked the partition: the answer does not say where its log starts. */
+  readonly ofRequest?: boolean
 }
 
 export interface RecordError {

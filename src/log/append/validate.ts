@@ -12,6 +12,8 @@ import { RecordsCheck } from './records-check.ts'
 const ZSTD_SINCE_VERSION = 7
 const LEAST_PLAIN_BYTES = 16 << 20
 
+const NO_BATCH = invalidRecord('a produce request carries exactly one record batch per partition')
+
 const reader = new RecordReader(Buffer.alloc(0), 0)
 const check = new RecordsCheck()
 
@@ -28,9 +30,10 @@ export function validateProduceBatch(
   nowMs: number,
   apiVersion: number,
 ): BatchProblem | CompressedBatch | null {
-  if (records === null || records.length === 0)
-    return invalidRecord('a produce request carries exactly one record batch per partition')
-  const found = checkFrame(records, config) ?? checkHeader(records, apiVersion)
+  if (records === null || records.length < batch.MAGIC_END) return { ...NO_BATCH, ofRequest: true }
+  const unfit = checkFrame(records, config)
+  if (unfit !== null) return { ...unfit, ofRequest: true }
+  const found = checkHeader(records, apiVersion)
   if (found !== null) return found
   const { compressionType } = config
   const staysPlain = compressionType === 'producer' || compressionType === 'uncompressed'
@@ -122,16 +125,13 @@ export class CompressedBatch {
 }
 
 function checkFrame(records: Buffer, config: LogConfig): BatchProblem | null {
-  if (records.length < batch.MAGIC_END || batch.batchSizeBytes(records, 0) > records.length)
-    return invalidRecord('no whole record batch')
+  if (batch.batchSizeBytes(records, 0) > records.length) return invalidRecord('no whole record batch')
   const magic = batch.magic(records, 0)
   if (magic === 0 || magic === 1)
     return invalidRecord(`record batches of magic 2 are required (KIP-724), got magic ${magic}`)
   const framing = batch.frameProblem(records, 0, records.length)
   if (framing !== null) return problem(ErrorCode.CORRUPT_MESSAGE, framing)
-  if (batch.batchSizeBytes(records, 0) !== records.length) {
-    return invalidRecord('a produce request carries exactly one record batch per partition')
-  }
+  if (batch.batchSizeBytes(records, 0) !== records.length) return NO_BATCH
   const tooLarge = sizeProblem(records.length, config)
   if (tooLarge !== null) return tooLarge
   if (batch.crc(records, 0) !== batch.computeCrc(records, 0)) {
@@ -171,12 +171,17 @@ function checkHeader(records: Buffer, apiVersion: number): BatchProblem | null {
   if (producerId > Number.MAX_SAFE_INTEGER) {
     return invalidRecord('producer id out of range')
   }
+  if (producerId >= 0 && batch.producerEpoch(records, 0) < -1) {
+    return problem(ErrorCode.INVALID_PRODUCER_EPOCH, 'the epoch of a producer is not negative')
+  }
   if (producerId >= 0 && (batch.baseSequence(records, 0) < 0 || batch.producerEpoch(records, 0) < 0)) {
     return invalidRecord('a batch with a producer id needs a sequence and an epoch')
   }
   if (batch.isTransactional(records, 0)) {
-    // No coordinator has added the partition to a transaction, so none can be open on it.
-    return problem(ErrorCode.INVALID_TXN_STATE, 'the partition is not part of an open transaction')
+    return problem(
+      ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+      'there are no transactions, so no id may write in one',
+    )
   }
   const codec = batch.codec(records, 0)
   if (codec > Codec.ZSTD) return invalidRecord(`unknown compression codec ${codec}`)

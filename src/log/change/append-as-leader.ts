@@ -17,7 +17,7 @@ export function appendAsLeader(body: LogBody, buffer: Buffer, leaderEpoch: numbe
   assert(sizeBytes === batch.batchSizeBytes(buffer, 0))
   const producerId = batch.producerId(buffer, 0)
   if (producerId >= 0) {
-    const answer = checkProducer(buffer, producers, config.messageTimestampType === 'LogAppendTime')
+    const answer = checkProducer(buffer, producers)
     if (answer !== null) return answer
   }
   const maxTimestamp = batch.maxTimestamp(buffer, 0)

@@ -486,3 +486,11 @@ brokerConfigs.add('lists of the broker change by steps', async (s) => {
   await replace(s, BROKER, '1', [])
   await describeUntil(s, resource(BROKER, '1', ['log.roll.ms']), null)
 })
+
+configs.addVersions('names of what has configurations', 'ListConfigResources', async (s, version) => {
+  await s.topic('t')
+  const types =
+    version === 0 ? [[]] : [[], [TOPIC], [BROKER], [GROUP], [CLIENT_METRICS], [TOPIC, BROKER], [8], [99]]
+  for (const resourceTypes of types)
+    await s.ask('ListConfigResources', version, version === 0 ? {} : { resourceTypes })
+})

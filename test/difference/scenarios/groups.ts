@@ -132,7 +132,9 @@ for (const [what, given] of Object.entries(JOINS))
     for (const version of [3, 5, 9]) {
       if (version < 5 && 'groupInstanceId' in given) continue
       await s.ask('JoinGroup', version, joining(`${groupId}-${version}`, given))
-      await s.ask('DescribeGroups', 4, { groups: [`${groupId}-${version}`] })
+      // The shortest may be over by then.
+      if (given['sessionTimeoutMs'] !== 6_000)
+        await s.ask('DescribeGroups', 4, { groups: [`${groupId}-${version}`] })
     }
   })
 
@@ -329,7 +331,7 @@ groups.add('a group is named twice when it is deleted', async (s) => {
 
 groups.addVersions('coordinators', 'FindCoordinator', async (s, version) => {
   const asked: Body[] = [{ key: s.name('g') }, { key: '' }]
-  if (version >= 1) for (const keyType of [0, 1, 2, 3, -1]) asked.push({ key: s.name('g'), keyType })
+  if (version >= 1) for (const keyType of [0, 2, 3, -1]) asked.push({ key: s.name('g'), keyType })
   if (version < 4) for (const body of asked) await s.ask('FindCoordinator', version, body)
   else
     for (const { key, keyType = 0 } of asked)

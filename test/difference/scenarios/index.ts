@@ -10,6 +10,7 @@ import { offsets } from './offsets.ts'
 import { produce } from './produce.ts'
 import { producers } from './producers.ts'
 import { security } from './security.ts'
+import { transactions } from './transactions.ts'
 import { topics } from './topics.ts'
 
 export const areas: readonly Area[] = [
@@ -26,4 +27,5 @@ export const areas: readonly Area[] = [
   brokerConfigs,
   security,
   logDirs,
+  transactions,
 ]

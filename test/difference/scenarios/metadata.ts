@@ -2,7 +2,7 @@
 import { AreaBuilder } from '../scenario.ts'
 import { dig } from '../session.ts'
 import type { Session } from '../session.ts'
-import type { Struct } from '../wire.ts'
+import type { Body, Struct } from '../wire.ts'
 
 export const metadata = new AreaBuilder('metadata')
 
@@ -217,3 +217,27 @@ for (const endpointType of [0, 2, 3])
       version === 0 ? s.ask('DescribeCluster', 0) : s.ask('DescribeCluster', version, { endpointType }),
     [1],
   )
+
+metadata.addVersions('the quorum', 'DescribeQuorum', async (s, version) => {
+  const partitions = [{ partitionIndex: 0 }]
+  // Where its log ends changes all the time.
+  const without = ['topics', 'nodes']
+  await s.ask(
+    'DescribeQuorum',
+    version,
+    { topics: [{ topicName: '__cluster_metadata', partitions }] },
+    { without },
+  )
+})
+
+metadata.addVersions('features change', 'UpdateFeatures', async (s, version) => {
+  const upgrade: Body = version >= 1 ? { upgradeType: 1 } : { allowDowngrade: false }
+  for (const [feature, maxVersionLevel] of [
+    ['no.such.feature', 1],
+    ['', 1],
+    ['no.such.feature', 0],
+    ['no.such.feature', -1],
+  ] as const)
+    await s.ask('UpdateFeatures', version, { featureUpdates: [{ feature, maxVersionLevel, ...upgrade }] })
+  await s.ask('UpdateFeatures', version, { featureUpdates: [] })
+})

@@ -55,13 +55,6 @@ for (const transactionTimeoutMs of [0, -1, 2_147_483_647])
 producers.addVersions('an empty transactional id', 'InitProducerId', (s, version) =>
   s.ask('InitProducerId', version, { ...fresh, transactionalId: '' }),
 )
-producers.addVersions(
-  'a transactional id',
-  'InitProducerId',
-  (s, version) => s.ask('InitProducerId', version, { ...fresh, transactionalId: s.name('tx') }),
-  [0, 4],
-)
-
 // ------------------------------------------------------------------------------------------------------ sequences
 
 type Sent = Omit<GivenBatch, 'records'> & { readonly records?: number }

@@ -72,9 +72,51 @@ security.addVersions('quotas are described', 'DescribeClientQuotas', async (s, v
   await s.ask('DescribeClientQuotas', version, { components: [user, user] }, { on: 'third' })
 })
 
+const FILTERS: Readonly<
+  Record<string, readonly (readonly [type: string, match: number, name: string | null])[]>
+> = {
+  'an empty type': [['', 2, null]],
+  'an exact match of nothing': [['user', 0, null]],
+  'an exact match of an empty name': [['user', 0, '']],
+  'a default with a name': [['client-id', 1, 'a']],
+  'any with a name': [['client-id', 2, 'a']],
+  'a user and a client': [
+    ['user', 2, null],
+    ['client-id', 2, null],
+  ],
+  'an address': [['ip', 0, '127.0.0.1']],
+  'something that is no address': [['ip', 0, 'nonsense']],
+  'an address and a user': [
+    ['ip', 2, null],
+    ['user', 2, null],
+  ],
+  'a client and an address': [
+    ['client-id', 2, null],
+    ['ip', 1, null],
+  ],
+  'an unknown type with an unknown match': [['nonsense', 9, null]],
+}
+for (const [what, filter] of Object.entries(FILTERS))
+  security.add(`quotas of ${what} are described`, (s) =>
+    s.ask('DescribeClientQuotas', 1, {
+      components: filter.map(([entityType, matchType, match]) => ({ entityType, matchType, match })),
+    }),
+  )
+
 security.add('users are described', async (s) => {
   await s.ask('DescribeUserScramCredentials', 0, { users: null })
   await s.ask('DescribeUserScramCredentials', 0, { users: [] })
   await s.ask('DescribeUserScramCredentials', 0, { users: [{ name: 'a' }, { name: '' }] })
   await s.ask('DescribeUserScramCredentials', 0, { users: [{ name: 'a' }, { name: 'a' }] })
+})
+
+security.addVersions('who speaks SASL without being asked', 'SaslHandshake', async (s, version) => {
+  await s.ask('SaslHandshake', version, { mechanism: 'PLAIN' })
+  await s.ask('SaslHandshake', version, { mechanism: '' })
+  await s.ask('ApiVersions', 0, {}, { without: ['apiKeys'] })
+})
+
+security.addVersions('who shows a password without being asked', 'SaslAuthenticate', async (s, version) => {
+  await s.ask('SaslAuthenticate', version, { authBytes: Buffer.from('\0user\0password') })
+  await s.ask('ApiVersions', 0, {}, { without: ['apiKeys'] })
 })

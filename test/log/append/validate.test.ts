@@ -80,7 +80,11 @@ test('header rules', () => {
     ],
     ['negative delta', ErrorCode.INVALID_RECORD, (bytes) => bytes.writeInt32BE(-1, 23)],
     ['control bit', ErrorCode.INVALID_RECORD, (bytes) => bytes.writeInt16BE(0x20, 21)],
-    ['transactional', ErrorCode.INVALID_TXN_STATE, (bytes) => bytes.writeInt16BE(0x10, 21)],
+    [
+      'transactional',
+      ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+      (bytes) => bytes.writeInt16BE(0x10, 21),
+    ],
     ['unknown codec', ErrorCode.INVALID_RECORD, (bytes) => bytes.writeInt16BE(5, 21)],
     ['producer without sequence', ErrorCode.INVALID_RECORD, (bytes) => batch.writeInt64(bytes, 1, 43)],
     ['producer id out of range', ErrorCode.INVALID_RECORD, (bytes) => bytes.writeInt32BE(0x7fff_ffff, 43)],
