@@ -7,12 +7,7 @@ import type { Metadata } from '../metadata/metadata.ts'
 import { ResourceType } from './requests/config-resources.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 
-const LISTED: readonly number[] = [
-  ResourceType.TOPIC,
-  ResourceType.BROKER,
-  ResourceType.CLIENT_METRICS,
-  ResourceType.GROUP,
-]
+const LISTED: readonly number[] = Object.values(ResourceType)
 
 /**
  * ListConfigResources, versions 0-1.
@@ -22,7 +17,7 @@ const LISTED: readonly number[] = [
  *
  * Version notes: v0 lists client metrics subscriptions only (KIP-714), v1 all types (KIP-1142).
  *
- * Not implemented: BROKER_LOGGER answers UNSUPPORTED_VERSION, as every type does that is not known.
+ * A type that is not known answers UNSUPPORTED_VERSION.
  */
 export const listConfigResources = defineApi({
   request: listConfigResourcesRequest,
@@ -46,6 +41,7 @@ export const listConfigResources = defineApi({
 
 function namesOf(resourceType: number, metadata: Metadata): Iterable<string> {
   if (resourceType === ResourceType.TOPIC) return metadata.topics.keys()
-  if (resourceType === ResourceType.BROKER) return [...metadata.brokers.keys()].map(String)
+  if (resourceType === ResourceType.BROKER || resourceType === ResourceType.BROKER_LOGGER)
+    return [...metadata.brokers.keys()].map(String)
   return []
 }

@@ -221,6 +221,7 @@ describe('ListConfigResources', () => {
       assert.deepEqual(all.configResources, [
         { resourceName: 'a', resourceType: TOPIC },
         { resourceName: '0', resourceType: BROKER },
+        { resourceName: '0', resourceType: 8 },
       ])
       const brokers = await admin.call(listConfigResources, 1, schemas, { resourceTypes: [BROKER] })
       assert.equal(brokers.configResources.length, 1)

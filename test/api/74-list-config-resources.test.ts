@@ -26,12 +26,13 @@ test('ListConfigResources: of all types, or of those asked for', async () => {
       [TOPIC, 'a'],
       [TOPIC, 'b'],
     ]
-    assert.deepEqual(await list(admin), [ErrorCode.NONE, ...topics, [BROKER, '0']])
+    assert.deepEqual(await list(admin), [ErrorCode.NONE, ...topics, [BROKER, '0'], [BROKER_LOGGER, '0']])
+    assert.deepEqual(await list(admin, BROKER_LOGGER), [ErrorCode.NONE, [BROKER_LOGGER, '0']])
     assert.deepEqual(await list(admin, TOPIC), [ErrorCode.NONE, ...topics])
     assert.deepEqual(await list(admin, BROKER, TOPIC, BROKER), [ErrorCode.NONE, [BROKER, '0'], ...topics])
     assert.deepEqual(await list(admin, CLIENT_METRICS), [ErrorCode.NONE])
     assert.deepEqual(await list(admin, GROUP), [ErrorCode.NONE])
-    for (const unknown of [BROKER_LOGGER, 0, 3, 64, -1])
+    for (const unknown of [0, 3, 64, -1])
       assert.deepEqual(await list(admin, TOPIC, unknown), [ErrorCode.UNSUPPORTED_VERSION], `type ${unknown}`)
   })
 })
