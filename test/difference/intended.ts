@@ -332,34 +332,4 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     reason: 'there is no quorum, and an empty one would look like a cluster without a controller',
     where: [{ scenario: /^metadata: the quorum/, path: /^1 DescribeQuorum \d: error(Code|Message)$/ }],
   },
-  {
-    subject: 'compressed records that do not decompress, codecs that nobody knows',
-    kafka: 'UNKNOWN_SERVER_ERROR',
-    samsa: 'INVALID_RECORD',
-    reason: 'nothing is wrong with the server, and sending it again does not help',
-    where: [
-      {
-        scenario: /^produce: a batch: /,
-        path: /errorCode$/,
-        kafka: 'UNKNOWN_SERVER_ERROR',
-        samsa: 'INVALID_RECORD',
-      },
-    ],
-  },
-  {
-    subject: 'bytes behind the batch of a partition',
-    kafka: 'dropped',
-    samsa: 'INVALID_RECORD',
-    reason: 'what cannot be stored is not acknowledged',
-    where: [{ scenario: /^produce: a batch: bytes behind the batch$/, path: /^[12] (Produce|Fetch)/ }],
-  },
-  {
-    subject: 'offsets within an uncompressed batch that do not begin at 0, or go back',
-    kafka: 'stored as they are',
-    samsa: 'INVALID_RECORD, as Kafka answers for compressed ones',
-    reason: 'consumers would miss records',
-    where: [
-      { scenario: /^produce: a batch: offsets that (begin at 1|go back)$/, path: /^[12] (Produce|Fetch)/ },
-    ],
-  },
 ]
