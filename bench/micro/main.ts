@@ -6,6 +6,7 @@ import { appends } from './appends.ts'
 import { measure } from './cases.ts'
 import type { CaseResult, Effort, Group } from './cases.ts'
 import { checksums } from './checksums.ts'
+import { compressedAppends } from './compressed.ts'
 import { messages } from './messages.ts'
 
 const thorough: Effort = { minSamples: 30, maxSeconds: 1.5 }
@@ -30,7 +31,7 @@ function main(): void {
   const effort = given.includes('--quick') ? quick : thorough
   const { addon, reason } = loadNativeAddon()
   if (addon === null) console.log(`no native addon: ${reason}\n`)
-  const groups = [...messages(), ...appends(addon), ...checksums(addon)].filter(
+  const groups = [...messages(), ...appends(addon), ...compressedAppends(), ...checksums(addon)].filter(
     ({ title }) =>
       words.length === 0 || words.some((word) => title.toLowerCase().includes(word.toLowerCase())),
   )
