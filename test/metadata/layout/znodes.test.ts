@@ -154,6 +154,7 @@ test('nodes have the versions and fields that Kafka’s have', () => {
   assert.deepEqual(fields(encodeBroker({ ...broker, rack: 'r' })), { ...encoded, rack: 'r' })
   assert.deepEqual(fields(encodeController(7, 5)), { version: 1, brokerid: 7, timestamp: '5' })
   assert.deepEqual(fields(encodeClusterId('an id')), { version: '1', id: 'an id' })
+  assert.deepEqual(fields(encodeKafkaMetadata('taken')), { version: 1, state: 'taken' })
   assert.deepEqual(fields(encodeProducerIdBlock({ brokerId: 7, first: 0, last: 999 })), {
     version: 1,
     broker: 7,
