@@ -29,6 +29,8 @@ const SLICE_MS = 4
 /** A frame that becomes no longer than this is decoded as a whole where it cannot be in pieces. */
 const WHOLE_FRAME_BYTES = 16 << 20
 const GZIP_MIN_BYTES = 18
+/** So many blocks or frames are decoded on the loop: those of nothing take as long as others, and a batch can have very many. */
+const MAX_PARTS_NOW = 32
 
 /** By libraries where there are binaries of them, and in JavaScript, in slices, where not. */
 export class SystemCodecs implements Codecs {
@@ -100,6 +102,8 @@ class Pieces {
       this.done = !this.#piece(bytes.subarray(at, at + PIECE_BYTES))
       await this.breathe()
     }
+    // To decode nothing took its time too.
+    if (bytes.length === 0) await this.breathe()
   }
 
   async breathe(): Promise<void> {
@@ -179,9 +183,14 @@ function snappyBlock(native: NativeSnappy, block: Buffer): Buffer {
   }
 }
 
+/** Infinity where there are too many blocks. */
 function claimedBySnappy(data: Buffer): number {
   let claimedBytes = 0
-  for (const block of snappyBlocks(data)) claimedBytes += claimedSnappyBytes(block)
+  let blocks = 0
+  for (const block of snappyBlocks(data)) {
+    if (++blocks > MAX_PARTS_NOW) return Infinity
+    claimedBytes += claimedSnappyBytes(block)
+  }
   return claimedBytes
 }
 
@@ -207,6 +216,7 @@ function lz4Now(natives: NativeCodecs, data: Buffer): readonly Buffer[] | null {
   const outputs: Buffer[] = []
   let bytes = 0
   for (const block of lz4Blocks(data)) {
+    if (outputs.length === MAX_PARTS_NOW) return null
     const output = lz4Block(native, block)
     bytes += output.length
     if (bytes > FAST_MOMENT_BYTES) return null
@@ -241,9 +251,13 @@ function lz4Failure(error: unknown): CompressionError {
 // ------------------------------------------------------------------------------------------------------------- zstd
 
 function zstdNow(natives: NativeCodecs, data: Buffer): readonly Buffer[] | null {
-  const frames = [...zstdFrames(data)]
+  const frames: ZstdFrame[] = []
   let maxBytes = 0
-  for (const frame of frames) maxBytes += frame.maxOutputBytes
+  for (const frame of zstdFrames(data)) {
+    if (frames.length === MAX_PARTS_NOW) return null
+    maxBytes += frame.maxOutputBytes
+    frames.push(frame)
+  }
   // Each of its blocks counts with the most that one holds.
   if (maxBytes > 2 * MOMENT_BYTES) return null
   const native = natives.zstd()

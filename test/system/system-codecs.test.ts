@@ -145,3 +145,37 @@ test('random bytes come back from every codec by either way, and damage is notic
     }
   }
 })
+
+const XERIAL_START = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])
+const LZ4_START = Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82])
+
+/** Each part is a block or a frame of nothing, which takes a decoder as long as any small one. */
+function emptyParts(codec: number, count: number): Buffer {
+  const parts = (part: readonly number[]): Buffer => Buffer.alloc(part.length * count, Buffer.from(part))
+  if (codec === Codec.SNAPPY) return Buffer.concat([XERIAL_START, parts([0, 0, 0, 1, 0])])
+  if (codec === Codec.LZ4) return Buffer.concat([LZ4_START, parts([1, 0, 0, 0, 0]), Buffer.alloc(4)])
+  return parts([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0])
+}
+
+for (const [way, each] of ways)
+  for (const [name, codec] of [
+    ['snappy', Codec.SNAPPY],
+    ['lz4', Codec.LZ4],
+    ['zstd', Codec.ZSTD],
+  ] as const)
+    test(`${name}, ${way}: very many parts of nothing are decoded in turns`, async () => {
+      const few = each.decompressNow(codec, emptyParts(codec, 8))
+      assert.deepEqual(few === null ? null : Buffer.concat(few), Buffer.alloc(0))
+      assert.equal(each.decompressNow(codec, emptyParts(codec, 10_000)), null)
+      let turns = 0
+      let isOver = false
+      const count = (): void => {
+        turns += 1
+        if (!isOver) setImmediate(count)
+      }
+      setImmediate(count)
+      const parts = emptyParts(codec, codec === Codec.ZSTD ? 10_000 : 100_000)
+      assert.deepEqual(await whole(each, codec, parts), Buffer.alloc(0))
+      isOver = true
+      assert.ok(turns > 5, `${turns} turns`)
+    })

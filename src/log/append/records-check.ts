@@ -124,9 +124,19 @@ export class RecordsCheck {
     this.#checkTimestamp(index, Number(timestamp))
   }
 
+  get #isListFull(): boolean {
+    return this.#errorCount >= MAX_RECORD_ERRORS
+  }
+
   #checkTimestamp(index: number, timestampMs: number): void {
     if (timestampMs === NO_TIMESTAMP) return
     if (timestampMs >= this.#earliestMs && timestampMs <= this.#latestMs) return
+    if (this.#isListFull) {
+      // To write the sentence takes many times as long as to look at the record.
+      this.#hasInvalidTimestamp = true
+      this.#errorCount += 1
+      return
+    }
     this.#refuseTimestamp(
       index,
       `Timestamp ${timestampMs} of message with offset ${index} is out of range. ` +
@@ -141,8 +151,8 @@ export class RecordsCheck {
 
   #refuse(batchIndex: number, batchIndexErrorMessage: string): void {
     this.#errors ??= []
+    if (!this.#isListFull) this.#errors.push({ batchIndex, batchIndexErrorMessage })
     this.#errorCount += 1
-    if (this.#errors.length < MAX_RECORD_ERRORS) this.#errors.push({ batchIndex, batchIndexErrorMessage })
   }
 
   /** The header has what the records have, whatever the client wrote there. */

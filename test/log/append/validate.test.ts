@@ -121,6 +121,20 @@ test('timestamps outside the window name the records', () => {
   assert.equal(validate(build([record({ timestampMs: -1 })]), config), ErrorCode.NONE)
 })
 
+test('of very many refused records a hundred are named, and the kind of the others counts', () => {
+  const config = { ...defaultLogConfig, messageTimestampAfterMaxMs: 1000 }
+  const late = record({ timestampMs: NOW + 1001 })
+  const many = validated(build(Array.from({ length: 5_000 }, () => late)), config, NOW, 9)
+  assert.equal(many?.errorCode, ErrorCode.INVALID_TIMESTAMP)
+  assert.equal(many.recordErrors.length, 100)
+  const compacted = { ...config, cleanupPolicy: { compact: true, delete: false } }
+  const keyless = Array.from({ length: 200 }, () => record({ key: null }))
+  assert.equal(validated(build(keyless), compacted, NOW, 9)?.errorCode, ErrorCode.INVALID_RECORD)
+  const both = validated(build([...keyless, late]), compacted, NOW, 9)
+  assert.equal(both?.errorCode, ErrorCode.INVALID_TIMESTAMP)
+  assert.equal(both.recordErrors.length, 100)
+})
+
 test('a compacted topic wants keys, inside compressed batches too', () => {
   const config = { ...defaultLogConfig, cleanupPolicy: { delete: false, compact: true } }
   for (const codec of [0, 1, 2]) {
