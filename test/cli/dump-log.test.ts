@@ -166,7 +166,7 @@ test('the command: files and directories, compressed records, and what it cannot
   assert.doesNotMatch(run(partition).stdout, /samsa-metadata|invalid bytes/)
   const missing = run(path.join(directory, 'missing.log'))
   assert.equal(missing.status, 1)
-  assert.match(missing.stderr, /^samsa: .*missing\.log does not exist\n$/)
+  assert.match(missing.stderr, /^samsa: .*missing\.log' does not exist\n$/)
   assert.equal(run(main).status, 1)
   assert.equal(run().status, 1)
 })
