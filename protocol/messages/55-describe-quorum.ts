@@ -9,7 +9,7 @@ import type { Decoded } from '../schema.ts'
 
 const replicaState = {
   replicaId: int32(),
-  replicaDirectoryId: uuid({ since: 2, ignorable: true }),
+  replicaDirectoryId: uuid({ since: 2 }),
   logEndOffset: int64(),
   lastFetchTimestamp: int64({ since: 1, default: -1, ignorable: true }),
   lastCaughtUpTimestamp: int64({ since: 1, default: -1, ignorable: true }),
@@ -49,7 +49,7 @@ export const describeQuorumResponse = response({
     topics: array({ topicName: string(), partitions: array(quorumPartition) }),
     nodes: array(
       { nodeId: int32(), listeners: array({ name: string(), host: string(), port: uint16() }) },
-      { since: 2, ignorable: true },
+      { since: 2 },
     ),
   },
 })
