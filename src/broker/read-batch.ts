@@ -7,7 +7,13 @@ import type { Codecs } from '../ports.ts'
 /** What is to be appended, or why nothing is. Rejects with what `undecodable` of the batch understands. */
 export async function readBatch(batch: CompressedBatch, codecs: Codecs): Promise<BatchProblem | Buffer> {
   if (!changesCodec(batch, codecs)) {
-    await codecs.decompress(batch.codec, batch.compressed, (bytes) => batch.piece(bytes))
+    let unreadBytes = batch.maxReadBytes
+    await codecs.decompress(batch.codec, batch.compressed, (bytes) => {
+      unreadBytes -= bytes.length
+      return unreadBytes >= 0 && batch.piece(bytes)
+    })
+    if (unreadBytes < 0)
+      return tooLarge(`${batch.compressed.length} bytes of records become more than ${batch.maxReadBytes}`)
     return batch.end() ?? batch.records
   }
   const pieces: Buffer[] = []
@@ -19,13 +25,14 @@ export async function readBatch(batch: CompressedBatch, codecs: Codecs): Promise
     return batch.piece(bytes)
   })
   if (leftBytes < 0)
-    return problem(
-      ErrorCode.MESSAGE_TOO_LARGE,
-      `compression.type compresses what decompresses to ${batch.maxPlainBytes} bytes at most`,
-    )
+    return tooLarge(`compression.type compresses what decompresses to ${batch.maxPlainBytes} bytes at most`)
   const found = batch.end()
   if (found !== null) return found
   return batch.inTargetCodec(await codecs.compress(batch.targetCodec, batch.level, Buffer.concat(pieces)))
+}
+
+function tooLarge(message: string): BatchProblem {
+  return problem(ErrorCode.MESSAGE_TOO_LARGE, message)
 }
 
 /**

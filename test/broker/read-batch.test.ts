@@ -112,6 +112,31 @@ test('what is refused is refused, and so is what becomes too large', async () =>
   assert.equal(await outcome(misplaced, { compressionType: 'gzip' }), INVALID_RECORD)
 })
 
+test('what a batch may become in all follows from the bytes that are there', async () => {
+  const MIB = 1 << 20
+  const plain = buildBatch([{ key: null, value: Buffer.alloc(2 * MIB), timestampMs: NOW }])
+  // A record as long as one can be.
+  const start = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0xe0, 0xff, 0xff, 0xff, 0x0f])
+  const more = Buffer.alloc(MIB)
+  const readOf = async (compressedBytes: number): Promise<number> => {
+    const sent = batch.withRecords(plain, CODECS_BY_NAME.zstd, Buffer.alloc(compressedBytes))
+    const endless = new SystemCodecs()
+    let shownBytes = 0
+    endless.decompressNow = () => null
+    endless.decompress = async (_codec, _data, piece) => {
+      for (let next = start; piece(next); next = more) shownBytes += next.length
+      await Promise.resolve()
+    }
+    const found = validateProduceBatch(sent, { ...defaultLogConfig, maxMessageBytes: 4 * MIB }, NOW, 9)
+    assert.ok(found instanceof CompressedBatch)
+    const outcome = await readBatch(found, endless)
+    assert.ok(!Buffer.isBuffer(outcome))
+    assert.equal(outcome.errorCode, ErrorCode.MESSAGE_TOO_LARGE)
+    return Math.floor(shownBytes / MIB)
+  }
+  assert.deepEqual([await readOf(100), await readOf(MIB / 2), await readOf(1.25 * MIB)], [1023, 1023, 1374])
+})
+
 test('a codec that cannot be written here leaves batches as they come', async () => {
   const none = (): null => null
   const without = new SystemCodecs({ snappy: none, lz4: none, zstd: none })

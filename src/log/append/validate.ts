@@ -11,6 +11,9 @@ import { RecordsCheck } from './records-check.ts'
 
 const ZSTD_SINCE_VERSION = 7
 const LEAST_PLAIN_BYTES = 16 << 20
+/** What gzip and all others but zstd can make of a byte; zstd makes 32 KiB of it, and a megabyte would be read for minutes. */
+const MAX_RATIO = 1100
+const LEAST_READ_BYTES = 1 << 30
 
 const NO_BATCH = invalidRecord('a produce request carries exactly one record batch per partition')
 
@@ -75,6 +78,11 @@ export class CompressedBatch {
 
   get level(): number | null {
     return this.#config.compressionLevel
+  }
+
+  /** What it may become in all, by the bytes that are there. */
+  get maxReadBytes(): number {
+    return Math.max(LEAST_READ_BYTES, this.compressed.length * MAX_RATIO)
   }
 
   /** What it may become before it is compressed again, which takes all of it at once. */
