@@ -89,8 +89,8 @@ export const NAMED: readonly NamedMutant[] = [
   {
     name: 'a fetch one behind the end of the log is not out of range',
     file: 'src/broker/fetch-operation.ts',
-    from: 'target.fetchOffset > log.logEndOffset',
-    to: 'target.fetchOffset > log.logEndOffset + 1',
+    from: 'fetchOffset > log.logEndOffset',
+    to: 'fetchOffset > log.logEndOffset + 1',
   },
   {
     name: 'Fetch tells of errors of the disk one version too late',
