@@ -3,6 +3,7 @@ import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { BatchProblem } from '../log/append/batch-problem.ts'
 import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
+import type { AppendPlace } from './append-line.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
 import type { RequestGuard } from './request-guard.ts'
@@ -188,14 +189,14 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   /** What comes after it for the partition waits for it, so that nothing is overtaken. */
   #readInLine(tag: number, partition: Partition, batch: CompressedBatch): void {
-    const place = partition.appendLine.enter()
-    this.#inLine += 1
+    const place = this.#enterLine(partition)
     const job = {}
     const ended = (outcome: () => BatchProblem | Buffer): void => {
       this.#unread?.delete(job)
-      place.ready(this.#guard.guard(() => this.#appendRead(tag, partition, outcome())))
+      place.ready(() => this.#appendRead(tag, partition, outcome()))
     }
-    this.#giveUpWhenAbandoned(job, () => place.ready(() => {}))
+    // Who wants no answer leaves when all is sent, and counts on it.
+    if (this.#request.acks !== 0) this.#giveUpWhenAbandoned(job, () => place.ready(() => {}))
     const { codecLine, codecs } = this.#broker
     codecLine
       .run(job, () => readBatch(batch, codecs))
@@ -205,7 +206,23 @@ export class ProduceOperation implements AppendWaiter, Expirable {
       )
   }
 
-  /** When the client is gone, what waits to be read would take memory that nobody counts any more. */
+  /** Until it is appended or given up its bytes count, whether the client is still there or not. */
+  #enterLine(partition: Partition): AppendPlace {
+    const place = partition.appendLine.enter()
+    this.#inLine += 1
+    this.#guard.keepBytes()
+    return {
+      ready: (append) => {
+        const guarded = this.#guard.guard(append)
+        place.ready(() => {
+          guarded()
+          this.#guard.letBytesGo()
+        })
+      },
+    }
+  }
+
+  /** When the client is gone, what waits to be read would keep memory from others for nobody. */
   #giveUpWhenAbandoned(job: object, giveUp: () => void): void {
     if (this.#unread === null) {
       const unread = (this.#unread = new Map<object, () => void>())
@@ -228,8 +245,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #appendInLine(tag: number, partition: Partition, records: Buffer): void {
     const { appendLine } = partition
     if (appendLine.isEmpty) return this.#appendNow(tag, partition, records)
-    this.#inLine += 1
-    appendLine.enter().ready(this.#guard.guard(() => this.#appendRead(tag, partition, records)))
+    this.#enterLine(partition).ready(() => this.#appendRead(tag, partition, records))
   }
 
   #appendNow(tag: number, partition: Partition, records: Buffer): void {

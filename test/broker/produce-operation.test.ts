@@ -142,26 +142,73 @@ test('a client that goes away keeps neither the partition nor the others', async
   })
 })
 
+function watchedGuard() {
+  const guard = {
+    kept: 0,
+    leaves: (): void => {},
+    holdOthers: () => {},
+    whenAbandoned: (run: () => void) => void (guard.leaves = run),
+    keepBytes: () => (guard.kept += 1),
+    letBytesGo: () => (guard.kept -= 1),
+    guard: <Args extends readonly unknown[]>(run: (...args: Args) => void) => run,
+    fail: (error: unknown) => assert.fail(String(error)),
+  }
+  return guard
+}
+
+type WatchedGuard = ReturnType<typeof watchedGuard>
+
+function start(broker: SimBroker, guard: WatchedGuard, acks: number, records: Buffer, done = (): void => {}) {
+  const partitionData = [{ index: 0, records }]
+  const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData }]
+  const request = { transactionalId: null, acks, timeoutMs: 1_000, topicData }
+  new ProduceOperation(broker.running.broker, request, 9, ErrorCode.NONE, done, guard).start()
+}
+
 test('a batch is kept until it is written, also when nobody waits for that', async () => {
   await withTopic({}, async (broker) => {
-    const partitionData = [{ index: 0, records: buildBatch([record('x')]) }]
-    const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData }]
-    let kept = 0
+    const guard = watchedGuard()
     let answered = false
-    const guard = {
-      holdOthers: () => {},
-      whenAbandoned: () => {},
-      keepBytes: () => (kept += 1),
-      letBytesGo: () => (kept -= 1),
-      guard: <Args extends readonly unknown[]>(run: (...args: Args) => void) => run,
-      fail: (error: unknown) => assert.fail(String(error)),
-    }
-    const request = { transactionalId: null, acks: 0, timeoutMs: 1_000, topicData }
-    const done = (): void => void (answered = true)
-    new ProduceOperation(broker.running.broker, request, 9, ErrorCode.NONE, done, guard).start()
-    assert.deepEqual([answered, kept], [true, 1])
+    start(broker, guard, 0, buildBatch([record('x')]), () => (answered = true))
+    assert.deepEqual([answered, guard.kept], [true, 1])
     await broker.sim.sleep(1_000)
-    assert.equal(kept, 0)
+    assert.equal(guard.kept, 0)
+  })
+})
+
+test('what is in line is kept, the plain behind the compressed too, until it is written, refused or given up', async () => {
+  await withTopic({}, async (broker) => {
+    const broken = large('x')
+    broken.fill(noise(500), 61)
+    batch.setCrc(broken, 0)
+    const guards: WatchedGuard[] = []
+    for (let round = 0; round < 12; round++)
+      for (const records of [large('large'), buildBatch([record('plain')]), Buffer.from(broken)]) {
+        guards.push(watchedGuard())
+        start(broker, guards.at(-1)!, -1, records)
+      }
+    assert.deepEqual(
+      guards.map(({ kept }) => kept),
+      guards.map(() => 1),
+    )
+    for (const guard of guards) guard.leaves()
+    await broker.sim.sleep(1_000)
+    assert.deepEqual(
+      guards.map(({ kept }) => kept),
+      guards.map(() => 0),
+    )
+    assert.equal(broker.running.broker.partitions.get('topic', 0)?.appendLine.isEmpty, true)
+  })
+})
+
+test('a client that wants no answer and leaves when all is sent leaves nothing out', async () => {
+  await withTopic({}, async (broker) => {
+    const guards = Array.from({ length: 30 }, () => watchedGuard())
+    for (const guard of guards) start(broker, guard, 0, large('large'))
+    for (const guard of guards) guard.leaves()
+    await broker.sim.sleep(1_000)
+    assert.equal(broker.running.broker.partitions.get('topic', 0)?.highWatermark, 60)
+    assert.ok(guards.every(({ kept }) => kept === 0))
   })
 })
 
