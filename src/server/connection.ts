@@ -556,7 +556,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#held.push(bytes)
     this.#heldBytes += bytes.length
     // Who does not read does not see that the client has left either: a few requests ahead do not stop the reading.
-    if (this.#heldBytes > READ_AHEAD_BYTES) this.#pause(PAUSED_FOR_ORDER)
+    // What waits for nothing but the next turn begins, though: who wants no answer may leave at once.
+    if (this.#heldBytes > READ_AHEAD_BYTES || this.#begunThisTurn >= MAX_BEGUN_PER_TURN)
+      this.#pause(PAUSED_FOR_ORDER)
   }
 
   /** Begins as many held requests as may begin now. */

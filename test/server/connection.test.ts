@@ -139,8 +139,10 @@ test('one client begins a bounded number of requests per turn', () => {
   const fixture = new Fixture()
   fixture.receive(Buffer.concat(Array.from({ length: 400 }, (_, i) => produce(i, `t${i}`, 1))))
   assert.equal(fixture.begun.length, 256)
+  assert.ok(fixture.connection.paused, 'that the client leaves is seen when the others have begun')
   fixture.clock.advance(1)
   assert.equal(fixture.begun.length, 400)
+  assert.ok(!fixture.connection.paused)
 })
 
 test('deadlines: half a request, an idle client', () => {
