@@ -71,7 +71,13 @@ export class KafkaGuest {
     const { config, kafkaState } = metadata
     const own = config['metadata.log.dir']
     const directories = [...(own === null ? [] : [own]), ...logs.directoryPaths]
-    const kafka = await lookForKafkaMetadata(world, directories, config['log.dirs'][0]!, kafkaState)
+    const first = config['log.dirs'][0]!
+    const kafka = await lookForKafkaMetadata(world, directories, first, logs.clusterId, kafkaState)
+    if (own !== null && kafka.problem === null && kafka.path?.startsWith(`${own}/`) !== true)
+      world.logger.warn(
+        { path: own, found: kafka.path },
+        "metadata.log.dir holds no metadata of Apache Kafka's",
+      )
     if (kafka.problem !== null)
       world.logger.warn(
         { path: kafka.path, problem: kafka.problem },
@@ -97,10 +103,14 @@ export class KafkaGuest {
     return toLogConfig(resolveTopicConfig(this.#overridesOf(topic, topicId), config), config)
   }
 
-  /** Kafka sets aside what was made here while it was away. */
+  /** Kafka sets aside what was made here while it was away; and whoever looks without Kafka's metadata, what Kafka made. */
   readonly ownerOf: OwnerOf = (topicId, partition) => {
     const topic = this.#metadata.topicById(topicId)
-    return topic !== undefined && partition < topic.partitions.length ? topic.name : null
+    if (topic !== undefined) return partition < topic.partitions.length ? topic.name : null
+    if (this.#trust !== 'all') return null
+    const ofKafka = this.#kafka.image?.topicsById.get(topicId)
+    const isHere = ofKafka?.partitions.get(partition)?.replicas.includes(this.#metadata.nodeId) === true
+    return isHere ? ofKafka.name : null
   }
 
   /** A partition that Kafka kept in a log directory that is none of ours. It is there when its directory is. */
@@ -154,8 +164,9 @@ export class KafkaGuest {
       return true
     if (image === null) return false
     if (topicId !== null && this.#isDeletedBy(image, topicId)) return true
-    // Nobody but Kafka was ever here, and it does not know the topic.
-    return !this.#storeWasHere && this.#kafka.kept === null
+    // Nobody but Kafka was ever here, and it does not know the topic: if it ever knew any, and was not formatted anew.
+    const knewTopics = image.topicsById.size > 0 || image.removedTopicIds.size > 0
+    return knewTopics && !this.#storeWasHere && this.#kafka.kept === null
   }
 
   /** The topic as Kafka's controllers knew it. Null when it is not this one, or was deleted here since. */

@@ -23,11 +23,15 @@ export interface KafkaMetadata {
   readonly kept: KeptAside | null
 }
 
-/** `takenOver`: the state in which the store knows it. Whatever is wrong with the guest's files, this resolves. */
+/**
+ * `clusterId`: that of the log directories. `takenOver`: the state in which the store knows it. Whatever is wrong with the
+ * guest's files, this resolves.
+ */
 export async function lookForKafkaMetadata(
   world: Pick<World, 'disk' | 'logger'>,
   directories: readonly string[],
   firstDirectory: string,
+  clusterId: string | null,
   takenOver: string | null,
 ): Promise<KafkaMetadata> {
   const { disk } = world
@@ -38,6 +42,12 @@ export async function lookForKafkaMetadata(
     found = findClusterMetadata(disk, directories)
     if (found === null) return nothing
     const { path, state } = found
+    if (clusterId !== null && found.clusterId !== null && clusterId !== found.clusterId)
+      return {
+        ...nothing,
+        path,
+        problem: `it is of cluster ${found.clusterId}, the log directories are of ${clusterId}`,
+      }
     if (state === takenOver) return { ...nothing, path, state }
     const { image, unknown } = await readClusterMetadata(disk, found, () => new KraftReplay())
     if (unknown.size > 0)

@@ -6,6 +6,8 @@ import { readControlRecord, RecordReader } from '../../../protocol/records/recor
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
+import { decodeMetaProperties, META_PROPERTIES } from '../files/checkpoints.ts'
+import { readSmall } from '../files/disk-calls.ts'
 import { LOG_SUFFIX, segmentFile } from '../files/log-files.ts'
 import { inspectEnd } from '../recovery/log-end.ts'
 
@@ -23,6 +25,8 @@ const MAX_BODY_BYTES = 64 << 20
 /** What lies in `__cluster_metadata-0`: Apache Kafka's, read and never written. */
 export interface ClusterMetadata {
   readonly path: string
+  /** Of the `meta.properties` beside it; null when there is none. */
+  readonly clusterId: string | null
   /** The newest first. The offset in the name is that of the first record that the snapshot does not sum up. */
   readonly snapshots: readonly Snapshot[]
   /** Base offsets, in order. */
@@ -58,9 +62,21 @@ export function findClusterMetadata(disk: Disk, directories: readonly string[]):
     const last = segments.at(-1)
     const length = last === undefined ? 0 : sizeOf(disk, segmentFile(path, last, LOG_SUFFIX))
     const state = [...snapshots.map(({ name }) => name), ...segments, length].join(' ')
-    return { path, snapshots: snapshots.toReversed(), segments, state }
+    return {
+      path,
+      clusterId: clusterIdIn(disk, directory),
+      snapshots: snapshots.toReversed(),
+      segments,
+      state,
+    }
   }
   return null
+}
+
+function clusterIdIn(disk: Disk, directory: string): string | null {
+  const path = `${directory}/${META_PROPERTIES}`
+  const bytes = readSmall(disk, path)
+  return bytes === null ? null : decodeMetaProperties(bytes, path).clusterId
 }
 
 function sizeOf(disk: Disk, path: string): number {
