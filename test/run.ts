@@ -1,23 +1,23 @@
-/**
- * The runner behind `npm test`: every compiled test file under node's own test runner.
- *
- *   npm test                     everything
- *   npm test -- kafkajs log/     only files whose path contains one of the words
- *   npm test -- --fetch          no tests: only fetches what they need from package registries
- *   npm test -- --node 24        no tests: prints where a Node.js of that line is, fetched if need be
- *   npm test -- --record-golden  no tests: writes anew what Apache Kafka answers to the scenarios of \`difference/\`; words
- *                                choose among them
- *   npm test -- --write-differences  no tests: the README's table of differences, from \`difference/intended.ts\`
- *
- * What a machine lacks (kcat, java, a client's package) is skipped with one line that says how to get it;
- * `SAMSA_DOWNLOAD=1` fetches what can be fetched. With `SAMSA_REQUIRE_ALL=1`, as in CI, whatever is skipped fails the run.
- */
+/** The runner behind `npm test`: every compiled test file under node's own test runner. */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { countsOf, leftOutOf, skippedLine } from './support/tap.ts'
+
+const USAGE = `Usage: npm test -- [word ...]
+
+  npm test                     everything
+  npm test -- kafkajs log/     only files whose path contains one of the words
+  npm test -- --fetch          no tests: only fetches what they need from package registries
+  npm test -- --node 24        no tests: prints where a Node.js of that line is, fetched if need be
+  npm test -- --record-golden  no tests: writes anew what Apache Kafka answers to the scenarios of difference/; words
+                               choose among them
+  npm test -- --write-differences  no tests: the README's table of differences, from difference/intended.ts
+
+What a machine lacks (kcat, java, a client's package) is skipped with one line that says how to get it;
+SAMSA_DOWNLOAD=1 fetches what can be fetched. With SAMSA_REQUIRE_ALL=1, as in CI, whatever is skipped fails the run.`
 
 /** Nothing may be skipped; and as many seeds run as CI has time for. */
 const isComplete = process.env['SAMSA_REQUIRE_ALL'] === '1'
@@ -62,6 +62,13 @@ async function main(): Promise<void> {
   if (words[0] === '--fetch' || words[0] === '--node') {
     process.env['SAMSA_DOWNLOAD'] = '1'
     process.exitCode = (await fetchAsAsked(words)) ? 0 : 1
+    return
+  }
+  if (words[0]?.startsWith('-') === true) {
+    const asked = words[0] === '--help' || words[0] === '-h'
+    if (asked) console.log(USAGE)
+    else console.error(`unknown option '${words[0]}'\n\n${USAGE}`)
+    process.exitCode = asked ? 0 : 1
     return
   }
   const files = testFiles(words)

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { repositoryRoot, run } from './support/processes.ts'
+import { freePort, repositoryRoot, run } from './support/processes.ts'
 import { countsOf, leftOutOf, skippedLine } from './support/tap.ts'
 
 test('what was skipped is seen, by whatever means', async () => {
@@ -88,4 +88,47 @@ test('the gate runs where nothing may be skipped', async () => {
   assert.match(script, /^export SAMSA_REQUIRE_ALL=1 /m)
   for (const word of ['unset SAMSA_REQUIRE_ALL', 'SAMSA_REQUIRE_ALL=0', 'npm test ||', 'npm test |'])
     assert.ok(!script.includes(word), word)
+})
+
+test('a free port is given once', async () => {
+  const ports = new Set<number>()
+  for (let i = 0; i < 1_000; i++) ports.add(await freePort())
+  assert.equal(ports.size, 1_000)
+})
+
+const OUTSIDE_OF_TESTS = ['test/mutation/main.js', 'test/power/main.js', 'test/run.js', 'bench/main.js']
+
+test('what npm runs tells its usage, and what it does not know', async () => {
+  await Promise.all(
+    OUTSIDE_OF_TESTS.map(async (file) => {
+      const tell = (option: string) => run(process.execPath, [join(repositoryRoot, 'dist', file), option])
+      const help = await tell('--help')
+      assert.equal(help.code, 0, file)
+      assert.match(help.stdout, /^Usage: npm /, file)
+      assert.equal(help.stderr, '', file)
+      const unknown = await tell('--no-such-option')
+      assert.ok(unknown.code !== 0, file)
+      assert.match(unknown.stderr, /no-such-option/, file)
+      assert.doesNotMatch(unknown.stderr, /\n\s+at /, file)
+    }),
+  )
+})
+
+test('numbers that make no sense end a campaign before it begins', async () => {
+  for (const args of [
+    ['test/mutation/main.js', '--count', 'many'],
+    ['test/mutation/main.js', '--changed', 'no-such-commit'],
+    ['test/mutation/main.js', 'no/such/file'],
+    ['test/power/main.js', '--rounds', 'many'],
+    ['test/power/main.js', '--target', 'redpanda'],
+  ]) {
+    const [file, ...rest] = args
+    const { code, stderr, stdout } = await run(process.execPath, [
+      join(repositoryRoot, 'dist', file!),
+      ...rest,
+    ])
+    assert.ok(code !== 0, args.join(' '))
+    assert.ok(stderr.includes(rest.at(-1)!), `${args.join(' ')}\n${stdout}\n${stderr}`)
+    assert.doesNotMatch(stderr, /\n\s+at /, args.join(' '))
+  }
 })

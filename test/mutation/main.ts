@@ -1,23 +1,12 @@
-/**
- * Mutation testing: small bugs, one at a time, and whether a test sees them.
- *
- *   npm run mutants                          the named mutants, and 400 of all others
- *   npm run mutants -- --named               the named ones only
- *   npm run mutants -- --changed main        the named ones, and of the files that differ from there
- *   npm run mutants -- src/api/01 src/core   mutants of the files whose path contains one of the words
- *
- *   --count 400    how many of all that there are; every file is drawn from
- *   --seed 1       which ones
- *   --least 85     per cent that have to die
- *   --within 1800  seconds; what was not run by then is not counted
- */
-import { execFileSync } from 'node:child_process'
+/** Mutation testing: small bugs, one at a time, and whether a test sees them. `--help` says how it is called. */
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { SourceMap } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { Command } from 'commander'
+import { positive } from '../../bench/command-line.ts'
 import { Seeded } from '../support/seed.ts'
 import { importedFiles } from '../tidy/law.ts'
 import { fateOf, forEach, reachesOf } from './campaign.ts'
@@ -34,17 +23,34 @@ const MUTATED = ['protocol', 'src/api', 'src/broker', 'src/core', 'src/metadata'
 /** Whose tests are to see them, beside those of the programmatic API: those that run in one process and take seconds. */
 const TESTS = ['api', 'broker', 'core', 'difference', 'metadata', 'protocol', 'server']
 
-const { values: options, positionals: words } = parseArgs({
-  allowPositionals: true,
-  options: {
-    named: { type: 'boolean', default: false },
-    changed: { type: 'string' },
-    count: { type: 'string', default: '400' },
-    seed: { type: 'string', default: '1' },
-    least: { type: 'string', default: '85' },
-    within: { type: 'string', default: '3600' },
-  },
-})
+interface Options {
+  readonly named: boolean
+  readonly changed?: string
+  readonly count: number
+  readonly seed: number
+  readonly least: number
+  readonly within: number
+}
+
+const EXAMPLES = `
+  npm run mutants                          the named mutants, and 400 of all others
+  npm run mutants -- --named               the named ones only
+  npm run mutants -- --changed main        the named ones, and of the files that differ from there
+  npm run mutants -- src/api/01 src/core   mutants of the files whose path contains one of the words`
+
+const command = new Command('npm run mutants --')
+  .description('Makes small bugs, one at a time, and says which of them no test saw.')
+  .argument('[words...]', 'only files whose path contains one of them')
+  .option('--named', 'the named mutants only', false)
+  .option('--changed <commit>', 'only files that differ from there')
+  .option('--count <n>', 'how many of all that there are; every file is drawn from', positive, 400)
+  .option('--seed <n>', 'which ones', positive, 1)
+  .option('--least <n>', 'per cent that have to die', positive, 85)
+  .option('--within <seconds>', 'what was not run by then is not counted', positive, 3600)
+  .addHelpText('after', EXAMPLES)
+  .parse()
+const options = command.opts<Options>()
+const words = command.args
 
 function compiledFiles(folders: readonly string[], suffix: string): string[] {
   return folders.flatMap((folder) =>
@@ -63,9 +69,12 @@ function mutatedFiles(): string[] {
   if (options.changed === undefined)
     return words.length === 0 ? all : all.filter((file) => words.some((word) => file.includes(word)))
   const git = ['diff', '--name-only', '--diff-filter=d', options.changed, '--']
-  const changed = new Set(
-    execFileSync('git', git, { cwd: join(compiledRoot, '..'), encoding: 'utf8' }).split('\n'),
-  )
+  const { status, stdout, stderr } = spawnSync('git', git, {
+    cwd: join(compiledRoot, '..'),
+    encoding: 'utf8',
+  })
+  if (status !== 0) command.error(`error: --changed ${options.changed}: ${stderr.trim()}`)
+  const changed = new Set(stdout.split('\n'))
   return all.filter((file) => changed.has(sourceOf(file)))
 }
 
@@ -153,9 +162,11 @@ async function fatesOf(
 
 async function main(): Promise<void> {
   const startedMs = performance.now()
-  const named = words.length === 0 ? namedMutants() : []
   const files = options.named ? [] : mutatedFiles()
-  const others = drawn(files, Number(options.count), new Seeded(Number(options.seed)))
+  if (words.length > 0 && files.length === 0)
+    command.error(`error: no file that mutants are made in matches: ${words.join(' ')}`)
+  const named = words.length === 0 ? namedMutants() : []
+  const others = drawn(files, options.count, new Seeded(options.seed))
   if (named.length + others.length === 0) return console.log('nothing to mutate')
   const tests = testsOf(new Set([...named, ...others].map(({ file }) => file)))
   const reaches = await reachesOf(
@@ -165,7 +176,7 @@ async function main(): Promise<void> {
   )
   const seconds = (): string => `${Math.round((performance.now() - startedMs) / 1000)} s`
   console.log(`${tests.length} test files pass without mutants (${seconds()})`)
-  const untilMs = startedMs + Number(options.within) * 1000
+  const untilMs = startedMs + options.within * 1000
   const named_ = await fatesOf(named, reaches, Infinity)
   const fates = await fatesOf(others, reaches, untilMs)
   const livingNamed = named_.filter(({ lives }) => lives).length
@@ -175,7 +186,7 @@ async function main(): Promise<void> {
   console.log(
     `other mutants: ${fates.length} of ${others.length} run, score ${score.toFixed(1)} % (${seconds()})`,
   )
-  if (livingNamed > 0 || score < Number(options.least)) process.exitCode = 1
+  if (livingNamed > 0 || score < options.least) process.exitCode = 1
 }
 
 await main()

@@ -1,32 +1,45 @@
-/**
- * Power cuts at length, outside of `npm test`:
- *
- *   npm run test:power                                200 cuts over all engines and modes
- *   npm run test:power -- --rounds 60 --mode durable --io uring
- *   npm run test:power -- --target kafka --rounds 10  the same cuts for Apache Kafka
- *   npm run test:power -- --json FILE                 the table as JSON as well
- *
- * `SAMSA_SEED=n` makes the choices of a run again. Ends with 1 when a promise was broken.
- */
+/** Power cuts at length, outside of `npm test`. `--help` says how it is called. */
 import { writeFileSync } from 'node:fs'
 import process from 'node:process'
-import { parseArgs } from 'node:util'
+import { Command, Option } from 'commander'
+import { positive } from '../../bench/command-line.ts'
 import { type Cell, cells, engines, share } from '../durability/cells.ts'
 import { Seeded } from '../support/seed.ts'
 import { lossTable, type Row } from './loss-table.ts'
 import { mountProblem } from './mounts.ts'
 import { type Loss, measureLoss } from './power-cut.ts'
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: process.env['SAMSA_POWER_ROUNDS'] ?? '200' },
-    target: { type: 'string', default: 'samsa' },
-    mode: { type: 'string' },
-    io: { type: 'string' },
-    'flush-ms': { type: 'string', default: '100' },
-    json: { type: 'string' },
-  },
-})
+interface Options {
+  readonly rounds: number
+  readonly target: 'samsa' | 'kafka'
+  readonly mode?: string
+  readonly io?: string
+  readonly flushMs: number
+  readonly json?: string
+}
+
+const MORE = `
+SAMSA_SEED=n makes the choices of a run again. Ends with 1 when a promise was broken.
+
+  npm run test:power                                200 cuts over all engines and modes
+  npm run test:power -- --rounds 60 --mode durable --io uring
+  npm run test:power -- --target kafka --rounds 10  the same cuts for Apache Kafka`
+
+const command = new Command('npm run test:power --')
+  .description(
+    'Cuts the power of an ext4 file system under a working broker, and counts what was lost (root).',
+  )
+  .addOption(
+    new Option('--rounds <n>', 'cuts in all').argParser(positive).env('SAMSA_POWER_ROUNDS').default(200),
+  )
+  .addOption(new Option('--target <name>', 'whose broker').choices(['samsa', 'kafka']).default('samsa'))
+  .option('--mode <name>', 'only this flush mode: os, interval or durable')
+  .option('--io <name>', 'only this engine')
+  .option('--flush-ms <ms>', 'the interval of the mode interval', positive, 100)
+  .option('--json <file>', 'write the table as JSON as well')
+  .addHelpText('after', MORE)
+  .parse()
+const values = command.opts<Options>()
 
 async function main(): Promise<number> {
   const problem = await mountProblem()
@@ -34,7 +47,7 @@ async function main(): Promise<number> {
     console.error(problem)
     return 1
   }
-  const target = values.target === 'kafka' ? 'kafka' : 'samsa'
+  const { target } = values
   const wanted = await wantedCells(target)
   if (wanted.length === 0) {
     console.error(`no such mode or engine here: ${values.mode ?? 'any mode'}, ${values.io ?? 'any engine'}`)
@@ -45,10 +58,10 @@ async function main(): Promise<number> {
   const rows: Row[] = []
   let failed = false
   for (const [number, cell] of wanted.entries()) {
-    const rounds = share(Number(values.rounds), wanted.length, number)
+    const rounds = share(values.rounds, wanted.length, number)
     const seed = random.uint32()
     try {
-      const flushMs = Number(values['flush-ms'])
+      const { flushMs } = values
       const onProgress = (done: Loss): void => printProgress(cell, done, rounds)
       rows.push({
         ...cell,

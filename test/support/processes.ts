@@ -124,8 +124,19 @@ export async function exitOf(child: ChildProcess): Promise<number | null> {
   return child.exitCode
 }
 
-/** A port of 127.0.0.1 that nobody listened on a moment ago. */
-export function freePort(): Promise<number> {
+const givenPorts = new Set<number>()
+
+/** A port of 127.0.0.1 that nobody listened on a moment ago. Another one each time: two may be asked for before either is used. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await portOfSystem()
+    if (givenPorts.has(port)) continue
+    givenPorts.add(port)
+    return port
+  }
+}
+
+function portOfSystem(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
