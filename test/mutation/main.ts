@@ -14,6 +14,7 @@ import type { Fate, Mutant } from './campaign.ts'
 import { mutantsOf } from './generate.ts'
 import { NAMED } from './named.ts'
 import type { Reach } from './reach.ts'
+import { failuresOf, scoreOf } from './verdict.ts'
 
 const compiledRoot = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const workers = Math.max(2, availableParallelism())
@@ -29,6 +30,8 @@ interface Options {
   readonly count: number
   readonly seed: number
   readonly least: number
+  readonly fewest: number
+  readonly complete: boolean
   readonly within: number
 }
 
@@ -46,6 +49,8 @@ const command = new Command('npm run mutants --')
   .option('--count <n>', 'how many of all that there are; every file is drawn from', positive, 400)
   .option('--seed <n>', 'which ones', positive, 1)
   .option('--least <n>', 'per cent that have to die', positive, 85)
+  .option('--fewest <n>', 'of fewer than this that share does not matter', positive, 20)
+  .option('--complete', 'test files that fail or take too long without any bug are a failure', false)
   .option('--within <seconds>', 'what was not run by then is not counted', positive, 3600)
   .addHelpText('after', EXAMPLES)
   .parse()
@@ -115,7 +120,22 @@ function namedMutants(): Mutant[] {
   })
 }
 
-/** The test files that import one of the files, by however many steps. */
+/** The files that one imports, and all of a folder that it loads whatever is there from. */
+function loadedBy(file: string): string[] {
+  const text = read(file)
+  const folders = [...text.matchAll(/new URL\('(\.[^']*)\/', import\.meta\.url\)/g)].map(([, folder]) =>
+    join(dirname(file), folder!),
+  )
+  return [
+    ...importedFiles(file, text),
+    ...compiledFiles(
+      folders.filter((folder) => MUTATED.some((root) => folder.startsWith(root))),
+      '.js',
+    ),
+  ]
+}
+
+/** The test files that load one of the files, by however many steps. */
 function testsOf(files: ReadonlySet<string>): string[] {
   const imports = new Map<string, readonly string[]>()
   const reaches = (file: string, seen: Set<string>): boolean => {
@@ -123,7 +143,7 @@ function testsOf(files: ReadonlySet<string>): string[] {
     if (seen.has(file)) return false
     seen.add(file)
     let next = imports.get(file)
-    if (next === undefined) imports.set(file, (next = importedFiles(file, read(file))))
+    if (next === undefined) imports.set(file, (next = loadedBy(file)))
     return next.some((imported) => reaches(imported, seen))
   }
   const tests = TESTS.map((folder) => `test/${folder}`).filter((folder) =>
@@ -150,7 +170,9 @@ async function fatesOf(
     mutants,
     workers,
     async (mutant) => {
-      const fate = await fateOf(mutant, reaches)
+      let fate = await fateOf(mutant, reaches)
+      // A named one that lives is a failure, and nothing is one by chance.
+      if (fate.lives && mutant.kind === 'named') fate = await fateOf(mutant, reaches)
       fates.push(fate)
       tell(fate)
       if (fates.length % 50 === 0) console.log(`${fates.length} of ${mutants.length} are run`)
@@ -162,31 +184,33 @@ async function fatesOf(
 
 async function main(): Promise<void> {
   const startedMs = performance.now()
-  const files = options.named ? [] : mutatedFiles()
-  if (words.length > 0 && files.length === 0)
-    command.error(`error: no file that mutants are made in matches: ${words.join(' ')}`)
   const named = words.length === 0 ? namedMutants() : []
+  const files = options.named ? [] : mutatedFiles()
   const others = drawn(files, options.count, new Seeded(options.seed))
   if (named.length + others.length === 0) return console.log('nothing to mutate')
   const tests = testsOf(new Set([...named, ...others].map(({ file }) => file)))
-  const reaches = await reachesOf(
+  const untilMs = startedMs + options.within * 1000
+  const { reaches, leftOut } = await reachesOf(
     tests.map((file) => join('dist', file)),
     compiledRoot,
     workers,
+    untilMs,
   )
   const seconds = (): string => `${Math.round((performance.now() - startedMs) / 1000)} s`
-  console.log(`${tests.length} test files pass without mutants (${seconds()})`)
-  const untilMs = startedMs + options.within * 1000
-  const named_ = await fatesOf(named, reaches, Infinity)
-  const fates = await fatesOf(others, reaches, untilMs)
-  const livingNamed = named_.filter(({ lives }) => lives).length
-  console.log(`named mutants: ${named.length}, of which live ${livingNamed} (${seconds()})`)
-  const dead = fates.filter(({ lives }) => !lives).length
-  const score = fates.length === 0 ? 100 : (100 * dead) / fates.length
+  console.log(`${reaches.length} of ${tests.length} test files pass without mutants (${seconds()})`)
+  const namedFates = await fatesOf(named, reaches, untilMs)
+  const living = namedFates.filter(({ lives }) => lives).length
   console.log(
-    `other mutants: ${fates.length} of ${others.length} run, score ${score.toFixed(1)} % (${seconds()})`,
+    `named mutants: ${namedFates.length} of ${named.length} run, of which live ${living} (${seconds()})`,
   )
-  if (livingNamed > 0 || score < options.least) process.exitCode = 1
+  const fates = await fatesOf(others, reaches, untilMs)
+  console.log(
+    `other mutants: ${fates.length} of ${others.length} run, score ${scoreOf(fates).toFixed(1)} % (${seconds()})`,
+  )
+  if (leftOut.length > 0) console.log(`test files left out: ${leftOut.length}`)
+  const failures = failuresOf({ named: namedFates, others: fates, leftOut }, options)
+  for (const failure of failures) console.log(`failed: ${failure}`)
+  if (failures.length > 0) process.exitCode = 1
 }
 
 await main()
