@@ -1,4 +1,4 @@
-import type { SamsaError } from '../../core/samsa-error.ts'
+import { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import { diskError } from '../files/disk-calls.ts'
 import { LogDirectory, ownershipProblem } from './log-directory.ts'
@@ -11,13 +11,15 @@ export interface OpenedDirectories {
 
 /**
  * Opens and locks all of `log.dirs` that can be used. Rejects with SAMSA_DATA_DIR_LOCKED, SAMSA_CONFIG (a directory of
- * another node or cluster) or, when none can be used, SAMSA_DISK_IO.
+ * another node or cluster, or named twice) or, when none can be used, SAMSA_DISK_IO.
  */
 export async function openDirectories(
   world: World,
   logDirs: readonly string[],
   nodeId: number,
 ): Promise<OpenedDirectories> {
+  const twice = logDirs.find((path, i) => logDirs.indexOf(path) < i)
+  if (twice !== undefined) throw new SamsaError('SAMSA_CONFIG', `log.dirs: ${twice} is named twice`)
   const opened = await Promise.allSettled(logDirs.map((path) => LogDirectory.open(world, path)))
   const directories: LogDirectory[] = []
   const unusable: string[] = []

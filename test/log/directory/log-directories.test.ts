@@ -233,6 +233,19 @@ test('a directory that cannot be used when the broker starts is left out; none t
   })
 })
 
+test('a directory that is named twice is a mistake in the configuration, not somebody else in it', async () => {
+  await simulate(9, async (sim) => {
+    const logDirs = ['/data/one', '/data/two', '/data/one']
+    await assert.rejects(LogManager.open(sim.start().world, { ...options, logDirs }), {
+      code: 'SAMSA_CONFIG',
+      message: 'log.dirs: /data/one is named twice',
+    })
+    // Nobody holds the directories.
+    const manager = await startManager(sim.start(), dirs)
+    await manager.close(true)
+  })
+})
+
 test('a new partition that one directory cannot take goes to another', async () => {
   await simulate(9, async (sim) => {
     const manager = await startManager(sim.start(), dirs)
