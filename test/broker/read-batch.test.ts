@@ -110,6 +110,11 @@ test('what is refused is refused, and so is what becomes too large', async () =>
   assert.equal(await outcome(huge, { compressionType: 'zstd' }), MESSAGE_TOO_LARGE)
   const misplaced = buildBatch([{ ...records(1)[0]!, offsetDelta: 3 }])
   assert.equal(await outcome(misplaced, { compressionType: 'gzip' }), INVALID_RECORD)
+  const [first, second, third] = records(3)
+  const twice = buildBatch([first!, { ...second!, offsetDelta: 0 }, { ...third!, offsetDelta: 2 }], {
+    codec: 1,
+  })
+  assert.equal(await outcome(twice, { compressionType: 'snappy' }), INVALID_RECORD)
 })
 
 test('what a batch may become in all follows from the bytes that are there', async () => {
@@ -118,7 +123,7 @@ test('what a batch may become in all follows from the bytes that are there', asy
   // A record as long as one can be.
   const start = Buffer.from([0xfe, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0xe0, 0xff, 0xff, 0xff, 0x0f])
   const more = Buffer.alloc(MIB)
-  const readOf = async (compressedBytes: number): Promise<number> => {
+  const readOf = async (compressedBytes: number, wanted: Partial<LogConfig> = {}): Promise<number> => {
     const sent = batch.withRecords(plain, CODECS_BY_NAME.zstd, Buffer.alloc(compressedBytes))
     const endless = new SystemCodecs()
     let shownBytes = 0
@@ -127,7 +132,8 @@ test('what a batch may become in all follows from the bytes that are there', asy
       for (let next = start; piece(next); next = more) shownBytes += next.length
       await Promise.resolve()
     }
-    const found = validateProduceBatch(sent, { ...defaultLogConfig, maxMessageBytes: 4 * MIB }, NOW, 9)
+    const config = { ...defaultLogConfig, maxMessageBytes: 4 * MIB, ...wanted }
+    const found = validateProduceBatch(sent, config, NOW, 9)
     assert.ok(found instanceof CompressedBatch)
     const outcome = await readBatch(found, endless)
     assert.ok(!Buffer.isBuffer(outcome))
@@ -135,6 +141,8 @@ test('what a batch may become in all follows from the bytes that are there', asy
     return Math.floor(shownBytes / MIB)
   }
   assert.deepEqual([await readOf(100), await readOf(MIB / 2), await readOf(1.25 * MIB)], [1023, 1023, 1374])
+  // What is compressed again is kept meanwhile, so no more of it is taken than that.
+  assert.equal(await readOf(100, { compressionType: 'gzip' }), 15)
 })
 
 test('a codec that cannot be written here leaves batches as they come', async () => {
