@@ -1,5 +1,5 @@
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
-import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import { resolveTopicConfig, topicConfigProblem } from '../../core/config/topic-config.ts'
 import type { Logger, MetadataStore, Random, StoredNode } from '../../ports.ts'
 import type { PartitionImage, TopicImage } from './metadata-image.ts'
 import { createIfMissing, createPartitionNodes, deleteIfThere } from '../layout/store-steps.ts'
@@ -62,9 +62,10 @@ async function loadTopic(context: LoadContext, name: string, deleting: boolean):
   const overrides =
     configNode === null ? new Map<string, string>() : decodeConfig(paths.topicConfig(name), configNode.data)
   const config = resolveTopicConfig(overrides, context.config)
-  for (const key of overrides.keys()) {
-    if (!config.overrides.has(key))
-      context.logger.warn({ topic: name, key }, 'a stored topic configuration is not used')
+  for (const [key, value] of overrides) {
+    if (config.overrides.has(key)) continue
+    const problem = topicConfigProblem(new Map([[key, value]]), context.config)
+    context.logger.warn({ topic: name, problem }, 'a stored topic configuration is not used')
   }
   const states = await Promise.all(
     record.assignment.map((_, index) => store.get(paths.partitionState(name, index))),
