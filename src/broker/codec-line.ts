@@ -1,7 +1,7 @@
 import type { Codecs } from '../ports.ts'
 
 /** So many large batches are decompressed at once; the thread pool is the disk's too. */
-const MAX_UNDER_WAY = 8
+const MAX_UNDER_WAY = 16
 
 interface Waiting {
   readonly job: object

@@ -90,6 +90,12 @@ async function bundleInto(directory: string): Promise<void> {
       entryFileNames: 'main.cjs',
     },
   })
+  await build({
+    ...common,
+    external: dependencies(),
+    input: path.join(dist, 'src/system/codec-thread-main.js'),
+    output: { ...text, file: path.join(directory, 'codec-thread.cjs') },
+  })
   escapeLetters(path.join(directory, 'cli/main.cjs'))
   writeLicences(output[0].moduleIds, path.join(directory, 'cli/LICENSES.txt'))
 }

@@ -11,6 +11,8 @@ import { createLogger } from './pino-logger.ts'
 import { PromMetrics } from './figures/prom-metrics.ts'
 import { SystemClock } from './system-clock.ts'
 import { SystemDisk } from './disk/system-disk.ts'
+import { codecThread } from './codec-thread.ts'
+import { installedCodecs } from './native-codecs.ts'
 import { SystemCodecs } from './system-codecs.ts'
 import { SystemRandom } from './system-random.ts'
 import { Turn } from './turn.ts'
@@ -59,14 +61,19 @@ export async function startSystemWorld(
   // One for all brokers of a process, as the limit is.
   descriptorsOfProcess ??= new DescriptorPool(descriptorLimit(), logger)
   const descriptors = descriptorsOfProcess
+  const thread = codecThread(logger)
   const world: World = {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn, descriptors),
     disk: new SystemDisk(turn, { addon, ring, descriptors, unusable }),
-    codecs: new SystemCodecs(),
+    codecs: new SystemCodecs(installedCodecs, thread),
     logger,
     metrics: options.metrics ?? new PromMetrics(),
   }
-  return { world, engine, close: () => ring?.close() }
+  const close = (): void => {
+    thread?.close()
+    ring?.close()
+  }
+  return { world, engine, close }
 }

@@ -27,7 +27,7 @@ test('a few at once, in the order they came, and a failure keeps nobody', async 
   const { codecs, begun } = heldCodecs()
   const line = new CodecLine(codecs)
   const ended: string[] = []
-  for (let codec = 0; codec < 11; codec++)
+  for (let codec = 0; codec < 19; codec++)
     line
       .decompress(codec, nothing, () => true)
       .then(
@@ -35,33 +35,33 @@ test('a few at once, in the order they came, and a failure keeps nobody', async 
         () => ended.push(`${codec} failed`),
       )
   const order = () => begun.map(({ codec }) => codec)
-  assert.deepEqual(order(), upTo(8))
+  assert.deepEqual(order(), upTo(16))
   begun[1]!.end()
   begun[0]!.fail(new Error('broken'))
   await turn()
-  assert.deepEqual(order(), upTo(10))
+  assert.deepEqual(order(), upTo(18))
   for (const { end } of begun) end()
   await turn()
-  begun[10]!.end()
+  begun[18]!.end()
   await turn()
-  assert.deepEqual(order(), upTo(11))
-  assert.equal(ended.length, 11)
+  assert.deepEqual(order(), upTo(19))
+  assert.equal(ended.length, 19)
   assert.ok(ended.includes('0 failed'))
 })
 
 test('who still waits may leave, and never begins', async () => {
   const { codecs, begun } = heldCodecs()
   const line = new CodecLine(codecs)
-  const jobs = Array.from({ length: 10 }, job)
+  const jobs = Array.from({ length: 18 }, job)
   for (const [codec, each] of jobs.entries())
     void line.run(each, () => codecs.decompress(codec, nothing, () => true))
   assert.equal(line.leave(jobs[0]!), false, 'it is under way')
-  assert.equal(line.leave(jobs[8]!), true)
-  assert.equal(line.leave(jobs[8]!), false)
+  assert.equal(line.leave(jobs[16]!), true)
+  assert.equal(line.leave(jobs[16]!), false)
   begun[0]!.end()
   await turn()
   assert.deepEqual(
     begun.map(({ codec }) => codec),
-    [...upTo(8), 9],
+    [...upTo(16), 17],
   )
 })

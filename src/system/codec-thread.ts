@@ -1,0 +1,166 @@
+import fs from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { fileURLToPath } from 'node:url'
+import type { Logger } from '../ports.ts'
+import {
+  DONE,
+  GIVEN,
+  INPUT_BYTES,
+  LOOP_TOLD,
+  NOT_DECODED,
+  SLOTS,
+  THREAD_AWAKE,
+  makeSlots,
+  viewsOf,
+} from './codec-slots.ts'
+import type { Slot } from './codec-slots.ts'
+
+/** What nobody needed for so long ends, and gives its memory back. */
+const IDLE_MS = 30_000
+const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 }
+
+const THREAD_FAILED = 'the thread that decompresses batches failed; they are decompressed without it'
+
+interface Job {
+  readonly piece: (bytes: Buffer) => boolean
+  readonly done: (decoded: boolean) => void
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * A second thread of JavaScript that decodes batches, so that a second processor does: a job of the thread pool costs
+ * the loop about what decoding a batch does. It starts with the first batch, which does not wait for it.
+ */
+export class CodecThread {
+  readonly #file: string
+  readonly #failed: (error: unknown) => void
+  #worker: Worker | null = null
+  #ready = false
+  /** It failed, or nobody may use it any more: the rest is decoded without it. */
+  #closed = false
+  #words: Int32Array = new Int32Array(0)
+  #slots: readonly Slot[] = []
+  #given = 0
+  #taken = 0
+  readonly #jobs: (Job | null)[] = Array.from({ length: SLOTS }, () => null)
+  #idleTimer: NodeJS.Timeout | null = null
+  /** At the last look whether it is idle. */
+  #givenBefore = 0
+
+  /** `failed` is told why there will be no thread. */
+  constructor(file: string, failed: (error: unknown) => void) {
+    this.#file = file
+    this.#failed = failed
+  }
+
+  /** Whether it takes a job of so many bytes now. */
+  hasRoom(bytes: number): boolean {
+    if (bytes > INPUT_BYTES || this.#closed) return false
+    if (!this.#ready) {
+      if (this.#worker === null) this.#start()
+      return false
+    }
+    if (this.#isFull) this.#takeDone()
+    return !this.#isFull
+  }
+
+  get #isFull(): boolean {
+    return ((this.#given - this.#taken) | 0) === SLOTS
+  }
+
+  /** Shows what `data` decodes to, all at once. False when it could not, for whatever reason. */
+  decode(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<boolean> {
+    if (!this.hasRoom(data.length)) return Promise.resolve(false)
+    return new Promise((done, failed) => {
+      const index = this.#given & (SLOTS - 1)
+      this.#slots[index]!.give(codec, data)
+      this.#jobs[index] = { piece, done, failed }
+      if (this.#given === this.#taken) this.#worker!.ref()
+      this.#given = (this.#given + 1) | 0
+      Atomics.store(this.#words, GIVEN, this.#given)
+      if (Atomics.exchange(this.#words, THREAD_AWAKE, 1) === 0) this.#worker!.postMessage(null)
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#end()
+  }
+
+  #start(): void {
+    const shared = makeSlots()
+    this.#words = new Int32Array(shared.words)
+    this.#slots = viewsOf(shared)
+    this.#given = this.#taken = this.#givenBefore = 0
+    const worker = new Worker(this.#file, { workerData: shared, resourceLimits: LIMITS, execArgv: [] })
+    this.#worker = worker
+    worker.unref()
+    worker.on('message', () => this.#told(worker))
+    worker.on('error', this.#failed)
+    worker.on('exit', () => {
+      if (worker === this.#worker) this.close()
+    })
+  }
+
+  #told(worker: Worker): void {
+    if (worker !== this.#worker) return
+    if (!this.#ready) {
+      this.#ready = true
+      this.#idleTimer = setInterval(() => this.#endWhenIdle(), IDLE_MS).unref()
+      return
+    }
+    Atomics.store(this.#words, LOOP_TOLD, 0)
+    this.#takeDone()
+  }
+
+  #takeDone(): void {
+    const done = Atomics.load(this.#words, DONE)
+    for (; this.#taken !== done; this.#taken = (this.#taken + 1) | 0) this.#take(this.#taken & (SLOTS - 1))
+    if (this.#taken === this.#given) this.#worker?.unref()
+  }
+
+  #take(index: number): void {
+    const job = this.#jobs[index]!
+    const { output, outputBytes } = this.#slots[index]!
+    this.#jobs[index] = null
+    try {
+      if (outputBytes > 0) job.piece(output.subarray(0, outputBytes))
+      job.done(outputBytes !== NOT_DECODED)
+    } catch (error) {
+      job.failed(error)
+    }
+  }
+
+  #endWhenIdle(): void {
+    const isIdle = this.#givenBefore === this.#given && this.#taken === this.#given
+    this.#givenBefore = this.#given
+    if (isIdle) this.#end()
+  }
+
+  #end(): void {
+    const worker = this.#worker
+    this.#worker = null
+    this.#ready = false
+    this.#slots = []
+    if (this.#idleTimer !== null) clearInterval(this.#idleTimer)
+    this.#idleTimer = null
+    void worker?.terminate()
+    for (const [index, job] of this.#jobs.entries()) {
+      this.#jobs[index] = null
+      job?.done(false)
+    }
+  }
+}
+
+/** Null where there is one processor only, and where there is no bundle of it. */
+export function codecThread(logger: Pick<Logger, 'warn'>): CodecThread | null {
+  if (availableParallelism() < 2) return null
+  // From a bundle, and from dist/src/system.
+  for (const place of ['../codec-thread.cjs', '../../lib/codec-thread.cjs']) {
+    const file = fileURLToPath(new URL(place, import.meta.url))
+    if (fs.existsSync(file))
+      return new CodecThread(file, (error) => logger.warn({ err: error }, THREAD_FAILED))
+  }
+  return null
+}
