@@ -68,18 +68,27 @@ export async function reachesOf(
   return { reaches: [...reaches.values()], leftOut: testFiles.filter((file) => !reaches.has(file)) }
 }
 
-/** Runs the test files that reach the mutant, that of its file first and then the cheap ones, until one fails. */
-export async function fateOf(mutant: Mutant, reaches: readonly Reach[]): Promise<Fate> {
+/**
+ * Runs the test files that reach the mutant until one fails: that of its file first, then those that are near it, then all
+ * others, the cheap ones first.
+ */
+export async function fateOf(
+  mutant: Mutant,
+  reaches: readonly Reach[],
+  isNear: (testFile: string, file: string) => boolean,
+): Promise<Fate> {
+  const distance = ({ testFile }: Reach): number => {
+    if (isMirrorOf(testFile, mutant.file)) return 0
+    return isNear(testFile, mutant.file) ? 1 : 2
+  }
   const concerned = reaches
     .filter((reach) => reach.covers(mutant.file, mutant.at))
-    .toSorted(
-      (a, b) =>
-        Number(isMirrorOf(b.testFile, mutant.file)) - Number(isMirrorOf(a.testFile, mutant.file)) ||
-        a.costMs - b.costMs,
-    )
+    .map((reach) => ({ reach, distance: distance(reach) }))
+    .toSorted((a, b) => a.distance - b.distance || a.reach.costMs - b.reach.costMs)
   let leftMs = mutant.kind === 'named' ? Infinity : MOST_TESTS_MS
   let ran = 0
-  for (const { testFile, costMs, tookMs } of concerned) {
+  for (const { reach } of concerned) {
+    const { testFile, costMs, tookMs } = reach
     leftMs -= costMs
     if (leftMs < 0 && ran > 0) break
     ran += 1

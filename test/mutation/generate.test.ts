@@ -25,6 +25,13 @@ test('a mutant is one small bug, and the same text has the same ones', () => {
   ])
 })
 
+test('the first size of what grows is left alone, its last one is not', () => {
+  assert.deepEqual(mutated('x = new GrowingBuffer(a * 4, 2)'), [
+    'constant: x = new GrowingBuffer(a * 4, (2 + 1))',
+  ])
+  assert.deepEqual(mutated('x = new Writer(128)'), [])
+})
+
 test('texts, assertions and log lines are left alone', () => {
   for (const code of [
     "x = 'a' + b + 'c'",

@@ -44,6 +44,9 @@ const UNTESTED = /^(?:assert|assertNever|brokenInvariant|invariant)$|^(?:debug|i
  */
 const UNSEEN = new Set(['cost', 'ignorable'])
 
+/** What grows when more is needed: nothing but its speed depends on the size that it is made with. */
+const GROWING = new Set(['GrowingBuffer', 'Writer'])
+
 /** Numbers up to this are changed by one; larger ones are sizes and limits as a rule, and go. */
 const SMALL = 64
 
@@ -57,10 +60,18 @@ export function mutantsOf(file: string, compiled: string): Unplaced[] {
     if (isUntested(node)) return
     if (node.type === 'Property' && UNSEEN.has(String((node['key'] as Node)['name']))) return
     mutateNode(node, compiled, add)
-    for (const [, child] of children(node)) visit(child)
+    const unseen = firstSize(node)
+    for (const [, child] of children(node)) if (child !== unseen) visit(child)
   }
   visit(parseTree('compiled.js', compiled))
   return mutants
+}
+
+/** The argument of what grows that says how much it has room for at first. */
+function firstSize(node: Node): Node | undefined {
+  if (node.type !== 'NewExpression' || !GROWING.has(String((node['callee'] as Node)['name'])))
+    return undefined
+  return (node['arguments'] as Node[])[0]
 }
 
 type Add = (kind: string, start: number, end: number, to: string) => void

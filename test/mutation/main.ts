@@ -12,6 +12,7 @@ import { importedFiles } from '../tidy/law.ts'
 import { fateOf, forEach, reachesOf } from './campaign.ts'
 import type { Fate, Mutant } from './campaign.ts'
 import { mutantsOf } from './generate.ts'
+import { Imports } from './imports.ts'
 import { NAMED } from './named.ts'
 import type { Reach } from './reach.ts'
 import { failuresOf, scoreOf } from './verdict.ts'
@@ -23,6 +24,8 @@ const workers = Math.max(2, availableParallelism())
 const MUTATED = ['protocol', 'src/api', 'src/broker', 'src/core', 'src/metadata']
 /** Whose tests are to see them, beside those of the programmatic API: those that run in one process and take seconds. */
 const TESTS = ['api', 'broker', 'core', 'difference', 'metadata', 'protocol', 'server']
+/** A test that is so near to a file is run before others. */
+const NEAR_STEPS = 2
 
 interface Options {
   readonly named: boolean
@@ -135,23 +138,21 @@ function loadedBy(file: string): string[] {
   ]
 }
 
-/** The test files that load one of the files, by however many steps. */
+const imports = new Imports(loadedBy)
+
+/** The test files that load one of the files. */
 function testsOf(files: ReadonlySet<string>): string[] {
-  const imports = new Map<string, readonly string[]>()
-  const reaches = (file: string, seen: Set<string>): boolean => {
-    if (files.has(file)) return true
-    if (seen.has(file)) return false
-    seen.add(file)
-    let next = imports.get(file)
-    if (next === undefined) imports.set(file, (next = loadedBy(file)))
-    return next.some((imported) => reaches(imported, seen))
-  }
   const tests = TESTS.map((folder) => `test/${folder}`).filter((folder) =>
     existsSync(join(compiledRoot, '..', folder)),
   )
   return [...compiledFiles(tests, '.test.js'), 'test/index.test.js'].filter((file) =>
-    reaches(file, new Set()),
+    Number.isFinite(imports.steps(file, files)),
   )
+}
+
+/** Whether a test is of the file, or of what is made of it. */
+function isNear(testFile: string, file: string): boolean {
+  return imports.steps(testFile.replace(/^dist\//, ''), new Set([file])) <= NEAR_STEPS
 }
 
 function tell({ mutant, lives, why }: Fate): void {
@@ -170,9 +171,9 @@ async function fatesOf(
     mutants,
     workers,
     async (mutant) => {
-      let fate = await fateOf(mutant, reaches)
+      let fate = await fateOf(mutant, reaches, isNear)
       // A named one that lives is a failure, and nothing is one by chance.
-      if (fate.lives && mutant.kind === 'named') fate = await fateOf(mutant, reaches)
+      if (fate.lives && mutant.kind === 'named') fate = await fateOf(mutant, reaches, isNear)
       fates.push(fate)
       tell(fate)
       if (fates.length % 50 === 0) console.log(`${fates.length} of ${mutants.length} are run`)
