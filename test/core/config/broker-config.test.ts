@@ -129,6 +129,10 @@ describe('broker configuration', () => {
     refused({ 'authorizer.class.name': 'kafka.security.authorizer.AclAuthorizer' }, 'authorizer.class.name')
     refused({ 'samsa.admin.listener': '9100' }, 'samsa.admin.listener', 'host:port')
     refused({ 'max.connections.per.ip.overrides': 'localhost' }, 'address:count')
+    refused({ 'max.connections.per.ip': '0' }, 'max.connections.per.ip=0', 'overrides')
+    assert.doesNotThrow(() =>
+      parse({ 'max.connections.per.ip': '0', 'max.connections.per.ip.overrides': '127.0.0.1:1' }),
+    )
   })
 
   it('says where a wrong value stands', () => {

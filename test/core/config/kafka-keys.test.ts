@@ -146,6 +146,10 @@ describe("Kafka's keys", () => {
       (key) => definitionOf(key).update !== key.update && !isSecurityKey(key.name),
     )
     assert.deepEqual(others.map(({ name }) => name).toSorted(), [...OTHER_UPDATES.keys()].toSorted())
+    for (const name of ['principal.builder.class', 'ssl.key.password', 'sasl.jaas.config'])
+      assert.ok(isSecurityKey(name) && isSecurityKey(`listener.name.outside.${name}`), name)
+    for (const name of ['num.io.threads', 'listener.name.outside.num.network.threads'])
+      assert.equal(isSecurityKey(name), false, name)
     for (const key of brokerKeys.filter(({ name }) => isSecurityKey(name)))
       assert.equal(definitionOf(key).update, 'read-only', key.name)
   })

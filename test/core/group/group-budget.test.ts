@@ -196,6 +196,7 @@ test('whatever happens, what is counted is what is there, and nothing is left in
         fixture.holdAppends = false
         fixture.completeAppends()
         assert.equal(fixture.budget.groups, fixture.shard.groupCount)
+        assert.ok(fixture.budget.bytes >= fixture.budget.groups)
         fixture.advance(SESSION_MS * 2)
         fixture.advance(8 * 24 * 3_600_000)
         fixture.expireOffsets()

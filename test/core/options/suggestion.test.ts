@@ -29,6 +29,7 @@ test('one mistake more than is forgiven is no suggestion, and the nearest wins',
   assert.equal(closest('abcdefghij', ['abcdefwxyz']), null)
   // Of four letters one may be wrong, or two neighbours swapped.
   assert.equal(closest('abcd', ['abdc']), 'abdc')
+  assert.equal(closest('abcd', ['bacd']), 'bacd')
   assert.equal(closest('abcd', ['xbdx']), null)
 })
 

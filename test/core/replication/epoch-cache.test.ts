@@ -44,6 +44,7 @@ test('a batch that is there overrules what is known of another log', () => {
   assert.deepEqual(at(1, 0), [[1, 0]])
   assert.deepEqual(at(2, 3), [[2, 0]])
   assert.deepEqual(at(4, 5), [...known.slice(0, 2), [4, 5]])
+  assert.deepEqual(at(0, 0), [[0, 0]])
 })
 
 test('end offsets of epochs', () => {

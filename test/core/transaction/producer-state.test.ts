@@ -182,6 +182,23 @@ test('a producer may send again all it had in flight after its state was loaded 
   assert.deepEqual(loaded.describe(), partition.state.describe())
 })
 
+test('the oldest open transaction of a snapshot is the oldest, whichever producer was there first', () => {
+  const partition = new Partition()
+  for (const producerId of [1, 2, 3]) partition.send(producerId, 0, 0)
+  for (const producerId of [2, 3, 1]) partition.send(producerId, 0, 1, 1, true)
+  const loaded = new ProducerState()
+  assert.equal(loaded.loadSnapshot(partition.state.encodeSnapshot(), 0), true)
+  for (const [producerId, oldest] of [
+    [2, 3],
+    [3, 4],
+    [1, 5],
+  ] as const) {
+    assert.equal(loaded.firstOpenTransactionOffset, oldest)
+    loaded.markerAppended(producerId, 0, 1, 6, true, 1, 1)
+  }
+  assert.equal(loaded.firstOpenTransactionOffset, -1)
+})
+
 test('batches of an older epoch in a snapshot do not count', () => {
   const older = new Partition()
   older.send(1, 0, 0)
