@@ -52,7 +52,7 @@ export function* decompressInSteps(codec: number, data: Buffer, maxOutputBytes: 
 
 /**
  * Null when this codec cannot be written here (lz4; zstd below Node.js 22.15): whoever rewrites batches then stores
- * them uncompressed.
+ * them as gzip.
  */
 export function compress(codec: number, data: Buffer): Buffer | null {
   switch (codec) {
