@@ -33,6 +33,7 @@ const RECORD_COUNT_AT = 57
 
 const CODEC_MASK = 0x07
 const MAX_INT32 = 0x7fff_ffff
+const MAX_INT64 = 0x7fff_ffff_ffff_ffffn
 const TIMESTAMP_TYPE_MASK = 0x08
 const TRANSACTIONAL_MASK = 0x10
 const CONTROL_MASK = 0x20
@@ -42,6 +43,12 @@ const KNOWN_MASK = 0x7f
 /** An int64 as a number. Beyond 2^53 it is inexact: check `Number.isSafeInteger` on what comes from outside. */
 export function readInt64(buffer: Buffer, at: number): number {
   return buffer.readInt32BE(at) * 0x1_0000_0000 + buffer.readUInt32BE(at + 4)
+}
+
+/** What `readInt64` gave, for an answer: beyond 2^53 the int64 that is nearest. */
+export function nearestInt64(value: number): number | bigint {
+  if (Number.isSafeInteger(value)) return value
+  return value >= 2 ** 63 ? MAX_INT64 : BigInt(value)
 }
 
 /** What no int64 holds (2^63 is how `readInt64` gives the largest) becomes the nearest that one does. */
@@ -128,6 +135,12 @@ export function maxTimestamp(buffer: Buffer, at: number): number {
   const version = magic(buffer, at)
   if (version >= 2) return readInt64(buffer, at + MAX_TIMESTAMP_AT)
   return version === 1 ? readInt64(buffer, at + 18) : -1
+}
+
+/** Magic 2. */
+export function exactMaxTimestamp(buffer: Buffer, at: number): number | bigint {
+  const rounded = readInt64(buffer, at + MAX_TIMESTAMP_AT)
+  return Number.isSafeInteger(rounded) ? rounded : buffer.readBigInt64BE(at + MAX_TIMESTAMP_AT)
 }
 
 export function producerId(buffer: Buffer, at: number): number {

@@ -28,7 +28,7 @@ const READ_COMMITTED = 1
 
 interface Found {
   readonly errorCode: number
-  readonly timestamp: number
+  readonly timestamp: number | bigint
   readonly offset: number
   readonly leaderEpoch: number
 }

@@ -1,5 +1,6 @@
 import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
+import { nearestInt64 } from '../../protocol/records/record-batch.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { BatchProblem } from '../log/append/batch-problem.ts'
 import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
@@ -255,7 +256,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (appended.errorCode !== ErrorCode.NONE)
       return this.#refuse(tag, appended.errorCode, appended.errorMessage, logStartOffset)
     result.baseOffset = appended.baseOffset
-    result.logAppendTimeMs = appended.logAppendTimeMs
+    // Of a repeated batch it is what the producer wrote.
+    result.logAppendTimeMs = nearestInt64(appended.logAppendTimeMs)
     result.logStartOffset = logStartOffset
     this.#guard.keepBytes()
     if (this.#request.acks === 0) this.#settle(tag, ErrorCode.NONE)

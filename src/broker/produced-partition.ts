@@ -3,7 +3,7 @@ export interface ProducedPartition {
   readonly index: number
   errorCode: number
   baseOffset: number
-  logAppendTimeMs: number
+  logAppendTimeMs: number | bigint
   logStartOffset: number
   recordErrors: readonly RecordError[]
   errorMessage: string | null

@@ -92,7 +92,8 @@ export type SendableDone = (result: SendableRead) => void
 
 export interface OffsetAndTimestamp {
   readonly offset: number
-  readonly timestamp: number
+  /** Exact: beyond 2^53 no number is. */
+  readonly timestamp: number | bigint
   /** -1 when unknown. */
   readonly leaderEpoch: number
 }

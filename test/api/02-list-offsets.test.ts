@@ -6,7 +6,13 @@ import { produceRequest, produceResponse } from '../../protocol/messages/00-prod
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
 import { listOffsets } from '../../src/api/02-list-offsets.ts'
+import {
+  describeProducersRequest,
+  describeProducersResponse,
+} from '../../protocol/messages/61-describe-producers.ts'
+import * as batch from '../../protocol/records/record-batch.ts'
 import { makeBatch, NOW } from '../log/log-fixture.ts'
+import { lookupWork } from '../support/lookup-work.ts'
 import { versionsOf } from './admin-harness.ts'
 import { type SimBroker, withSimBroker } from './sim-broker.ts'
 
@@ -126,4 +132,35 @@ test('ListOffsets refuses partitions that are not there, and those named twice',
       )
     }
   })
+})
+
+test('any 64 bits are a timestamp, and are answered as they are', async () => {
+  const MAX = 2n ** 63n - 1n
+  for (const stored of [2n ** 53n - 1n, 2n ** 53n, 2n ** 60n + 1n, MAX, -(2n ** 60n)])
+    await withSimBroker(async (broker) => {
+      const config = { 'message.timestamp.after.max.ms': `${MAX}` }
+      await broker.createTopics({ name: 't', partitions: 1, config })
+      const records = makeBatch(1, 0, { producerId: 7, producerEpoch: 0, baseSequence: 0 })
+      records.writeBigInt64BE(stored, 27)
+      batch.setCrc(records, 0)
+      const topicData = [{ name: 't', partitionData: [{ index: 0, records }] }]
+      for (const what of ['sent', 'repeated']) {
+        const produced = { acks: -1, timeoutMs: 1_000, topicData }
+        const { responses } = await broker.send([produceRequest, produceResponse], 9, produced)
+        assert.equal(responses[0]!.partitionResponses[0]!.errorCode, ErrorCode.NONE, `${stored} ${what}`)
+      }
+      const [, , offset] = await ask(broker, 9, { timestamp: MAX_TIMESTAMP })
+      assert.equal(offset, stored < 0 ? -1 : 0)
+      const { log } = broker.running.broker.partitions.get('t', 0)!
+      const found = await log.offsetOfMaxTimestamp(lookupWork())
+      assert.equal(
+        found?.timestamp ?? null,
+        stored < 0 ? null : stored >= 2n ** 53n ? stored : Number(stored),
+      )
+      const topics = [{ name: 't', partitionIndexes: [0] }]
+      const described = await broker.send([describeProducersRequest, describeProducersResponse], 0, {
+        topics,
+      })
+      assert.equal(described.topics[0]!.partitions[0]!.activeProducers.length, 1)
+    })
 })

@@ -1,5 +1,6 @@
 import { crc32c } from '../../../protocol/crc32c.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { nearestInt64 } from '../../../protocol/records/record-batch.ts'
 import type { ProducerRoom } from './producer-room.ts'
 
 /** Batches remembered per producer: what a client may have in flight (KIP-98, KAFKA-5494). */
@@ -39,7 +40,7 @@ export interface ProducerView {
   readonly producerEpoch: number
   /** -1 when unknown. */
   readonly lastSequence: number
-  readonly lastTimestamp: number
+  readonly lastTimestamp: number | bigint
   readonly coordinatorEpoch: number
   /** -1 when no transaction is open. */
   readonly currentTxnStartOffset: number
@@ -233,7 +234,7 @@ export class ProducerState {
       producerId: entry.producerId,
       producerEpoch: entry.epoch,
       lastSequence: lastOf(entry, LAST_SEQUENCE),
-      lastTimestamp: entry.lastTimestampMs,
+      lastTimestamp: nearestInt64(entry.lastTimestampMs),
       coordinatorEpoch: entry.coordinatorEpoch,
       currentTxnStartOffset: entry.transactionFirstOffset,
     }))

@@ -102,10 +102,13 @@ async function findInSegment(
 async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<OffsetAndTimestamp | null> {
   const { timestampMs, fromOffset, work } = asked
   const base = batch.baseOffset(buffer, at)
-  const maxTimestamp = batch.maxTimestamp(buffer, at)
-  if (batch.magic(buffer, at) < 2) return { offset: base, timestamp: maxTimestamp, leaderEpoch: -1 }
+  if (batch.magic(buffer, at) < 2) {
+    const timestamp = batch.nearestInt64(batch.maxTimestamp(buffer, at))
+    return { offset: base, timestamp, leaderEpoch: -1 }
+  }
   const leaderEpoch = batch.partitionLeaderEpoch(buffer, at)
-  const byHeader = { offset: Math.max(base, fromOffset), timestamp: maxTimestamp, leaderEpoch }
+  const timestamp = batch.exactMaxTimestamp(buffer, at)
+  const byHeader = { offset: Math.max(base, fromOffset), timestamp, leaderEpoch }
   if (batch.isLogAppendTime(buffer, at) || work.vainBytesLeft <= 0) return byHeader
   const compressed = buffer.subarray(at + batch.BATCH_OVERHEAD, at + batch.batchSizeBytes(buffer, at))
   const stream = new RecordStream(batch.recordCount(buffer, at))
@@ -117,7 +120,7 @@ async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<O
       while (stream.next()) {
         const timestamp = timestampOf(buffer, at, stream)
         const offset = base + stream.offsetDelta
-        if (timestamp < timestampMs || offset < fromOffset) continue
+        if (Number(timestamp) < timestampMs || offset < fromOffset) continue
         found = { offset, timestamp, leaderEpoch }
         return false
       }
@@ -132,9 +135,16 @@ async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<O
   return found
 }
 
-function timestampOf(buffer: Buffer, at: number, { timestampDelta, wideDelta }: RecordShape): number {
+function timestampOf(
+  buffer: Buffer,
+  at: number,
+  { timestampDelta, wideDelta }: RecordShape,
+): number | bigint {
   const base = batch.baseTimestamp(buffer, at)
-  if (wideDelta === null && Math.abs(base) <= EXACT) return base + timestampDelta
+  if (wideDelta === null && Math.abs(base) <= EXACT && Math.abs(timestampDelta) <= EXACT)
+    return base + timestampDelta
   const delta = wideDelta ?? BigInt(timestampDelta)
-  return Number(BigInt.asIntN(64, batch.exactBaseTimestamp(buffer, at) + delta))
+  const exact = BigInt.asIntN(64, batch.exactBaseTimestamp(buffer, at) + delta)
+  const rounded = Number(exact)
+  return Number.isSafeInteger(rounded) ? rounded : exact
 }

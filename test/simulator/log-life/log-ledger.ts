@@ -309,7 +309,7 @@ export class LogLedger {
       found.timestamp,
       `${when}: ${this.name}, time of ${found.offset}`,
     )
-    this.checkLookup(found.timestamp + 1, null, range, nowMs, `${when} (largest timestamp)`)
+    this.checkLookup(Number(found.timestamp) + 1, null, range, nowMs, `${when} (largest timestamp)`)
   }
 
   // ------------------------------------------------------------------------------------------------ after the end of a life
