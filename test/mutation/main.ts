@@ -185,8 +185,10 @@ async function fatesOf(
 
 async function main(): Promise<void> {
   const startedMs = performance.now()
-  const named = words.length === 0 ? namedMutants() : []
   const files = options.named ? [] : mutatedFiles()
+  if (words.length > 0 && files.length === 0)
+    command.error(`error: no file that mutants are made in matches: ${words.join(' ')}`)
+  const named = words.length === 0 ? namedMutants() : []
   const others = drawn(files, options.count, new Seeded(options.seed))
   if (named.length + others.length === 0) return console.log('nothing to mutate')
   const tests = testsOf(new Set([...named, ...others].map(({ file }) => file)))
