@@ -20,23 +20,46 @@ export const describeTransactions = defineApi({
   handle: inSteps(function* ({ transactionalIds }) {
     const transactionStates = []
     for (const transactionalId of transactionalIds) {
-      const { INVALID_REQUEST, TRANSACTIONAL_ID_NOT_FOUND } = ErrorCode
-      transactionStates.push({
-        ...NOTHING_KNOWN,
-        transactionalId,
-        errorCode: transactionalId === '' ? INVALID_REQUEST : TRANSACTIONAL_ID_NOT_FOUND,
-      })
+      transactionStates.push(new UnknownTransaction(transactionalId))
       yield
     }
     return { transactionStates }
   }),
 })
 
-const NOTHING_KNOWN = {
-  transactionState: '',
-  transactionTimeoutMs: 0,
-  transactionStartTimeMs: 0,
-  producerId: 0,
-  producerEpoch: 0,
-  topics: [],
+/** One of perhaps very many: it keeps its name only. */
+class UnknownTransaction {
+  readonly transactionalId: string
+
+  constructor(transactionalId: string) {
+    this.transactionalId = transactionalId
+  }
+
+  get errorCode(): number {
+    return this.transactionalId === '' ? ErrorCode.INVALID_REQUEST : ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
+  }
+
+  get transactionState(): string {
+    return ''
+  }
+
+  get transactionTimeoutMs(): number {
+    return 0
+  }
+
+  get transactionStartTimeMs(): number {
+    return 0
+  }
+
+  get producerId(): number {
+    return 0
+  }
+
+  get producerEpoch(): number {
+    return 0
+  }
+
+  get topics(): [] {
+    return []
+  }
 }

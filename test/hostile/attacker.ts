@@ -76,7 +76,7 @@ export class Attacker {
   }
 
   /** Resolves when the first frame has come as a whole; rejects when the connection closes before. */
-  async oneAnswer(): Promise<void> {
+  async oneAnswer(withinMs?: number): Promise<void> {
     let head = Buffer.alloc(0)
     let leftBytes = Infinity
     const collected = new Promise<void>((resolve, reject) => {
@@ -90,7 +90,7 @@ export class Attacker {
       })
       this.#socket.once('close', () => reject(new Error('connection closed instead of an answer')))
     })
-    await within(collected)
+    await within(collected, withinMs)
   }
 
   get receivedBytes(): number {
