@@ -59,13 +59,23 @@ class Member:
             met = self.changed.wait_for(lambda: self.error or condition(), seconds)
         if self.error:
             raise self.error
-        assert met, f"waited {seconds} s for {what}: {self.assignment}, {len(self.log)} records"
+        assert met, f"waited {seconds} s for {what}: {self.assignment}, {len(self.log)} records\n{all_stacks()}"
 
     def assigned(self, count):
         self.until(f"{count} partitions", lambda: len(self.assignment) == count)
 
     def received(self, count):
         self.until(f"{count} records", lambda: len(self.log) >= count)
+
+
+def all_stacks():
+    """Where each thread is: a client that does nothing for so long may wait for itself."""
+    frames = sys._current_frames()
+    return "\n".join(
+        f"{thread.name}:\n" + "".join(traceback.format_stack(frames[thread.ident]))
+        for thread in threading.enumerate()
+        if thread.ident in frames
+    )
 
 
 def say(message):
