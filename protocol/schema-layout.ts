@@ -23,7 +23,7 @@ export function isTagged({ options }: Field): boolean {
 }
 
 export function isNullable({ options }: Field, { version }: Layout): boolean {
-  return options.nullable === true || (options.nullable !== undefined && version >= options.nullable)
+  return options.nullable === true || (typeof options.nullable === 'number' && version >= options.nullable)
 }
 
 /** The tagged fields of this version, by tag. */
