@@ -65,8 +65,8 @@ const lz4 = once((): NativeLz4 => {
   }
   return {
     decode(block, maxOutputBytes) {
-      const guessed = Math.max(LEAST_GUESS_BYTES, block.length * USUAL_RATIO)
-      if (guessed < maxOutputBytes) {
+      const least = Math.max(LEAST_GUESS_BYTES, block.length * USUAL_RATIO)
+      for (let guessed = least; guessed < maxOutputBytes; guessed *= USUAL_RATIO) {
         try {
           return library.uncompressSync(sized(block, guessed))
         } catch {

@@ -179,3 +179,37 @@ for (const [way, each] of ways)
       isOver = true
       assert.ok(turns > 5, `${turns} turns`)
     })
+
+test('lz4: a block that becomes little costs little, however long it might become', async () => {
+  const matched = Buffer.from([
+    0x1f,
+    0,
+    1,
+    0,
+    ...Array.from({ length: 19 }, () => 255),
+    136,
+    0x50,
+    0,
+    0,
+    0,
+    0,
+    0,
+  ])
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(matched.length)
+  const blocks = Array.from({ length: 1_000 }, () => Buffer.concat([size, matched]))
+  const workMs = async (start: readonly number[]): Promise<number> => {
+    const data = Buffer.concat([Buffer.from([0x04, 0x22, 0x4d, 0x18, ...start]), ...blocks, Buffer.alloc(4)])
+    const before = process.cpuUsage()
+    assert.equal((await whole(codecs, Codec.LZ4, data)).length, 1_000 * 5006)
+    const { user, system } = process.cpuUsage(before)
+    return (user + system) / 1000
+  }
+  const [upTo64KiB, upTo4MiB] = [
+    [0x60, 0x40, 0x82],
+    [0x60, 0x70, 0x73],
+  ] as const
+  await workMs(upTo64KiB)
+  const [few, many] = [await workMs(upTo64KiB), await workMs(upTo4MiB)]
+  assert.ok(many < 3 * few + 20, `${many} ms, and ${few} ms in blocks of 64 KiB at most`)
+})
