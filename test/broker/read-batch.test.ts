@@ -108,6 +108,12 @@ test('what is refused is refused, and so is what becomes too large', async () =>
   assert.equal(await outcome(Buffer.from(large), { compressionType: 'zstd' }), 0)
   const huge = buildBatch([{ key: null, value: Buffer.alloc(20 << 20), timestampMs: NOW }], { codec: 1 })
   assert.equal(await outcome(huge, { compressionType: 'zstd' }), MESSAGE_TOO_LARGE)
+  const ofBytes = (valueBytes: number, codec = 1): Buffer =>
+    buildBatch([{ key: null, value: Buffer.alloc(valueBytes), timestampMs: NOW }], { codec })
+  const most = 16 << 20
+  const mostValue = 2 * most - ofBytes(most, 0).length + batch.BATCH_OVERHEAD
+  assert.equal(await outcome(ofBytes(mostValue), { compressionType: 'zstd' }), 0)
+  assert.equal(await outcome(ofBytes(mostValue + 1), { compressionType: 'zstd' }), MESSAGE_TOO_LARGE)
   const misplaced = buildBatch([{ ...records(1)[0]!, offsetDelta: 3 }])
   assert.equal(await outcome(misplaced, { compressionType: 'gzip' }), INVALID_RECORD)
   const [first, second, third] = records(3)
