@@ -58,7 +58,7 @@ export class CodecThread {
   hasRoom(bytes: number): boolean {
     if (bytes > INPUT_BYTES || this.#closed) return false
     if (!this.#ready) {
-      if (this.#worker === null) this.#start()
+      if (this.#worker === null) this.#tryToStart()
       return false
     }
     if (this.#isFull) this.#takeDone()
@@ -86,6 +86,16 @@ export class CodecThread {
   close(): void {
     this.#closed = true
     this.#end()
+  }
+
+  /** A system that is short of threads says so at once, of descriptors later. */
+  #tryToStart(): void {
+    try {
+      this.#start()
+    } catch (error) {
+      this.#closed = true
+      this.#failed(error)
+    }
   }
 
   #start(): void {
