@@ -18,8 +18,6 @@ export interface LogOptions {
   readonly logStartOffset: number
   /** From `replication-offset-checkpoint`: clients saw what lies below. A log that ends before it is unclean. */
   readonly highWatermark?: number
-  /** From `cleaner-offset-checkpoint`: compaction ran at some time, whatever the configuration says now. Default: false. */
-  readonly everCompacted?: boolean
   /** True when the directory carries a clean marker: nothing is scanned. */
   readonly cleanShutdown: boolean
   /** What `partition.metadata` says, where the caller has read it already. The directory exists then. */

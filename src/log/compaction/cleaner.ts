@@ -117,7 +117,6 @@ export class LogCleaner {
     const rules = this.#rules(log)
     const mappedOffset = await this.#noteNewest(managed, plan, rules, aborted)
     if (mappedOffset < 0) return
-    await noteBegun(managed, plan)
     const sizeBefore = log.sizeBytes
     const opaque: OpaqueFound = { offset: -1, why: '', batches: 0 }
     const told = this.#toldOffsets.get(log) ?? -1
@@ -242,13 +241,6 @@ export class LogCleaner {
       if (!done) await replacement.abandon()
     }
   }
-}
-
-/** Before the first gap: recovery must not take it for a loss when the log is not to be compacted any more. */
-async function noteBegun(managed: ManagedLog, plan: Plan): Promise<void> {
-  if (managed.cleanedEndOffset >= 0) return
-  managed.cleanedEndOffset = plan.dirtyOffset
-  await managed.directory.checkpoint()
 }
 
 /** The log goes away, or is not the one any more that the plan was made for. */

@@ -22,7 +22,7 @@ export class ManagedLog {
   readonly name: string
   readonly directory: LogDirectory
   listener: LogListener | null = null
-  /** Compaction went through everything below; -1 when none ever began. */
+  /** Compaction went through everything below; -1 when it never ran. */
   cleanedEndOffset = -1
   /** The log is being closed or deleted: maintenance stops where it is. */
   leaving = false

@@ -90,7 +90,6 @@ export class ManagedLogs {
       ...(known.found === undefined
         ? {}
         : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
-      everCompacted: known.cleanedEndOffset >= 0,
       cleanShutdown: directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       beforeCut: (offset) => {

@@ -361,8 +361,7 @@ export class LogLoader {
   }
 
   #hasGap({ firstMissingOffset }: RecoveryTargets): boolean {
-    const { config, everCompacted = false } = this.#options
-    return firstMissingOffset >= 0 && !config.cleanupPolicy.compact && !everCompacted
+    return firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact
   }
 
   /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
@@ -424,7 +423,7 @@ export class LogLoader {
 
   /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
   #missing(offset: number): void {
-    this.#problems.push(`offset ${offset} is missing, and the log was never compacted`)
+    this.#problems.push(`offset ${offset} is missing, and the log is not compacted`)
     this.#logger.error({ offset }, 'RECORDS ARE MISSING: offsets do not follow one another')
   }
 

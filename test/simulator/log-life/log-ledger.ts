@@ -84,6 +84,10 @@ export class LogLedger {
     return this.#endOffset
   }
 
+  get everCompacted(): boolean {
+    return this.#everCompacted
+  }
+
   get sureEnd(): number {
     return this.#sureEnd
   }
