@@ -140,14 +140,21 @@ export class SimFileNode {
     }
   }
 
-  /** A failed sync: the pages count as clean from now on, and no later sync writes them. */
+  /**
+   * A failed sync: the pages count as clean from now on, and no later sync writes them. A new size is no page: it is
+   * still to be made durable, by the next sync that succeeds.
+   */
   forget(changes: number): void {
+    const sizes: Change[] = []
     while (this.settled < changes && this.unsynced.length > 0) {
       const change = this.unsynced.shift() as Change
-      if (change.kind === 'write' && change.way.durable) apply(this.durable, change)
+      if (change.kind === 'truncate') sizes.push(change)
+      else if (change.way.durable) apply(this.durable, change)
       else this.forgotten = true
       this.settled += 1
     }
+    this.unsynced.unshift(...sizes)
+    this.settled -= sizes.length
   }
 
   /** What counts as clean is read from the device from now on. What is still to be written stays, and so does the size. */
