@@ -3,7 +3,8 @@
  *
  * The program prints one JSON object per line: `{"ok":STEP}`, `{"fail":STEP,"why":TEXT}`, `{"done":true}` at its
  * end, and `{"restart":"stop"}` or `{"restart":"kill"}` when it wants the broker to go down and come back while
- * its connections are open; it is told `restarted` on its standard input. Every step becomes a test.
+ * its connections are open; it is told `restarted` on its standard input. `{"stuck":TEXT}` is its last line when it
+ * waits for itself, for which the broker can do nothing. Every step becomes a test.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -35,11 +36,12 @@ export interface ClientProgram {
   readonly timeoutMs?: number
 }
 
+/** Resolves to whether the program came to its end: false when it is stuck in itself. */
 export async function runClientProgram(
   t: TestContext,
   server: ServerUnderTest,
   program: ClientProgram,
-): Promise<void> {
+): Promise<boolean> {
   const child = adopt(
     spawn(program.command, [...program.args], {
       env: { ...process.env, ...program.env },
@@ -67,6 +69,9 @@ export async function runClientProgram(
         await (message['restart'] === 'kill' ? server.kill() : server.stop())
         await server.start()
         child.stdin.write('restarted\n')
+      } else if (typeof message['stuck'] === 'string') {
+        t.diagnostic(`the client is stuck in itself: ${message['stuck']}`)
+        return false
       } else if (message['done'] === undefined) {
         const name = String(message['ok'] ?? message['fail'])
         const why = message['fail'] === undefined ? null : String(message['why'])
@@ -85,6 +90,7 @@ export async function runClientProgram(
       `the client printed:\n${tail(printed.join(''))}\nthe broker printed:\n${tail(await server.log())}`
     if (failures > 0) t.diagnostic(await context())
     assert(code === 0 && missing.length === 0, await story(code, missing, context))
+    return true
   } finally {
     clearTimeout(deadline)
     await end(child, 'SIGKILL')

@@ -1,6 +1,7 @@
 /**
  * kafka-python 3: a client of its own, in Python throughout.
  */
+import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
@@ -9,25 +10,32 @@ import { pythonPackages } from '../support/installs.ts'
 import { repositoryRoot } from '../support/processes.ts'
 import { fetchHint, skipMissing } from '../support/requirements.ts'
 import { runClientProgram } from './client-program.ts'
+import type { ClientProgram } from './client-program.ts'
 
-test('kafka-python 3', { timeout: 170_000 }, async (t) => {
+const program = (packages: string, bootstrap: string): ClientProgram => ({
+  command: 'python3',
+  env: { PYTHONPATH: packages },
+  args: [join(repositoryRoot, 'test/interop/clients/python/kafka_python_client.py'), bootstrap],
+  steps: [
+    'admin: cluster and topics',
+    'admin: configs',
+    'admin: groups',
+    'admin: offsets and producers',
+    'admin: log directories',
+    'admin: partitions, records, topics',
+    'admin: access control is off',
+    'the broker is taken for a recent one',
+    'transactions end in an error that says why, at once',
+  ],
+})
+
+test('kafka-python 3', { timeout: 340_000 }, async (t) => {
   const packages = await pythonPackages()
   if (packages === null) return skipMissing(t, `kafka-python 3: ${fetchHint}`)
-  await using server = await startServer()
-  await runClientProgram(t, server, {
-    command: 'python3',
-    env: { PYTHONPATH: packages },
-    args: [join(repositoryRoot, 'test/interop/clients/python/kafka_python_client.py'), server.bootstrap],
-    steps: [
-      'admin: cluster and topics',
-      'admin: configs',
-      'admin: groups',
-      'admin: offsets and producers',
-      'admin: log directories',
-      'admin: partitions, records, topics',
-      'admin: access control is off',
-      'the broker is taken for a recent one',
-      'transactions end in an error that says why, at once',
-    ],
-  })
+  // About one run of ten gets stuck in the client itself on a loaded machine.
+  for (let attempts = 1; ; attempts++) {
+    await using server = await startServer()
+    if (await runClientProgram(t, server, program(packages, server.bootstrap))) break
+    assert.ok(attempts < 3, 'the client gets stuck each time')
+  }
 })

@@ -59,7 +59,12 @@ class Member:
             met = self.changed.wait_for(lambda: self.error or condition(), seconds)
         if self.error:
             raise self.error
-        assert met, f"waited {seconds} s for {what}: {self.assignment}, {len(self.log)} records\n{all_stacks()}"
+        if not met:
+            why = f"waited {seconds} s for {what}: {self.assignment}, {len(self.log)} records\n{all_stacks()}"
+            if waits_for_own_loop():
+                say({"stuck": why})
+                os._exit(1)
+            raise AssertionError(why)
 
     def assigned(self, count):
         self.until(f"{count} partitions", lambda: len(self.assignment) == count)
@@ -76,6 +81,17 @@ def all_stacks():
         for thread in threading.enumerate()
         if thread.ident in frames
     )
+
+
+def waits_for_own_loop():
+    """kafka-python 3 may lose a task between its threads: who waits for it waits for ever, whatever the broker does."""
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "run" and code.co_filename.endswith("kafka/net/selector.py"):
+                return True
+            frame = frame.f_back
+    return False
 
 
 def say(message):
