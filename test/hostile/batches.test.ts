@@ -10,6 +10,7 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { setCrc } from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { varint } from '../support/varint.ts'
 import { metadata, residentBytes, startTarget, within } from './target.ts'
 import type { Target } from './target.ts'
 
@@ -266,13 +267,6 @@ test('a record of half a gigabyte in 17 KB is looked at to its end, and takes no
     other.close()
   })
 })
-
-function varint(value: number): number[] {
-  const bytes: number[] = []
-  let rest = value * 2
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
-  return [...bytes, rest]
-}
 
 test('garbage in compressed batches', async () => {
   await target.survives(async () => {

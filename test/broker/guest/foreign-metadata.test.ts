@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { removePath, syncDirectory, writeAt } from '../../../src/log/files/disk-calls.ts'
 import type { Disk } from '../../../src/ports.ts'
 import type { SimBroker } from '../../api/sim-broker.ts'
 import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
-import { SimWorld } from '../../simulator/sim-world.ts'
+import type { SimWorld } from '../../simulator/sim-world.ts'
 import {
   DATA,
+  inSim,
   leftAfterAWhile,
   namesIn,
   putGuest,
@@ -25,13 +25,6 @@ const ALL_LEFT = {
 }
 const FORMATTED_ANEW = (name: string, bytes: Buffer): Buffer | null =>
   name.endsWith('.log') ? bytes.subarray(0, 0) : bytes
-
-function inSim(name: string, body: (sim: SimWorld) => Promise<void>): void {
-  test(name, async () => {
-    const sim = new SimWorld(1)
-    await sim.run(() => body(sim))
-  })
-}
 
 async function putMeta(disk: Disk, logDir: string, clusterId: string): Promise<void> {
   const file = disk.open(`${logDir}/meta.properties`, 'replace')

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { test } from 'node:test'
 import { KraftReplay } from '../../../src/core/kraft/kraft-replay.ts'
 import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
 import { findClusterMetadata, readClusterMetadata } from '../../../src/log/directory/cluster-metadata.ts'
@@ -11,7 +12,7 @@ import { openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SimBroker } from '../../api/sim-broker.ts'
 import { setBaseOffset } from '../../../protocol/records/record-batch.ts'
 import { makeBatch } from '../../log/log-fixture.ts'
-import type { SimWorld } from '../../simulator/sim-world.ts'
+import { SimWorld } from '../../simulator/sim-world.ts'
 import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
 import type { Golden } from '../../log/directory/cluster-metadata-golden.ts'
 
@@ -22,6 +23,13 @@ type Damage = Parameters<typeof putGolden>[3]
 /** Long past by any configuration but one that keeps records for ever. */
 const LONG_AGO_MS = 1_000_000
 const SEGMENTS = 2
+
+export function inSim(name: string, body: (sim: SimWorld) => Promise<void>): void {
+  test(name, async () => {
+    const sim = new SimWorld(1)
+    await sim.run(() => body(sim))
+  })
+}
 
 async function putFile(disk: Disk, path: string, bytes: Buffer): Promise<void> {
   const file = disk.open(path, 'replace')

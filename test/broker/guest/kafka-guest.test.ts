@@ -10,6 +10,7 @@ import type { SimBroker } from '../../api/sim-broker.ts'
 import { putGolden } from '../../log/directory/cluster-metadata-golden.ts'
 import {
   DATA,
+  inSim,
   leftAfterAWhile,
   loseStore,
   namesIn,
@@ -33,13 +34,6 @@ const ALL_LEFT = { ...LEFT_BY_CONFIGURATION, 'compacted-0': WHOLE, 'plain-0': WH
 /** Of `snapshots`: before `compacted` was altered, `forever` grown, `plain` deleted and `later` made. */
 const EARLIER = (name: string, bytes: Buffer): Buffer | null =>
   name.endsWith('.log') ? bytes.subarray(0, 2_138) : null
-
-function inSim(name: string, body: (sim: SimWorld) => Promise<void>): void {
-  test(name, async () => {
-    const sim = new SimWorld(1)
-    await sim.run(() => body(sim))
-  })
-}
 
 /** Starts twice: what was decided at the first start holds at the second. */
 async function startTwice(

@@ -5,6 +5,7 @@ import { buildBatch } from '../../../protocol/records/record-builder.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
 import { RecordStream } from '../../../protocol/records/record-stream.ts'
 import { Seeded } from '../../support/seed.ts'
+import { varint } from '../../support/varint.ts'
 
 type Shape = [number, number, number, bigint | null, number]
 
@@ -100,10 +101,3 @@ test('a record of a gigabyte takes no memory', () => {
   const after = process.memoryUsage()
   assert.ok(after.rss - before.rss < 64 << 20)
 })
-
-function varint(value: number): number[] {
-  const bytes: number[] = []
-  let rest = value * 2
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
-  return [...bytes, rest]
-}
