@@ -12,10 +12,11 @@ import {
   optionalInt,
   optionalLong,
 } from './definition.ts'
+import type { DefinitionOptions } from './definition.ts'
 
 const anyTime = { update: 'cluster-wide' } as const
 export const CLEANUP_POLICIES = ['delete', 'compact'] as const
-export const COMPRESSION_TYPES = ['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer'] as const
+const COMPRESSION_TYPES = ['uncompressed', 'zstd', 'lz4', 'snappy', 'gzip', 'producer'] as const
 export const TIMESTAMP_TYPES = ['CreateTime', 'LogAppendTime'] as const
 
 export const logRetentionKeys = {
@@ -168,6 +169,31 @@ export const logSegmentKeys = {
   ),
 } as const
 
+/** Of the broker, and of a topic that overrides them under the same names. */
+export function compressionKeys(options: DefinitionOptions) {
+  return {
+    'compression.type': oneOf(
+      'producer',
+      COMPRESSION_TYPES,
+      'Codec of the batches on the disk. producer keeps each as it was sent; with another one the broker compresses again what came in a different codec.',
+      options,
+    ),
+    'compression.gzip.level': level(
+      -1,
+      { min: 1, max: 9 },
+      -1,
+      'Level at which the broker compresses with gzip, where compression.type asks for it.',
+      options,
+    ),
+    'compression.zstd.level': int(
+      3,
+      { min: -131_072, max: 22 },
+      'Level at which the broker compresses with zstd, where compression.type asks for it.',
+      options,
+    ),
+  } as const
+}
+
 export const logRecordKeys = {
   'message.max.bytes': int(
     1_048_588,
@@ -175,25 +201,7 @@ export const logRecordKeys = {
     'Bytes of the largest record batch a partition accepts, compressed as it was sent.',
     anyTime,
   ),
-  'compression.type': oneOf(
-    'producer',
-    COMPRESSION_TYPES,
-    'Codec of the batches on the disk. producer keeps each as it was sent; with another one the broker compresses again what came in a different codec.',
-    anyTime,
-  ),
-  'compression.gzip.level': level(
-    -1,
-    { min: 1, max: 9 },
-    -1,
-    'Level at which the broker compresses with gzip, where compression.type asks for it.',
-    anyTime,
-  ),
-  'compression.zstd.level': int(
-    3,
-    { min: -131_072, max: 22 },
-    'Level at which the broker compresses with zstd, where compression.type asks for it.',
-    anyTime,
-  ),
+  ...compressionKeys(anyTime),
   'log.message.timestamp.type': oneOf(
     'CreateTime',
     TIMESTAMP_TYPES,

@@ -1,10 +1,9 @@
 /** Every key a topic may override. */
-import { CLEANUP_POLICIES, COMPRESSION_TYPES, TIMESTAMP_TYPES } from './broker-keys-log.ts'
+import { CLEANUP_POLICIES, compressionKeys, TIMESTAMP_TYPES } from './broker-keys-log.ts'
 import {
   boolean,
   double,
   int,
-  level,
   list,
   long,
   MAX_LONG_TEXT,
@@ -23,22 +22,7 @@ export const topicKeysWithEffect = {
     { choices: CLEANUP_POLICIES },
     'How old data leaves the log: delete removes whole segments by age and size, compact keeps the last record of every key. Both may be given; with none all data stays.',
   ),
-  'compression.type': oneOf(
-    'producer',
-    COMPRESSION_TYPES,
-    'Codec of the batches on the disk. producer keeps each as it was sent; with another one the broker compresses again what came in a different codec.',
-  ),
-  'compression.gzip.level': level(
-    -1,
-    { min: 1, max: 9 },
-    -1,
-    'Level at which the broker compresses with gzip, where compression.type asks for it.',
-  ),
-  'compression.zstd.level': int(
-    3,
-    { min: -131_072, max: 22 },
-    'Level at which the broker compresses with zstd, where compression.type asks for it.',
-  ),
+  ...compressionKeys({}),
   'delete.retention.ms': long(
     86_400_000,
     { min: 0 },
