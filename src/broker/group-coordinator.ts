@@ -28,7 +28,7 @@ import type {
 } from '../core/group/group-types.ts'
 import { Outbox } from '../core/group/outbox.ts'
 import type { AppendEffect, Effect, LogEffect, Waiter } from '../core/group/outbox.ts'
-import { isError } from '../core/is-error.ts'
+import { messageOf } from '../core/is-error.ts'
 import type { Timer, World } from '../ports.ts'
 import { GroupReplay } from './group-replay.ts'
 import { RateLimitedLog } from './rate-limited-log.ts'
@@ -137,7 +137,7 @@ export class GroupCoordinator {
     try {
       await this.#log.ensureTopic()
     } catch (error) {
-      const reason = isError(error) ? error.message : String(error)
+      const reason = messageOf(error)
       this.#warnings.warn({ reason }, 'the offsets topic cannot be created')
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
     }

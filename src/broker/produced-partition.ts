@@ -1,3 +1,5 @@
+import type { RecordError } from '../log/append/batch-problem.ts'
+
 /** What Produce answers for one partition, in the shape of the response. */
 export interface ProducedPartition {
   readonly index: number
@@ -9,9 +11,4 @@ export interface ProducedPartition {
   errorMessage: string | null
   /** Settled: an error, or safe under the partition's promise. */
   settled: boolean
-}
-
-export interface RecordError {
-  readonly batchIndex: number
-  readonly batchIndexErrorMessage: string | null
 }

@@ -6,29 +6,26 @@ import type { Codecs } from '../ports.ts'
 
 /** What is to be appended, or why nothing is. Rejects with what `undecodable` of the batch understands. */
 export async function readBatch(batch: CompressedBatch, codecs: Codecs): Promise<BatchProblem | Buffer> {
-  if (!changesCodec(batch, codecs)) {
-    let unreadBytes = batch.maxReadBytes
-    await codecs.decompress(batch.codec, batch.compressed, (bytes) => {
-      unreadBytes -= bytes.length
-      return unreadBytes >= 0 && batch.piece(bytes)
-    })
-    if (unreadBytes < 0)
-      return tooLarge(`${batch.compressed.length} bytes of records become more than ${batch.maxReadBytes}`)
-    return batch.end() ?? batch.records
-  }
-  const pieces: Buffer[] = []
-  let leftBytes = batch.maxPlainBytes
+  const changes = changesCodec(batch, codecs)
+  const maxBytes = changes ? batch.maxPlainBytes : batch.maxReadBytes
+  const kept: Buffer[] = []
+  let leftBytes = maxBytes
   await codecs.decompress(batch.codec, batch.compressed, (bytes) => {
     leftBytes -= bytes.length
     if (leftBytes < 0) return false
-    pieces.push(Buffer.from(bytes))
+    if (changes) kept.push(Buffer.from(bytes))
     return batch.piece(bytes)
   })
   if (leftBytes < 0)
-    return tooLarge(`compression.type compresses what decompresses to ${batch.maxPlainBytes} bytes at most`)
+    return tooLarge(
+      changes
+        ? `compression.type compresses what decompresses to ${maxBytes} bytes at most`
+        : `${batch.compressed.length} bytes of records become more than ${maxBytes}`,
+    )
   const found = batch.end()
   if (found !== null) return found
-  return batch.inTargetCodec(await codecs.compress(batch.targetCodec, batch.level, Buffer.concat(pieces)))
+  if (!changes) return batch.records
+  return batch.inTargetCodec(await codecs.compress(batch.targetCodec, batch.level, Buffer.concat(kept)))
 }
 
 function tooLarge(message: string): BatchProblem {

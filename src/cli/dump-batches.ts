@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { decompress } from '../../protocol/compression.ts'
 import * as batches from '../../protocol/records/record-batch.ts'
 import { readControlRecord, readOldMessage, RecordReader } from '../../protocol/records/record-reader.ts'
-import { isError } from '../core/is-error.ts'
+import { messageOf } from '../core/is-error.ts'
 import type { DumpOptions, Print } from './dump-options.ts'
 
 const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
@@ -84,7 +84,7 @@ function dumpRecords(batch: Buffer, options: DumpOptions, print: Print): void {
   try {
     body = decompress(batches.codec(batch, 0), batch.subarray(batches.BATCH_OVERHEAD), MAX_DECOMPRESSED_BYTES)
   } catch (error) {
-    print(`| the records cannot be decompressed: ${isError(error) ? error.message : String(error)}`)
+    print(`| the records cannot be decompressed: ${messageOf(error)}`)
     return
   }
   const reader = new RecordReader(body, batches.recordCount(batch, 0))

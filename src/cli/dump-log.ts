@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import process from 'node:process'
-import { isError } from '../core/is-error.ts'
+import { codeOf } from '../core/is-error.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { dumpBatches } from './dump-batches.ts'
@@ -98,7 +98,7 @@ function writeSome(bytes: Buffer, at: number): number {
   try {
     return fs.writeSync(1, bytes, at)
   } catch (error) {
-    const code = isError(error) && 'code' in error ? error.code : ''
+    const code = codeOf(error)
     if (code === 'EAGAIN') return 0
     if (code === 'EPIPE') process.exit(0)
     throw error

@@ -1,5 +1,5 @@
 import { AssertionError } from 'node:assert/strict'
-import { isError } from './is-error.ts'
+import { messageOf } from './is-error.ts'
 
 /**
  * What must always hold does not hold: the state of the broker cannot be trusted any more, what is in its logs can. The
@@ -7,7 +7,7 @@ import { isError } from './is-error.ts'
  */
 export class BrokenInvariant extends Error {
   constructor(what: string, cause: unknown) {
-    super(`${what}: ${isError(cause) ? cause.message : String(cause)}`, { cause })
+    super(`${what}: ${messageOf(cause)}`, { cause })
     this.name = 'BrokenInvariant'
   }
 }

@@ -7,3 +7,13 @@ import { types } from 'node:util'
 export function isError(thrown: unknown): thrown is Error {
   return types.isNativeError(thrown)
 }
+
+/** What went wrong, in words. */
+export function messageOf(thrown: unknown): string {
+  return isError(thrown) ? thrown.message : String(thrown)
+}
+
+/** The code of an error of the system or of a library; of what has none all there is. */
+export function codeOf(thrown: unknown): string {
+  return isError(thrown) && 'code' in thrown ? String(thrown.code) : String(thrown)
+}

@@ -6,7 +6,7 @@ import type { AnswerPressure } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ListenerEndpoint } from '../core/config/listeners.ts'
-import { isError } from '../core/is-error.ts'
+import { codeOf } from '../core/is-error.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Address, Clock, CloseReason, Connection, Counter, Listener, Timer, World } from '../ports.ts'
 import { AnswerSizes } from './answer-sizes.ts'
@@ -214,10 +214,6 @@ function advertisedAddress(endpoint: ListenerEndpoint, connection: Connection): 
 
 function budgetBytes(configured: number): number {
   return configured < 0 ? Infinity : configured
-}
-
-function codeOf(error: unknown): string {
-  return isError(error) && 'code' in error ? String(error.code) : String(error)
 }
 
 function explainListen({ name, host, port }: ListenerEndpoint, code: string): string {

@@ -87,10 +87,9 @@ export async function startBroker(
 }
 
 function writes(codecs: Codecs, compressionType: string): boolean {
-  const codec: number | undefined = new Map<string, number>(Object.entries(CODECS_BY_NAME)).get(
-    compressionType,
+  return Object.entries(CODECS_BY_NAME).every(
+    ([name, codec]) => name !== compressionType || codecs.canCompress(codec),
   )
-  return codec === undefined || codecs.canCompress(codec)
 }
 
 interface Assembled {

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util'
-import { isError } from '../core/is-error.ts'
+import { codeOf, isError } from '../core/is-error.ts'
 import type { DiskError } from '../ports.ts'
 
 /** What the system answered to a file operation, with its code. */
@@ -42,5 +42,5 @@ export function nothingWritten(path: string): DiskFailure {
 
 /** What Node.js threw has this code of the system's. */
 export function isCode(error: unknown, ...codes: readonly string[]): boolean {
-  return isError(error) && 'code' in error && codes.includes(String(error.code))
+  return codes.includes(codeOf(error))
 }

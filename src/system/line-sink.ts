@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import process from 'node:process'
 import { isatty } from 'node:tty'
-import { isError } from '../core/is-error.ts'
+import { codeOf } from '../core/is-error.ts'
 
 /** What is kept for a reader that is slow. */
 const MAX_QUEUED_BYTES = 1024 * 1024
@@ -98,7 +98,7 @@ export class LineSink {
       this.#failing = false
       return written
     } catch (error) {
-      if (isError(error) && 'code' in error && error.code === 'EAGAIN') return 0
+      if (codeOf(error) === 'EAGAIN') return 0
       // Nobody is left to read (EPIPE), or there is no room for it (ENOSPC): a log is no reason to end.
       this.#failing = true
       this.#drop()

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { useCrc32c } from '../../protocol/crc32c.ts'
-import { isError } from '../core/is-error.ts'
+import { messageOf } from '../core/is-error.ts'
 import { addonFile } from './native/addon-file.ts'
 
 export interface NativeAddon {
@@ -172,7 +172,7 @@ function load(): LoadedAddon {
     const addon: NativeAddon = createRequire(import.meta.url)(file)
     return { addon, reason: null }
   } catch (error) {
-    return missing(`${name} cannot be loaded: ${isError(error) ? error.message : String(error)}`)
+    return missing(`${name} cannot be loaded: ${messageOf(error)}`)
   }
 }
 

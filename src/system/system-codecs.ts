@@ -152,9 +152,10 @@ async function fromStream(
 async function snappyInPieces(natives: NativeCodecs, data: Buffer, output: Pieces): Promise<void> {
   const native = natives.snappy()
   for (const block of snappyBlocks(data)) {
-    const steps = decompressInSteps(Codec.SNAPPY, block, claimedSnappyBytes(block))
-    if (native === null) await output.show(await inSlices(steps, output))
-    else if (claimedSnappyBytes(block) <= BLOCK_BYTES) await output.show(snappyBlock(native, block))
+    const claimedBytes = claimedSnappyBytes(block)
+    if (native === null)
+      await output.show(await inSlices(decompressInSteps(Codec.SNAPPY, block, claimedBytes), output))
+    else if (claimedBytes <= BLOCK_BYTES) await output.show(snappyBlock(native, block))
     else await output.show(await native.decodeOnPool(block).catch(rethrow(snappyFailure)))
     if (output.done) return
   }

@@ -1,4 +1,4 @@
-import { isError } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import type { KraftImage } from '../../core/kraft/kraft-image.ts'
 import { decodeKeptAside, encodeKeptAside } from '../../core/kraft/kept-aside.ts'
 import type { KeptAside } from '../../core/kraft/kept-aside.ts'
@@ -57,7 +57,7 @@ export async function lookForKafkaMetadata(
       )
     return { path, state, image, problem: null, kept }
   } catch (error) {
-    const problem = isError(error) ? error.message : String(error)
+    const problem = messageOf(error)
     return { ...nothing, path: found?.path ?? null, problem }
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { isError } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import type { EpochCache } from '../../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import type { ProducerState } from '../../core/transaction/producer-state.ts'
@@ -175,7 +175,7 @@ export class LogBody implements ReadSource, WriterOwner {
     const nowMs = this.world.clock.monotonicMs()
     if (nowMs < this.#sayShortageMs) return
     this.#sayShortageMs = nowMs + SAY_AGAIN_MS
-    const reason = isError(error) ? error.message : String(error)
+    const reason = messageOf(error)
     this.logger.warn({ reason }, `${what}: no descriptor is left`)
   }
 

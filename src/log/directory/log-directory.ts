@@ -1,6 +1,6 @@
 import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { isError } from '../../core/is-error.ts'
+import { codeOf, messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Lock, World } from '../../ports.ts'
 import {
@@ -136,8 +136,8 @@ export class LogDirectory {
       return opened
     } catch (error) {
       lock?.release()
-      if (isError(error) && 'code' in error && error.code === 'EBUSY')
-        throw new SamsaError('SAMSA_DATA_DIR_LOCKED', `log.dirs: ${error.message.replace(/^EBUSY: /, '')}`)
+      if (codeOf(error) === 'EBUSY')
+        throw new SamsaError('SAMSA_DATA_DIR_LOCKED', `log.dirs: ${messageOf(error).replace(/^EBUSY: /, '')}`)
       throw diskError(`log.dirs: cannot use ${path}`, error)
     }
   }

@@ -1,4 +1,4 @@
-import { isError } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk, File } from '../../ports.ts'
 
@@ -119,6 +119,6 @@ export async function replaceWhole(disk: Disk, path: string, bytes: Buffer, dura
 
 export function diskError(what: string, cause: unknown): SamsaError {
   if (cause instanceof SamsaError) return cause
-  const detail = isError(cause) ? cause.message : String(cause)
+  const detail = messageOf(cause)
   return new SamsaError('SAMSA_DISK_IO', `${what}: ${detail}`, cause)
 }

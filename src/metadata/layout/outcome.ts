@@ -1,5 +1,5 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { isError } from '../../core/is-error.ts'
+import { codeOf } from '../../core/is-error.ts'
 import type { MetadataStoreError } from '../../ports.ts'
 
 /** How a change of the metadata ended, for the client that asked for it. */
@@ -23,7 +23,7 @@ export function refused(errorCode: ErrorCode, errorMessage: string): Outcome {
 }
 
 export function hasStoreCode(error: unknown, code: MetadataStoreError['code']): boolean {
-  return isError(error) && 'code' in error && error.code === code
+  return codeOf(error) === code
 }
 
 /** What a client is told when the store or the disk failed under its request. */

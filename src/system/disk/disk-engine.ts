@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { isError } from '../../core/is-error.ts'
+import { codeOf, messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Logger } from '../../ports.ts'
 import { DIRECTORY_MODE, openFile } from './file-gate.ts'
@@ -81,7 +81,7 @@ export async function chooseEngine(turn: Turn, options: EngineOptions): Promise<
 }
 
 function explainRing(error: unknown): string {
-  const code = isError(error) && 'code' in error ? String(error.code) : String(error)
+  const code = codeOf(error)
   const why =
     {
       ENOSYS: 'this kernel has none',
@@ -114,7 +114,7 @@ async function probe(ring: RingEngine, directory: string): Promise<Refusal | nul
     const reason = await writeAndRead(ring, path, fd, device)
     return reason === null ? null : { directory, device, reason }
   } catch (error) {
-    return { directory, device, reason: isError(error) ? error.message : String(error) }
+    return { directory, device, reason: messageOf(error) }
   } finally {
     if (fd >= 0) fs.closeSync(fd)
   }

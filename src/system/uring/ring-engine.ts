@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { isError } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import type { Logger } from '../../ports.ts'
 import type { NativeAddon } from '../native-addon.ts'
 import type { Turn } from '../turn.ts'
@@ -68,7 +68,7 @@ export class RingEngine implements LaneOwner {
       this.#drivers.push(driver)
       return driver
     } catch (error) {
-      const reason = isError(error) ? error.message : String(error)
+      const reason = messageOf(error)
       this.#logger.warn({ reason }, 'no io_uring of its own for another device: if one of them hangs, all do')
       return this.#drivers[0]!
     }

@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import { isError } from '../../core/is-error.ts'
+import { codeOf } from '../../core/is-error.ts'
 import type { NativeAddon, OpenFile } from '../native-addon.ts'
 import type { Turn } from '../turn.ts'
 import { COLD_CHUNK_BYTES, ColdFile, ColdReads } from './cold-reads.ts'
@@ -97,7 +97,7 @@ export class RingLane {
       known.fd = directFd
       return known
     } catch (error) {
-      const code = isError(error) && 'code' in error ? String(error.code) : String(error)
+      const code = codeOf(error)
       if (code !== 'EMFILE' && code !== 'ENFILE') {
         this.#owner.note(path, this.#device, { blockBytes: null, reason: `it refuses O_DIRECT: ${code}` })
       }
