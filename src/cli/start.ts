@@ -51,14 +51,14 @@ export async function start(options: StartOptions): Promise<void> {
     () => [{ value: standardSink(1).droppedLines }],
   )
   const { world, engine } = await startSystemWorld({ logger, metrics }, engineOptionsOf(config))
-  let stop: (signal: NodeJS.Signals) => void
-  const stopping = new Promise<NodeJS.Signals>((resolve) => (stop = resolve))
-  const signals = onStopSignals({
-    first: (signal) => stop(signal),
-    again: (signal) => {
-      logger.warn({ signal }, 'second signal: ending at once, the next start will check the logs')
-      process.exit(128 + os.constants.signals[signal])
-    },
+  const stopping = new Promise<NodeJS.Signals>((resolve) => {
+    onStopSignals({
+      first: resolve,
+      again: (signal) => {
+        logger.warn({ signal }, 'second signal: ending at once, the next start will check the logs')
+        process.exit(128 + os.constants.signals[signal])
+      },
+    })
   })
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
@@ -83,7 +83,6 @@ export async function start(options: StartOptions): Promise<void> {
   await keptAlive(running.stop())
   await admin?.close()
   logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
-  await keptAlive(signals.echoOfNpm())
   // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
   process.exit(exitCode)
 }

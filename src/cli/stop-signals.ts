@@ -1,6 +1,4 @@
 import process from 'node:process'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { isatty } from 'node:tty'
 
 /** Signals that ask a process to end. */
 export const STOP_SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const satisfies readonly NodeJS.Signals[]
@@ -37,35 +35,14 @@ export interface StopHandlers {
   readonly ignored?: (signal: StopSignal) => boolean
 }
 
-/**
- * From now on signals that ask the process to end only call these. What comes back is for the end of the process: it
- * resolves when npm has sent its echo of the first signal, if it is to send one.
- */
-export function onStopSignals(handlers: StopHandlers): { echoOfNpm: () => Promise<void> } {
+/** From now on signals that ask the process to end only call these. */
+export function onStopSignals(handlers: StopHandlers): void {
   const wishes = new StopWishes()
-  let isOwed = false
-  let heard: () => void = () => undefined
-  const echo = new Promise<void>((resolve) => (heard = resolve))
   for (const signal of STOP_SIGNALS) {
     process.on(signal, () => {
       if (handlers.ignored?.(signal) === true) return
       const meaning = wishes.take(signal, performance.now())
-      if (meaning === 'first') isOwed = npmSendsItToo(signal)
-      if (meaning === 'echo') heard()
-      else handlers[meaning](signal)
+      if (meaning !== 'echo') handlers[meaning](signal)
     })
   }
-  return {
-    echoOfNpm: async () => {
-      if (isOwed) await Promise.race([echo, sleep(SAME_WISH_MS)])
-    },
-  }
-}
-
-/**
- * Ctrl-C on a terminal reaches npm and what it runs at once. An npm that hears of its child's end before it came to the
- * signal has no handler for it any more: the signal ends it with 130, after a clean stop.
- */
-function npmSendsItToo(signal: StopSignal): boolean {
-  return signal === 'SIGINT' && process.env['npm_lifecycle_event'] !== undefined && isatty(0)
 }

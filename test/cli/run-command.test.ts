@@ -215,7 +215,7 @@ describe('samsa --run on a terminal', () => {
   async function onTerminal(command: string): Promise<Samsa | null> {
     const terminal = await terminalCommand()
     if (terminal === null) return null
-    const run = `NO_COLOR=1 exec ${quoted(process.execPath)} ${quoted(executable)} --run ${quoted(command)}`
+    const run = `env NO_COLOR=1 ${quoted(process.execPath)} ${quoted(executable)} --run ${quoted(command)}`
     return new Samsa([], { command: terminal(run) })
   }
   const missing = 'script(1) of util-linux, which makes terminals'

@@ -33,25 +33,6 @@ test('Ctrl-C on a terminal under npm start: one wish, a clean stop', async (t) =
   }
 })
 
-test('under npm it outlives the copy of Ctrl-C, which would end an npm that is alone', async (t) => {
-  const terminal = await terminalCommand()
-  if (terminal === null) return skipMissing(t, 'script(1) of util-linux, which makes terminals')
-  const start = `exec ${process.execPath} dist/src/cli/samsa.cjs start`
-  const samsa = new Samsa([], {
-    command: terminal(`${start} --set listeners=PLAINTEXT://127.0.0.1:0 --set log.dirs=${freshPath()}`),
-    cwd: repositoryRoot,
-    env: { npm_lifecycle_event: 'start' },
-  })
-  await samsa.says('[KafkaServer id=0] started')
-  samsa.child.stdin?.write('\x03')
-  await samsa.says(clean)
-  await sleep(100)
-  assert.equal(samsa.child.exitCode, null)
-  samsa.child.stdin?.write('\x03')
-  assert.deepEqual(await samsa.exited, [0, null], samsa.stdout)
-  assert.ok(!samsa.stdout.includes('second signal'), samsa.stdout)
-})
-
 /** All are waiting when the process wakes up, so that none can come after its end. */
 function sendTogether(samsa: Samsa, ...signals: StopSignal[]): void {
   samsa.child.kill('SIGSTOP')

@@ -7,5 +7,14 @@ import { works } from './processes.ts'
  */
 export async function terminalCommand(): Promise<((command: string) => [string, ...string[]]) | null> {
   if (process.platform !== 'linux' || !(await works('script', ['-qec', 'true', '/dev/null']))) return null
-  return (command) => ['script', '--quiet', '--flush', '--return', '--command', command, '/dev/null']
+  // Without exec a dash stays between, which the terminal's Ctrl-C ends with 130 whatever the command answers.
+  return (command) => [
+    'script',
+    '--quiet',
+    '--flush',
+    '--return',
+    '--command',
+    `exec ${command}`,
+    '/dev/null',
+  ]
 }
