@@ -198,6 +198,11 @@ export interface Network {
     accept: (connection: Connection) => Receiver | null,
     backlog?: number,
   ): Promise<Listener>
+  /**
+   * At once; what is written before `connected` waits. Never throws: a name that nobody knows is 'unreachable'. Until then
+   * `remote` is the address that was asked for, and `local` is empty.
+   */
+  connect(address: Address, receiver: OutgoingReceiver): Connection
 }
 
 export interface Listener {
@@ -224,7 +229,8 @@ export interface Connection {
   destroy(): void
 }
 
-export type CloseReason = 'ended' | 'destroyed' | 'reset'
+/** The last two: it was never connected. */
+export type CloseReason = 'ended' | 'destroyed' | 'reset' | 'refused' | 'unreachable'
 
 /** What the broker gives for each accepted connection. */
 export interface Receiver {
@@ -236,6 +242,12 @@ export interface Receiver {
   failed(error: unknown): void
   /** Called exactly once, last. */
   closed(reason: CloseReason): void
+}
+
+/** What the broker gives for a connection that it asks for. */
+export interface OutgoingReceiver extends Receiver {
+  /** Once, before any byte. When the connection cannot be had only `closed` is called. */
+  connected(): void
 }
 
 // -------------------------------------------------------------------------------------------------- metadata store

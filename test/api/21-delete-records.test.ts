@@ -13,7 +13,7 @@ import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { makeBatch } from '../log/log-fixture.ts'
 import { SimClient } from '../simulator/sim-client.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import type { SimProcess } from '../simulator/sim-world.ts'
+import type { SimProcess } from '../simulator/sim-machine.ts'
 
 const PORT = 9092
 

@@ -6,7 +6,7 @@ import type { RunningBroker } from '../../src/server/start-broker.ts'
 import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { SimClient } from '../simulator/sim-client.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import type { SimProcess } from '../simulator/sim-world.ts'
+import type { SimProcess } from '../simulator/sim-machine.ts'
 
 const PORT = 9092
 

@@ -7,7 +7,7 @@ import { startBroker } from '../../src/server/start-broker.ts'
 import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { makeBatch } from '../log/log-fixture.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
-import type { SimProcess } from '../simulator/sim-world.ts'
+import type { SimProcess } from '../simulator/sim-machine.ts'
 
 const PARTITIONS = 4
 

@@ -5,7 +5,7 @@ import type { MetadataListener } from '../../src/metadata/image/metadata-state.t
 import { Metadata } from '../../src/metadata/metadata.ts'
 import type { NewTopic } from '../../src/metadata/changes/topic-plan.ts'
 import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
-import type { SimProcess } from '../simulator/sim-world.ts'
+import type { SimProcess } from '../simulator/sim-machine.ts'
 
 export function brokerConfig(values: Record<string, string> = {}): BrokerConfig {
   const layer = { source: 'STATIC_BROKER_CONFIG' as const, values: new Map(Object.entries(values)) }

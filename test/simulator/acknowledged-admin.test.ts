@@ -29,7 +29,7 @@ import type { FaultyOperation } from './sim-disk-faults.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import type { SimRandom } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'
-import type { SimProcess } from './sim-world.ts'
+import type { SimProcess } from './sim-machine.ts'
 
 const PORT = 9092
 const RECORDS = 20

@@ -12,7 +12,7 @@ import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { SimClient } from './sim-client.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'
-import type { SimProcess } from './sim-world.ts'
+import type { SimProcess } from './sim-machine.ts'
 
 const PORT = 9092
 const TOPIC = 'orders'

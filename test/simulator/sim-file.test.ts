@@ -4,7 +4,8 @@ import type { Disk, DiskError, File, FileSlice } from '../../src/ports.ts'
 import type { SimSocket } from './sim-network.ts'
 import { seedsFromEnvironment } from './sim-random.ts'
 import { SimWorld } from './sim-world.ts'
-import type { SimProcess, SimWorldOptions } from './sim-world.ts'
+import type { SimProcess } from './sim-machine.ts'
+import type { SimWorldOptions } from './sim-world.ts'
 
 const PATH = '/data/t-0/00000000000000000000.log'
 

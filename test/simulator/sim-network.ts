@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
-import type { Address, CloseReason, Connection, Listener, Network, Piece, Receiver } from '../../src/ports.ts'
+import type { Address, CloseReason, Piece } from '../../src/ports.ts'
 import { SimDiskError } from './sim-disk-image.ts'
 import { SimFileSlice } from './sim-file.ts'
 import type { SimRandom } from './sim-random.ts'
@@ -13,6 +13,10 @@ import type { SimOwner, SimScheduler } from './sim-scheduler.ts'
  *
  * A process that dies resets its connections. What its kernel had already taken may still arrive; what waited for
  * the reply stage of the turn was never sent.
+ *
+ * Each machine has an address. A path from one to another can be cut, in one direction or in both: what is sent along it
+ * waits, as it does for retransmissions, and arrives in order when the path is whole again. Nobody is told meanwhile: not of
+ * a connection that was reset behind the cut, and not of one that nobody answers.
  *
  * A stretch of a file is read when the kernel takes it, piece by piece, and released when it has it all.
  *
@@ -32,7 +36,18 @@ const ORDINARY: SimNetworkOptions = {
   maxDelayMs: 2,
   windowBytes: 64 * 1024,
 }
-const SLAB_BYTES = 64 * 1024
+/** Bytes that a receiver is given at once. */
+export const SLAB_BYTES = 64 * 1024
+
+/** One end of a path. */
+export interface SimHost {
+  readonly host: string
+}
+
+interface SimListener {
+  readonly owner: SimOwner
+  readonly accept: (end: SimSocket) => void
+}
 
 /** All sockets of a world. */
 export class SimFabric {
@@ -41,8 +56,12 @@ export class SimFabric {
   readonly options: SimNetworkOptions
   readonly scheduler: SimScheduler
   readonly random: SimRandom
-  private readonly listeners = new Map<number, { owner: SimOwner; accept: (end: SimSocket) => void }>()
+  private readonly hosts = new Set<string>()
+  /** By address and port. */
+  private readonly listeners = new Map<string, SimListener>()
   private readonly sockets = new Set<SimSocket>()
+  /** What waits for a path that is cut, by its two ends. */
+  private readonly cuts = new Map<string, (() => void)[]>()
   private nextPort = 40_000
 
   constructor(scheduler: SimScheduler, random: SimRandom, options: Partial<SimNetworkOptions> = {}) {
@@ -51,29 +70,49 @@ export class SimFabric {
     this.options = { ...ORDINARY, ...options }
   }
 
-  listen(owner: SimOwner, port: number, accept: (end: SimSocket) => void): number {
+  addHost({ host }: SimHost): void {
+    this.hosts.add(host)
+  }
+
+  knows(host: string): boolean {
+    return this.hosts.has(host)
+  }
+
+  listen(owner: SimOwner, { host }: SimHost, port: number, accept: (end: SimSocket) => void): number {
     const chosen = port === 0 ? this.nextPort++ : port
-    if (this.listeners.get(chosen)?.owner.alive === true)
-      throw new SimDiskError('EADDRINUSE', 'listen', `:${chosen}`)
-    this.listeners.set(chosen, { owner, accept })
+    const where = `${host}:${chosen}`
+    if (this.listeners.get(where)?.owner.alive === true) throw new SimDiskError('EADDRINUSE', 'listen', where)
+    this.listeners.set(where, { owner, accept })
     return chosen
   }
 
-  unlisten(owner: SimOwner, port: number): void {
-    if (this.listeners.get(port)?.owner === owner) this.listeners.delete(port)
+  unlisten(owner: SimOwner, { host }: SimHost, port: number): void {
+    const where = `${host}:${port}`
+    if (this.listeners.get(where)?.owner === owner) this.listeners.delete(where)
   }
 
   /** Null when nobody listens there. */
-  connect(from: SimOwner, port: number): SimSocket | null {
-    const listener = this.listeners.get(port)
-    if (listener === undefined || !listener.owner.alive) return null
-    const local = { host: '127.0.0.2', port: this.nextPort++ }
-    const remote = { host: '127.0.0.1', port }
-    const near = new SimSocket(this, from, local, remote)
-    const far = new SimSocket(this, listener.owner, remote, local)
+  listenerAt({ host, port }: Address): SimListener | null {
+    const listener = this.listeners.get(`${host}:${port}`)
+    return listener?.owner.alive === true ? listener : null
+  }
+
+  /** Two ends of a connection, of which the listener has not heard yet. */
+  pair(from: SimOwner, fromHost: string, to: Address, listener: SimListener): SimPair {
+    const local = { host: fromHost, port: this.nextPort++ }
+    const near = new SimSocket(this, from, local, to)
+    const far = new SimSocket(this, listener.owner, to, local)
     near.peer = far
     far.peer = near
     this.sockets.add(near).add(far)
+    return { near, far }
+  }
+
+  /** For the user of a test, who is connected at once. Null when nobody listens there. */
+  connect(from: SimOwner, fromHost: string, to: Address): SimSocket | null {
+    const listener = this.listenerAt(to)
+    if (listener === null) return null
+    const { near, far } = this.pair(from, fromHost, to, listener)
     const delayMs = this.delayMs()
     near.nothingBefore(this.scheduler.nowMs + delayMs)
     this.scheduler.schedule(delayMs, 'net accept', listener.owner, () => {
@@ -84,7 +123,7 @@ export class SimFabric {
 
   /** The process is gone: the other ends learn it. */
   abandon(owner: SimOwner): void {
-    for (const [port, listener] of this.listeners) if (listener.owner === owner) this.listeners.delete(port)
+    for (const [where, listener] of this.listeners) if (listener.owner === owner) this.listeners.delete(where)
     for (const socket of this.sockets) if (socket.owner === owner) socket.orphan()
   }
 
@@ -92,10 +131,40 @@ export class SimFabric {
     this.sockets.delete(socket)
   }
 
+  /** From now on nothing that `from` sends reaches `to`. */
+  cut(from: SimHost, to: SimHost): void {
+    const path = pathOf(from.host, to.host)
+    if (!this.cuts.has(path)) this.cuts.set(path, [])
+  }
+
+  /** The path is whole again: what waited for it goes on its way. */
+  heal(from: SimHost, to: SimHost): void {
+    const path = pathOf(from.host, to.host)
+    const waiting = this.cuts.get(path) ?? []
+    this.cuts.delete(path)
+    for (const send of waiting) send()
+  }
+
+  /** Sends along a path, now or when it is whole again. */
+  along(from: string, to: string, send: () => void): void {
+    const waiting = this.cuts.get(pathOf(from, to))
+    if (waiting === undefined) send()
+    else waiting.push(send)
+  }
+
   delayMs(): number {
     const { minDelayMs, maxDelayMs } = this.options
     return minDelayMs + this.random.fraction() * (maxDelayMs - minDelayMs)
   }
+}
+
+interface SimPair {
+  readonly near: SimSocket
+  readonly far: SimSocket
+}
+
+function pathOf(from: string, to: string): string {
+  return `${from} > ${to}`
 }
 
 /** One end of a connection. */
@@ -168,12 +237,8 @@ export class SimSocket {
   /** Closes both ends at once; bytes on the way are lost. */
   destroy(reason: CloseReason = 'destroyed'): void {
     if (this.closed) return
-    const peer = this.peer
     this.close(reason)
-    if (peer !== null)
-      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net reset', peer.owner, () =>
-        peer.close('reset'),
-      )
+    this.resetPeer(() => this.fabric.delayMs())
   }
 
   /** The owner died. What the kernel had taken may still arrive before the reset. */
@@ -181,12 +246,16 @@ export class SimSocket {
     this.dropUnsent()
     this.closed = true
     this.fabric.forget(this)
-    const peer = this.peer
+    const early = this.fabric.random.chance(0.5)
+    this.resetPeer(() => (early ? 0 : Math.max(0, this.lastArrivalMs - this.fabric.scheduler.nowMs)))
+  }
+
+  private resetPeer(delayMs: () => number): void {
+    const { peer, fabric } = this
     if (peer === null) return
-    const delayMs = this.fabric.random.chance(0.5)
-      ? 0
-      : Math.max(0, this.lastArrivalMs - this.fabric.scheduler.nowMs)
-    this.fabric.scheduler.schedule(delayMs, 'net reset', peer.owner, () => peer.close('reset'))
+    fabric.along(this.local.host, this.remote.host, () =>
+      fabric.scheduler.schedule(delayMs(), 'net reset', peer.owner, () => peer.close('reset')),
+    )
   }
 
   /** Moves bytes into the kernel as far as the window allows. */
@@ -227,10 +296,12 @@ export class SimSocket {
   }
 
   /** One stream keeps its order: nothing arrives before what was sent earlier. */
-  private travel(label: string, arrive: () => void): void {
+  travel(label: string, arrive: () => void): void {
     const { scheduler } = this.fabric
-    this.lastArrivalMs = Math.max(this.lastArrivalMs, scheduler.nowMs + this.fabric.delayMs())
-    scheduler.schedule(this.lastArrivalMs - scheduler.nowMs, label, this.peer?.owner ?? null, arrive)
+    this.fabric.along(this.local.host, this.remote.host, () => {
+      this.lastArrivalMs = Math.max(this.lastArrivalMs, scheduler.nowMs + this.fabric.delayMs())
+      scheduler.schedule(this.lastArrivalMs - scheduler.nowMs, label, this.peer?.owner ?? null, arrive)
+    })
   }
 
   private arrive(piece: Buffer, sum: number): void {
@@ -243,12 +314,8 @@ export class SimSocket {
   }
 
   private reset(): void {
-    const peer = this.peer
     this.close('reset')
-    if (peer !== null)
-      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net reset', peer.owner, () =>
-        peer.close('reset'),
-      )
+    this.resetPeer(() => this.fabric.delayMs())
   }
 
   private arriveEnd(): void {
@@ -304,110 +371,6 @@ function takeBytes(from: Outgoing, length: number): Buffer {
 }
 
 /** It is sent, or will never be. */
-function dropPiece(piece: Piece): void {
+export function dropPiece(piece: Piece): void {
   if (!Buffer.isBuffer(piece)) piece.release()
-}
-
-/** The network port of one process. */
-export class SimNetwork implements Network {
-  private readonly fabric: SimFabric
-  private readonly owner: SimOwner
-  private readonly slab = Buffer.alloc(SLAB_BYTES * 2)
-
-  constructor(fabric: SimFabric, owner: SimOwner) {
-    this.fabric = fabric
-    this.owner = owner
-  }
-
-  listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener> {
-    return new Promise((resolve, reject) => {
-      this.fabric.scheduler.schedule(this.fabric.delayMs(), 'net listen', this.owner, () => {
-        try {
-          const port = this.fabric.listen(this.owner, address.port, (socket) => this.accepted(socket, accept))
-          resolve({
-            address: { host: address.host, port },
-            close: () => Promise.resolve(this.fabric.unlisten(this.owner, port)),
-          })
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
-        }
-      })
-    })
-  }
-
-  private accepted(socket: SimSocket, accept: (connection: Connection) => Receiver | null): void {
-    const receiver = accept(new SimConnection(this.fabric, socket))
-    if (receiver === null) return socket.destroy()
-    socket.onBytes = (bytes) => {
-      const start = this.fabric.random.below(this.slab.length - bytes.length)
-      bytes.copy(this.slab, start)
-      receiver.bytes(this.slab, start, start + bytes.length)
-      this.slab.fill(0xdd, start, start + bytes.length)
-    }
-    socket.onDrained = () => receiver.drained()
-    socket.onClosed = (reason) => receiver.closed(reason)
-  }
-}
-
-class SimConnection implements Connection {
-  readonly remote: Address
-  readonly local: Address
-  private readonly fabric: SimFabric
-  private readonly socket: SimSocket
-  private queued: Piece[] = []
-  private queuedBytes = 0
-  private endAfter = false
-
-  constructor(fabric: SimFabric, socket: SimSocket) {
-    this.fabric = fabric
-    this.socket = socket
-    this.remote = socket.remote
-    this.local = socket.local
-  }
-
-  get unsentBytes(): number {
-    return this.queuedBytes + this.socket.unsentBytes
-  }
-
-  get sentBytes(): number {
-    return this.socket.sentLength
-  }
-
-  write(pieces: readonly Piece[]): void {
-    assert(!this.endAfter, 'write after end')
-    if (this.queued.length === 0)
-      this.fabric.scheduler.atEndOfTurn('reply', this.socket.owner, () => this.flush())
-    for (const piece of pieces) {
-      this.queued.push(piece)
-      this.queuedBytes += piece.length
-    }
-  }
-
-  pause(): void {
-    this.socket.pause()
-  }
-
-  resume(): void {
-    this.socket.resume()
-  }
-
-  end(): void {
-    this.endAfter = true
-    if (this.queued.length === 0) this.socket.end()
-  }
-
-  destroy(): void {
-    for (const piece of this.queued) dropPiece(piece)
-    this.queued = []
-    this.queuedBytes = 0
-    this.socket.destroy()
-  }
-
-  private flush(): void {
-    const pieces = this.queued
-    this.queued = []
-    this.queuedBytes = 0
-    for (const piece of pieces) this.socket.send(piece)
-    if (this.endAfter) this.socket.end()
-  }
 }

@@ -1,167 +1,81 @@
-import { Codec, compress, decompress } from '../../protocol/compression.ts'
-import type { Clock, Codecs, Disk, Logger, World } from '../../src/ports.ts'
-import { SimClock } from './sim-clock.ts'
-import { SimDisk } from './sim-disk.ts'
-import { SimDiskFaults } from './sim-disk-faults.ts'
-import type { SimDiskOptions } from './sim-disk.ts'
-import { SimDiskImage } from './sim-disk-image.ts'
-import { SimLogger } from './sim-logger.ts'
-import { SimMetrics } from './sim-metrics.ts'
-import { SimFabric, SimNetwork } from './sim-network.ts'
+import type { SimDiskFaults } from './sim-disk-faults.ts'
+import type { SimDiskImage } from './sim-disk-image.ts'
+import { SimMachine } from './sim-machine.ts'
+import type { SimMachineOptions, SimProcess } from './sim-machine.ts'
+import { SimFabric } from './sim-network.ts'
 import type { SimNetworkOptions, SimSocket } from './sim-network.ts'
 import { SimRandom } from './sim-random.ts'
 import { SimScheduler } from './sim-scheduler.ts'
 import type { RunLimits, SimOwner } from './sim-scheduler.ts'
 
 /**
- * A world in which production code runs under a seed: one machine with a disk, a network, and processes that are
- * started, killed and started again.
+ * A world in which production code runs under a seed: a network and machines. One is there from the beginning, and what a
+ * test of one broker needs of it is here too; others join by `addMachine`.
  *
- * Faults of a process: `kill` (as kill -9: memory gone, sockets reset, disk caches kept) and `powerLoss` (the same,
- * and the disk forgets what was not durable; see `sim-disk-image.ts`). Both strike between two events, with whatever
- * was under way.
- * Not modelled: a disk that lies about a completed sync, several machines. A test can put a
- * lying disk around the real one with `wrapDisk`: that is how seeded bugs prove that a checker sees.
+ * Not modelled: a disk that lies about a completed sync. A test can put a lying disk around the real one with
+ * `wrapDisk`: that is how seeded bugs prove that a checker sees.
  */
 
-/** More than this takes turns, in pieces of this size. */
-const MOMENT_BYTES = 512
+/** The first machine, on which its users are too. */
+const FIRST_HOST = '127.0.0.1'
+const USER_HOST = '127.0.0.2'
 
-/** Takes turns of the simulated clock, as the thread pool does. */
-function simCodecs(scheduler: SimScheduler, owner: SimOwner): Codecs {
-  const turn = () => new Promise<void>((resolve) => scheduler.schedule(0, 'codecs', owner, resolve))
-  const most = 256 << 20
-  return {
-    decompressNow(codec, data) {
-      if (data.length > MOMENT_BYTES) return null
-      const body = decompress(codec, data, most)
-      return body.length > MOMENT_BYTES ? null : [body]
-    },
-    canCompress: (codec) => codec <= Codec.SNAPPY,
-    async compress(codec, _level, data) {
-      await turn()
-      return compress(codec, data)!
-    },
-    async decompress(codec, data, piece) {
-      await turn()
-      const body = decompress(codec, data, most)
-      for (let at = 0; at < body.length; at += MOMENT_BYTES) {
-        if (!piece(body.subarray(at, at + MOMENT_BYTES))) return
-        await turn()
-      }
-    },
-  }
-}
-
-export interface SimWorldOptions {
-  readonly disk?: Partial<SimDiskOptions>
+export interface SimWorldOptions extends SimMachineOptions {
   readonly network?: Partial<SimNetworkOptions>
-  readonly capacityBytes?: number
-  /** Names of one directory survive a power loss in their order; see `sim-disk-image.ts`. */
-  readonly journalledNames?: boolean
-  /** Puts something around the disk of every process that is started. */
-  readonly wrapDisk?: (disk: Disk, scheduler: SimScheduler) => Disk
-  readonly wrapClock?: (clock: Clock) => Clock
-}
-
-export class SimProcess implements SimOwner {
-  readonly name: string
-  alive = true
-  readonly world: World
-  readonly clock: SimClock
-  readonly disk: SimDisk
-  readonly logger: SimLogger
-  readonly metrics: SimMetrics
-
-  constructor(
-    name: string,
-    make: (owner: SimOwner) => {
-      world: World
-      clock: SimClock
-      disk: SimDisk
-      logger: SimLogger
-      metrics: SimMetrics
-    },
-  ) {
-    this.name = name
-    const made = make(this)
-    this.world = made.world
-    this.clock = made.clock
-    this.disk = made.disk
-    this.logger = made.logger
-    this.metrics = made.metrics
-  }
 }
 
 export class SimWorld {
   readonly seed: number
   readonly scheduler: SimScheduler
   readonly random: SimRandom
-  readonly image: SimDiskImage
-  readonly faults = new SimDiskFaults()
   readonly fabric: SimFabric
-  private readonly locks = new Map<string, SimOwner>()
-  private readonly options: SimWorldOptions
-  private readonly crashRandom: SimRandom
+  readonly machine: SimMachine
   private readonly user: SimOwner = { name: 'user', alive: true }
-  private started = 0
+  private machines = 1
 
   constructor(seed: number, options: SimWorldOptions = {}) {
     this.seed = seed
-    this.options = options
     this.random = new SimRandom(seed)
     this.scheduler = new SimScheduler(this.random.fork())
-    this.crashRandom = this.random.fork()
-    this.image = new SimDiskImage(options.capacityBytes, options.journalledNames)
+    const crashRandom = this.random.fork()
     this.fabric = new SimFabric(this.scheduler, this.random.fork(), options.network)
+    const { scheduler, fabric, random } = this
+    this.machine = new SimMachine({ host: FIRST_HOST, scheduler, fabric, random, crashRandom }, options)
   }
 
-  /** A new process on the machine, with nothing in memory. */
+  /** One more machine, at 10.0.0.2 and so on, with dice of its own. */
+  addMachine(options: SimMachineOptions = {}): SimMachine {
+    this.machines += 1
+    const { scheduler, fabric } = this
+    const random = new SimRandom(Math.imul(this.seed, 31) + this.machines)
+    const host = `10.0.0.${this.machines}`
+    return new SimMachine({ host, scheduler, fabric, random, crashRandom: random.fork() }, options)
+  }
+
+  /** Of the first machine, as all that follows. */
+  get image(): SimDiskImage {
+    return this.machine.image
+  }
+
+  get faults(): SimDiskFaults {
+    return this.machine.faults
+  }
+
   start(): SimProcess {
-    this.started += 1
-    return new SimProcess(`process-${this.started}`, (owner) => {
-      const clock = new SimClock(this.scheduler, owner)
-      const disk = new SimDisk({
-        image: this.image,
-        faults: this.faults,
-        locks: this.locks,
-        scheduler: this.scheduler,
-        owner,
-        random: this.random.fork(),
-        options: this.options.disk,
-      })
-      const logger = new SimLogger()
-      const metrics = new SimMetrics()
-      const world: World = {
-        clock: this.options.wrapClock?.(clock) ?? clock,
-        codecs: simCodecs(this.scheduler, owner),
-        random: this.random.fork(),
-        network: new SimNetwork(this.fabric, owner),
-        disk: this.options.wrapDisk?.(disk, this.scheduler) ?? disk,
-        logger: logger as Logger,
-        metrics,
-      }
-      return { world, clock, disk, logger, metrics }
-    })
+    return this.machine.start()
   }
 
-  /** Kills the process between two events. Await it inside `run`. */
-  async kill(process: SimProcess): Promise<void> {
-    await this.scheduler.sleep(0)
-    this.end(process)
+  kill(process: SimProcess): Promise<void> {
+    return this.machine.kill(process)
   }
 
-  /** Cuts the power: the process is gone, and what was not durable is lost, kept or torn. */
-  async powerLoss(process: SimProcess): Promise<void> {
-    await this.scheduler.sleep(0)
-    this.end(process)
-    this.image.powerLoss(this.crashRandom)
-    this.scheduler.trace('power loss', this.crashRandom.uint32())
+  powerLoss(process: SimProcess): Promise<void> {
+    return this.machine.powerLoss(process)
   }
 
-  /** Null when nobody listens on the port. */
-  connect(port: number): SimSocket | null {
-    return this.fabric.connect(this.user, port)
+  /** Null when nobody listens on the port of the machine. */
+  connect(port: number, host: string = FIRST_HOST): SimSocket | null {
+    return this.fabric.connect(this.user, USER_HOST, { host, port })
   }
 
   sleep(delayMs: number): Promise<void> {
@@ -180,12 +94,5 @@ export class SimWorld {
 
   get traceHash(): string {
     return this.scheduler.traceHash
-  }
-
-  private end(process: SimProcess): void {
-    if (!process.alive) return
-    process.alive = false
-    process.disk.abandon(this.crashRandom)
-    this.fabric.abandon(process)
   }
 }

@@ -261,9 +261,14 @@ export class DescriptorPool {
       return false
     }
     this.#refusing = false
+    this.countSocket()
+    return true
+  }
+
+  /** A connection of our own choice, for which there always is room: clients never get all descriptors. */
+  countSocket(): void {
     this.#sockets++
     if (this.#files > this.#fileLimit) this.#makeRoom(this.#files - this.#fileLimit)
-    return true
   }
 
   socketClosed(): void {

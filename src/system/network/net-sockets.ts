@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
-import type { Address, Connection, Listener, Network, Receiver } from '../../ports.ts'
+import type { Address, Connection, Listener, Network, OutgoingReceiver, Receiver } from '../../ports.ts'
 import { DiskFailure, toDiskFailure } from '../disk-failure.ts'
 import { SocketConnection } from './socket-connection.ts'
 import type { AdoptedSocket, HandleOwner, ReceiveHook } from './socket-connection.ts'
@@ -12,11 +12,14 @@ const SLAB_BYTES = 1 << 20
 const DEFAULT_BACKLOG = 1024
 const KEEP_ALIVE_DELAY_MS = 60_000
 
-interface AdoptOptions {
-  readonly handle: object
+interface SlabOptions {
   readonly onread: net.OnReadOpts
-  readonly manualStart: boolean
   readonly writableHighWaterMark: number
+}
+
+interface AdoptOptions extends SlabOptions {
+  readonly handle: object
+  readonly manualStart: boolean
 }
 
 export class NetSockets implements Network {
@@ -59,6 +62,19 @@ export class NetSockets implements Network {
     })
   }
 
+  connect(address: Address, receiver: OutgoingReceiver): Connection {
+    const receive: ReceiveHook = { bytes: null }
+    const options: net.SocketConstructorOpts & SlabOptions = this.#slabOptions(receive)
+    const socket = new net.Socket(options)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS)
+    this.#descriptors?.countSocket()
+    socket.once('close', () => this.#descriptors?.socketClosed())
+    const connection = new SocketConnection({ socket, receive }, this.#queueBound)
+    connection.open(address, receiver, this.#slab)
+    return connection
+  }
+
   #accepted(socket: net.Socket, accept: (connection: Connection) => Receiver | null): void {
     if (this.#descriptors?.socketOpened() === false) {
       socket.destroy()
@@ -83,10 +99,8 @@ export class NetSockets implements Network {
     const receive: ReceiveHook = { bytes: null }
     owner._handle = null
     const options: net.SocketConstructorOpts & AdoptOptions = {
+      ...this.#slabOptions(receive),
       handle,
-      onread: { buffer: this.#slab, callback: (length: number) => receive.bytes?.(length) ?? true },
-      // 'drain' then comes after every write that the kernel did not take at once.
-      writableHighWaterMark: 1,
       // Reading starts when the receiver is known.
       manualStart: true,
     }
@@ -95,6 +109,14 @@ export class NetSockets implements Network {
     accepted.on('error', () => {})
     accepted.destroy()
     return { socket, receive }
+  }
+
+  #slabOptions(receive: ReceiveHook): SlabOptions {
+    return {
+      onread: { buffer: this.#slab, callback: (length: number) => receive.bytes?.(length) ?? true },
+      // 'drain' then comes after every write that the kernel did not take at once.
+      writableHighWaterMark: 1,
+    }
   }
 
   #queue(connection: SocketConnection): void {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import type net from 'node:net'
-import type { Address, CloseReason, Connection, Piece, Receiver } from '../../ports.ts'
+import { codeOf } from '../../core/is-error.ts'
+import type { Address, CloseReason, Connection, OutgoingReceiver, Piece, Receiver } from '../../ports.ts'
 import { DescriptorSlice } from '../disk/file-slice.ts'
 
 /** Below this many bytes one copy costs less than the bookkeeping of a vectored write. */
@@ -47,8 +48,8 @@ export interface AdoptedSocket {
  * left sendfile goes on.
  */
 export class SocketConnection implements Connection {
-  readonly remote: Address
-  readonly local: Address
+  #remote: Address
+  #local: Address
   readonly #socket: net.Socket
   readonly #receive: ReceiveHook | null
   readonly #queue: (connection: SocketConnection) => void
@@ -71,6 +72,7 @@ export class SocketConnection implements Connection {
   /** No byte leaves any more: `end` was flushed, the peer is gone, or the socket was destroyed. */
   #finished = false
   #ending = false
+  #connecting = false
   #awaitsDrain = false
   #reason: CloseReason = 'ended'
 
@@ -79,10 +81,10 @@ export class SocketConnection implements Connection {
     this.#socket = socket
     this.#receive = adopted.receive
     this.#queue = queue
-    this.remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 }
-    this.local = { host: plainHost(socket.localAddress), port: socket.localPort ?? 0 }
-    socket.on('error', () => {
-      if (this.#reason !== 'destroyed') this.#reason = 'reset'
+    this.#remote = { host: plainHost(socket.remoteAddress), port: socket.remotePort ?? 0 }
+    this.#local = localOf(socket)
+    socket.on('error', (error) => {
+      if (this.#reason !== 'destroyed') this.#reason = this.#connecting ? whyNotConnected(error) : 'reset'
       this.#finished = true
     })
     socket.on('end', () =>
@@ -93,6 +95,14 @@ export class SocketConnection implements Connection {
     )
     socket.on('drain', () => this.#guarded(() => this.#drained()))
     socket.on('close', () => this.#guarded(() => this.#closed()))
+  }
+
+  get remote(): Address {
+    return this.#remote
+  }
+
+  get local(): Address {
+    return this.#local
   }
 
   get unsentBytes(): number {
@@ -122,6 +132,22 @@ export class SocketConnection implements Connection {
       })
     }
     if (this.#reading) this.#socket.resume()
+  }
+
+  /** Asks for the connection. What is written meanwhile waits here. */
+  open(address: Address, receiver: OutgoingReceiver, slab: Buffer): void {
+    this.#remote = address
+    this.#connecting = true
+    this.start(receiver, slab)
+    this.#socket.once('connect', () =>
+      this.#guarded(() => {
+        this.#connecting = false
+        this.#local = localOf(this.#socket)
+        receiver.connected()
+        if (this.#anyUnwritten || this.#ending) this.#wantFlush()
+      }),
+    )
+    this.#socket.connect({ host: address.host, port: address.port })
   }
 
   /** For a connection nobody wants: gone, and nobody is told. */
@@ -183,7 +209,7 @@ export class SocketConnection implements Connection {
 
   #flush(): void {
     this.#queued = false
-    if (this.#finished || this.#readingSlice) return
+    if (this.#finished || this.#readingSlice || this.#connecting) return
     const any = this.#anyUnwritten
     if (this.#slices > 0) this.#send(this.#stalled)
     else this.#writeBuffers()
@@ -406,6 +432,14 @@ export class SocketConnection implements Connection {
     this.#receiver = null
     receiver?.closed(this.#reason)
   }
+}
+
+function localOf(socket: net.Socket): Address {
+  return { host: plainHost(socket.localAddress), port: socket.localPort ?? 0 }
+}
+
+function whyNotConnected(error: Error): CloseReason {
+  return codeOf(error) === 'ECONNREFUSED' ? 'refused' : 'unreachable'
 }
 
 /** An IPv4 peer of a dual-stack socket shows as `::ffff:a.b.c.d`; clients are told plain addresses. */

@@ -4,7 +4,7 @@ import { ErrorCode } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { buildControlBatch } from '../../../protocol/records/record-builder.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import type { SimProcess } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
 import { Seeded } from '../../support/seed.ts'
 import { makeBatch, onEveryDisk, segmentNames, TestLog } from '../log-fixture.ts'
 

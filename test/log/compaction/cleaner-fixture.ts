@@ -6,7 +6,7 @@ import type { LogManager } from '../../../src/log/manager/log-manager.ts'
 import type { Log } from '../../../src/log/log.ts'
 import { recordsOf } from '../../../src/log/compaction/cleaner-batch.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import type { SimProcess } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
 import { logConfig, partitionOf, startManager } from '../manager/log-manager-fixture.ts'
 import type { Partition } from '../manager/log-manager-fixture.ts'
 

@@ -5,7 +5,7 @@ import { LogManager } from '../../../src/log/manager/log-manager.ts'
 import type { FaultyOperation } from '../../simulator/sim-disk-faults.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import type { SimProcess } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
 import {
   batchOf,
   CLUSTER,

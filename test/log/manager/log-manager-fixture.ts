@@ -10,7 +10,7 @@ import type { LogManagerOptions } from '../../../src/log/manager/log-manager-typ
 import { LogManager } from '../../../src/log/manager/log-manager.ts'
 import type { Log } from '../../../src/log/log.ts'
 import type { ReadResult } from '../../../src/log/log-types.ts'
-import type { SimProcess } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
 
 export const CLUSTER = 'cluster-of-the-tests'
 export const TOPIC_ID = 'AAAAAAAAQACAAAAAAAAAAQ'

@@ -5,7 +5,7 @@ import { syncDirectory } from '../../../src/log/files/disk-calls.ts'
 import { SpareBudget } from '../../../src/log/space/spare-budget.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import type { SimProcess } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
 import { content, makeBatch, split, TestLog } from '../log-fixture.ts'
 
 const HOME = '/data/t-0'

@@ -21,7 +21,7 @@ import { countLines, Seen } from './seen.ts'
 import { SimClient } from '../sim-client.ts'
 import { SimRandom } from '../sim-random.ts'
 import { SimWorld } from '../sim-world.ts'
-import type { SimProcess } from '../sim-world.ts'
+import type { SimProcess } from '../sim-machine.ts'
 
 /**
  * A broker lives several lives in one world: clients write and read, the process is killed, loses power or stops,

@@ -5,7 +5,8 @@ import type { Seen } from './seen.ts'
 import type { FaultyOperation } from '../sim-disk-faults.ts'
 import { UNBOUNDED_BYTES } from '../sim-disk-image.ts'
 import type { LogLine } from '../sim-logger.ts'
-import type { SimProcess, SimWorld } from '../sim-world.ts'
+import type { SimProcess } from '../sim-machine.ts'
+import type { SimWorld } from '../sim-world.ts'
 
 /**
  * Faults of the device while a broker runs on it, and what is promised then.

@@ -12,7 +12,7 @@ import { FaultDice } from '../fault-dice.ts'
 import type { FaultKind } from '../fault-dice.ts'
 import { SimRandom } from '../sim-random.ts'
 import { SimWorld } from '../sim-world.ts'
-import type { SimProcess } from '../sim-world.ts'
+import type { SimProcess } from '../sim-machine.ts'
 import {
   endOpenTransactions,
   appendAsLeader,
