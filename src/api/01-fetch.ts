@@ -134,10 +134,15 @@ function toPartition(result: FetchedPartition, apiVersion: number, readCommitted
   }
 }
 
+const IS_NOT_THERE: ReadonlySet<number> = new Set<ErrorCode>([
+  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+  ErrorCode.UNKNOWN_TOPIC_ID,
+])
+
 /** Null says that nobody looked, which Kafka does not say of a partition that is not there. */
 function abortedTransactions(result: FetchedPartition, readCommitted: boolean) {
-  const { aborted, errorCode, nextOffset, partition, sizeBytes, target } = result
-  if (partition === null) return NONE_ABORTED
+  const { aborted, errorCode, nextOffset, sizeBytes, target } = result
+  if (IS_NOT_THERE.has(errorCode)) return NONE_ABORTED
   if (errorCode !== ErrorCode.NONE || !readCommitted) return null
   return sizeBytes === 0 ? NONE_ABORTED : (aborted?.within(target.fetchOffset, nextOffset) ?? NONE_ABORTED)
 }

@@ -114,23 +114,20 @@ async function lookUpAsked(
 ): Promise<Found & { readonly partitionIndex: number }> {
   if (timestamp < 0 && context.apiVersion < (SINCE_VERSION[timestamp] ?? Infinity))
     return { partitionIndex, ...failed(ErrorCode.UNSUPPORTED_VERSION) }
-  const partition = context.broker.partitions.get(topic, partitionIndex)
+  const partition = context.broker.partitions.leaderOf(topic, partitionIndex, currentLeaderEpoch)
   const found =
-    partition === undefined
-      ? failed(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-      : await lookUp(partition, timestamp, currentLeaderEpoch, readCommitted, work)
+    typeof partition === 'number'
+      ? failed(partition)
+      : await lookUp(partition, timestamp, readCommitted, work)
   return { partitionIndex, ...found }
 }
 
 async function lookUp(
   partition: Partition,
   timestamp: number,
-  currentLeaderEpoch: number,
   readCommitted: boolean,
   work: LookupWork,
 ): Promise<Found> {
-  const errorCode = partition.errorCode || partition.checkLeaderEpoch(currentLeaderEpoch)
-  if (errorCode !== ErrorCode.NONE) return failed(errorCode)
   const { log, leaderEpoch } = partition
   const end = readCommitted ? partition.lastStableOffset : partition.highWatermark
   switch (timestamp) {

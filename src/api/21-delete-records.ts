@@ -33,7 +33,7 @@ export const deleteRecords = defineApi({
     const topics = await eachInSlices(request.topics, context, async ({ name, partitions }) => {
       const deleted = await inSlices(partitions, context, (some) =>
         some.map(({ partitionIndex, offset }) => {
-          const partition = broker.partitions.get(name, partitionIndex)
+          const partition = broker.partitions.leaderOf(name, partitionIndex)
           return { partitionIndex, partition, errorCode: deleteBefore(offset, partition) }
         }),
       )
@@ -44,7 +44,7 @@ export const deleteRecords = defineApi({
       topics: topics.map(({ name, deleted }) => ({
         name,
         partitions: deleted.map(({ partitionIndex, partition, errorCode }) => {
-          if (errorCode !== ErrorCode.NONE || partition === undefined)
+          if (errorCode !== ErrorCode.NONE || typeof partition === 'number')
             return { partitionIndex, lowWatermark: -1, errorCode }
           const lost = partition.errorCode || (isDurable(partition.log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
           return {
@@ -58,8 +58,8 @@ export const deleteRecords = defineApi({
   }),
 })
 
-function deleteBefore(offset: number, partition: Partition | undefined): number {
-  if (partition === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+function deleteBefore(offset: number, partition: Partition | ErrorCode): number {
+  if (typeof partition === 'number') return partition
   if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
   return partition.deleteRecordsBefore(offset)
 }

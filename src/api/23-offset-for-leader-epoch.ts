@@ -32,7 +32,9 @@ export const offsetForLeaderEpoch = defineApi({
     for (const { topic, partitions } of request.topics) {
       const answers = []
       for (const asked of partitions) {
-        answers.push(endOffsetOf(asked, broker.partitions.get(topic, asked.partition)))
+        answers.push(
+          endOffsetOf(asked, broker.partitions.leaderOf(topic, asked.partition, asked.currentLeaderEpoch)),
+        )
         yield
       }
       topics.push({ topic, partitions: answers })
@@ -43,13 +45,13 @@ export const offsetForLeaderEpoch = defineApi({
 
 type AskedPartition = OffsetForLeaderEpochRequest['topics'][number]['partitions'][number]
 
-function endOffsetOf(asked: AskedPartition, partition: Partition | undefined) {
-  const errorCode =
-    partition === undefined
-      ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-      : partition.errorCode || partition.checkLeaderEpoch(asked.currentLeaderEpoch)
-  if (partition === undefined || errorCode !== ErrorCode.NONE)
-    return { partition: asked.partition, errorCode }
-  const end = partition.log.epochs.endOffsetFor(asked.leaderEpoch, partition.log.logEndOffset)
-  return { partition: asked.partition, errorCode, leaderEpoch: end.epoch, endOffset: end.endOffset }
+function endOffsetOf(asked: AskedPartition, found: Partition | ErrorCode) {
+  if (typeof found === 'number') return { partition: asked.partition, errorCode: found }
+  const end = found.log.epochs.endOffsetFor(asked.leaderEpoch, found.log.logEndOffset)
+  return {
+    partition: asked.partition,
+    errorCode: ErrorCode.NONE,
+    leaderEpoch: end.epoch,
+    endOffset: end.endOffset,
+  }
 }

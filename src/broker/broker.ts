@@ -71,19 +71,23 @@ export class Broker {
     return this.metadata.nodeId
   }
 
-  /** Of a topic that is there for good: one that is being created may still be taken back, with what is in it. */
-  publishedPartition(topic: string, index: number): Partition | undefined {
+  /**
+   * As `partitions.leaderOf`, of a topic that is there for good: one that is being created may still be taken back, with
+   * what is in it.
+   */
+  leaderOfPublished(topic: string, index: number): Partition | ErrorCode {
     const image = this.metadata.topics.get(topic)
     return image !== undefined && index < image.partitions.length
-      ? this.partitions.get(topic, index)
-      : undefined
+      ? this.partitions.leaderOf(topic, index)
+      : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
   }
 
   /** Error code for clients that may not write here now, 0 when they may. */
   refusesProduce(partition: Partition): ErrorCode {
     if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
     if (this.logs.lacksSpace(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
-    return ErrorCode.NONE
+    // It may have changed since the batch came: the records of some are looked at first.
+    return partition.leaderError(-1)
   }
 
   /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */

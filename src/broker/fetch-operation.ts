@@ -35,6 +35,9 @@ export interface FetchOptions {
 export interface FetchedPartition {
   readonly target: FetchTarget
   /** Null when the target could not be resolved. */
+  /** Null: nobody knows its id. */
+  readonly topic: string | null
+  /** Null: refused. */
   readonly partition: Partition | null
   errorCode: number
   highWatermark: number
@@ -222,29 +225,22 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #lookAt(target: FetchTarget): FetchedPartition {
     const { byId } = this.#options
     const name = byId ? this.#parts.partitions.topicName(target.topicId) : target.topic
-    const partition = name === undefined ? undefined : this.#parts.partitions.get(name, target.partition)
-    if (partition === undefined) {
-      const unknownId = byId && name === undefined
-      return refused(
-        target,
-        null,
-        unknownId ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-      )
-    }
+    if (name === undefined) return refused(target, null, ErrorCode.UNKNOWN_TOPIC_ID)
     // In a fetch, and nowhere else, any negative epoch says nothing.
-    const errorCode =
-      partition.errorCode || partition.checkLeaderEpoch(Math.max(-1, target.currentLeaderEpoch))
-    if (errorCode !== ErrorCode.NONE) return refused(target, partition, errorCode)
-    if (this.#options.fromFollower) return refused(target, partition, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+    const leaderEpoch = Math.max(-1, target.currentLeaderEpoch)
+    const partition = this.#parts.partitions.leaderOf(name, target.partition, leaderEpoch)
+    if (typeof partition === 'number') return refused(target, name, partition)
+    if (this.#options.fromFollower) return refused(target, name, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const { log } = partition
     const divergingEpoch = divergence(partition, target)
     const { fetchOffset } = target
     const isOutOfRange = fetchOffset < log.logStartOffset || fetchOffset > log.logEndOffset
     // Nobody knows where epoch -1 ended, so it cannot be told how far to truncate.
     if (divergingEpoch === null ? isOutOfRange : divergingEpoch.epoch === -1)
-      return refused(target, partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+      return refused(target, name, ErrorCode.OFFSET_OUT_OF_RANGE)
     return {
       target,
+      topic: name,
       partition,
       errorCode: ErrorCode.NONE,
       highWatermark: partition.highWatermark,
@@ -318,10 +314,11 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   }
 }
 
-function refused(target: FetchTarget, partition: Partition | null, errorCode: number): FetchedPartition {
+function refused(target: FetchTarget, topic: string | null, errorCode: number): FetchedPartition {
   return {
     target,
-    partition,
+    topic,
+    partition: null,
     errorCode,
     highWatermark: -1,
     lastStableOffset: -1,

@@ -55,13 +55,21 @@ export class Partition {
   }
 
   /** Error code of the partition as a whole, 0 when it serves. */
-  get errorCode(): number {
+  get errorCode(): ErrorCode {
     if (this.#removed) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     return this.log.failed ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.NONE
   }
 
-  /** KIP-320: `currentLeaderEpoch` is what the client believes, -1 when it does not say. */
-  checkLeaderEpoch(currentLeaderEpoch: number): number {
+  /**
+   * What a request gets that only the leader may answer, 0 when this is the leader that the client means. KIP-320:
+   * `currentLeaderEpoch` is what it believes, -1 when it does not say.
+   */
+  leaderError(currentLeaderEpoch: number): ErrorCode {
+    const { errorCode } = this
+    return errorCode === ErrorCode.NONE ? this.#leaderEpochError(currentLeaderEpoch) : errorCode
+  }
+
+  #leaderEpochError(currentLeaderEpoch: number): ErrorCode {
     if (currentLeaderEpoch === -1 || currentLeaderEpoch === this.#leaderEpoch) return ErrorCode.NONE
     return currentLeaderEpoch < this.#leaderEpoch
       ? ErrorCode.FENCED_LEADER_EPOCH
@@ -125,7 +133,6 @@ export class Partition {
 
   /** DeleteRecords: the log starts at `offset` (-1: the high watermark) or where it starts already, if that is later. */
   deleteRecordsBefore(offset: number): number {
-    if (this.errorCode !== ErrorCode.NONE) return this.errorCode
     const { cleanupPolicy } = this.log.config
     if (cleanupPolicy.compact && !cleanupPolicy.delete) return ErrorCode.POLICY_VIOLATION
     const target = offset === -1 ? this.#highWatermark : offset

@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../protocol/errors.ts'
 import type { Partition } from './partition.ts'
 
 /** The partitions this broker leads, by topic name and by topic id. */
@@ -12,6 +13,17 @@ export class Partitions {
 
   get(topic: string, index: number): Partition | undefined {
     return this.#byTopic.get(topic)?.get(index)
+  }
+
+  /**
+   * The gate of every request that only the leader of a partition may answer: the partition, or the error code that the
+   * client gets. `currentLeaderEpoch` is what it believes, -1 when it does not say.
+   */
+  leaderOf(topic: string, index: number, currentLeaderEpoch = -1): Partition | ErrorCode {
+    const partition = this.get(topic, index)
+    if (partition === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    const errorCode = partition.leaderError(currentLeaderEpoch)
+    return errorCode === ErrorCode.NONE ? partition : errorCode
   }
 
   /** Name of the topic with this id, when it has partitions here. */

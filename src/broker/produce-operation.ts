@@ -158,8 +158,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {
-    const partition = this.#broker.publishedPartition(topic, index)
-    if (partition === undefined) this.#refuse(tag, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, null)
+    const partition = this.#broker.leaderOfPublished(topic, index)
+    if (typeof partition === 'number') this.#refuse(tag, partition, null)
     else this.#appendTo(tag, partition, records)
   }
 

@@ -68,8 +68,8 @@ export class TopicMetrics {
   }
 
   fetched(results: readonly FetchedPartition[]): void {
-    for (const { partition, errorCode, sizeBytes } of results) {
-      const counts = partition === null ? undefined : this.#byTopic.get(partition.topic)
+    for (const { topic, errorCode, sizeBytes } of results) {
+      const counts = topic === null ? undefined : this.#byTopic.get(topic)
       if (counts === undefined) continue
       counts.totalfetchrequests += 1
       if (errorCode !== 0) counts.failedfetchrequests += 1

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
+import { ErrorCode } from '../../protocol/errors.ts'
 import { buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
@@ -55,7 +56,7 @@ async function withPartition(
   for (let i = 0; i < BATCHES; i++) await log.append(makeBatch(1, 20_000))
   const partition = new Partition('t', TOPIC_ID, 0, 0, log.log)
   // What the operation uses of them.
-  const partitions = { get: () => partition, topicName: () => 't' } as unknown as Partitions
+  const partitions = { leaderOf: () => partition, topicName: () => 't' } as unknown as Partitions
   const parts = {
     partitions,
     deadlines: new Deadlines(world.clock),
@@ -202,9 +203,9 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
   const clock = new StepClock(3)
   const partitions = {
     topicName: () => 't',
-    get: (_topic: string, index: number) => {
+    leaderOf: (_topic: string, index: number) => {
       if (index >= 260) throw new TypeError('no such thing')
-      return undefined
+      return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     },
   } as unknown as Partitions
   const targets = Array.from({ length: 300 }, (_, partition) => ({ ...target(1), partition }))

@@ -109,7 +109,7 @@ test('a log that throws while it is changed is a broken invariant', () => {
 test('leader epochs: none said, the same, an older and a newer one', () => {
   const { partition } = make()
   assert.deepEqual(
-    [-1, 5, 4, 0, 6].map((epoch) => partition.checkLeaderEpoch(epoch)),
+    [-1, 5, 4, 0, 6].map((epoch) => partition.leaderError(epoch)),
     [0, 0, ErrorCode.FENCED_LEADER_EPOCH, ErrorCode.FENCED_LEADER_EPOCH, ErrorCode.UNKNOWN_LEADER_EPOCH],
   )
 })
@@ -151,7 +151,7 @@ test('a partition that fails or goes tells all who wait, once', () => {
     ])
     partition[end]()
     assert.equal(fetch.heard.length, 1)
-    assert.equal(partition.deleteRecordsBefore(5), expected)
+    assert.equal(partition.leaderError(5), expected)
     assert.deepEqual(log.deletedBefore, [])
   }
 })

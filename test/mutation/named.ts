@@ -29,14 +29,14 @@ export const NAMED: readonly NamedMutant[] = [
   {
     name: 'OffsetForLeaderEpoch does not look at the leader epoch of the client',
     file: 'src/api/23-offset-for-leader-epoch.ts',
-    from: 'partition.errorCode || partition.checkLeaderEpoch(asked.currentLeaderEpoch)',
-    to: 'partition.errorCode',
+    from: 'leaderOf(topic, asked.partition, asked.currentLeaderEpoch)',
+    to: 'leaderOf(topic, asked.partition)',
   },
   {
     name: 'ListOffsets does not look at the leader epoch of the client',
     file: 'src/api/02-list-offsets.ts',
-    from: 'partition.errorCode || partition.checkLeaderEpoch(currentLeaderEpoch)',
-    to: 'partition.errorCode',
+    from: 'leaderOf(topic, partitionIndex, currentLeaderEpoch)',
+    to: 'leaderOf(topic, partitionIndex)',
   },
   {
     name: 'ListOffsets tells leader epochs one version too late',
