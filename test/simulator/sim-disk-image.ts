@@ -11,6 +11,7 @@ import type { SimRandom } from './sim-random.ts'
  *   or filled with garbage. Later writes may survive where earlier ones do not; the file may have grown over a gap.
  *   One that went to the device directly is torn between whole sectors only: each is the old one or the new one, for
  *   the device writes a sector or does not. Bytes acknowledged before that lie in the same sector are in both.
+ *   A file that was a segment before is cut short between sectors too: no page is copied, and none written, byte by byte.
  * - An unsynced truncation is kept or undone.
  * - An unsynced create, rename or remove is kept or undone. Only changes of the same name keep their order (a file
  *   system may forget the newest, never just the middle): stricter than any journal. With `journalled` names the
@@ -173,7 +174,8 @@ export class SimFileNode {
     for (const change of this.unsynced) {
       const hardened = change.kind === 'write' && change.way.durable
       if (hardened || style === 'kept' || (style === 'prefix' && prefix > 0)) apply(this.durable, change)
-      else if (style === 'each' || (style === 'prefix' && prefix === 0)) survive(this.durable, change, random)
+      else if (style === 'each' || (style === 'prefix' && prefix === 0))
+        survive(this.durable, change, random, this.recycled)
       prefix -= 1
     }
     this.settled += this.unsynced.length
@@ -417,14 +419,24 @@ function apply(bytes: SimBytes, change: Change): void {
 }
 
 /** What a power loss leaves of one unsynced change. */
-function survive(bytes: SimBytes, change: Change, random: SimRandom): void {
+function survive(bytes: SimBytes, change: Change, random: SimRandom, isRecycled: boolean): void {
   const fate = random.pick(['kept', 'lost', 'short', 'torn'] as const)
   if (fate === 'lost') return
   if (fate === 'kept' || change.kind === 'truncate') return apply(bytes, change)
   const { direct } = change.way
   if (fate === 'short' && !direct)
-    return bytes.write(change.position, change.bytes.subarray(0, random.below(change.bytes.length + 1)))
+    return bytes.write(change.position, startOf(change, random.below(change.bytes.length + 1), isRecycled))
   tear(bytes, change.position, change.bytes, random, direct ? WHOLE_SECTORS : ANY_SECTORS)
+}
+
+/** The first `length` bytes of a write; what is written over changes by sectors. */
+export function startOf(
+  { position, bytes }: { readonly position: number; readonly bytes: Buffer },
+  length: number,
+  isRecycled: boolean,
+): Buffer {
+  const whole = isRecycled && length < bytes.length ? length - ((position + length) % SECTOR_BYTES) : length
+  return bytes.subarray(0, Math.max(0, whole))
 }
 
 const WHOLE_SECTORS = ['kept', 'old'] as const

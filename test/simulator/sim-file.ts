@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import { crc32 } from 'node:zlib'
 import type { DiskError, Done, DoneRead, File, FileSlice } from '../../src/ports.ts'
 import type { SimDisk, SimOperation } from './sim-disk.ts'
-import { SimDiskError } from './sim-disk-image.ts'
+import { SimDiskError, startOf } from './sim-disk-image.ts'
 import type { SimFileNode, SimWriteWay } from './sim-disk-image.ts'
 import type { SimRandom } from './sim-random.ts'
 
@@ -59,8 +59,10 @@ export class SimFile implements File {
         const part = random.pick([0, bytes.length, random.below(bytes.length + 1)])
         if (part === 0) return
         // What a device has begun it finishes, whatever becomes of the process.
-        const whole = direct ? withPadding(position, bytes) : bytes.subarray(0, part)
-        this.node.write(position, whole, false, direct)
+        const written = direct
+          ? withPadding(position, bytes)
+          : startOf({ position, bytes }, part, this.node.recycled)
+        if (written.length > 0) this.node.write(position, written, false, direct)
       },
     })
   }

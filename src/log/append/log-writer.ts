@@ -1,6 +1,7 @@
 import type { Clock, DiskError } from '../../ports.ts'
 import { diskProblem, RETRY_MS } from '../files/disk-problem.ts'
 import type { Segment } from '../segment/segment.ts'
+import { exposedBytes, zeros } from './stale-headers.ts'
 
 /** Batches that lie one behind the other in one segment: what one write takes. */
 export interface WriteChunk {
@@ -33,11 +34,12 @@ export class LogWriter {
   #writingDurably = false
   #scheduled = false
   #stopped = false
-  #held = false
+  #holds = 0
   #still: (() => void)[] = []
   #drained: { readonly endOffset: number; readonly resolve: () => void }[] = []
   readonly #pumpBound = (): void => this.#pump()
   readonly #doneBound = (error: DiskError | null): void => this.#done(error)
+  readonly #wipedBound = (error: DiskError | null): void => this.#wiped(error)
 
   constructor(clock: Clock, owner: WriterOwner) {
     this.#clock = clock
@@ -66,15 +68,15 @@ export class LogWriter {
     return new Promise((resolve) => this.#drained.push({ endOffset, resolve }))
   }
 
-  /** Resolves when no write is under way, and none begins until `release`. What is added meanwhile waits. */
+  /** Resolves when no write is under way, and none begins until as many calls of `release`. What is added meanwhile waits. */
   hold(): Promise<void> {
-    this.#held = true
+    this.#holds += 1
     if (this.#writing === null) return Promise.resolve()
     return new Promise((resolve) => this.#still.push(resolve))
   }
 
   release(): void {
-    this.#held = false
+    this.#holds -= 1
     if (this.#waiting.length > 0) this.#schedule()
   }
 
@@ -86,7 +88,7 @@ export class LogWriter {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#writing !== null || this.#stopped || this.#held) return
+    if (this.#scheduled || this.#writing !== null || this.#stopped || this.#holds > 0) return
     this.#scheduled = true
     this.#clock.atEndOfTurn('append', this.#pumpBound)
   }
@@ -94,21 +96,36 @@ export class LogWriter {
   #pump(): void {
     this.#scheduled = false
     const chunk = this.#waiting[0]
-    if (chunk === undefined || this.#writing !== null || this.#stopped || this.#held) return
+    if (chunk === undefined || this.#writing !== null || this.#stopped || this.#holds > 0) return
     const { segment } = chunk
-    const durable = this.#owner.durable()
+    // Of bytes that are written over, each write has to be whole before the next one begins.
+    const durable = segment.recycled || this.#owner.durable()
     // What a recycled file held before goes with the first write: its old name must not come back with new content.
-    if ((durable || segment.recycled) && !this.#owner.namesReady(this.#pumpBound)) return
+    if (durable && !this.#owner.namesReady(this.#pumpBound)) return
     // On the device the file may end with its block.
     if (durable) segment.mayGrowLoose()
     this.#waiting.shift()
     this.#writing = chunk
     this.#writingDurably = durable
+    const exposed = segment.recycled ? exposedBytes(chunk.position, chunk.buffers) : 0
+    if (exposed > 0) this.#write(chunk, zeros(exposed), this.#wipedBound)
+    else this.#write(chunk, chunk.buffers, this.#doneBound)
+  }
+
+  #write(chunk: WriteChunk, buffers: readonly Buffer[], done: (error: DiskError | null) => void): void {
     try {
-      segment.openFile().write(chunk.position, chunk.buffers, durable, this.#doneBound)
+      chunk.segment.openFile().write(chunk.position, buffers, this.#writingDurably, done)
     } catch (error) {
       this.#failed(error, chunk)
     }
+  }
+
+  /** No header of an older batch is left where one of the chunk lies on two sectors. */
+  #wiped(error: DiskError | null): void {
+    const chunk = this.#writing
+    if (chunk === null) return
+    if (error !== null) this.#failed(error, chunk)
+    else this.#write(chunk, chunk.buffers, this.#doneBound)
   }
 
   #done(error: DiskError | null): void {
