@@ -18,6 +18,8 @@ export interface LogOptions {
   readonly logStartOffset: number
   /** From `replication-offset-checkpoint`: clients saw what lies below. A log that ends before it is unclean. */
   readonly highWatermark?: number
+  /** Gaps that end at or below it may be compaction's; any other is a loss. Default: Infinity where the log is compacted, or 0. */
+  readonly gapLimit?: number
   /** True when the directory carries a clean marker: nothing is scanned. */
   readonly cleanShutdown: boolean
   /** What `partition.metadata` says, where the caller has read it already. The directory exists then. */
@@ -29,6 +31,8 @@ export interface LogOptions {
   readonly onWritten: (endOffset: number) => void
   /** The log will end at `offset` or above: when it resolves, no checkpoint promises more than that. */
   readonly beforeCut?: (offset: number) => Promise<void>
+  /** A follower was sent a gap up to `endOffset`: when it resolves, or with null, recovery will not take it for a loss. */
+  readonly beforeGap?: (endOffset: number) => Promise<void> | null
   /** Called at most once. From here on every append and read answers KAFKA_STORAGE_ERROR. */
   readonly onFailed: (error: SamsaError) => void
   /** Bounds open files and loaded indexes of closed segments; share one among all logs of a broker. */

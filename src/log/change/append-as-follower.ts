@@ -80,6 +80,7 @@ function appendRun(body: LogBody, records: Buffer, at: number, end: number): num
   do {
     const sizeBytes = batch.batchSizeBytes(records, next)
     const base = firstOffsetOf(records, next, body.logEndOffset)
+    if (base > body.logEndOffset) body.permitGap(base)
     const lastOffset = batch.lastOffset(records, next)
     if (batch.magic(records, next) >= 2) {
       const epoch = batch.partitionLeaderEpoch(records, next)

@@ -270,6 +270,23 @@ export class LogBody implements ReadSource, WriterOwner {
     return segment
   }
 
+  /** The leader's log has a gap: nothing of what comes after it is written before the checkpoint says so. */
+  permitGap(endOffset: number): void {
+    const permitted = this.options.beforeGap?.(endOffset) ?? null
+    if (permitted === null) return
+    void this.writer.hold()
+    permitted.then(
+      () => this.writer.release(),
+      (error: unknown) => {
+        if (diskProblem(error) !== 'short') return this.writeFailed(error)
+        this.world.clock.after(RETRY_MS, () => {
+          this.permitGap(endOffset)
+          this.writer.release()
+        })
+      },
+    )
+  }
+
   /** The batch goes behind all others: hands it to the writer and counts it in. */
   appended(buffer: Buffer, baseOffset: number, lastOffset: number, maxTimestamp: number): void {
     const { active } = this.list

@@ -117,6 +117,7 @@ export class LogCleaner {
     const rules = this.#rules(log)
     const mappedOffset = await this.#noteNewest(managed, plan, rules, aborted)
     if (mappedOffset < 0) return
+    await managed.permitGaps(plan.endOffset)
     const sizeBefore = log.sizeBytes
     const opaque: OpaqueFound = { offset: -1, why: '', batches: 0 }
     const told = this.#toldOffsets.get(log) ?? -1

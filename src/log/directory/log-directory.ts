@@ -12,6 +12,7 @@ import {
   encodeCleanShutdownMarker,
   encodeMetaProperties,
   encodeOffsetCheckpoint,
+  GAP_CHECKPOINT,
   HIGH_WATERMARK_CHECKPOINT,
   LOG_START_OFFSET_CHECKPOINT,
   META_PROPERTIES,
@@ -36,6 +37,7 @@ export interface CheckpointedLog {
   readonly partition: number
   readonly highWatermark: number
   readonly cleanedEndOffset: number
+  readonly gapLimit: number
   readonly log: Log
 }
 
@@ -51,6 +53,8 @@ export interface KnownOffsets {
   readonly logStartOffset: number
   readonly highWatermark: number
   readonly cleanedEndOffset: number
+  /** Compaction may have made the gaps that end at or below it; -1: nobody wrote it down. */
+  readonly gapLimit: number
 }
 
 export interface Opening extends KnownOffsets {
@@ -63,6 +67,7 @@ export const NEW_LOG: KnownOffsets = {
   logStartOffset: 0,
   highWatermark: 0,
   cleanedEndOffset: -1,
+  gapLimit: -1,
 }
 
 /**
@@ -193,8 +198,9 @@ export class LogDirectory {
     const startOffsets = this.#readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
     const highWatermarks = this.#readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
     const cleanedOffsets = this.#readCheckpoint(CLEANER_CHECKPOINT)
+    const gapLimits = this.#readCheckpoint(GAP_CHECKPOINT)
     const known = new Map<string, KnownOffsets>()
-    const names = [recoveryPoints, startOffsets, highWatermarks, cleanedOffsets].flatMap((map) => [
+    const names = [recoveryPoints, startOffsets, highWatermarks, cleanedOffsets, gapLimits].flatMap((map) => [
       ...map.keys(),
     ])
     for (const name of new Set(names))
@@ -203,6 +209,7 @@ export class LogDirectory {
         logStartOffset: startOffsets.get(name) ?? 0,
         highWatermark: highWatermarks.get(name) ?? 0,
         cleanedEndOffset: cleanedOffsets.get(name) ?? -1,
+        gapLimit: gapLimits.get(name) ?? -1,
       })
     return known
   }
@@ -224,7 +231,7 @@ export class LogDirectory {
     }
   }
 
-  /** Writes all checkpoints that changed. Calls made while one is under way share the next. */
+  /** Writes all checkpoints that changed; rejects when they cannot be written, or no longer. Calls made while one is under way share the next. */
   checkpoint(): Promise<void> {
     this.#checkpointQueued ??= this.#checkpointing
       .catch(() => {})
@@ -295,7 +302,16 @@ export class LogDirectory {
   }
 
   async #writeCheckpoints(): Promise<void> {
-    if (this.#failure !== null) return
+    // Whoever takes back a promise by it must not go on.
+    if (this.#failure !== null) throw this.#failure
+    // Of a log that was never compacted, and is not to be, it would say nothing.
+    await this.#writeCheckpoint(
+      GAP_CHECKPOINT,
+      this.#offsets(({ gapLimit, log }) => {
+        const tells = gapLimit > 0 || log.config.cleanupPolicy.compact
+        return tells && gapLimit < Infinity ? gapLimit : -1
+      }, 'gapLimit'),
+    )
     await this.#writeCheckpoint(
       RECOVERY_POINT_CHECKPOINT,
       this.#offsets(({ log }) => log.recoveryPoint, 'recoveryPoint'),

@@ -24,6 +24,8 @@ export class ManagedLog {
   listener: LogListener | null = null
   /** Compaction went through everything below; -1 when it never ran. */
   cleanedEndOffset = -1
+  /** Compaction, or that of a leader, may have made the gaps that end at or below it. Infinity: nobody knows how far. */
+  gapLimit = 0
   /** The log is being closed or deleted: maintenance stops where it is. */
   leaving = false
   #log: Log | null = null
@@ -31,6 +33,7 @@ export class ManagedLog {
   #flushing = false
   #closed: Promise<void> | null = null
   #maintenance: Promise<void> = Promise.resolve()
+  #permitting: Promise<void> | null = null
 
   constructor(directory: LogDirectory, topic: string, partition: number) {
     this.directory = directory
@@ -67,6 +70,28 @@ export class ManagedLog {
     this.#cancelFlush()
     this.#log?.fail(error)
     this.listener?.failed()
+  }
+
+  /** Before gaps up to `endOffset` are made: when it resolves, or with null, no recovery takes them for a loss. */
+  permitGaps(endOffset: number): Promise<void> | null {
+    if (this.gapLimit < Infinity && this.gapLimit >= endOffset) return this.#permitting
+    const before = this.gapLimit
+    this.gapLimit = before < Infinity ? endOffset : Math.max(endOffset, this.log.logEndOffset)
+    const permitting = this.#checkpointGaps(before).finally(() => {
+      if (this.#permitting === permitting) this.#permitting = null
+    })
+    this.#permitting = permitting
+    return permitting
+  }
+
+  async #checkpointGaps(limitBefore: number): Promise<void> {
+    try {
+      await this.directory.checkpoint()
+    } catch (error) {
+      // Whoever tries again does not take it for written.
+      this.gapLimit = limitBefore
+      throw error
+    }
   }
 
   /** Ends the log, once. */

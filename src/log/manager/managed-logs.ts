@@ -12,6 +12,8 @@ import { ForgottenProducers } from './forgotten-producers.ts'
 import type { LogManagerOptions } from './log-manager-types.ts'
 
 const DEFAULT_MAX_PRODUCERS = 250_000
+/** A follower of a compacted log meets gaps all the time: one checkpoint for those of so many offsets. */
+const GAPS_AHEAD = 65_536
 
 /** What opening one log needs. */
 export interface OpenRequest {
@@ -78,6 +80,7 @@ export class ManagedLogs {
   async open(request: OpenRequest): Promise<Log> {
     const { directory, topic, partition, topicId, config, known } = request
     const managed = new ManagedLog(directory, topic, partition)
+    managed.gapLimit = gapLimitOf(known, config)
     const log = await Log.open(this.world, {
       directory: `${directory.path}/${managed.name}`,
       topic,
@@ -90,12 +93,15 @@ export class ManagedLogs {
       ...(known.found === undefined
         ? {}
         : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
+      gapLimit: managed.gapLimit,
       cleanShutdown: directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       beforeCut: (offset) => {
         managed.cleanedEndOffset = Math.min(managed.cleanedEndOffset, offset)
         return directory.checkpoint()
       },
+      beforeGap: (endOffset) =>
+        managed.permitGaps(endOffset > managed.gapLimit ? endOffset + GAPS_AHEAD : endOffset),
       onFailed: (error) => this.directoryFailed(directory, error),
       spares: directory.spares,
       producerRoom: this.#producerRoom,
@@ -164,4 +170,10 @@ export class ManagedLogs {
     )
     return durable
   }
+}
+
+/** Apache Kafka and earlier versions of Samsa compact without a word about how far, until a pass is over. */
+function gapLimitOf({ gapLimit, cleanedEndOffset, found }: Opening, { cleanupPolicy }: LogConfig): number {
+  if (gapLimit >= 0) return Math.max(gapLimit, cleanedEndOffset)
+  return found !== undefined && (cleanupPolicy.compact || cleanedEndOffset >= 0) ? Infinity : 0
 }

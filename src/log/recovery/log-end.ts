@@ -11,12 +11,13 @@ const MAX_CHECKS_PER_BYTE = 16
 /**
  * What stands in a log file behind its last good batch.
  *
- * `unused`: zeros that were reserved, or batches of an earlier life of the file. The log ends before it.
+ * `unused`: zeros that were reserved. The log ends before it.
+ * `stale`: batches of an earlier life of the file. The log ends before it too.
  * `torn`: bytes of a write that was cut short. Nothing good is behind them.
  * `damaged`: a good batch of this segment is behind something that is not one, or out of its place. What was
  * acknowledged may be missing.
  */
-export type EndKind = 'unused' | 'torn' | 'damaged'
+export type EndKind = 'unused' | 'stale' | 'torn' | 'damaged'
 
 /**
  * Looks at all bytes from `start`, where no good batch with an offset of at least `nextOffset` begins, to `end`.
@@ -55,6 +56,7 @@ class EndInspection {
   #dirty = false
   #dirtyGaps = 0
   #startsLikeWrite = false
+  #foundStale = false
 
   constructor(file: File, start: number, end: number, nextOffset: number, baseOffset: number) {
     this.#file = file
@@ -77,7 +79,8 @@ class EndInspection {
     }
     this.#account(this.#length)
     // What ends in rubbish was not behind a stale batch that a write ended in.
-    return this.#startsLikeWrite || this.#dirty || this.#dirtyGaps > 1 ? 'torn' : 'unused'
+    if (this.#startsLikeWrite || this.#dirty || this.#dirtyGaps > 1) return 'torn'
+    return this.#foundStale ? 'stale' : 'unused'
   }
 
   /** Goes through the chunk, as far as headers are whole in it. True: there is a good batch. */
@@ -103,6 +106,7 @@ class EndInspection {
       // Of this segment, and not where it belongs: behind the damage, or written twice.
       if (batch.lastOffset(this.#chunk, at) >= this.#baseOffset) return true
       this.#account(at)
+      this.#foundStale = true
       if (this.#dirty) this.#dirtyGaps += 1
       this.#dirty = false
       if (at + size > this.#length) {

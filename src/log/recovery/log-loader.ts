@@ -25,7 +25,7 @@ import type { LogOptions, RecoveryReport, SegmentCache } from '../log-types.ts'
 import { ProducerSnapshots, replayProducers } from './producer-recovery.ts'
 import { segmentOf } from '../segment/segment.ts'
 import type { Segment } from '../segment/segment.ts'
-import { keepCutBytes, scanSegment, settleRecovered } from './segment-recovery.ts'
+import { keepCutBytes, noteGap, scanSegment, settleRecovered } from './segment-recovery.ts'
 import type { RecoveryTargets, ScanResult } from './segment-recovery.ts'
 import { TransactionIndex } from '../segment/transaction-index.ts'
 
@@ -315,7 +315,7 @@ export class LogLoader {
 
   async #recover(from: number): Promise<void> {
     const { clock } = this.#world
-    const { progress } = this.#options
+    const { config, gapLimit, progress } = this.#options
     const targets: RecoveryTargets = {
       epochs: this.#epochs,
       producers: this.#producers,
@@ -323,6 +323,7 @@ export class LogLoader {
       nowMs: clock.nowMs(),
       progress: progress ?? null,
       scannedBytes: 0,
+      gapLimit: gapLimit ?? (config.cleanupPolicy.compact ? Infinity : 0),
       firstMissingOffset: -1,
     }
     for (const segment of this.#segments.slice(from)) {
@@ -344,24 +345,21 @@ export class LogLoader {
         await before.cutFile()
         break
       }
-      if (segment.baseOffset > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
+      noteGap(targets, next, segment.baseOffset)
       if (i > from) {
         await this.#snapshots.write(segment.baseOffset, this.#producers.encodeSnapshot())
         this.#namesChanged = true
       }
       const scan = await scanSegment(segment, Math.max(next, segment.baseOffset), targets)
       next = scan.nextOffset
-      const loose = scan.problem !== null && (await this.#endsBefore(i, scan, this.#hasGap(targets)))
+      const loose =
+        scan.problem !== null && (await this.#endsBefore(i, scan, targets.firstMissingOffset >= 0))
       await this.#settle(i, scan, loose)
     }
     this.#logEndOffset = Math.max(next, this.#activeBase())
     this.#scannedBytes = targets.scannedBytes
-    if (this.#hasGap(targets)) this.#missing(targets.firstMissingOffset)
+    if (targets.firstMissingOffset >= 0) this.#missing(targets.firstMissingOffset)
     await this.#persistNames(next)
-  }
-
-  #hasGap({ firstMissingOffset }: RecoveryTargets): boolean {
-    return firstMissingOffset >= 0 && !this.#options.config.cleanupPolicy.compact
   }
 
   /** The segment is good up to `scan.validBytes` only. True when what follows is nothing that must be got rid of. */
@@ -377,7 +375,7 @@ export class LogLoader {
     )
     const following = this.#segments[i + 1]
     // A segment that was not cut to its end yet when the next one took over.
-    const goesOn = following === undefined ? end === 'unused' : following.baseOffset === scan.nextOffset
+    const goesOn = following === undefined ? end !== 'torn' : following.baseOffset === scan.nextOffset
     if (end === 'damaged' || !goesOn) {
       await this.#cut(i, scan, end)
       return false
@@ -388,8 +386,9 @@ export class LogLoader {
       this.#namesChanged = true
       this.#logger.error({ segment: segment.path, kept }, 'kept what stood behind the end of a segment')
     }
-    if (end === 'unused') this.#unusedBytes += sizeBytes - scan.validBytes
+    if (end !== 'torn') this.#unusedBytes += sizeBytes - scan.validBytes
     else this.#noteCut(segment, scan, { truncatedBytes: sizeBytes - scan.validBytes, removedSegments: 0 })
+    // Old batches must not come back under what is written next.
     return end === 'unused'
   }
 
@@ -423,7 +422,7 @@ export class LogLoader {
 
   /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
   #missing(offset: number): void {
-    this.#problems.push(`offset ${offset} is missing, and the log is not compacted`)
+    this.#problems.push(`offset ${offset} is missing, and compaction did not take it`)
     this.#logger.error({ offset }, 'RECORDS ARE MISSING: offsets do not follow one another')
   }
 

@@ -20,8 +20,16 @@ export interface RecoveryTargets {
   readonly nowMs: number
   readonly progress: RecoveryProgress | null
   scannedBytes: number
-  /** The first offset that is not there although a later one is; -1 when none is missing. */
+  /** Gaps that end at or below it may be compaction's. */
+  readonly gapLimit: number
+  /** The first offset that is not there although a later one is, and compaction did not take it; -1 when none is missing. */
   firstMissingOffset: number
+}
+
+/** The log goes on at `offset` where `nextOffset` is due. */
+export function noteGap(targets: RecoveryTargets, nextOffset: number, offset: number): void {
+  const isLoss = offset > nextOffset && offset > targets.gapLimit
+  if (isLoss && targets.firstMissingOffset < 0) targets.firstMissingOffset = nextOffset
 }
 
 export interface ScanResult {
@@ -61,7 +69,7 @@ export async function scanSegment(
         const base = batch.baseOffset(buffer, at)
         const epoch = batch.partitionLeaderEpoch(buffer, at)
         targets.epochs.found(epoch, base)
-        if (base > next && targets.firstMissingOffset < 0) targets.firstMissingOffset = next
+        noteGap(targets, next, base)
       }
       const maxTimestamp = batch.maxTimestamp(buffer, at)
       recordProducer(buffer, at, targets.producers, targets.transactions, targets.nowMs)

@@ -89,9 +89,9 @@ test('behind the end: zeros and old batches over many chunks, and the one good b
       const rest = old().subarray(40 + random.below(100))
       for (const [parts, kind] of [
         [[zeros()], 'unused'],
-        [[old()], 'unused'],
-        [[rest, old()], 'unused'],
-        [[zeros(), old(), zeros()], 'unused'],
+        [[old()], 'stale'],
+        [[rest, old()], 'stale'],
+        [[zeros(), old(), zeros()], 'stale'],
         [[random.bytes(5000)], 'torn'],
         [[old(), random.bytes(100), old(), random.bytes(100)], 'torn'],
         [[fresh.subarray(0, fresh.length - 1)], 'torn'],

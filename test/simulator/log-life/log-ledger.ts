@@ -84,10 +84,6 @@ export class LogLedger {
     return this.#endOffset
   }
 
-  get everCompacted(): boolean {
-    return this.#everCompacted
-  }
-
   get sureEnd(): number {
     return this.#sureEnd
   }

@@ -206,20 +206,14 @@ export class LogLifeRun {
         known.role === 'followed' ? writtenEndOffset : Infinity,
       )
     }
-    // Recovery takes the gaps of a log that is not compacted any more for losses; the ledger has looked for those.
-    const oldGaps = partitions.some(
-      ({ known }) => known.ledger.everCompacted && !known.config.cleanupPolicy.compact,
-    )
-    const excused = oldGaps
-      ? /CORRUPTION|damaged batch|UNCLEAN|RECORDS ARE MISSING|kept what stood/
-      : !this.#powerLost
-        ? /^$/
-        : this.#options.mode === 'durable'
-          ? /CORRUPTION|damaged batch|UNCLEAN/
-          : /CORRUPTION|damaged batch|UNCLEAN|RECORDS ARE MISSING/
+    const excused = !this.#powerLost
+      ? /^$/
+      : this.#options.mode === 'durable'
+        ? /CORRUPTION|damaged batch|UNCLEAN/
+        : /CORRUPTION|damaged batch|UNCLEAN|RECORDS ARE MISSING/
     const errors = process.logger.messages('error').filter((message) => !excused.test(message))
     assert.deepEqual(errors, [], `${this.#when}: errors in the log`)
-    assert(this.#powerLost || oldGaps || manager.uncleanCount === 0, `${this.#when}: unclean logs`)
+    assert(this.#powerLost || manager.uncleanCount === 0, `${this.#when}: unclean logs`)
     this.#powerLost = false
     this.#pagesForgotten = false
   }
