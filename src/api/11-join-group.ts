@@ -51,5 +51,6 @@ export const joinGroup = defineApi({
         respond({ ...joined, protocolName })
       }),
     )
+    context.parks()
   },
 })

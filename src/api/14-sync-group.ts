@@ -21,7 +21,8 @@ export const syncGroup = defineApi({
   response: syncGroupResponse,
   versions: [0, 5],
   arrays: { assignments: { repeats: 'once', key: ({ memberId }) => memberId, cost: 0 } },
-  handle(request, { broker, apiVersion }, respond) {
+  handle(request, context, respond) {
+    const { broker, apiVersion } = context
     if (
       apiVersion >= FIRST_WITH_PROTOCOL &&
       (request.protocolType === null || request.protocolName === null)
@@ -30,5 +31,6 @@ export const syncGroup = defineApi({
       return
     }
     broker.groups.sync(request, respond)
+    context.parks()
   },
 })

@@ -2,7 +2,7 @@ import { decoderFor, encoderFor, steppedDecoderFor, steppedEncoderFor } from '..
 import type { Steps } from '../../protocol/compile.ts'
 import { holdsMoreThan } from '../../protocol/element-count.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
-import { readRequestHeader, writeResponseHeader } from '../../protocol/frame.ts'
+import { readRequestHeader, SIZE_BYTES, writeResponseHeader } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
@@ -11,6 +11,7 @@ import { Writer } from '../../protocol/writer.ts'
 import type { External } from '../../protocol/writer.ts'
 import type { Api } from '../api/requests/handler.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
+import type { LogFields } from '../ports.ts'
 
 /** A frame of more bytes is decoded in steps: it may hold very many elements. */
 const LONG_REQUEST_BYTES = 32 * 1024
@@ -121,4 +122,13 @@ export function encodeUnsupportedApiVersions(
   writeResponseHeader(writer, api.key, 0, correlationId)
   encoderFor(apiVersionsResponse, 0)(writer, { errorCode: ErrorCode.UNSUPPORTED_VERSION, apiKeys: [range] })
   return [writer.finishBuffer()]
+}
+
+/** For log lines: what its first bytes say of a request. */
+export function describeFrame(frame: Buffer, start: number): LogFields {
+  if (frame.length < start + SIZE_BYTES + 4) return {}
+  return {
+    api: apiName(frame.readInt16BE(start + SIZE_BYTES)),
+    version: frame.readInt16BE(start + SIZE_BYTES + 2),
+  }
 }

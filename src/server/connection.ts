@@ -12,6 +12,7 @@ import {
   decodeBody,
   decodeBodyInSteps,
   decodeHeader,
+  describeFrame,
   encodeResponse,
   encodeResponseInSteps,
   encodeUnsupportedApiVersions,
@@ -21,6 +22,7 @@ import {
 import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
+import { HeldBytes } from './held-bytes.ts'
 import type { LongRequests } from './long-requests.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
@@ -35,8 +37,8 @@ const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 const MANY_ELEMENTS = 2_000
 /** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
 const ELEMENT_BYTES = 200
-/** As long as a request of many elements may wait with them. */
-const MANY_ELEMENTS_WAIT_MS = 1_000
+/** As long as a request may wait with many elements, with many bytes, or with bytes that others wait for. */
+const LONG_REQUEST_WAIT_MS = 1_000
 const API_KEY_END = SIZE_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
@@ -46,7 +48,6 @@ const READ_AHEAD_BYTES = 16 * 1024
 
 /** The rest of a frame usually comes at once. */
 const LINGERING_MS = 500
-
 const PAUSED_FOR_BUDGET = 1
 const PAUSED_FOR_ORDER = 2
 
@@ -72,14 +73,15 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   /** Requests in work, oldest first. Invariant: answered slots at the head are written and removed at once. */
   readonly #slots: RequestSlot[] = []
   #unpipelined = 0
-  #held: Buffer[] = []
-  #heldBytes = 0
+  readonly #held = new HeldBytes()
   #pausedFor = 0
   #reservedBytes = 0
+  /** Of these, what the budget had no room for. */
+  #refusedBytes = 0
   #begunThisTurn = 0
   #parsing = false
   #closed = false
-  /** A frame could not be read: no further one is. */
+  /** A frame could not be read. */
   #refused = false
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
@@ -121,7 +123,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   /** No request in work and none held back. */
   get idle(): boolean {
-    return this.#slots.length === 0 && this.#held.length === 0
+    return this.#slots.length === 0 && !this.#held.any
   }
 
   /**
@@ -177,12 +179,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
+      this.#refusedBytes += end - start
       this.#pause(PAUSED_FOR_BUDGET)
       this.#hold(slab, start, end, false)
       return
     }
-    if (this.#held.length > 0) this.#hold(slab, start, end, false)
+    if (this.#held.any) this.#hold(slab, start, end, false)
     else this.#parse(slab, start, end, false)
+    if (this.#assembler.idle) this.#shared.budget.completed(this)
   }
 
   drained(): void {
@@ -199,15 +203,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   #letGo(reason: CloseReason): void {
-    this.#held = []
-    this.#heldBytes = 0
+    this.#held.drop()
     this.#assembler.abandon()
     // What waits for one of these requests lets go of its memory, except for logs, which have taken the batches.
     for (const slot of this.#slots.splice(0)) {
       slot.abandon()
       this.#reservedBytes -= slot.end(this.#shared.budget)
     }
-    this.#shared.budget.settle(this)
+    this.#shared.budget.leave(this)
     this.#shared.budget.release(this.#reservedBytes)
     this.#reservedBytes = 0
     this.#shared.answers.leave(this)
@@ -216,10 +219,17 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#onClosed(reason)
   }
 
+  get refusedBytes(): number {
+    return this.#refusedBytes
+  }
+
   budgetAvailable(): void {
     this.#guarded(() => {
+      const wasRefused = this.#refusedBytes > 0
+      this.#refusedBytes = 0
       this.#resume(PAUSED_FOR_BUDGET)
       this.#continue()
+      if (wasRefused && this.#assembler.idle) this.#shared.budget.completed(this)
     })
   }
 
@@ -277,7 +287,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#parsing = true
     let at = start
     while (at < end && !this.#closed && !this.#refused) {
-      if (this.#held.length > 0) {
+      if (this.#held.any) {
         this.#hold(buffer, at, end, owned)
         break
       }
@@ -294,6 +304,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
         this.#hold(buffer, at, end, owned)
         break
       }
+      this.#shared.budget.completed(this)
       if (owned) this.#begin(buffer, at, frameEnd, null)
       else this.#beginCopy(buffer, at, frameEnd, apiKey)
       at = frameEnd
@@ -305,15 +316,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const { chunk } = this.#assembler
     const frame = this.#assembler.release()
     this.#partialSinceMs = Infinity
-    this.#shared.budget.settle(this)
+    this.#shared.budget.completed(this)
     if (this.#mayBegin(frame.readInt16BE(SIZE_BYTES), frame.length)) {
       this.#begin(frame, 0, frame.length, chunk)
-    } else if (chunk === null) {
-      this.#keep(frame)
     } else {
       // It may wait for long, and would keep all of the chunk.
-      this.#keep(Buffer.from(frame))
-      this.#shared.arena.giveBack(chunk)
+      this.#held.keep(chunk === null ? frame : Buffer.from(frame))
+      if (chunk !== null) this.#shared.arena.giveBack(chunk)
+      this.#stopAhead()
     }
   }
 
@@ -387,6 +397,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     }
     const slot = new RequestSlot(this, request, end - start, this.#shared.clock.monotonicMs())
     slot.chunk = chunk
+    if (isLong || this.#shared.budget.isSpent) slot.longestWaitMs = LONG_REQUEST_WAIT_MS
     slot.expect(this.#shared.answerSizes.expectedBytes(slot.api.key, end - start))
     slot.expectDecoded(decodedBytesOf(slot.api.key, end - start))
     this.#slots.push(slot)
@@ -430,7 +441,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     if (elements > MANY_ELEMENTS) {
       const bytes = elements * ELEMENT_BYTES
       slot.heldBytes += bytes
-      slot.longestWaitMs = MANY_ELEMENTS_WAIT_MS
+      slot.longestWaitMs = LONG_REQUEST_WAIT_MS
       this.#reservedBytes += bytes
       this.#shared.budget.take(bytes)
     }
@@ -443,6 +454,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   holdOthers(slot: RequestSlot): void {
     this.#waitFor(slot)
+  }
+
+  letsBytesGo(bytes: number): void {
+    this.#reservedBytes -= bytes
+    this.#shared.budget.release(bytes)
   }
 
   /** Whether others begin only when this request is answered. */
@@ -543,33 +559,24 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   // ------------------------------------------------------------------------------------------------- held back bytes
 
-  /**
-   * What is left of bytes that were held before stays where it is while that is most of them: copying the rest for
-   * each request that begins would take quadratic time, and never copying it would keep a megabyte for a few bytes.
-   */
   #hold(buffer: Buffer, start: number, end: number, owned: boolean): void {
-    const rest = buffer.subarray(start, end)
-    this.#keep(owned && 2 * rest.length > rest.buffer.byteLength ? rest : Buffer.from(rest))
+    this.#held.hold(buffer, start, end, owned)
+    this.#stopAhead()
   }
 
-  #keep(bytes: Buffer): void {
-    this.#held.push(bytes)
-    this.#heldBytes += bytes.length
+  #stopAhead(): void {
     // Who does not read does not see that the client has left either: a few requests ahead do not stop the reading.
     // What waits for nothing but the next turn begins, though: who wants no answer may leave at once.
-    if (this.#heldBytes > READ_AHEAD_BYTES || this.#begunThisTurn >= MAX_BEGUN_PER_TURN)
+    if (this.#held.length > READ_AHEAD_BYTES || this.#begunThisTurn >= MAX_BEGUN_PER_TURN)
       this.#pause(PAUSED_FOR_ORDER)
   }
 
   /** Begins as many held requests as may begin now. */
   #continue(): void {
-    if (this.#parsing || this.#closed || this.#pausedFor & PAUSED_FOR_BUDGET || this.#held.length === 0)
-      return
-    const held = this.#held.length === 1 ? this.#held[0]! : Buffer.concat(this.#held)
-    this.#held = []
-    this.#heldBytes = 0
+    if (this.#parsing || this.#closed || this.#pausedFor & PAUSED_FOR_BUDGET || !this.#held.any) return
+    const held = this.#held.take()
     this.#parse(held, 0, held.length, true)
-    if (this.#held.length === 0) this.#resume(PAUSED_FOR_ORDER)
+    if (!this.#held.any) this.#resume(PAUSED_FOR_ORDER)
   }
 
   #pause(reason: number): void {
@@ -588,13 +595,5 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       client: `${this.clientAddress.host}:${this.clientAddress.port}`,
       listener: this.listenerName,
     }
-  }
-}
-
-function describeFrame(frame: Buffer, start: number): LogFields {
-  if (frame.length < start + SIZE_BYTES + 4) return {}
-  return {
-    api: apiName(frame.readInt16BE(start + SIZE_BYTES)),
-    version: frame.readInt16BE(start + SIZE_BYTES + 2),
   }
 }

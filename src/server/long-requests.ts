@@ -13,9 +13,11 @@ export class LongRequests {
   readonly #limitBytes: number
   #usedBytes = 0
   readonly #waiting = new Set<AnswerWaiter>()
+  /** Its turn has come, and there was no room for it yet: nobody behind it takes that. */
+  #next: AnswerWaiter | null = null
   #scheduled = false
-  /** Those in line are being asked. */
-  #admitting = false
+  /** It is being asked. */
+  #asked: AnswerWaiter | null = null
 
   constructor(clock: Clock, limitBytes = LIMIT_BYTES) {
     this.#clock = clock
@@ -27,23 +29,27 @@ export class LongRequests {
   }
 
   get waitingCount(): number {
-    return this.#waiting.size
+    return this.#waiting.size + (this.#next === null ? 0 : 1)
   }
 
   /** Whether one may begin now that takes about `bytes`. Nobody overtakes those who stand in line. */
   admits(bytes: number): boolean {
     if (bytes === 0) return true
-    if (!this.#admitting && this.#waiting.size > 0) return false
+    if (this.#asked === null && this.waitingCount > 0) return false
     return this.#usedBytes === 0 || this.#usedBytes + bytes <= this.#limitBytes
   }
 
   /** Only for who was just not admitted: there are others then, and what they give back calls it. */
   wait(waiter: AnswerWaiter): void {
-    this.#waiting.add(waiter)
+    if (waiter === this.#asked) this.#next = waiter
+    else if (waiter !== this.#next) this.#waiting.add(waiter)
   }
 
   leave(waiter: AnswerWaiter): void {
     this.#waiting.delete(waiter)
+    if (this.#next !== waiter) return
+    this.#next = null
+    this.#admitLater()
   }
 
   take(bytes: number): void {
@@ -52,23 +58,29 @@ export class LongRequests {
 
   give(bytes: number): void {
     this.#usedBytes -= bytes
-    if (bytes === 0 || this.#scheduled || this.#waiting.size === 0) return
+    if (bytes > 0) this.#admitLater()
+  }
+
+  #admitLater(): void {
+    if (this.#scheduled || this.waitingCount === 0) return
     this.#scheduled = true
     this.#clock.atEndOfTurn('submit', this.#admit)
   }
 
   readonly #admit = (): void => {
     this.#scheduled = false
-    this.#admitting = true
     try {
-      for (let left = this.#waiting.size; left > 0 && this.#usedBytes < this.#limitBytes; left--) {
-        const first = this.#waiting.values().next().value
+      for (let left = this.waitingCount; left > 0 && this.#usedBytes < this.#limitBytes; left--) {
+        const first = this.#next ?? this.#waiting.values().next().value
         if (first === undefined) return
+        this.#next = null
         this.#waiting.delete(first)
+        this.#asked = first
         first.answersAvailable()
+        if (this.#next !== null) return
       }
     } finally {
-      this.#admitting = false
+      this.#asked = null
     }
   }
 }

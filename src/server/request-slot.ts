@@ -21,6 +21,8 @@ export interface SlotOwner {
   readonly answers: AnswerBudget
   readonly longRequests: LongRequests
   holdOthers(slot: RequestSlot): void
+  /** So much of what was reserved for a request is not there any more. */
+  letsBytesGo(bytes: number): void
   completed(slot: RequestSlot, response: unknown): void
   refused(slot: RequestSlot, reason: string): void
   requestFailed(slot: RequestSlot, error: unknown): void
@@ -110,6 +112,14 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
 
   holdOthers(): void {
     if (!this.#answered && !this.#gone) this.#owner.holdOthers(this)
+  }
+
+  parks(): void {
+    if (this.#answered || this.#gone) return
+    this.decoded(0)
+    const bytes = this.heldBytes
+    this.heldBytes = 0
+    this.#owner.letsBytesGo(bytes)
   }
 
   whenAbandoned(run: () => void): void {

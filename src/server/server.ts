@@ -194,7 +194,10 @@ export class Server implements ServerShared {
     const nowMs = this.clock.monotonicMs()
     this.arena.shrink()
     this.answers.buffers.shrink()
-    const patienceMs = PATIENCE_MS[this.answers.pressure]
+    this.budget.rotate()
+    const { pressure } = this.answers
+    // Who does not read holds requests too.
+    const patienceMs = PATIENCE_MS[pressure === 'none' && this.budget.anyRefused ? 'debtors-wait' : pressure]
     for (const connection of this.#connections) connection.sweep(nowMs, patienceMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
   }

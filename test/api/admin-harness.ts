@@ -60,6 +60,7 @@ export class AdminHarness {
         abandoned: false,
         longestWaitMs: Infinity,
         holdOthers: () => {},
+        parks: () => {},
         keepBytes: () => {},
         letBytesGo: () => {},
         whenAbandoned: () => {},

@@ -65,6 +65,7 @@ export class GroupApis {
         abandoned: false,
         longestWaitMs: Infinity,
         holdOthers: () => {},
+        parks: () => {},
         keepBytes: () => {},
         letBytesGo: () => {},
         whenAbandoned: () => {},

@@ -125,7 +125,7 @@ for (const [what, bytes] of Object.entries(hostile)) {
 test('a spent budget stops reading until answers have left', () => {
   const fixture = new Fixture({}, 1_000)
   fixture.receive(produce(1, 'a', 900))
-  const other = { budgetAvailable: () => {} }
+  const other = { refusedBytes: 0, budgetAvailable: () => {} }
   fixture.budget.reserve(500, other)
   assert.ok(fixture.connection.paused)
   fixture.receive(produce(2, 'b', 10))

@@ -67,7 +67,7 @@ const ways: Readonly<Record<string, (fixture: Fixture) => void>> = {
   },
   'there is room for requests again': (fixture) => {
     fixture.connection.resume = bug
-    fixture.budget.reserve(2_000_000, { budgetAvailable: () => {} })
+    fixture.budget.reserve(2_000_000, { refusedBytes: 0, budgetAvailable: () => {} })
     fixture.receive(heartbeat(1, 'g'))
     fixture.budget.release(2_000_000)
   },

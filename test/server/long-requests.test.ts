@@ -45,12 +45,47 @@ test('long requests that take too much together come in their order; one that ta
   assert.ok(requests.admits(0), 'short ones do not wait')
   first!.done()
   clock.endTurn()
-  assert.deepEqual(have(), [false, true, false, true])
+  assert.deepEqual(have(), [false, true, false, false])
   second!.done()
-  last!.done()
   clock.endTurn()
   assert.deepEqual(have(), [false, false, true, false])
   huge!.done()
+  clock.endTurn()
+  assert.deepEqual(have(), [false, false, false, true])
+  last!.done()
+  assert.equal(requests.usedBytes + requests.waitingCount, 0)
+})
+
+test('however many come that take little, those that take more than there is all have their turn', () => {
+  const clock = new ManualClock()
+  const requests = new LongRequests(clock, 100)
+  const small = [new Asker(requests, 30), new Asker(requests, 30)]
+  const huge = [101, 500, 101].map((bytes) => new Asker(requests, bytes))
+  let turns = 0
+  let served = 0
+  for (; served < huge.length && turns < 50; turns++) {
+    small.push(new Asker(requests, 30), new Asker(requests, 30))
+    for (const asker of [...small, ...huge].filter(({ has }) => has)) {
+      asker.done()
+      if (huge.includes(asker)) served += 1
+    }
+    clock.endTurn()
+  }
+  assert.equal(served, huge.length, `${served} in ${turns} turns`)
+})
+
+test('who goes away does not keep those behind it waiting', () => {
+  const clock = new ManualClock()
+  const requests = new LongRequests(clock, 100)
+  const [first, second, huge, last] = [60, 30, 500, 10].map((bytes) => new Asker(requests, bytes))
+  first!.done()
+  clock.endTurn()
+  assert.equal(huge!.has || last!.has, false)
+  requests.leave(huge!)
+  clock.endTurn()
+  assert.ok(last!.has)
+  second!.done()
+  last!.done()
   assert.equal(requests.usedBytes + requests.waitingCount, 0)
 })
 

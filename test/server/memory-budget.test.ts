@@ -3,7 +3,13 @@ import { test } from 'node:test'
 import { MemoryBudget } from '../../src/server/memory-budget.ts'
 
 class Waiter {
+  readonly refusedBytes: number
   admitted = 0
+
+  constructor(refusedBytes = 0) {
+    this.refusedBytes = refusedBytes
+  }
+
   budgetAvailable(): void {
     this.admitted += 1
   }
@@ -30,15 +36,59 @@ test('beyond the limit one may overdraw, the others wait until bytes come back',
 })
 
 test('when the overdrawing request is complete the next in line overdraws', () => {
-  const budget = new MemoryBudget(10, () => {})
-  const [first, second, third] = [new Waiter(), new Waiter(), new Waiter()]
-  budget.reserve(11, first)
+  const budget = new MemoryBudget(100, () => {})
+  const [first, second, third] = [new Waiter(), new Waiter(5), new Waiter(5)]
+  budget.reserve(101, first)
+  budget.release(95)
+  budget.reserve(100, first)
+  budget.release(90)
+  budget.reserve(95, first)
   budget.reserve(5, second)
   budget.reserve(5, third)
-  budget.settle(first)
-  assert.deepEqual([second.admitted, third.admitted], [1, 0], 'one at a time, in order')
-  budget.settle(second)
-  assert.equal(third.admitted, 1)
+  budget.release(90)
+  budget.release(10)
+  budget.completed(first)
+  assert.deepEqual([second.admitted, third.admitted], [1, 1])
+})
+
+test('requests that are complete and keep what they overdrew let nobody else overdraw until it comes back', () => {
+  const budget = new MemoryBudget(100, () => {})
+  const waiters = Array.from({ length: 50 }, () => new Waiter(10))
+  budget.reserve(100, new Waiter())
+  for (const waiter of waiters) if (budget.reserve(10, waiter)) budget.completed(waiter)
+  const admitted = (): number => waiters.filter((waiter) => waiter.admitted > 0).length
+  for (const waiter of waiters) budget.completed(waiter)
+  const first = admitted()
+  assert.ok(first <= 3, `${first} overdraw by 10 each, with a budget of 100`)
+  budget.release(10)
+  for (const waiter of waiters) budget.completed(waiter)
+  assert.equal(admitted(), first + 1, 'what came back lets the next one in')
+})
+
+test('bytes of many that were refused do not bar the way of the one whose turn it is', () => {
+  const budget = new MemoryBudget(100, () => {})
+  const [half, ...others] = Array.from({ length: 20 }, () => new Waiter(20))
+  budget.reserve(101, half!)
+  for (const other of others) budget.reserve(20, other)
+  budget.rotate()
+  budget.rotate()
+  assert.equal(others[0]!.admitted, 1, 'who sends nothing gives way')
+})
+
+test('who was refused bytes comes before those that were only told to stop', () => {
+  const budget = new MemoryBudget(100, () => {})
+  const [first, idle, needy] = [new Waiter(), new Waiter(), new Waiter(5)]
+  budget.reserve(101, first)
+  budget.wait(idle)
+  budget.reserve(5, needy)
+  budget.completed(first)
+  assert.deepEqual([idle.admitted, needy.admitted], [0, 1])
+  budget.completed(needy)
+  assert.equal(idle.admitted, 1)
+  const late = new Waiter(5)
+  budget.reserve(5, late)
+  budget.rotate()
+  assert.equal(late.admitted, 1, 'the idle one has nothing to send')
 })
 
 test('a waiter that goes away leaves the line', () => {
@@ -46,9 +96,9 @@ test('a waiter that goes away leaves the line', () => {
   const [first, second] = [new Waiter(), new Waiter()]
   budget.reserve(11, first)
   budget.reserve(5, second)
-  budget.settle(second)
+  budget.leave(second)
   budget.release(5)
-  budget.settle(first)
+  budget.leave(first)
   budget.release(11)
   assert.equal(second.admitted, 0)
   assert.equal(budget.usedBytes, 0)

@@ -28,6 +28,11 @@ export interface RequestContext extends RequestGuard {
   readonly abandoned: boolean
   /** How long it may wait for what is not there yet: others need the memory that a request of very many elements keeps. */
   readonly longestWaitMs: number
+  /**
+   * It waits for what others send, as long as they like, and holds nothing of the request meanwhile: what was kept of it is
+   * counted elsewhere. Its memory goes back to the budgets, or those others might never be read.
+   */
+  parks(): void
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
   /** For pipelined APIs: requests behind this one begin when it is answered, because its work goes on in later turns. */
