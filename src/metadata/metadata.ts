@@ -1,5 +1,5 @@
 import { ErrorCode } from '../../protocol/errors.ts'
-import { withDynamicConfig } from '../core/config/broker-config.ts'
+import { withStoredConfig } from '../core/config/held-config.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { MetadataStore, World } from '../ports.ts'
 import { ConfigAlterations } from './changes/config-alterations.ts'
@@ -117,7 +117,7 @@ export class Metadata {
     ])
     let config = options.config
     if (clusterDefaults.size + brokerValues.size > 0) {
-      const dynamic = withDynamicConfig(options.config, clusterDefaults, brokerValues)
+      const dynamic = withStoredConfig(options.config, clusterDefaults, brokerValues)
       config = dynamic.config
       for (const warning of dynamic.warnings) logger.warn({}, warning)
     }

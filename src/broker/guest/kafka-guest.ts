@@ -1,4 +1,5 @@
 import { brokerDefinition } from '../../core/config/broker-config.ts'
+import { readableOverrides, waysToRelease } from '../../core/config/held-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import { KraftResource } from '../../core/kraft/kraft-image.ts'
 import type { KraftImage, KraftTopic } from '../../core/kraft/kraft-image.ts'
@@ -15,7 +16,7 @@ import { toLogConfig } from '../../metadata/topic-log-config.ts'
 import type { LogFields, World } from '../../ports.ts'
 import { keepAside, KEPT_FILE, lookForKafkaMetadata } from './kafka-metadata.ts'
 import type { KafkaMetadata } from './kafka-metadata.ts'
-import { acceptedOverrides, heldOverrides, isHeld, waysToRelease, withHold } from './taken-overrides.ts'
+import { heldOverrides, isHeld, withHold } from './taken-overrides.ts'
 
 /** What begins so is no directory: unassigned, lost, migrating (KIP-858). */
 const RESERVED_IDS = 'A'.repeat(20)
@@ -180,7 +181,7 @@ export class KafkaGuest {
     const { image } = this.#kafka
     if (image === null || this.#ofKafka(name, topicId) === null)
       return heldOverrides(name, this.#metadata.config)
-    const { overrides } = acceptedOverrides(image.configOf(KraftResource.TOPIC, name))
+    const { overrides } = readableOverrides(image.configOf(KraftResource.TOPIC, name))
     return this.#trust === 'all' ? overrides : withHold(name, overrides)
   }
 
@@ -261,7 +262,7 @@ export class KafkaGuest {
 
   async #followTopic(topic: TopicImage, ofKafka: KraftTopic, image: KraftImage): Promise<void> {
     const { name } = topic
-    const { overrides } = acceptedOverrides(image.configOf(KraftResource.TOPIC, name))
+    const { overrides } = readableOverrides(image.configOf(KraftResource.TOPIC, name))
     const wanted = this.#trust === 'all' ? overrides : new Map([...overrides, ...topic.config.overrides])
     await this.#replace({ kind: 'topic', name }, topic.config.overrides, wanted)
     const count = Math.max(0, ...ofKafka.partitions.keys()) + 1
@@ -306,7 +307,7 @@ export class KafkaGuest {
     const { logger } = this.#world
     const ofKafka = this.#ofKafka(name, topicId)
     const values = ofKafka === null ? undefined : this.#kafka.image?.configOf(KraftResource.TOPIC, name)
-    const { unused } = acceptedOverrides(values ?? new Map())
+    const { unused } = readableOverrides(values ?? new Map())
     if (unused.length > 0)
       logger.warn({ topic: name, keys: unused }, 'configuration of Apache Kafka that is not used here')
     if (

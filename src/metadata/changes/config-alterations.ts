@@ -1,5 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { brokerDefaultText, brokerDefinition, withDynamicConfig } from '../../core/config/broker-config.ts'
+import { brokerDefaultText, brokerDefinition } from '../../core/config/broker-config.ts'
+import { withStoredConfig } from '../../core/config/held-config.ts'
 import { reasonWithoutEffect } from '../../core/config/keys-without-effect.ts'
 import {
   resolveTopicConfig,
@@ -114,7 +115,7 @@ export class ConfigAlterations {
     const [defaults, own] = id === null ? [values, this.brokerValues] : [this.clusterDefaults, values]
     let config
     try {
-      config = withDynamicConfig(state.config, defaults, own).config
+      config = withStoredConfig(state.config, defaults, own).config
     } catch (error) {
       if (error instanceof SamsaError) return refused(ErrorCode.INVALID_REQUEST, error.message)
       throw error

@@ -1,5 +1,7 @@
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import { readableOverrides, waysToRelease } from '../../core/config/held-config.ts'
 import { resolveTopicConfig, topicConfigProblem } from '../../core/config/topic-config.ts'
+import type { TopicConfig } from '../../core/config/topic-config.ts'
 import type { Logger, MetadataStore, Random, StoredNode } from '../../ports.ts'
 import type { PartitionImage, TopicImage } from './metadata-image.ts'
 import { createIfMissing, createPartitionNodes, deleteIfThere } from '../layout/store-steps.ts'
@@ -59,14 +61,9 @@ async function loadTopic(context: LoadContext, name: string, deleting: boolean):
   const [node, configNode] = await Promise.all([store.get(path), store.get(paths.topicConfig(name))])
   const record = decodeTopic(path, node!.data)
   const topicId = record.topicId ?? (await giveTopicId(context, name, record, node!))
-  const overrides =
+  const stored =
     configNode === null ? new Map<string, string>() : decodeConfig(paths.topicConfig(name), configNode.data)
-  const config = resolveTopicConfig(overrides, context.config)
-  for (const [key, value] of overrides) {
-    if (config.overrides.has(key)) continue
-    const problem = topicConfigProblem(new Map([[key, value]]), context.config)
-    context.logger.warn({ topic: name, problem }, 'a stored topic configuration is not used')
-  }
+  const config = storedConfig(context, name, stored)
   const states = await Promise.all(
     record.assignment.map((_, index) => store.get(paths.partitionState(name, index))),
   )
@@ -74,6 +71,23 @@ async function loadTopic(context: LoadContext, name: string, deleting: boolean):
     ? record.assignment.map((replicas, index) => partitionImage(name, index, replicas, NO_STATE, 0))
     : await leadPartitions(context, name, record, states)
   return { name, topicId, internal: isInternalTopic(name), partitions, config }
+}
+
+/** Another version may have stored it: what this one cannot read must not become the default, which deletes. */
+function storedConfig(
+  { config, logger }: LoadContext,
+  topic: string,
+  stored: ReadonlyMap<string, string>,
+): TopicConfig {
+  const { overrides, unused, held } = readableOverrides(stored)
+  const problems = unused.map((key) => topicConfigProblem(new Map([[key, stored.get(key) ?? '']]), config))
+  if (held)
+    logger.warn(
+      { topic, problems },
+      `a stored topic configuration cannot be read: nothing of the topic is deleted or compacted. ${waysToRelease(topic)}`,
+    )
+  else if (unused.length > 0) logger.warn({ topic, problems }, 'a stored topic configuration is not used')
+  return resolveTopicConfig(overrides, config)
 }
 
 const NO_STATE: PartitionState = { leader: -1, leaderEpoch: -1, isr: [] }
