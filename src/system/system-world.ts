@@ -66,7 +66,7 @@ export async function startSystemWorld(
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn, descriptors),
-    disk: new SystemDisk(turn, { addon, ring, descriptors, unusable }),
+    disk: new SystemDisk(turn, { addon, ring, descriptors, directories, unusable }),
     codecs: new SystemCodecs(installedCodecs, thread),
     logger,
     metrics: options.metrics ?? new PromMetrics(),

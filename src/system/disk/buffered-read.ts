@@ -1,18 +1,29 @@
 import fs from 'node:fs'
 import type { DoneRead } from '../../ports.ts'
 import { toDiskFailure } from '../disk-failure.ts'
+import type { ThreadShare } from './thread-shares.ts'
 
 /** Fills `into` by the thread pool; with fewer bytes only at the end of the file. */
-export function readOnPool(fd: number, position: number, into: Buffer, done: DoneRead): void {
+export function readOnPool(
+  threads: ThreadShare,
+  fd: number,
+  position: number,
+  into: Buffer,
+  done: DoneRead,
+): void {
   let bytesRead = 0
-  const next = (): void => {
+  const next = (ended: () => void): void => {
     fs.read(fd, into, bytesRead, into.length - bytesRead, position + bytesRead, (error, count) => {
       bytesRead += count
-      if (error === null && count > 0 && bytesRead < into.length) next()
-      else done(error === null ? null : toDiskFailure(error), error === null ? bytesRead : 0)
+      if (error === null && count > 0 && bytesRead < into.length) {
+        next(ended)
+        return
+      }
+      ended()
+      done(error === null ? null : toDiskFailure(error), error === null ? bytesRead : 0)
     })
   }
-  next()
+  threads.run(next)
 }
 
 /** Errors, and a file that somebody cut from outside, are for the asynchronous read to report. */

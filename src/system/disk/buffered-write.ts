@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import type { DiskFailure } from '../disk-failure.ts'
 import { nothingWritten, toDiskFailure } from '../disk-failure.ts'
+import type { ThreadShare } from './thread-shares.ts'
 
 /** What one `writev` takes (IOV_MAX on Linux and macOS). */
 const MAX_VECTORS = 1024
@@ -34,6 +35,7 @@ export function writeNow(
 
 /** Into the page cache, and with `durable` from there to the device, on the thread pool. */
 export function writeOnPool(
+  threads: ThreadShare,
   fd: number,
   path: string,
   buffers: readonly Buffer[],
@@ -42,18 +44,27 @@ export function writeOnPool(
   durable: boolean,
   done: (failure: DiskFailure | null) => void,
 ): void {
-  const step = (left: readonly Buffer[], written: number): void => {
+  const step = (
+    left: readonly Buffer[],
+    written: number,
+    ended: (failure: DiskFailure | null) => void,
+  ): void => {
     if (written < lengthBytes) {
       fs.writev(fd, left.slice(0, MAX_VECTORS), position + written, (error, count) => {
-        if (error !== null) done(toDiskFailure(error))
-        else if (count === 0) done(nothingWritten(path))
-        else step(rest(left, count), written + count)
+        if (error !== null) ended(toDiskFailure(error))
+        else if (count === 0) ended(nothingWritten(path))
+        else step(rest(left, count), written + count, ended)
       })
-    } else if (!durable) done(null)
+    } else if (!durable) ended(null)
     // Size is data that fdatasync flushes, so it is enough for a file that grew.
-    else fs.fdatasync(fd, (error) => done(error === null ? null : toDiskFailure(error)))
+    else fs.fdatasync(fd, (error) => ended(error === null ? null : toDiskFailure(error)))
   }
-  step(buffers, 0)
+  threads.run((threadEnded) =>
+    step(buffers, 0, (failure) => {
+      threadEnded()
+      done(failure)
+    }),
+  )
 }
 
 /** What is left of `buffers` after their first `count` bytes. */

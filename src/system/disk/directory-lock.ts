@@ -50,6 +50,7 @@ export class DirectoryLock implements Lock {
   readonly #kernelLock: KernelLock | null
   readonly #heartbeat: NodeJS.Timeout
   #released = false
+  #isBeating = false
 
   private constructor(directory: string, holder: Holder, kernelLock: KernelLock | null, events: LockEvents) {
     this.#directory = directory
@@ -112,9 +113,13 @@ export class DirectoryLock implements Lock {
   }
 
   #beat(events: LockEvents): void {
+    // A disk that hangs keeps one thread of the pool, not one for each beat.
+    if (this.#isBeating) return
+    this.#isBeating = true
     const path = join(this.#directory, HOLDER_NAME)
     const now = new Date()
     fs.utimes(path, now, now, (error) => {
+      this.#isBeating = false
       if (error !== null || this.#kernelLock !== null || this.#released) return
       // This process may have stood still for so long that another one took it for dead.
       const holder = readHolder(path)

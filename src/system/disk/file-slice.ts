@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import type { FileSlice } from '../../ports.ts'
 import type { NativeAddon } from '../native-addon.ts'
+import type { ThreadShare } from './thread-shares.ts'
 
 const { EAGAIN, EIO, ENOSYS } = os.constants.errno
 
@@ -13,6 +14,7 @@ const { EAGAIN, EIO, ENOSYS } = os.constants.errno
  */
 export function sliceOf(
   addon: NativeAddon | null,
+  threads: ThreadShare,
   fd: number,
   position: number,
   length: number,
@@ -22,13 +24,14 @@ export function sliceOf(
   if (addon === null || length <= 0) return null
   const cachedBytes = addon.cachedBytes(fd, position, length)
   if (cachedBytes === -ENOSYS ? !surelyCached() : cachedBytes < length) return null
-  return new DescriptorSlice(addon, fd, position, length, released)
+  return new DescriptorSlice(addon, threads, fd, position, length, released)
 }
 
 /** A stretch of an open file, and how much of it was sent. */
 export class DescriptorSlice implements FileSlice {
   readonly length: number
   readonly #addon: NativeAddon
+  readonly #threads: ThreadShare
   readonly #fd: number
   readonly #released: () => void
   readonly #end: number
@@ -36,8 +39,16 @@ export class DescriptorSlice implements FileSlice {
   #reading = false
   #done = false
 
-  constructor(addon: NativeAddon, fd: number, position: number, length: number, released: () => void) {
+  constructor(
+    addon: NativeAddon,
+    threads: ThreadShare,
+    fd: number,
+    position: number,
+    length: number,
+    released: () => void,
+  ) {
     this.#addon = addon
+    this.#threads = threads
     this.#fd = fd
     this.length = length
     this.#position = position
@@ -80,12 +91,15 @@ export class DescriptorSlice implements FileSlice {
   read(into: Buffer, done: (bytesRead: number) => void): void {
     assert(!this.#reading && !this.#done)
     this.#reading = true
-    fs.read(this.#fd, into, 0, Math.min(into.length, this.left), this.#position, (error, count) => {
-      this.#reading = false
-      if (this.#done) this.#released()
-      if (error === null) this.#position += count
-      done(error === null && count > 0 ? count : -1)
-    })
+    this.#threads.run((ended) =>
+      fs.read(this.#fd, into, 0, Math.min(into.length, this.left), this.#position, (error, count) => {
+        ended()
+        this.#reading = false
+        if (this.#done) this.#released()
+        if (error === null) this.#position += count
+        done(error === null && count > 0 ? count : -1)
+      }),
+    )
   }
 
   release(): void {

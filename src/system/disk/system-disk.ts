@@ -14,6 +14,8 @@ import { WriteClock } from './recent-writes.ts'
 import type { RingEngine } from '../uring/ring-engine.ts'
 import { StallGuard } from './stall-guard.ts'
 import { SystemFile } from './system-file.ts'
+import { ThreadShares } from './thread-shares.ts'
+import type { PoolCall } from './thread-shares.ts'
 import type { FileChange, FileHost } from './system-file.ts'
 import { TurnWriter } from './turn-writer.ts'
 import type { Turn } from '../turn.ts'
@@ -34,11 +36,16 @@ export interface SystemDiskOptions {
   readonly pooledTurnBytes?: number
   /** Directories that must not be gone near, and why (`checkDirectories`). */
   readonly unusable?: ReadonlyMap<string, DiskFailure>
+  /** Where the data lies, as far as it can be used: what is known of files there by their names alone. */
+  readonly directories?: readonly string[]
   /** Of the process: disks of one process share them. */
   readonly descriptors?: DescriptorPool
   /** Bytes written last (over all files) that reads may take from the page cache on the loop's own thread. */
   readonly cachedBytes?: number
 }
+
+/** What takes a thread, and a descriptor for a moment, and goes by a name. */
+type NamedCall = (ended: (error: Error | null) => void) => void
 
 /** What a device does not share with others, so that one that hangs stops its own files only. */
 interface Device {
@@ -65,6 +72,9 @@ export class SystemDisk implements Disk {
   readonly #unusable: ReadonlyMap<string, DiskFailure>
   /** By number. */
   readonly #devices = new Map<number, Device>()
+  readonly #threadShares = new ThreadShares()
+  /** By log directory. */
+  readonly #directoryDevices = new Map<string, Device>()
   #queued: FileChange[] = []
   #spare: FileChange[] = []
   readonly #pooledTurnBytes: number
@@ -82,6 +92,8 @@ export class SystemDisk implements Disk {
       names: new FileNames(),
       queue: (change) => this.#queue(change),
     }
+    for (const directory of options.directories ?? [])
+      this.#directoryDevices.set(directory, this.#device(fs.statSync(directory).dev))
     this.#pooledTurnBytes = options.pooledTurnBytes ?? 64 * 1024
   }
 
@@ -100,9 +112,10 @@ export class SystemDisk implements Disk {
     if (known !== undefined) return known
     const { addon } = this.#shared
     const ring = this.#ring?.lane(number) ?? null
+    const threads = this.#threadShares.share()
     const device = {
-      host: { ...this.#shared, ring, filler: new ZeroFiller() },
-      turnWriter: addon === null ? null : new TurnWriter(addon),
+      host: { ...this.#shared, ring, filler: new ZeroFiller(), threads },
+      turnWriter: addon === null ? null : new TurnWriter(addon, threads),
     }
     this.#devices.set(number, device)
     return device
@@ -138,7 +151,7 @@ export class SystemDisk implements Disk {
   }
 
   remove(path: string, done: Done): void {
-    this.#patiently((ended) => fs.rm(path, { recursive: true, force: true }, ended), done)
+    this.#patiently(path, (ended) => fs.rm(path, { recursive: true, force: true }, ended), done)
   }
 
   syncDirectory(path: string, done: Done): void {
@@ -147,20 +160,33 @@ export class SystemDisk implements Disk {
       process.nextTick(done, null)
       return
     }
-    this.#patiently((ended) => {
+    const openAndSync: NamedCall = (ended) =>
       fs.open(path, 'r', (openError, fd) => {
         if (openError !== null) ended(openError)
         else fs.fsync(fd, (syncError) => fs.close(fd, () => ended(syncError)))
       })
-    }, done)
+    this.#patiently(path, openAndSync, done)
   }
 
   /** Runs what needs descriptors for a moment; again and again while there is none. */
-  #patiently(run: (ended: (error: Error | null) => void) => void, done: Done): void {
-    run((error) => {
-      if (error !== null && isShort(error)) this.#descriptors.whenFree(() => this.#patiently(run, done))
-      else done(error === null ? null : toDiskFailure(error))
-    })
+  #patiently(path: string, run: NamedCall, done: Done): void {
+    this.#onThread(path, (threadEnded) =>
+      run((error) => {
+        threadEnded()
+        if (error !== null && isShort(error))
+          this.#descriptors.whenFree(() => this.#patiently(path, run, done))
+        else done(error === null ? null : toDiskFailure(error))
+      }),
+    )
+  }
+
+  #onThread(path: string, call: PoolCall): void {
+    for (const [directory, { host }] of this.#directoryDevices) {
+      if (path !== directory && !path.startsWith(`${directory}/`)) continue
+      host.threads.run(call)
+      return
+    }
+    call(() => {})
   }
 
   readFile(path: string): Buffer {

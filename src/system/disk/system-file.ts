@@ -22,6 +22,7 @@ import type { ReservationOwner } from './reservation.ts'
 import type { RingLane } from '../uring/ring-lane.ts'
 import { ReadAhead } from '../uring/ring-reader.ts'
 import { newStallState } from './stall-guard.ts'
+import type { ThreadShare } from './thread-shares.ts'
 import type { StallState } from './stall-guard.ts'
 import { PoolZeroWriter } from '../uring/zero-filler.ts'
 import type { ZeroFiller } from '../uring/zero-filler.ts'
@@ -33,6 +34,7 @@ const MAX_CACHED_READ_BYTES = 1 << 20
 export interface FileHost {
   readonly clock: WriteClock
   readonly filler: ZeroFiller
+  readonly threads: ThreadShare
   readonly addon: NativeAddon | null
   /** Null: everything that waits for the device does so on the thread pool. */
   readonly ring: RingLane | null
@@ -225,14 +227,20 @@ export class SystemFile extends Pooled implements File, OpenFile, ReservationOwn
     this.#changing = change
     const { position, buffers, lengthBytes, durable, truncateTo } = change
     if (truncateTo >= 0) {
-      fs.ftruncate(this.fd, truncateTo, (error) => this.#finish(error === null ? null : toDiskFailure(error)))
+      this.#host.threads.run((ended) =>
+        fs.ftruncate(this.fd, truncateTo, (error) => {
+          ended()
+          this.#finish(error === null ? null : toDiskFailure(error))
+        }),
+      )
       return
     }
     // A write of nothing has nothing to bring to the device but what is there already.
     const direct = durable && lengthBytes > 0 ? this.#openDirect() : null
     if (direct === null) {
       this.#dirtying = true
-      writeOnPool(this.fd, this.path, buffers, position, lengthBytes, durable, this.#changedBound)
+      const { threads } = this.#host
+      writeOnPool(threads, this.fd, this.path, buffers, position, lengthBytes, durable, this.#changedBound)
     } else this.#host.ring!.writer.write(direct, position, buffers, lengthBytes, this.#changedBound)
   }
 
@@ -314,11 +322,14 @@ export class SystemFile extends Pooled implements File, OpenFile, ReservationOwn
         return
       }
       const dirtied = this.#dirtied
-      fs.fdatasync(this.fd, (error) => {
-        if (error === null) this.#flushed = Math.max(this.#flushed, dirtied)
-        this.#end()
-        done(error === null ? this.#lost : toDiskFailure(error))
-      })
+      this.#host.threads.run((ended) =>
+        fs.fdatasync(this.fd, (error) => {
+          ended()
+          if (error === null) this.#flushed = Math.max(this.#flushed, dirtied)
+          this.#end()
+          done(error === null ? this.#lost : toDiskFailure(error))
+        }),
+      )
     })
   }
 
@@ -349,7 +360,9 @@ export class SystemFile extends Pooled implements File, OpenFile, ReservationOwn
     const direct = this.#openDirect()
     this.#reservesDirectly = direct !== null
     const writer =
-      direct === null ? new PoolZeroWriter(this.fd, this.path) : this.#host.ring!.zeroWriter(direct)
+      direct === null
+        ? new PoolZeroWriter(this.#host.threads, this.fd, this.path)
+        : this.#host.ring!.zeroWriter(direct)
     this.#reservation = new Reservation(this, this.#host.filler, writer, end, sizeBytes)
     this.#reservationDone = done
     this.#reservedBytes = sizeBytes
@@ -412,7 +425,7 @@ export class SystemFile extends Pooled implements File, OpenFile, ReservationOwn
       done(error, bytesRead)
     }
     if (ring === null) {
-      readOnPool(this.fd, position, into, ended)
+      readOnPool(this.#host.threads, this.fd, position, into, ended)
       return
     }
     if (this.#readCold(ring, position, into, ended)) return
@@ -463,7 +476,8 @@ export class SystemFile extends Pooled implements File, OpenFile, ReservationOwn
     if (this.#closing) throw this.#closed()
     if (this.fd < 0 && this.#reopen() !== null) return null
     const surelyCached = (): boolean => this.#recent.covers(position, length)
-    const slice = sliceOf(this.#host.addon, this.fd, position, length, surelyCached, this.#endBound)
+    const { addon, threads } = this.#host
+    const slice = sliceOf(addon, threads, this.fd, position, length, surelyCached, this.#endBound)
     if (slice !== null) this.#begin()
     return slice
   }

@@ -2,6 +2,7 @@ import { fromErrno } from '../disk-failure.ts'
 import { forAll } from '../for-all.ts'
 import type { NativeAddon } from '../native-addon.ts'
 import type { FileChange } from './system-file.ts'
+import type { ThreadShare } from './thread-shares.ts'
 
 /**
  * Page-cache writes of one turn as one job of the thread pool: the copy into the page cache runs beside the event
@@ -9,11 +10,13 @@ import type { FileChange } from './system-file.ts'
  */
 export class TurnWriter {
   readonly #addon: NativeAddon
+  readonly #threads: ThreadShare
   #changes: FileChange[] = []
   #fds: number[] = []
 
-  constructor(addon: NativeAddon) {
+  constructor(addon: NativeAddon, threads: ThreadShare) {
     this.#addon = addon
+    this.#threads = threads
   }
 
   /** The file must not have another change under way (`mayWriteNow`). */
@@ -37,11 +40,14 @@ export class TurnWriter {
       counts[index] = change.buffers.length
       for (const buffer of change.buffers) buffers.push(buffer)
     }
-    this.#addon.writeAll(fds, positions, counts, buffers, (results) => {
-      forAll(changes, ({ file }, index) => {
-        const result = results[index] ?? 0
-        file.taken(result < 0 ? fromErrno(result, 'write', file.path) : null)
-      })
-    })
+    this.#threads.run((ended) =>
+      this.#addon.writeAll(fds, positions, counts, buffers, (results) => {
+        ended()
+        forAll(changes, ({ file }, index) => {
+          const result = results[index] ?? 0
+          file.taken(result < 0 ? fromErrno(result, 'write', file.path) : null)
+        })
+      }),
+    )
   }
 }

@@ -85,25 +85,46 @@ export class ZeroFiller {
   }
 }
 
+/** Where calls to a device run that wait for it. */
+export interface Threads {
+  run(call: (ended: () => void) => void): void
+}
+
+interface ZeroWrite {
+  readonly position: number
+  readonly length: number
+  readonly durable: boolean
+  readonly done: ZerosDone
+}
+
 /** Through the page cache, by the thread pool. */
 export class PoolZeroWriter implements ZeroWriter {
   readonly blockBytes = 1
+  readonly #threads: Threads
   readonly #fd: number
   readonly #path: string
 
-  constructor(fd: number, path: string) {
+  constructor(threads: Threads, fd: number, path: string) {
+    this.#threads = threads
     this.#fd = fd
     this.#path = path
   }
 
   write(position: number, length: number, durable: boolean, done: ZerosDone): void {
-    fs.write(this.#fd, pageCacheZeros(), 0, length, position, (error, count) => {
-      if (error !== null) done(toDiskFailure(error))
-      else if (count === 0) done(nothingWritten(this.#path))
-      else if (count < length) this.write(position + count, length - count, durable, done)
-      else if (durable) this.sync(done)
-      else done(null)
-    })
+    this.#threads.run((ended) =>
+      fs.write(this.#fd, pageCacheZeros(), 0, length, position, (error, count) => {
+        ended()
+        this.#wrote(error, count, { position, length, durable, done })
+      }),
+    )
+  }
+
+  #wrote(error: Error | null, count: number, { position, length, durable, done }: ZeroWrite): void {
+    if (error !== null) done(toDiskFailure(error))
+    else if (count === 0) done(nothingWritten(this.#path))
+    else if (count < length) this.write(position + count, length - count, durable, done)
+    else if (durable) this.sync(done)
+    else done(null)
   }
 
   allocate(_position: number, _length: number, done: ZerosDone): void {
@@ -111,7 +132,12 @@ export class PoolZeroWriter implements ZeroWriter {
   }
 
   sync(done: ZerosDone): void {
-    fs.fdatasync(this.#fd, (error) => done(error === null ? null : toDiskFailure(error)))
+    this.#threads.run((ended) =>
+      fs.fdatasync(this.#fd, (error) => {
+        ended()
+        done(error === null ? null : toDiskFailure(error))
+      }),
+    )
   }
 }
 

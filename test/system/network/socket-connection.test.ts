@@ -1,3 +1,4 @@
+import { ThreadShares } from '../../../src/system/disk/thread-shares.ts'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import fs from 'node:fs'
@@ -53,6 +54,7 @@ class SlicedFile {
   slice(position: number, length: number): DescriptorSlice {
     const slice = sliceOf(
       loadNativeAddon().addon,
+      new ThreadShares().share(),
       this.fd,
       position,
       length,
@@ -277,6 +279,7 @@ describe('slices of files to sockets', () => {
     assert.equal(
       sliceOf(
         loadNativeAddon().addon,
+        new ThreadShares().share(),
         file.fd,
         0,
         FILE_BYTES,
@@ -288,6 +291,7 @@ describe('slices of files to sockets', () => {
     assert.equal(
       sliceOf(
         loadNativeAddon().addon,
+        new ThreadShares().share(),
         file.fd,
         FILE_BYTES - 10,
         20,
