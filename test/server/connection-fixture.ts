@@ -100,7 +100,12 @@ export class Fixture {
   readonly client: ClientConnection
   readonly shared: ServerShared
 
-  constructor(settings: Record<string, string> = {}, budgetBytes = 1_000_000, answerBytes = 1_000) {
+  constructor(
+    settings: Record<string, string> = {},
+    budgetBytes = 1_000_000,
+    answerBytes = 1_000,
+    arena = new FrameArena(),
+  ) {
     const produce = defineApi({
       request: produceRequest,
       response: produceResponse,
@@ -158,7 +163,7 @@ export class Fixture {
       refusals: new RateLimitedLog(this.#logger(), this.clock),
       containment: new Containment(this.#logger(), this.clock, this.#metrics()),
       budget: this.budget,
-      arena: new FrameArena(),
+      arena,
       apis,
       reader: new Reader(Buffer.alloc(0)),
       writer: new Writer(),

@@ -1,6 +1,7 @@
 /** The first eight bytes of a frame, with every sign and many sizes, cut at every set of places. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { FrameArena } from '../../src/server/frame-arena.ts'
 import { Fixture, heartbeat, produce } from './connection-fixture.ts'
 
 const PREFIX_BYTES = 8
@@ -22,10 +23,14 @@ function sizes(): number[] {
 /** Bytes 4 to 8: API key and version. */
 const heads = [0x0000_0009, 0x000c_0004, 0x0012_0003, 0x7fff_0000, -1, -0x8000_0000]
 
+/** A megabyte, of which no connection keeps anything once it is closed. */
+const arena = new FrameArena()
+
 type End = 'closed' | 'waits' | 'begun'
 
 function outcome(bytes: Buffer, cuts: number): End {
-  const fixture = new Fixture({ 'socket.request.max.bytes': String(MAX_REQUEST_BYTES) })
+  const settings = { 'socket.request.max.bytes': String(MAX_REQUEST_BYTES) }
+  const fixture = new Fixture(settings, 1_000_000, 1_000, arena)
   let from = 0
   for (let at = 1; at <= bytes.length; at++) {
     const cut = at < PREFIX_BYTES ? ((cuts >> (at - 1)) & 1) === 1 : at === PREFIX_BYTES && cuts > 0
@@ -33,10 +38,11 @@ function outcome(bytes: Buffer, cuts: number): End {
     fixture.receive(bytes.subarray(from, at))
     from = at
   }
-  if (fixture.connection.destroyed) {
-    assert.equal(fixture.budget.usedBytes, 0)
-    return 'closed'
-  }
+  const { destroyed } = fixture.connection
+  if (destroyed) assert.equal(fixture.budget.usedBytes, 0)
+  fixture.client.closed('reset')
+  assert.equal(fixture.budget.usedBytes, 0)
+  if (destroyed) return 'closed'
   return fixture.begun.length > 0 ? 'begun' : 'waits'
 }
 
