@@ -132,7 +132,7 @@ export class RecordStream implements RecordShape {
   }
 
   *#varint(): Generator<void, number> {
-    return Number(BigInt.asIntN(32, unzigzag(BigInt.asUintN(32, yield* this.#raw(MAX_VARINT_SHIFT)))))
+    return Number(unzigzag(BigInt.asUintN(32, yield* this.#raw(MAX_VARINT_SHIFT))))
   }
 
   *#raw(maxShift: bigint): Generator<void, bigint> {

@@ -21,6 +21,7 @@ test('every version joins; from v4 on with an id that was given out first', asyn
     if (version >= 4) {
       const told = await apis.call(joinGroup, version, JOIN)
       assert.equal(told['errorCode'], ErrorCode.MEMBER_ID_REQUIRED)
+      assert.deepEqual([told['generationId'], told['leader'], told['members']], [-1, '', []])
       assert.equal(told['protocolName'], version < 7 ? '' : null)
       memberId = told['memberId'] as string
     }

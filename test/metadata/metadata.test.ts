@@ -140,6 +140,8 @@ describe('topics', () => {
       )
       assert.equal(results.filter(({ errorCode }) => errorCode === ErrorCode.NONE).length, 3)
       assert.equal(metadata.partitionCount, 9)
+      assert.equal(await create(metadata, newTopic('late', 2)), ErrorCode.POLICY_VIOLATION)
+      assert.equal(await create(metadata, newTopic('late', 1)), ErrorCode.NONE)
     },
     { 'samsa.max.partitions': '10' },
   )

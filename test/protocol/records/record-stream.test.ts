@@ -77,6 +77,27 @@ test('what does not add up is noticed in pieces as in the whole', () => {
   assert.ok(problems > 1000)
 })
 
+test('a varint of five bytes has 32 bits, as in Java, whatever its last byte says', () => {
+  for (const [last, offsetDelta] of [
+    [0x0f, -(2 ** 31)],
+    [0x07, -(2 ** 30)],
+    [0x17, -(2 ** 30)],
+    [0x7f, -(2 ** 31)],
+  ] as const) {
+    // 9 bytes: attributes, timestamp delta, offset delta, neither key nor value nor headers.
+    const body = Buffer.from([...varint(10), 0, 0, 0xff, 0xff, 0xff, 0xff, last, 1, 1, 0])
+    for (const shapes of [byReader(body, 1), byStream(body, 1, new Seeded(1))]) {
+      assert.deepEqual(shapes, { shapes: [[0, offsetDelta, 0, null, -1]], problem: false })
+    }
+    const stream = new RecordStream(1)
+    for (const byte of body) {
+      stream.feed(Buffer.from([byte]))
+      stream.next()
+    }
+    assert.equal(stream.offsetDelta, offsetDelta, `${last}`)
+  }
+})
+
 test('a record of a gigabyte takes no memory', () => {
   const stream = new RecordStream(1)
   const head = Buffer.from(
