@@ -28,7 +28,6 @@ function left(limit: number, arrays: readonly ArrayPlace[], value: object): numb
     rest -= elements.length
     for (let at = 0; inner.length > 0 && at < elements.length && rest >= 0; at++)
       rest = left(rest, inner, elements[at]!)
-    if (rest < 0) return rest
   }
   return rest
 }

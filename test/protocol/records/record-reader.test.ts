@@ -128,6 +128,62 @@ test('control batches', () => {
   assert.equal(readControlRecord(built, 61, built.length - 1), null)
 })
 
+test('control records say what they are, or nothing', () => {
+  const read = (key: number[] | null, value: number[] | null) => {
+    const asBuffer = (list: number[] | null): Buffer | null => (list === null ? null : Buffer.from(list))
+    const built = buildBatch([{ key: asBuffer(key), value: asBuffer(value), timestampMs: 0 }])
+    return readControlRecord(built, batch.BATCH_OVERHEAD, built.length)
+  }
+  const epoch = [0, 0, 0, 0, 0, 9]
+  assert.deepEqual(read([0, 0, 0, 0], epoch), { type: 0, coordinatorEpoch: 9 })
+  assert.deepEqual(read([0, 0, 0, 1], epoch), { type: 1, coordinatorEpoch: 9 })
+  assert.deepEqual(read([0, 0, 0, 1, 7], [...epoch, 7]), { type: 1, coordinatorEpoch: 9 })
+  // A change of leaders, a snapshot: nothing about transactions, whatever they hold.
+  assert.deepEqual(read([0, 0, 0, 2], null), { type: 2, coordinatorEpoch: -1 })
+  assert.deepEqual(read([0, 0, 0xff, 0xff], epoch), { type: -1, coordinatorEpoch: -1 })
+  for (const key of [null, [], [0, 0, 0]]) assert.equal(read(key, epoch), null)
+  for (const value of [null, [], [0, 0, 0, 0, 0]]) assert.equal(read([0, 0, 0, 1], value), null)
+})
+
+test('old messages: null, empty and missing keys and values', () => {
+  const message = (magic: number, key: string | null, value: string | null): Buffer => {
+    const field = (text: string | null): Buffer => {
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(text === null ? -1 : text.length)
+      return Buffer.concat([length, Buffer.from(text ?? '')])
+    }
+    const head = Buffer.alloc(magic === 0 ? 18 : 26)
+    head.writeBigInt64BE(300n, 0)
+    head.writeInt8(magic, 16)
+    head.writeInt8(0x0b, 17)
+    if (magic === 1) head.writeBigInt64BE(5000n, 18)
+    return Buffer.concat([head, field(key), field(value)])
+  }
+  for (const magic of [0, 1])
+    for (const key of [null, '', 'k'])
+      for (const value of [null, '', 'v']) {
+        const bytesOf = message(magic, key, value)
+        const at = 3
+        const placed = Buffer.concat([Buffer.alloc(at), bytesOf, Buffer.alloc(9)])
+        assert.deepEqual(readOldMessage(placed, at, at + bytesOf.length), {
+          offset: 300,
+          timestampMs: magic === 0 ? -1 : 5000,
+          codec: 3,
+          key: key === null ? null : Buffer.from(key),
+          value: value === null ? null : Buffer.from(value),
+        })
+        for (let end = at + 19; end < at + bytesOf.length; end++)
+          assert.equal(readOldMessage(placed, at, end), null, `${magic} ${key} ${value} ${end}`)
+      }
+  // Lengths below that of null.
+  const zero = message(0, null, null)
+  zero.writeInt32BE(-2, 18)
+  assert.equal(readOldMessage(zero, 0, zero.length), null)
+  zero.writeInt32BE(-1, 18)
+  zero.writeInt32BE(-2, 22)
+  assert.equal(readOldMessage(zero, 0, zero.length), null)
+})
+
 test('messages of magic 0 and 1 are recognised', () => {
   const [one, zero] = [GOLDEN_MAGIC_1, GOLDEN_MAGIC_0]
   assert.deepEqual(
