@@ -234,9 +234,9 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     const { log } = partition
     const divergingEpoch = divergence(partition, target)
     const { fetchOffset } = target
-    const isOutOfRange = fetchOffset < log.logStartOffset || fetchOffset > log.logEndOffset
     // Nobody knows where epoch -1 ended, so it cannot be told how far to truncate.
-    if (divergingEpoch === null ? isOutOfRange : divergingEpoch.epoch === -1)
+    const isBeyond = divergingEpoch === null ? fetchOffset > log.logEndOffset : divergingEpoch.epoch === -1
+    if (fetchOffset < log.logStartOffset || isBeyond)
       return refused(target, name, ErrorCode.OFFSET_OUT_OF_RANGE)
     return {
       target,

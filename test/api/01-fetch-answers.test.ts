@@ -17,7 +17,12 @@ const UNKNOWN_ID = 'AAAAAAAAQACAAAAAAAAAAQ'
 interface Asked {
   readonly topic?: string
   readonly topicId?: string
-  readonly partitions?: readonly { partition: number; fetchOffset: number; currentLeaderEpoch?: number }[]
+  readonly partitions?: readonly {
+    partition: number
+    fetchOffset: number
+    currentLeaderEpoch?: number
+    lastFetchedEpoch?: number
+  }[]
   readonly maxWaitMs?: number
   readonly minBytes?: number
   readonly session?: readonly [id: number, epoch: number]
@@ -122,6 +127,37 @@ test('Fetch: a client that believes in another leader epoch is told, from versio
       ] as const) {
         const [answer] = (await ask(broker, version, { partitions: at(7, believed) })).partitions
         assert.equal(answer?.errorCode, expected)
+      }
+  })
+})
+
+test('Fetch v12+: whose last epoch ended before its offset is told where, and gets no records', async () => {
+  await withRecords(async (broker) => {
+    const partition = broker.running.broker.partitions.get('t', 0)!
+    const epoch = partition.leaderEpoch
+    // As if from offset 7 on another leader had written.
+    partition.log.epochs.assign(epoch + 2, 7)
+    const none = { epoch: -1, endOffset: -1 }
+    const ended = { epoch, endOffset: 7 }
+    for (const version of versionsOf(fetch).filter((v) => v >= 12))
+      for (const [fetchOffset, lastFetchedEpoch, expected, errorCode = ErrorCode.NONE] of [
+        [3, epoch, none],
+        [7, epoch, none],
+        [8, epoch, ended],
+        [8, -1, none],
+        [5, epoch + 1, ended],
+        [10, epoch + 2, none],
+        [11, epoch + 2, { epoch: epoch + 2, endOffset: 10 }],
+        [10, epoch + 3, none, ErrorCode.OFFSET_OUT_OF_RANGE],
+        [2, epoch, none, ErrorCode.OFFSET_OUT_OF_RANGE],
+        [2, epoch + 1, none, ErrorCode.OFFSET_OUT_OF_RANGE],
+      ] as const) {
+        const asked = { partitions: [{ partition: 0, fetchOffset, lastFetchedEpoch }] }
+        const [answer] = (await ask(broker, version, asked)).partitions
+        const what = `offset ${fetchOffset} after epoch ${lastFetchedEpoch}`
+        assert.deepEqual([answer?.errorCode, answer?.divergingEpoch], [errorCode, expected], what)
+        const hasRecords = errorCode === ErrorCode.NONE && expected === none && fetchOffset < 10
+        assert.equal((answer?.records ?? Buffer.alloc(0)).length > 0, hasRecords, what)
       }
   })
 })
