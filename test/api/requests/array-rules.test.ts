@@ -172,3 +172,30 @@ test('hundreds of thousands of elements are sorted out in many steps', () => {
   assert.ok(steps.length > 2_000)
   assert.deepEqual(request.topics, [topic('a', 0)])
 })
+
+test('others get their turn every 128 elements, whatever is done with these', () => {
+  const turns = (rules: ArrayRules<Request>, request: Request): number => {
+    const steps = admit(rules as AnyRules, request, broker)
+    let count = 0
+    while (steps.next().done !== true) count += 1
+    return count
+  }
+  const many = (count: number): Topic[] => Array.from({ length: count }, (_, i) => topic(`${i}`))
+  const numbers = Array.from({ length: 1_280 }, (_, i) => i)
+  const inside = { partitions: { repeats: 'kept', cost: 0 } } as const
+  const key = ({ name }: Topic): string => name
+  const sorted: ArrayRules<Request> = { topics: { repeats: 'once', key, cost: 0, inside } }
+  // Once to sort them out, and once for what is inside.
+  assert.equal(turns(sorted, { topics: many(1_280) }), 20)
+  assert.equal(turns(sorted, { topics: many(127) }), 0)
+  const kept: ArrayRules<Request> = { topics: { repeats: 'kept', cost: 0, inside } }
+  assert.equal(turns(kept, { topics: many(1_280) }), 10)
+  const joined: ArrayRules<Request> = { topics: { repeats: 'merged', key, cost: 0, inside } }
+  assert.equal(turns(joined, { topics: [topic('a', 1), topic('a', ...numbers)] }), 10)
+  const costly = (cost: number): ArrayRules<Request> => ({
+    topics: { repeats: 'kept', cost: () => cost, beyond: 'refuse the rest', excess: MANY, inside },
+  })
+  assert.equal(turns(costly(1), { topics: many(1_280) }), 20)
+  // Of 1,281 there is room for one.
+  assert.equal(turns(costly(10_000), { topics: many(1_281) }), 20)
+})
