@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Broker } from '../../src/index.ts'
-import { kafkaJars, startKafkaBroker } from '../support/apache-kafka.ts'
+import { briefBrokerJvm, kafkaJars, startKafkaBroker } from '../support/apache-kafka.ts'
 import { freePort } from '../support/processes.ts'
 
 /** Set explicitly on both, as \`server.properties\` of Apache Kafka's distribution does: sources are compared too. */
@@ -48,7 +48,7 @@ export async function startKafkaToAsk(): Promise<BrokerToAsk> {
     dataDir,
     // Old records are part of many scenarios, and the first look for them comes after half a minute.
     properties: { ...properties, 'log.initial.task.delay.ms': '3600000' },
-    jvmArguments: ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+    jvmArguments: briefBrokerJvm,
   })
   return {
     port: broker.port,

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 
-import { type Jars, kafkaJars, startKafkaBroker } from '../support/apache-kafka.ts'
+import { briefBrokerJvm, type Jars, kafkaJars, startKafkaBroker } from '../support/apache-kafka.ts'
 import { type ServerUnderTest, startSamsa } from '../support/broker-process.ts'
 import { javaClasses } from '../support/installs.ts'
 import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
@@ -53,7 +53,7 @@ for (const ending of ['a clean stop', 'kill -9'] as const) {
       await checkDump(tools, dataDir, more.size)
       // The way back, too.
       const port = await freePort()
-      const kafka = await startKafkaBroker(jars, { port, dataDir })
+      const kafka = await startKafkaBroker(jars, { port, dataDir, jvmArguments: briefBrokerJvm })
       try {
         await checkTopic(tools, `127.0.0.1:${port}`, more)
       } finally {
@@ -78,6 +78,7 @@ async function writeWithKafka(
   const broker = await startKafkaBroker(jars, {
     port,
     dataDir,
+    jvmArguments: briefBrokerJvm,
     properties: { 'log.segment.bytes': '1048576', 'log.index.interval.bytes': '1024' },
   })
   try {
@@ -254,7 +255,7 @@ async function makePolicies(
   const broker = await startKafkaBroker(jars, {
     port,
     dataDir,
-    jvmArguments: ['-Xmx512m'],
+    jvmArguments: briefBrokerJvm,
     properties: {
       'log.segment.bytes': '1048576',
       'log.retention.ms': '-1',
@@ -369,7 +370,7 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
 /** Apache Kafka has the directory again. */
 async function changeWithKafka(jars: Jars, tools: ToolRunner, dataDir: string): Promise<void> {
   const port = await freePort()
-  const kafka = await startKafkaBroker(jars, { port, dataDir, jvmArguments: ['-Xmx512m'] })
+  const kafka = await startKafkaBroker(jars, { port, dataDir, jvmArguments: briefBrokerJvm })
   try {
     const bootstrap = ['--bootstrap-server', `127.0.0.1:${port}`]
     assert.equal((await offsets(tools, `127.0.0.1:${port}`))['forever'], `0..${keyedRecords}`)

@@ -89,6 +89,14 @@ export const toolJvm: readonly string[] = [
   '-Xmx256m',
 ]
 
+/** For a broker that does not live long either: a quarter less to do until it serves. */
+export const briefBrokerJvm: readonly string[] = [
+  '-XX:TieredStopAtLevel=1',
+  '-XX:+UseSerialGC',
+  '-Xshare:auto',
+  '-Xmx512m',
+]
+
 /** Runs a main class to its end, with the start-up flags of a short-lived JVM. */
 export function runJava(
   jars: Jars,
