@@ -19,8 +19,27 @@ export interface World {
   readonly metrics: Metrics
 }
 
+/** What the records of a batch have in common; `protocol/records/records-summary` makes it. */
+export interface RecordsSummary {
+  readonly minTimestampDelta: number
+  readonly maxTimestampDelta: number
+  readonly hasKeyless: boolean
+}
+
 /** Codecs that do not hold the loop, and take memory for what was read, never for what that claims. */
 export interface Codecs {
+  /**
+   * Looks at all records of a batch, decompressed, in a moment. Null says nothing of them: what takes longer, is unusual or
+   * wrong is looked at record by record.
+   */
+  summarizeNow(codec: number, data: Buffer, recordCount: number): RecordsSummary | null
+  /** The same beside the loop; `done` is called in a later turn. False when it is not: there is no room for it now. */
+  summarizeBeside(
+    codec: number,
+    data: Buffer,
+    recordCount: number,
+    done: (summary: RecordsSummary | null) => void,
+  ): boolean
   /** The records area of a batch in pieces, when it takes no more than a moment; otherwise null. Throws CompressionError. */
   decompressNow(codec: number, data: Buffer): readonly Buffer[] | null
   /**

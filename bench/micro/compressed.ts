@@ -1,6 +1,6 @@
 import { defaultLogConfig } from '../../src/log/log-config.ts'
 import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
-import { installedCodecs } from '../../src/system/native-codecs.ts'
+import { loadNativeAddon } from '../../src/system/native-addon.ts'
 import { SystemCodecs } from '../../src/system/system-codecs.ts'
 import { SeededRandom } from '../load/random.ts'
 import type { Compression } from '../load/spec.ts'
@@ -18,18 +18,21 @@ function reading(name: string, compression: Compression, codecs: SystemCodecs): 
   const run = (): number => {
     const found = validateProduceBatch(batch, defaultLogConfig, nowMs, PRODUCE_VERSION)
     if (!(found instanceof CompressedBatch)) throw new Error('the batch is refused')
-    const pieces = codecs.decompressNow(found.codec, found.compressed)
-    if (pieces === null || found.whole(pieces) !== null) throw new Error('the records are refused')
-    return pieces.length
+    const summary = codecs.summarizeNow(found.codec, found.compressed, found.recordCount)
+    if (summary === null || !found.accepts(summary)) throw new Error('the records are refused')
+    return summary.maxTimestampDelta
   }
   return { name, bytes: batch.length, run }
 }
 
 export function compressedAppends(): Group[] {
-  const installed = new SystemCodecs(installedCodecs)
-  const inScript = new SystemCodecs({ snappy: none, lz4: none, zstd: none })
+  const { addon } = loadNativeAddon()
+  const installed = new SystemCodecs({ addon })
+  const byLibrary = new SystemCodecs()
+  const inScript = new SystemCodecs({ natives: { snappy: none, lz4: none, zstd: none } })
   return COMPRESSIONS.map((compression) => {
     const cases = [reading('as installed', compression, installed)]
+    if (addon !== null) cases.push(reading('without the addon', compression, byLibrary))
     if (compression !== 'gzip') cases.push(reading('in JavaScript', compression, inScript))
     return { title: `append: look into 16 KiB of JSON as ${compression}`, compared: true, cases }
   })

@@ -1,6 +1,7 @@
 import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import { nearestInt64 } from '../../protocol/records/record-batch.ts'
+import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { BatchProblem, RecordError } from '../log/append/batch-problem.ts'
 import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
@@ -176,21 +177,31 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #readThenAppend(tag: number, partition: Partition, batch: CompressedBatch): void {
     const { codecs } = this.#broker
     if (changesCodec(batch, codecs)) return this.#readInLine(tag, partition, batch)
-    let pieces: readonly Buffer[] | null
-    try {
-      pieces = codecs.decompressNow(batch.codec, batch.compressed)
-    } catch (error) {
-      return this.#refuseBatch(tag, partition, batch.undecodable(error))
+    if (this.#readBeside(tag, partition, batch)) return
+    const summary = codecs.summarizeNow(batch.codec, batch.compressed, batch.recordCount)
+    if (summary !== null && batch.accepts(summary)) this.#appendInLine(tag, partition, batch.records)
+    else this.#readInLine(tag, partition, batch)
+  }
+
+  /** False when nobody beside the loop has room for it. */
+  #readBeside(tag: number, partition: Partition, batch: CompressedBatch): boolean {
+    const done = (summary: RecordsSummary | null): void => {
+      if (summary !== null && batch.accepts(summary))
+        place.ready(() => this.#appendRead(tag, partition, batch.records))
+      else this.#readAt(place, tag, partition, batch)
     }
-    if (pieces === null) return this.#readInLine(tag, partition, batch)
-    const found = batch.whole(pieces)
-    if (found !== null) this.#refuseBatch(tag, partition, found)
-    else this.#appendInLine(tag, partition, batch.records)
+    const { codec, compressed, recordCount } = batch
+    if (!this.#broker.codecs.summarizeBeside(codec, compressed, recordCount, done)) return false
+    const place = this.#enterLine(partition)
+    return true
+  }
+
+  #readInLine(tag: number, partition: Partition, batch: CompressedBatch): void {
+    this.#readAt(this.#enterLine(partition), tag, partition, batch)
   }
 
   /** What comes after it for the partition waits for it, so that nothing is overtaken. */
-  #readInLine(tag: number, partition: Partition, batch: CompressedBatch): void {
-    const place = this.#enterLine(partition)
+  #readAt(place: AppendPlace, tag: number, partition: Partition, batch: CompressedBatch): void {
     const job = {}
     const ended = (outcome: () => BatchProblem | Buffer): void => {
       this.#unread?.delete(job)

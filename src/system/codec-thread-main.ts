@@ -1,24 +1,28 @@
-/** The thread of `CodecThread`: decodes what lies in the slots. */
+/** The thread of `CodecThread`: looks at the records that lie in the slots. */
+import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
-import {
-  DONE,
-  GIVEN,
-  LOOP_TOLD,
-  NOT_DECODED,
-  OUTPUT_BYTES,
-  SLOTS,
-  THREAD_AWAKE,
-  viewsOf,
-} from './codec-slots.ts'
-import type { SharedSlots, Slot } from './codec-slots.ts'
-import { decodeNow } from './decode-now.ts'
+import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
+import { DONE, GIVEN, LOOP_TOLD, SLOTS, THREAD_AWAKE, viewsOf } from './codec-slots.ts'
+import type { Slot } from './codec-slots.ts'
+import type { CodecThreadData } from './codec-thread.ts'
+import type { NativeAddon } from './native-addon.ts'
 import { installedCodecs } from './native-codecs.ts'
+import { summarize } from './summarizing.ts'
+import type { Summarizers } from './summarizing.ts'
+
+/** What one batch may become. */
+const MAX_BYTES = 2 << 20
 
 const port = parentPort!
-const shared = workerData as SharedSlots
+const { shared, addonFile } = workerData as CodecThreadData
+const by: Summarizers = { natives: installedCodecs, addon: addonOf(addonFile) }
 const words = new Int32Array(shared.words)
 const slots = viewsOf(shared)
 let done = 0
+
+function addonOf(file: string | null): NativeAddon | null {
+  return file === null ? null : (createRequire(import.meta.url)(file) as NativeAddon)
+}
 
 /** Comes back to the event loop now and then, or the libraries' buffers would never be freed. */
 function work(): void {
@@ -29,7 +33,7 @@ function work(): void {
       if (done === Atomics.load(words, GIVEN) || Atomics.exchange(words, THREAD_AWAKE, 1) !== 0) return
     }
     const slot = slots[done & (SLOTS - 1)]!
-    slot.outputBytes = decode(slot)
+    slot.summary = summaryOf(slot)
     done = (done + 1) | 0
     Atomics.store(words, DONE, done)
     if (Atomics.exchange(words, LOOP_TOLD, 1) === 0) port.postMessage(null)
@@ -37,24 +41,12 @@ function work(): void {
   setImmediate(work)
 }
 
-function decode(slot: Slot): number {
+function summaryOf({ codec, data, recordCount }: Slot): RecordsSummary | null {
   try {
-    const pieces = decodeNow(
-      installedCodecs,
-      slot.codec,
-      slot.input.subarray(0, slot.inputBytes),
-      OUTPUT_BYTES,
-    )
-    if (pieces === null) return NOT_DECODED
-    let length = 0
-    for (const piece of pieces) {
-      if (length + piece.length > OUTPUT_BYTES) return NOT_DECODED
-      length += piece.copy(slot.output, length)
-    }
-    return length
+    return summarize(by, codec, data, recordCount, MAX_BYTES)
   } catch {
     // The loop finds out why.
-    return NOT_DECODED
+    return null
   }
 }
 

@@ -2,38 +2,42 @@ import fs from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { fileURLToPath } from 'node:url'
+import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { Logger } from '../ports.ts'
 import {
   DONE,
   GIVEN,
   INPUT_BYTES,
   LOOP_TOLD,
-  NOT_DECODED,
   SLOTS,
   THREAD_AWAKE,
   makeSlots,
   viewsOf,
 } from './codec-slots.ts'
-import type { Slot } from './codec-slots.ts'
+import type { SharedSlots, Slot } from './codec-slots.ts'
 
 /** What nobody needed for so long ends, and gives its memory back. */
 const IDLE_MS = 30_000
 const LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 }
 
-const THREAD_FAILED = 'the thread that decompresses batches failed; they are decompressed without it'
+const THREAD_FAILED = 'the thread that reads compressed batches failed; they are read without it'
 
-interface Job {
-  readonly piece: (bytes: Buffer) => boolean
-  readonly done: (decoded: boolean) => void
-  readonly failed: (error: unknown) => void
+type Job = (summary: RecordsSummary | null) => void
+
+/** What it starts with. */
+export interface CodecThreadData {
+  readonly shared: SharedSlots
+  readonly addonFile: string | null
 }
 
 /**
- * A second thread of JavaScript that decodes batches, so that a second processor does: a job of the thread pool costs
- * the loop about what decoding a batch does. It starts with the first batch, which does not wait for it.
+ * A second thread of JavaScript that decompresses batches and looks at their records, so that a second processor does: a
+ * job of the thread pool costs the loop about what decoding a batch does. It starts with the first batch, which does not
+ * wait for it.
  */
 export class CodecThread {
   readonly #file: string
+  readonly #addonFile: string | null
   readonly #failed: (error: unknown) => void
   #worker: Worker | null = null
   #ready = false
@@ -49,8 +53,9 @@ export class CodecThread {
   #givenBefore = 0
 
   /** `failed` is told why there will be no thread. */
-  constructor(file: string, failed: (error: unknown) => void) {
+  constructor(file: string, addonFile: string | null, failed: (error: unknown) => void) {
     this.#file = file
+    this.#addonFile = addonFile
     this.#failed = failed
   }
 
@@ -69,18 +74,17 @@ export class CodecThread {
     return ((this.#given - this.#taken) | 0) === SLOTS
   }
 
-  /** Shows what `data` decodes to, all at once. False when it could not, for whatever reason. */
-  decode(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<boolean> {
-    if (!this.hasRoom(data.length)) return Promise.resolve(false)
-    return new Promise((done, failed) => {
-      const index = this.#given & (SLOTS - 1)
-      this.#slots[index]!.give(codec, data)
-      this.#jobs[index] = { piece, done, failed }
-      if (this.#given === this.#taken) this.#worker!.ref()
-      this.#given = (this.#given + 1) | 0
-      Atomics.store(this.#words, GIVEN, this.#given)
-      if (Atomics.exchange(this.#words, THREAD_AWAKE, 1) === 0) this.#worker!.postMessage(null)
-    })
+  /** `done` is called in a later turn, with null when it could not, for whatever reason. False: it takes no more now. */
+  summarize(codec: number, data: Buffer, recordCount: number, done: Job): boolean {
+    if (!this.hasRoom(data.length)) return false
+    const index = this.#given & (SLOTS - 1)
+    this.#slots[index]!.give(codec, data, recordCount)
+    this.#jobs[index] = done
+    if (this.#given === this.#taken) this.#worker!.ref()
+    this.#given = (this.#given + 1) | 0
+    Atomics.store(this.#words, GIVEN, this.#given)
+    if (Atomics.exchange(this.#words, THREAD_AWAKE, 1) === 0) this.#worker!.postMessage(null)
+    return true
   }
 
   close(): void {
@@ -103,7 +107,8 @@ export class CodecThread {
     this.#words = new Int32Array(shared.words)
     this.#slots = viewsOf(shared)
     this.#given = this.#taken = this.#givenBefore = 0
-    const worker = new Worker(this.#file, { workerData: shared, resourceLimits: LIMITS, execArgv: [] })
+    const workerData: CodecThreadData = { shared, addonFile: this.#addonFile }
+    const worker = new Worker(this.#file, { workerData, resourceLimits: LIMITS, execArgv: [] })
     this.#worker = worker
     worker.unref()
     worker.on('message', () => this.#told(worker))
@@ -131,15 +136,10 @@ export class CodecThread {
   }
 
   #take(index: number): void {
-    const job = this.#jobs[index]!
-    const { output, outputBytes } = this.#slots[index]!
+    const done = this.#jobs[index]!
+    const { summary } = this.#slots[index]!
     this.#jobs[index] = null
-    try {
-      if (outputBytes > 0) job.piece(output.subarray(0, outputBytes))
-      job.done(outputBytes !== NOT_DECODED)
-    } catch (error) {
-      job.failed(error)
-    }
+    done(summary)
   }
 
   #endWhenIdle(): void {
@@ -158,19 +158,19 @@ export class CodecThread {
     void worker?.terminate()
     for (const [index, job] of this.#jobs.entries()) {
       this.#jobs[index] = null
-      job?.done(false)
+      job?.(null)
     }
   }
 }
 
 /** Null where there is one processor only, and where there is no bundle of it. */
-export function codecThread(logger: Pick<Logger, 'warn'>): CodecThread | null {
+export function codecThread(logger: Pick<Logger, 'warn'>, addonFile: string | null): CodecThread | null {
   if (availableParallelism() < 2) return null
   // From a bundle, and from dist/src/system.
   for (const place of ['../codec-thread.cjs', '../../lib/codec-thread.cjs']) {
     const file = fileURLToPath(new URL(place, import.meta.url))
     if (fs.existsSync(file))
-      return new CodecThread(file, (error) => logger.warn({ err: error }, THREAD_FAILED))
+      return new CodecThread(file, addonFile, (error) => logger.warn({ err: error }, THREAD_FAILED))
   }
   return null
 }

@@ -14,6 +14,19 @@ import { addonFile } from './native/addon-file.ts'
 export interface NativeAddon {
   /** CRC-32C; `seed` is the checksum of what came before, 0 at the beginning. */
   readonly crc32c: (data: Uint8Array, seed: number) => number
+  /**
+   * Decompresses records in memory of its own and looks at each. True when all `recordCount` are as they should be, their
+   * offsets their places, and they and nothing else are there: then `into` has the least and the greatest timestamp delta,
+   * and not 0 where one has no key. False says nothing: what is unusual, or becomes longer than `maxBytes`, is not looked
+   * at here. Null: it has no decoder of this codec; that of zstd, for one frame, is Node.js's own (22.15).
+   */
+  readonly summarize: (
+    codec: number,
+    records: Uint8Array,
+    recordCount: number,
+    maxBytes: number,
+    into: Float64Array,
+  ) => boolean | null
   /** Gives memory that was freed back to the system; takes some milliseconds. */
   trimMemory(): void
   /** How it can be computed here, the quickest first: `vpclmulqdq`, `sse4.2`, `armv8`, `table`. */
@@ -146,6 +159,8 @@ export const advise = { normal: 0, random: 1, sequential: 2, willNeed: 3, dontNe
 
 export interface LoadedAddon {
   readonly addon: NativeAddon | null
+  /** Where it lies, for other threads; null when there is none. */
+  readonly file: string | null
   /** Why there is none; null when there is one. */
   readonly reason: string | null
 }
@@ -170,12 +185,12 @@ function load(): LoadedAddon {
   if (!existsSync(file)) return missing(`${name} is not in this installation (npm run build:native makes it)`)
   try {
     const addon: NativeAddon = createRequire(import.meta.url)(file)
-    return { addon, reason: null }
+    return { addon, file, reason: null }
   } catch (error) {
     return missing(`${name} cannot be loaded: ${messageOf(error)}`)
   }
 }
 
 function missing(reason: string): LoadedAddon {
-  return { addon: null, reason }
+  return { addon: null, file: null, reason }
 }

@@ -6,18 +6,21 @@ import { claimedSnappyBytes, snappyBlocks } from '../../protocol/snappy.ts'
 import { zstdBlocks, zstdFailure, zstdFrames } from '../../protocol/zstd.ts'
 import type { ZstdFrame } from '../../protocol/zstd.ts'
 import type { Steps } from '../../protocol/compile.ts'
+import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { Codecs } from '../ports.ts'
 import type { CodecThread } from './codec-thread.ts'
 import { canCompress, compressOnPool } from './compressing.ts'
 import { decodeNow, gzipHint, lz4Block, snappyBlock, snappyFailure } from './decode-now.ts'
+import type { NativeAddon } from './native-addon.ts'
 import { installedCodecs, onPool } from './native-codecs.ts'
 import type { NativeCodecs } from './native-codecs.ts'
+import { summarize } from './summarizing.ts'
 
 /** What becomes no longer than this is decoded on the loop: within a millisecond, which the way elsewhere takes too. */
 const MOMENT_BYTES = 256 * 1024
 /** A snappy block that becomes no longer goes by itself to no pool. */
 const BLOCK_BYTES = 64 * 1024
-/** What is shorter is decoded as fast as it is given to the thread. */
+/** What is shorter is looked at as fast as it is given to the thread. */
 const WORTH_BYTES: Readonly<Record<number, number>> = {
   [Codec.GZIP]: 2 * 1024,
   [Codec.SNAPPY]: 16 * 1024,
@@ -35,26 +38,45 @@ const SLICE_MS = 4
 /** A frame that becomes no longer than this is decoded as a whole where it cannot be in pieces. */
 const WHOLE_FRAME_BYTES = 16 << 20
 
+export interface CodecParts {
+  readonly natives?: NativeCodecs
+  readonly addon?: Pick<NativeAddon, 'summarize'> | null
+  readonly thread?: CodecThread | null
+}
+
 /**
- * By libraries where there are binaries of them, and in JavaScript, in slices, where not. A thread, where there is one,
- * decodes beside the loop what it has room for.
+ * By libraries where there are binaries of them, and in JavaScript, in slices, where not. Records that are as they should
+ * be are looked at by the addon; a thread, where there is one, does so beside the loop while it has room.
  */
 export class SystemCodecs implements Codecs {
   readonly #natives: NativeCodecs
+  readonly #addon: Pick<NativeAddon, 'summarize'> | null
   readonly #thread: CodecThread | null
 
-  constructor(natives: NativeCodecs = installedCodecs, thread: CodecThread | null = null) {
+  constructor({ natives = installedCodecs, addon = null, thread = null }: CodecParts = {}) {
     this.#natives = natives
+    this.#addon = addon
     this.#thread = thread
   }
 
-  decompressNow(codec: number, data: Buffer): readonly Buffer[] | null {
-    if (data.length > MOMENT_BYTES || this.#threadTakes(codec, data)) return null
-    return decodeNow(this.#natives, codec, data, MOMENT_BYTES)
+  summarizeNow(codec: number, data: Buffer, recordCount: number): RecordsSummary | null {
+    if (data.length > MOMENT_BYTES) return null
+    const by = { natives: this.#natives, addon: this.#addon }
+    return summarize(by, codec, data, recordCount, MOMENT_BYTES)
   }
 
-  #threadTakes(codec: number, data: Buffer): boolean {
-    return data.length >= (WORTH_BYTES[codec] ?? Infinity) && this.#thread?.hasRoom(data.length) === true
+  summarizeBeside(
+    codec: number,
+    data: Buffer,
+    recordCount: number,
+    done: (summary: RecordsSummary | null) => void,
+  ): boolean {
+    if (this.#thread === null || data.length < (WORTH_BYTES[codec] ?? Infinity)) return false
+    return this.#thread.summarize(codec, data, recordCount, done)
+  }
+
+  decompressNow(codec: number, data: Buffer): readonly Buffer[] | null {
+    return data.length > MOMENT_BYTES ? null : decodeNow(this.#natives, codec, data, MOMENT_BYTES)
   }
 
   canCompress(codec: number): boolean {
@@ -66,7 +88,6 @@ export class SystemCodecs implements Codecs {
   }
 
   async decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {
-    if (this.#threadTakes(codec, data) && (await this.#thread!.decode(codec, data, piece))) return
     const output = new Pieces(piece)
     switch (codec) {
       case Codec.GZIP:

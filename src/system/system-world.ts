@@ -12,7 +12,7 @@ import { PromMetrics } from './figures/prom-metrics.ts'
 import { SystemClock } from './system-clock.ts'
 import { SystemDisk } from './disk/system-disk.ts'
 import { codecThread } from './codec-thread.ts'
-import { installedCodecs } from './native-codecs.ts'
+import { loadNativeAddon } from './native-addon.ts'
 import { SystemCodecs } from './system-codecs.ts'
 import { SystemRandom } from './system-random.ts'
 import { Turn } from './turn.ts'
@@ -61,13 +61,13 @@ export async function startSystemWorld(
   // One for all brokers of a process, as the limit is.
   descriptorsOfProcess ??= new DescriptorPool(descriptorLimit(), logger)
   const descriptors = descriptorsOfProcess
-  const thread = codecThread(logger)
+  const thread = codecThread(logger, loadNativeAddon().file)
   const world: World = {
     clock: new SystemClock(turn),
     random: new SystemRandom(),
     network: new NetSockets(turn, descriptors),
     disk: new SystemDisk(turn, { addon, ring, descriptors, directories, unusable }),
-    codecs: new SystemCodecs(installedCodecs, thread),
+    codecs: new SystemCodecs({ addon, thread }),
     logger,
     metrics: options.metrics ?? new PromMetrics(),
   }

@@ -8,6 +8,8 @@ import type { Codecs } from '../../src/ports.ts'
 function heldCodecs() {
   const begun: { codec: number; end: () => void; fail: (error: Error) => void }[] = []
   const codecs: Codecs = {
+    summarizeNow: () => null,
+    summarizeBeside: () => false,
     decompressNow: () => null,
     canCompress: () => false,
     compress: (_codec, _level, data) => Promise.resolve(data),

@@ -153,7 +153,7 @@ test('what a batch may become in all follows from the bytes that are there', asy
 
 test('a codec that cannot be written here leaves batches as they come', async () => {
   const none = (): null => null
-  const without = new SystemCodecs({ snappy: none, lz4: none, zstd: none })
+  const without = new SystemCodecs({ natives: { snappy: none, lz4: none, zstd: none } })
   assert.deepEqual(
     TYPES.map((type) => without.canCompress(CODECS_BY_NAME[type])),
     [true, true, true, false, false],

@@ -1,4 +1,7 @@
+import { CompressionError } from '../../protocol/compression-error.ts'
 import { Codec, compress, decompress } from '../../protocol/compression.ts'
+import { summarizeRecords } from '../../protocol/records/records-summary.ts'
+import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { Clock, Codecs, Disk, Logger, World } from '../../src/ports.ts'
 import { SimClock } from './sim-clock.ts'
 import { SimNetwork } from './sim-connection.ts'
@@ -19,7 +22,23 @@ const MOMENT_BYTES = 512
 function simCodecs(scheduler: SimScheduler, owner: SimOwner): Codecs {
   const turn = () => new Promise<void>((resolve) => scheduler.schedule(0, 'codecs', owner, resolve))
   const most = 256 << 20
+  const summarize = (codec: number, data: Buffer, recordCount: number): RecordsSummary | null => {
+    try {
+      return summarizeRecords([decompress(codec, data, most)], recordCount)
+    } catch (error) {
+      if (error instanceof CompressionError) return null
+      throw error
+    }
+  }
   return {
+    summarizeNow: (codec, data, recordCount) =>
+      data.length > MOMENT_BYTES ? null : summarize(codec, data, recordCount),
+    // Every other one: the rest is looked at in pieces.
+    summarizeBeside(codec, data, recordCount, done) {
+      if (data.length <= MOMENT_BYTES || data.length % 2 !== 0) return false
+      scheduler.schedule(0, 'codecs', owner, () => done(summarize(codec, data, recordCount)))
+      return true
+    },
     decompressNow(codec, data) {
       if (data.length > MOMENT_BYTES) return null
       const body = decompress(codec, data, most)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { decompress } from '../../protocol/compression.ts'
+import { summarizeRecords } from '../../protocol/records/records-summary.ts'
 import type { BatchProblem } from '../../src/log/append/batch-problem.ts'
 import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
 import type { LogConfig } from '../../src/log/log-config.ts'
@@ -8,7 +9,7 @@ import { Seeded } from './seed.ts'
 const random = new Seeded()
 
 /**
- * As a Produce does it. The records of a compressed batch are shown whole and, of a copy, in pieces of any size, which
+ * As a Produce does it. The records of a compressed batch are shown as one piece and, of a copy, in pieces of any size, which
  * must come to the same.
  */
 export function validated(
@@ -28,7 +29,18 @@ export function validated(
   } catch (error) {
     return found.undecodable(error)
   }
-  const outcome = found.whole([body])
+  const summary = summarizeRecords([body], found.recordCount)
+  const summarized = validateProduceBatch(
+    records === null ? null : Buffer.from(records),
+    config,
+    nowMs,
+    apiVersion,
+  )
+  assert(summarized instanceof CompressedBatch)
+  const isAccepted = summary !== null && summarized.accepts(summary)
+  found.piece(body)
+  const outcome = found.end()
+  if (isAccepted) assert.deepEqual([outcome, summarized.records], [null, records], 'a summary hides nothing')
   const inPieces = endedInPieces(again, body)
   assert.deepEqual(
     [inPieces?.errorCode, inPieces?.recordErrors],

@@ -30,7 +30,7 @@ const samples: [string, number, Buffer, Buffer][] = [
 const none = (): null => null
 const ways: [string, SystemCodecs][] = [
   ['installed', new SystemCodecs()],
-  ['JavaScript', new SystemCodecs({ snappy: none, lz4: none, zstd: none })],
+  ['JavaScript', new SystemCodecs({ natives: { snappy: none, lz4: none, zstd: none } })],
 ]
 
 async function whole(codecs: SystemCodecs, codec: number, data: Buffer): Promise<Buffer> {

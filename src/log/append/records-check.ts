@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import type { RecordShape } from '../../../protocol/records/record-stream.ts'
+import type { RecordsSummary } from '../../../protocol/records/records-summary.ts'
 import type { LogConfig } from '../log-config.ts'
 import { invalidRecord } from './batch-problem.ts'
 import type { BatchProblem, RecordError } from './batch-problem.ts'
@@ -51,6 +52,17 @@ export class RecordsCheck {
     this.#errors = null
     this.#errorCount = 0
     return this
+  }
+
+  /** Instead of a look at each record. False: it takes that, for some may have to be refused. */
+  accept({ minTimestampDelta, maxTimestampDelta, hasKeyless }: RecordsSummary): boolean {
+    if (this.#isWide || this.#claimsAppendTime) return false
+    if (hasKeyless && this.#config.cleanupPolicy.compact) return false
+    if (!this.#isCreateTime) return true
+    if (minTimestampDelta < this.#earliestMs - this.#baseMs) return false
+    if (maxTimestampDelta > this.#latestMs - this.#baseMs) return false
+    this.#maxDelta = maxTimestampDelta
+    return true
   }
 
   /** Looks at all that `records` shows. False: there is no need to look at more. */

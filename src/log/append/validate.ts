@@ -4,6 +4,7 @@ import { ErrorCode } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
 import { RecordStream } from '../../../protocol/records/record-stream.ts'
+import type { RecordsSummary } from '../../../protocol/records/records-summary.ts'
 import type { LogConfig } from '../log-config.ts'
 import { invalidRecord, problem } from './batch-problem.ts'
 import type { BatchProblem } from './batch-problem.ts'
@@ -16,6 +17,8 @@ const MAX_RATIO = 1100
 const LEAST_READ_BYTES = 1 << 30
 
 const NO_BATCH = invalidRecord('a produce request carries exactly one record batch per partition')
+
+const NO_RECORDS = invalidRecord('the records end early, at record 0')
 
 const reader = new RecordReader(Buffer.alloc(0), 0)
 const check = new RecordsCheck()
@@ -96,21 +99,19 @@ export class CompressedBatch {
     return sizeProblem(bytes.length, this.#config) ?? bytes
   }
 
-  /** All records at once, in so many pieces. Null when the batch may be appended. */
-  whole(pieces: readonly Buffer[]): BatchProblem | null {
-    if (pieces.length !== 1) {
-      for (const piece of pieces) if (!this.piece(piece)) break
-      return this.end()
-    }
-    const body = pieces[0]!
-    reader.reset(body, batch.recordCount(this.records, 0), 0, body.length)
-    check.begin(this.records, this.#config, this.#nowMs).walk(reader)
-    return check.end(reader.problem)
+  get recordCount(): number {
+    return batch.recordCount(this.records, 0)
+  }
+
+  /** Whether the batch may be appended by what is known of all its records. False: they must be looked at one by one. */
+  accepts(summary: RecordsSummary): boolean {
+    const { records } = this
+    return check.begin(records, this.#config, this.#nowMs).accept(summary) && check.end(null) === null
   }
 
   /** The next of the records' bytes; they are not kept. False: no more are needed, the batch will be refused. */
   piece(bytes: Buffer): boolean {
-    this.#stream ??= new RecordStream(batch.recordCount(this.records, 0))
+    this.#stream ??= new RecordStream(this.recordCount)
     this.#check ??= new RecordsCheck().begin(this.records, this.#config, this.#nowMs)
     this.#stream.feed(bytes)
     return this.#check.walk(this.#stream) && this.#stream.problem === null
@@ -118,7 +119,7 @@ export class CompressedBatch {
 
   /** All pieces were shown. Null when the batch may be appended. */
   end(): BatchProblem | null {
-    if (this.#stream === null || this.#check === null) return this.whole([Buffer.alloc(0)])
+    if (this.#stream === null || this.#check === null) return NO_RECORDS
     this.#stream.end()
     return this.#check.end(this.#stream.problem)
   }

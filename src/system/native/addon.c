@@ -3,6 +3,7 @@
 #include "files.h"
 #include "napi-values.h"
 #include "ring.h"
+#include "summary.h"
 #include "writer.h"
 
 #include <stdlib.h>
@@ -66,11 +67,12 @@ __attribute__((constructor)) static void choose(void) { crc32c_init(); }
 
 NAPI_MODULE_INIT() {
   napi_value ring = ring_class(env), methods = method_names(env);
-  if (ring == NULL || methods == NULL) return NULL;
+  if (ring == NULL || methods == NULL || !summary_prepare(env)) return NULL;
   napi_property_descriptor own[] = {
       {"crc32c", NULL, checksum, NULL, NULL, NULL, napi_enumerable, NULL},
       {"crc32cBy", NULL, checksum_by, NULL, NULL, NULL, napi_enumerable, NULL},
       {"crc32cMethods", NULL, NULL, NULL, NULL, methods, napi_enumerable, NULL},
+      {"summarize", NULL, summarize, NULL, NULL, NULL, napi_enumerable, NULL},
       {"trimMemory", NULL, trim_memory, NULL, NULL, NULL, napi_enumerable, NULL},
       {"writeAll", NULL, write_all, NULL, NULL, NULL, napi_enumerable, NULL},
       {"Ring", NULL, NULL, NULL, NULL, ring, napi_enumerable, NULL},

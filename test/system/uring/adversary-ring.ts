@@ -253,6 +253,7 @@ export function adversaryAddon(random: Seeded): {
     sendfile: () => -1,
     cachedBytes: () => -1,
     readNow: () => -1,
+    summarize: () => false,
     trimMemory: () => {},
     writeAll: (fds, positions, counts, buffers, done) => {
       let next = 0
