@@ -152,3 +152,8 @@ describe('described configuration', () => {
     )
   })
 })
+
+it('all topics without a configuration of their own share that of the broker', () => {
+  const { config } = parseBrokerConfig([])
+  assert.equal(resolveTopicConfig(new Map(), config), resolveTopicConfig(new Map(), config))
+})

@@ -116,6 +116,20 @@ describe('committing', () => {
     assert.equal(fixture.offset(), 2)
   })
 
+  test('a later commit takes the memory of the one before', () => {
+    const fixture = new GroupFixture()
+    const bytesAfter = (metadata: string): number => {
+      fixture.commit({ offsets: [{ metadata }] })
+      return fixture.budget.bytes
+    }
+    const short = bytesAfter('m')
+    assert.equal(bytesAfter('m'), short)
+    // Two bytes for a character.
+    assert.equal(bytesAfter('m'.repeat(101)), short + 200)
+    assert.equal(bytesAfter('n'), short)
+    assert.equal(bytesAfter(''), short - 2)
+  })
+
   test('offsets take up no more memory than allowed', () => {
     const fixture = new GroupFixture({ maxStateBytes: 10_000 })
     const codes = Array.from({ length: 20 }, (_, partition) => fixture.commit({ offsets: [{ partition }] }))

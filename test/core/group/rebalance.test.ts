@@ -27,6 +27,19 @@ describe('the first rebalance of an empty group', () => {
     assert.equal(first.response.members.length, 3)
   })
 
+  test('ends no sooner because who was expected does not come', () => {
+    const fixture = new GroupFixture()
+    const joined = fixture.join()
+    const told = fixture.join({ requiresKnownMemberId: true })
+    assert.equal(told.response.errorCode, ErrorCode.MEMBER_ID_REQUIRED)
+    fixture.leave(told.response.memberId)
+    assert.ok(joined.isWaiting)
+    fixture.advance(2_999)
+    assert.ok(joined.isWaiting)
+    fixture.advance(1)
+    assert.equal(joined.response.members.length, 1)
+  })
+
   test('waits no longer than the rebalance timeout', () => {
     const fixture = new GroupFixture()
     const first = fixture.join({ rebalanceTimeoutMs: 7_000 })

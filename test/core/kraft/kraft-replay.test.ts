@@ -185,3 +185,7 @@ describe('the records of Kafka’s controllers', () => {
       assert.throws(() => replay.apply(bytes), { name: 'ProtocolError' })
   })
 })
+
+it('resources have the numbers that Kafka gives them', () => {
+  assert.deepEqual(KraftResource, { TOPIC: 2, BROKER: 4, CLIENT_METRICS: 16, GROUP: 32 })
+})

@@ -70,7 +70,9 @@ test('truncation from both ends', () => {
   assert.deepEqual(cache.entries()[0], { epoch: 1, startOffset: 5 })
   cache.truncateFromStart(10)
   assert.deepEqual(cache.entries(), [{ epoch: 2, startOffset: 10 }])
+  // One that starts there already stays as it is.
   const changes = cache.changeCount
+  cache.truncateFromStart(10)
   cache.truncateFromStart(3)
   cache.truncateFromEnd(11)
   assert.equal(cache.changeCount, changes)
@@ -94,4 +96,27 @@ test('the checkpoint is text, and anything else is refused', () => {
   ]) {
     assert.equal(EpochCache.decode(text), null, JSON.stringify(text))
   }
+})
+
+test('of several epochs the last that starts at or below the new start of the log stays', () => {
+  const left = (startOffset: number): object => {
+    const cache = cacheOf([1, 0], [2, 10], [3, 20])
+    const before = cache.changeCount
+    cache.truncateFromStart(startOffset)
+    const entries = cache.entries().map((entry) => [entry.epoch, entry.startOffset])
+    assert.equal(cache.changeCount > before, startOffset > 0)
+    return entries
+  }
+  const all = [
+    [1, 0],
+    [2, 10],
+    [3, 20],
+  ]
+  assert.deepEqual(left(0), all)
+  assert.deepEqual(left(1), [[1, 1], ...all.slice(1)])
+  assert.deepEqual(left(9), [[1, 9], ...all.slice(1)])
+  assert.deepEqual(left(10), all.slice(1))
+  assert.deepEqual(left(19), [[2, 19], all[2]])
+  assert.deepEqual(left(20), [all[2]])
+  assert.deepEqual(left(99), [[3, 99]])
 })

@@ -68,3 +68,18 @@ test('what a snapshot brings counts too', () => {
   assert.ok(knows(logs[0]!, 2_999) && !knows(logs[0]!, 0))
   for (let producerId = 0; producerId < 500; producerId++) assert.ok(knows(logs[1]!, producerId))
 })
+
+test('who forgets nobody is not told to have', () => {
+  const told: [string, number][] = []
+  const logs = [
+    { name: 'stubborn', producers: { size: 12, forgetOldest: () => 0 } },
+    { name: 'one', producers: { size: 11, forgetOldest: () => 1 } },
+  ]
+  const room = new ProducerRoom(
+    20,
+    () => logs,
+    (log, producers) => told.push([log, producers]),
+  )
+  room.added(23)
+  assert.deepEqual(told, [['one', 1]])
+})

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { decompress } from '../../../protocol/compression.ts'
 import { crc32c, crc32Ieee } from '../../../protocol/crc32c.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
-import { buildBatch, buildControlBatch } from '../../../protocol/records/record-builder.ts'
+import { buildBatch, buildControlBatch, moveRecord } from '../../../protocol/records/record-builder.ts'
 import type { NewRecord } from '../../../protocol/records/record-builder.ts'
 import { readControlRecord, readOldMessage, RecordReader } from '../../../protocol/records/record-reader.ts'
 
@@ -235,5 +235,46 @@ test('64-bit numbers, negative ones too', () => {
     batch.writeInt64(buffer, value, 0)
     assert.equal(buffer.readBigInt64BE(0), BigInt(value))
     assert.equal(batch.readInt64(buffer, 0), value)
+  }
+})
+
+test('what no 64 bits hold becomes the nearest number that they do', () => {
+  const buffer = Buffer.alloc(8)
+  for (const [value, written] of [
+    [2 ** 63, 2n ** 63n - 1n],
+    [2 ** 63 - 1024, 2n ** 63n - 1024n],
+    [2 ** 70, 2n ** 63n - 1n],
+    [-(2 ** 63), -(2n ** 63n)],
+    [-(2 ** 63) - 2048, -(2n ** 63n)],
+    [-(2 ** 70), -(2n ** 63n)],
+  ] as const) {
+    buffer.fill(0x55)
+    batch.writeInt64(buffer, value, 0)
+    assert.equal(buffer.readBigInt64BE(0), written, String(value))
+  }
+})
+
+test('a record that is moved in time keeps all else', () => {
+  const headers = [{ key: 'h', value: Buffer.from('x') }]
+  const list = [1000, 1007].map((timestampMs) => ({
+    key: Buffer.from('k'),
+    value: Buffer.alloc(200, 'v'),
+    timestampMs,
+    headers,
+  }))
+  const built = buildBatch(list)
+  const reader = new RecordReader(built, 2, batch.BATCH_OVERHEAD)
+  assert.ok(reader.next() && reader.next())
+  const rest = built.subarray(reader.restStart, reader.recordEnd)
+  for (const timestampDelta of [0, 5, -64, 64, 2 ** 40]) {
+    const moved = moveRecord(timestampDelta, rest)
+    const whole = new RecordReader(moved, 1)
+    assert.equal(whole.next(), true)
+    assert.deepEqual(
+      [whole.timestampDelta, whole.offsetDelta, whole.key(), whole.value(), whole.headers()],
+      [timestampDelta, 1, Buffer.from('k'), Buffer.alloc(200, 'v'), headers],
+    )
+    assert.equal(whole.next(), false)
+    assert.equal(whole.problem, null, 'nothing stands behind it')
   }
 })
