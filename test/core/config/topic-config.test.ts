@@ -13,6 +13,7 @@ import {
   resolveTopicConfig,
   topicConfigProblem,
 } from '../../../src/core/config/topic-config.ts'
+import { CONFIG_SOURCE_IDS } from '../../../src/core/config/config-source.ts'
 import type { ConfigDefinition } from '../../../src/core/config/definition.ts'
 import { topicTable } from '../../../src/core/config/topic-keys.ts'
 
@@ -156,4 +157,8 @@ describe('described configuration', () => {
 it('all topics without a configuration of their own share that of the broker', () => {
   const { config } = parseBrokerConfig([])
   assert.equal(resolveTopicConfig(new Map(), config), resolveTopicConfig(new Map(), config))
+})
+
+it('the sources of values have the numbers that clients know', () => {
+  assert.deepEqual(Object.values(CONFIG_SOURCE_IDS), [1, 2, 3, 4, 5])
 })
