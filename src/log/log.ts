@@ -53,6 +53,8 @@ export class Log implements ReadSource {
   readonly topicId: string | null
   /** What opening had to repair; null when nothing was scanned. */
   readonly recovery: RecoveryReport | null
+  /** Where it goes on behind the last gap that opening reported; 0 when there is none. */
+  readonly lossesEnd: number
   readonly epochs: EpochCache
   readonly producers: ProducerState
   readonly logger: Logger
@@ -74,6 +76,7 @@ export class Log implements ReadSource {
     this.partition = options.partition
     this.topicId = loaded.topicId
     this.recovery = loaded.recovery
+    this.lossesEnd = loaded.lossesEnd
     this.epochs = body.epochs
     this.producers = body.producers
     this.logger = logger

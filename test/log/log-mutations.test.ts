@@ -262,7 +262,8 @@ for (const [what, mutate] of Object.entries(mutations)) {
         await test.flush()
         const { recoveryPoint } = test.log
         await test.log.close(false)
-        const again = await TestLog.open(world, home, CONFIG, { recoveryPoint })
+        const told = { recoveryPoint, gapLimit: test.log.lossesEnd }
+        const again = await TestLog.open(world, home, CONFIG, told)
         assert.equal(again.log.logEndOffset, end + 1)
         assert.deepEqual(again.log.recovery?.problems, [])
         await again.log.close(true)

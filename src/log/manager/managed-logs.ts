@@ -109,6 +109,8 @@ export class ManagedLogs {
     })
     managed.opened(log)
     managed.cleanedEndOffset = Math.min(known.cleanedEndOffset, log.logEndOffset)
+    // It was told: the next start need not say it again.
+    managed.gapLimit = Math.max(managed.gapLimit, log.lossesEnd)
     if (log.recovery?.unclean === true) this.uncleanCount += 1
     directory.logs.set(managed.name, managed)
     this.byName.set(managed.name, managed)

@@ -24,6 +24,7 @@ import type { EndKind } from './log-end.ts'
 import type { LogOptions, RecoveryReport, SegmentCache } from '../log-types.ts'
 import { ProducerSnapshots, replayProducers } from './producer-recovery.ts'
 import { segmentOf } from '../segment/segment.ts'
+import type { SegmentEnd } from '../segment/segment-end.ts'
 import type { Segment } from '../segment/segment.ts'
 import { keepCutBytes, noteGap, scanSegment, settleRecovered } from './segment-recovery.ts'
 import type { RecoveryTargets, ScanResult } from './segment-recovery.ts'
@@ -39,6 +40,8 @@ export interface LoadedLog {
   readonly logEndOffset: number
   readonly snapshots: ProducerSnapshots
   readonly recovery: RecoveryReport | null
+  /** Where the log goes on behind the last gap that was reported; 0 when none was. */
+  readonly lossesEnd: number
   /** Names were made that are not on the device yet. */
   readonly namesDirty: boolean
   /** `changeCount` of the epochs as their file has them. */
@@ -68,6 +71,7 @@ export function nothingLoaded(
     logEndOffset: logStartOffset,
     snapshots: new ProducerSnapshots(world, directory, logger, []),
     recovery: null,
+    lossesEnd: 0,
     namesDirty: false,
     epochsOnDisk: 0,
   }
@@ -93,6 +97,7 @@ export class LogLoader {
   #unusedBytes = 0
   #removedSegments = 0
   #midLogCorruption = false
+  #lossesEnd = 0
   readonly #problems: string[] = []
   /** `changeCount` of the epochs as the file has them. */
   #epochsOnDisk = 0
@@ -143,6 +148,7 @@ export class LogLoader {
       logEndOffset: this.#logEndOffset,
       snapshots: this.#snapshots,
       recovery: this.#report(),
+      lossesEnd: this.#lossesEnd,
       namesDirty: this.#namesDirty,
       epochsOnDisk: this.#epochsOnDisk,
     }
@@ -273,12 +279,48 @@ export class LogLoader {
   }
 
   async #examineClosed(count: number): Promise<void> {
-    for (const segment of this.#segments.slice(0, count)) {
-      if (await segment.examine()) continue
-      this.#logger.warn({ segment: segment.baseOffset }, 'index missing or damaged: rebuilding it')
-      await segment.rebuildIndexes()
-      await segment.complete(true)
+    let next = 0
+    for (const [i, segment] of this.#segments.slice(0, count).entries()) {
+      let end = await segment.examine()
+      if (end === null) {
+        this.#logger.warn({ segment: segment.baseOffset }, 'index missing or damaged: rebuilding it')
+        end = await segment.rebuildIndexes()
+        await segment.complete(true)
+      }
+      if (end.problem !== null) await this.#cutClosed(segment, end)
+      const following = this.#segments[i + 1]!.baseOffset
+      const { logStartOffset } = this.#options
+      // What one segment holds may reach beyond the next, when that is empty.
+      next = Math.max(next, end.nextOffset)
+      if (following > Math.max(next, logStartOffset, this.#gapLimit)) this.#missing(next, following)
     }
+  }
+
+  /** The recovery point says that it is whole, and it is not: who reads on from its end must come to the next segment. */
+  async #cutClosed(segment: Segment, { nextOffset, validBytes, problem }: SegmentEnd): Promise<void> {
+    const { disk } = this.#world
+    const { path, sizeBytes, baseOffset } = segment
+    const end = await segment.whileHeld((file) =>
+      inspectEnd(file, validBytes, sizeBytes, nextOffset, baseOffset),
+    )
+    const fields = { segment: path, position: validBytes, problem, truncatedBytes: sizeBytes - validBytes }
+    if (end === 'unused') {
+      this.#logger.warn(fields, 'cut zeros behind the end of a closed segment')
+    } else {
+      const kept = await keepCutBytes(disk, segment, validBytes)
+      await syncDirectory(disk, this.#directory)
+      this.#problems.push(`${path} is damaged at ${validBytes}: ${problem}`)
+      this.#logger.error(
+        { ...fields, kept },
+        'CORRUPTION at the end of a closed segment: cut off and kept aside',
+      )
+    }
+    await segment.cutClosed(validBytes)
+  }
+
+  get #gapLimit(): number {
+    const { config, gapLimit } = this.#options
+    return gapLimit ?? (config.cleanupPolicy.compact ? Infinity : 0)
   }
 
   /**
@@ -315,7 +357,7 @@ export class LogLoader {
 
   async #recover(from: number): Promise<void> {
     const { clock } = this.#world
-    const { config, gapLimit, progress } = this.#options
+    const { progress } = this.#options
     const targets: RecoveryTargets = {
       epochs: this.#epochs,
       producers: this.#producers,
@@ -323,8 +365,9 @@ export class LogLoader {
       nowMs: clock.nowMs(),
       progress: progress ?? null,
       scannedBytes: 0,
-      gapLimit: gapLimit ?? (config.cleanupPolicy.compact ? Infinity : 0),
+      gapLimit: this.#gapLimit,
       firstMissingOffset: -1,
+      lossesEnd: 0,
     }
     for (const segment of this.#segments.slice(from)) {
       const file = segment.openFile()
@@ -358,7 +401,7 @@ export class LogLoader {
     }
     this.#logEndOffset = Math.max(next, this.#activeBase())
     this.#scannedBytes = targets.scannedBytes
-    if (targets.firstMissingOffset >= 0) this.#missing(targets.firstMissingOffset)
+    if (targets.firstMissingOffset >= 0) this.#missing(targets.firstMissingOffset, targets.lossesEnd)
     await this.#persistNames(next)
   }
 
@@ -421,9 +464,10 @@ export class LogLoader {
   }
 
   /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
-  #missing(offset: number): void {
+  #missing(offset: number, goesOnAt: number): void {
+    this.#lossesEnd = Math.max(this.#lossesEnd, goesOnAt)
     this.#problems.push(`offset ${offset} is missing, and compaction did not take it`)
-    this.#logger.error({ offset }, 'RECORDS ARE MISSING: offsets do not follow one another')
+    this.#logger.error({ offset, goesOnAt }, 'RECORDS ARE MISSING: offsets do not follow one another')
   }
 
   /**

@@ -24,12 +24,15 @@ export interface RecoveryTargets {
   readonly gapLimit: number
   /** The first offset that is not there although a later one is, and compaction did not take it; -1 when none is missing. */
   firstMissingOffset: number
+  /** Where the log goes on behind the last gap of that kind; 0 when there is none. */
+  lossesEnd: number
 }
 
 /** The log goes on at `offset` where `nextOffset` is due. */
 export function noteGap(targets: RecoveryTargets, nextOffset: number, offset: number): void {
-  const isLoss = offset > nextOffset && offset > targets.gapLimit
-  if (isLoss && targets.firstMissingOffset < 0) targets.firstMissingOffset = nextOffset
+  if (offset <= nextOffset || offset <= targets.gapLimit) return
+  targets.lossesEnd = offset
+  if (targets.firstMissingOffset < 0) targets.firstMissingOffset = nextOffset
 }
 
 export interface ScanResult {

@@ -14,6 +14,8 @@ import {
 } from '../files/log-files.ts'
 import type { CachedSegment, SegmentCache } from '../log-types.ts'
 import { OffsetIndex } from './offset-index.ts'
+import { endOf } from './segment-end.ts'
+import type { SegmentEnd } from './segment-end.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { HeldFile } from './segment-file.ts'
 import { TimeIndex } from './time-index.ts'
@@ -314,36 +316,60 @@ export class Segment implements CachedSegment {
   }
 
   /**
-   * A closed segment as it lies on disk: sizes, and whether its index files can be true. What they say in detail is
-   * checked when they are loaded. False: they have to be rebuilt.
+   * A closed segment as it lies on disk: sizes, where its batches end, and whether its index files can be true. What they
+   * say in detail is checked when they are loaded. Null: they have to be rebuilt.
    */
-  async examine(): Promise<boolean> {
+  async examine(): Promise<SegmentEnd | null> {
     const file = this.#disk.open(this.path, 'read')
-    this.sizeBytes = file.sizeBytes
-    this.writtenBytes = file.sizeBytes
-    file.close()
+    try {
+      this.sizeBytes = file.sizeBytes
+      this.writtenBytes = file.sizeBytes
+      const start = await this.#examineIndexes()
+      if (start < 0 || (start >= file.sizeBytes && start > 0)) return null
+      const end = await endOf(file, start, file.sizeBytes, this.baseOffset)
+      // No batch begins where the index says.
+      if (end.problem !== null && start > 0 && end.validBytes === start) return null
+      this.become('closed')
+      return end
+    } finally {
+      file.close()
+    }
+  }
+
+  /** Resolves to the last position in the offset index; -1 when the files cannot be true. */
+  async #examineIndexes(): Promise<number> {
     const indexPath = this.#sibling(INDEX_SUFFIX)
     const timePath = this.#sibling(TIME_INDEX_SUFFIX)
-    if (!this.#disk.exists(indexPath) || !this.#disk.exists(timePath)) return false
-    const index = this.#disk.open(indexPath, 'read')
-    const indexBytes = index.sizeBytes
-    index.close()
+    if (!this.#disk.exists(indexPath) || !this.#disk.exists(timePath)) return -1
+    const position = await this.#lastIndexed(indexPath)
     const time = this.#disk.open(timePath, 'read')
     try {
-      if (indexBytes % 8 !== 0 || time.sizeBytes % 12 !== 0) return false
+      if (position < 0 || time.sizeBytes % 12 !== 0) return -1
       if (time.sizeBytes > 0) {
         const entry = Buffer.allocUnsafe(12)
         await readAt(time, time.sizeBytes - 12, entry)
         this.largestTimestampMs = batch.readInt64(entry, 0)
         this.largestTimestampOffset = this.baseOffset + entry.readUInt32BE(8)
         // A preallocated index that was not cut ends in zeros.
-        if (this.largestTimestampMs <= 0 && time.sizeBytes > 12) return false
+        if (this.largestTimestampMs <= 0 && time.sizeBytes > 12) return -1
       }
     } finally {
       time.close()
     }
-    this.become('closed')
-    return true
+    return position
+  }
+
+  async #lastIndexed(path: string): Promise<number> {
+    const index = this.#disk.open(path, 'read')
+    try {
+      if (index.sizeBytes % 8 !== 0) return -1
+      if (index.sizeBytes === 0) return 0
+      const entry = Buffer.allocUnsafe(8)
+      await readAt(index, index.sizeBytes - 8, entry)
+      return entry.readInt32BE(4)
+    } finally {
+      index.close()
+    }
   }
 
   /** Loads the index files of a closed segment, or rebuilds them when they cannot be true. */
@@ -385,15 +411,16 @@ export class Segment implements CachedSegment {
     return next
   }
 
-  /** Makes indexes from the headers of the log file. Stops silently where the file makes no sense. */
-  rebuildIndexes(): Promise<void> {
+  /** Makes indexes from the headers of the log file, as far as it makes sense: resolves to how far that is. */
+  rebuildIndexes(): Promise<SegmentEnd> {
     return this.whileHeld(async (file) => {
       // Aside, because the segment may be read, counted and evicted meanwhile.
       const counted = this.#fresh()
-      await counted.#count(file, 0, file.sizeBytes)
+      const { next, problem } = await counted.#count(file, 0, file.sizeBytes)
       this.#takeIndexes(counted)
       this.sizeBytes = file.sizeBytes
       this.writtenBytes = file.sizeBytes
+      return { nextOffset: next, validBytes: counted.sizeBytes, problem }
     })
   }
 
@@ -430,6 +457,19 @@ export class Segment implements CachedSegment {
       await this.cutToSize()
       await syncFile(this.openFile())
     }
+  }
+
+  /** A closed segment that is longer than the log in it loses the rest, durably. Nobody reads it yet. */
+  async cutClosed(sizeBytes: number): Promise<void> {
+    const file = this.#disk.open(this.path, 'update')
+    try {
+      await truncateFile(file, sizeBytes)
+      await syncFile(file)
+    } finally {
+      file.close()
+    }
+    this.sizeBytes = sizeBytes
+    this.writtenBytes = sizeBytes
   }
 
   /** Who reads or sends the bytes behind the end keeps them: the segment goes on in a copy without them. */

@@ -72,6 +72,9 @@ test('a segment that is missing behind what compaction went through is a loss, t
     const { manager, errors } = await startAgain(scene, compacted, [dirty[1]!.path])
     assert.equal(manager.uncleanCount, 1)
     assert.match(errors.join(), /RECORDS ARE MISSING/)
+    await manager.close(true)
+    // It was told.
+    assert.equal((await startManager(scene.sim.start(), {}, compacted)).uncleanCount, 0)
   })
 })
 
