@@ -1,5 +1,5 @@
 import { defaultLogConfig } from '../../src/log/log-config.ts'
-import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { UnreadBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
 import { loadNativeAddon } from '../../src/system/native-addon.ts'
 import { SystemCodecs } from '../../src/system/system-codecs.ts'
 import { SeededRandom } from '../load/random.ts'
@@ -17,8 +17,8 @@ function reading(name: string, compression: Compression, codecs: SystemCodecs): 
   const batch = encodeBatch({ records: 16, valueBytes: 1_000, compression }, new SeededRandom(1), nowMs)
   const run = (): number => {
     const found = validateProduceBatch(batch, defaultLogConfig, nowMs, PRODUCE_VERSION)
-    if (!(found instanceof CompressedBatch)) throw new Error('the batch is refused')
-    const summary = codecs.summarizeNow(found.codec, found.compressed, found.recordCount)
+    if (!(found instanceof UnreadBatch)) throw new Error('the batch is refused')
+    const summary = codecs.summarizeNow(found.codec, found.body, found.recordCount)
     if (summary === null || !found.accepts(summary)) throw new Error('the records are refused')
     return summary.maxTimestampDelta
   }

@@ -98,8 +98,8 @@ class RequestLookups implements LookupWork {
   }
 
   decompress(codec: number, data: Buffer, piece: (bytes: Buffer) => boolean): Promise<void> {
-    const { codecLine } = this.#context.broker
-    return codecLine.decompress(codec, data, (bytes) => !this.abandoned && piece(bytes))
+    const { broker, clientAddress } = this.#context
+    return broker.codecLine.decompress(clientAddress, codec, data, (bytes) => !this.abandoned && piece(bytes))
   }
 }
 

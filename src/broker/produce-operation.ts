@@ -4,7 +4,7 @@ import { nearestInt64 } from '../../protocol/records/record-batch.ts'
 import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import type { BatchProblem, RecordError } from '../log/append/batch-problem.ts'
-import { CompressedBatch, validateProduceBatch } from '../log/append/validate.ts'
+import { UnreadBatch, validateProduceBatch } from '../log/append/validate.ts'
 import type { AppendPlace } from './append-line.ts'
 import type { Broker } from './broker.ts'
 import type { Expirable } from './deadlines.ts'
@@ -22,6 +22,8 @@ const OF_REQUEST: ReadonlySet<number> = new Set<ErrorCode>([
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 
 export interface ProduceGuard extends RequestGuard {
+  /** One for all requests of a connection. */
+  readonly clientAddress: object
   /** It takes more than a moment: what the same client sends after it must not overtake it. */
   holdOthers(): void
   /** `run` is called when the client is gone before it was answered. */
@@ -169,39 +171,39 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (refusal !== ErrorCode.NONE) return this.#refuse(tag, refusal, null)
     const { config } = partition.log
     const found = validateProduceBatch(records, config, this.#broker.clock.nowMs(), this.#apiVersion)
-    if (found instanceof CompressedBatch) this.#readThenAppend(tag, partition, found)
+    if (found instanceof UnreadBatch) this.#readThenAppend(tag, partition, found)
     else if (found !== null) this.#refuseBatch(tag, partition, found)
     else this.#appendInLine(tag, partition, records!)
   }
 
-  #readThenAppend(tag: number, partition: Partition, batch: CompressedBatch): void {
+  #readThenAppend(tag: number, partition: Partition, batch: UnreadBatch): void {
     const { codecs } = this.#broker
     if (changesCodec(batch, codecs)) return this.#readInLine(tag, partition, batch)
     if (this.#readBeside(tag, partition, batch)) return
-    const summary = codecs.summarizeNow(batch.codec, batch.compressed, batch.recordCount)
+    const summary = codecs.summarizeNow(batch.codec, batch.body, batch.recordCount)
     if (summary !== null && batch.accepts(summary)) this.#appendInLine(tag, partition, batch.records)
     else this.#readInLine(tag, partition, batch)
   }
 
   /** False when nobody beside the loop has room for it. */
-  #readBeside(tag: number, partition: Partition, batch: CompressedBatch): boolean {
+  #readBeside(tag: number, partition: Partition, batch: UnreadBatch): boolean {
     const done = (summary: RecordsSummary | null): void => {
       if (summary !== null && batch.accepts(summary))
         place.ready(() => this.#appendRead(tag, partition, batch.records))
       else this.#readAt(place, tag, partition, batch)
     }
-    const { codec, compressed, recordCount } = batch
-    if (!this.#broker.codecs.summarizeBeside(codec, compressed, recordCount, done)) return false
+    const { codec, body, recordCount } = batch
+    if (!this.#broker.codecs.summarizeBeside(codec, body, recordCount, done)) return false
     const place = this.#enterLine(partition)
     return true
   }
 
-  #readInLine(tag: number, partition: Partition, batch: CompressedBatch): void {
+  #readInLine(tag: number, partition: Partition, batch: UnreadBatch): void {
     this.#readAt(this.#enterLine(partition), tag, partition, batch)
   }
 
   /** What comes after it for the partition waits for it, so that nothing is overtaken. */
-  #readAt(place: AppendPlace, tag: number, partition: Partition, batch: CompressedBatch): void {
+  #readAt(place: AppendPlace, tag: number, partition: Partition, batch: UnreadBatch): void {
     const job = {}
     const ended = (outcome: () => BatchProblem | Buffer): void => {
       this.#unread?.delete(job)
@@ -211,7 +213,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (this.#request.acks !== 0) this.#giveUpWhenAbandoned(job, () => place.ready(() => {}))
     const { codecLine, codecs } = this.#broker
     codecLine
-      .run(job, () => readBatch(batch, codecs))
+      .run(this.#guard.clientAddress, job, () => readBatch(batch, codecs))
       .then(
         (read) => ended(() => read),
         (error: unknown) => ended(() => batch.undecodable(error)),
@@ -239,7 +241,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (this.#unread === null) {
       const unread = (this.#unread = new Map<object, () => void>())
       this.#guard.whenAbandoned(() => {
-        for (const [each, giveUpEach] of unread) if (this.#broker.codecLine.leave(each)) giveUpEach()
+        const { codecLine } = this.#broker
+        const { clientAddress } = this.#guard
+        for (const [each, giveUpEach] of unread) if (codecLine.leave(clientAddress, each)) giveUpEach()
       })
     }
     this.#unread.set(job, giveUp)

@@ -5,8 +5,8 @@ import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
  * number; the loop counts the jobs that it gave, the thread those that it has done, both beyond 2^31 and round again.
  */
 export const SLOTS = 16
-/** Of one job. What is longer is looked at elsewhere. */
-export const INPUT_BYTES = 256 * 1024
+/** Of one job: what `max.message.bytes` lets through as a rule. What is longer is looked at elsewhere. */
+export const INPUT_BYTES = 1024 * 1024 + 4096
 
 /** Indices of words in `SharedSlots.words`. */
 export const GIVEN = 0

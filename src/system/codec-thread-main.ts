@@ -10,8 +10,8 @@ import { installedCodecs } from './native-codecs.ts'
 import { summarize } from './summarizing.ts'
 import type { Summarizers } from './summarizing.ts'
 
-/** What one batch may become. */
-const MAX_BYTES = 2 << 20
+/** What one batch may become: as long as that takes, others wait. */
+const MAX_BYTES = 8 << 20
 
 const port = parentPort!
 const { shared, addonFile } = workerData as CodecThreadData

@@ -18,6 +18,8 @@ import { summarize } from './summarizing.ts'
 
 /** What becomes no longer than this is decoded on the loop: within a millisecond, which the way elsewhere takes too. */
 const MOMENT_BYTES = 256 * 1024
+/** The addon walks over so much within some two milliseconds. */
+const PLAIN_MOMENT_BYTES = 2 * 1024 * 1024
 /** A snappy block that becomes no longer goes by itself to no pool. */
 const BLOCK_BYTES = 64 * 1024
 /** What is shorter is looked at as fast as it is given to the thread. */
@@ -60,7 +62,8 @@ export class SystemCodecs implements Codecs {
   }
 
   summarizeNow(codec: number, data: Buffer, recordCount: number): RecordsSummary | null {
-    if (data.length > MOMENT_BYTES) return null
+    const isPlain = codec === Codec.NONE && this.#addon !== null
+    if (data.length > (isPlain ? PLAIN_MOMENT_BYTES : MOMENT_BYTES)) return null
     const by = { natives: this.#natives, addon: this.#addon }
     return summarize(by, codec, data, recordCount, MOMENT_BYTES)
   }

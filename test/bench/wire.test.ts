@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SeededRandom } from '../../bench/load/random.ts'
-import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { UnreadBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
 import { defaultLogConfig } from '../../src/log/log-config.ts'
 import { SystemCodecs } from '../../src/system/system-codecs.ts'
 import {
@@ -100,8 +100,8 @@ test('compressed batches are what a broker takes, and JSON compresses as it does
       Date.now(),
     )
     const found = validateProduceBatch(batch, defaultLogConfig, Date.now(), 9)
-    assert.ok(found instanceof CompressedBatch, compression)
-    await codecs.decompress(found.codec, found.compressed, (bytes) => found.piece(bytes))
+    assert.ok(found instanceof UnreadBatch, compression)
+    await codecs.decompress(found.codec, found.body, (bytes) => found.piece(bytes))
     assert.equal(found.end(), null, compression)
     assert.ok(batch.length < 65_000 && batch.length > 15_000, `${compression}: ${batch.length}`)
   }

@@ -31,7 +31,7 @@ test('a few at once, in the order they came, and a failure keeps nobody', async 
   const ended: string[] = []
   for (let codec = 0; codec < 19; codec++)
     line
-      .decompress(codec, nothing, () => true)
+      .decompress(job(), codec, nothing, () => true)
       .then(
         () => ended.push(`${codec}`),
         () => ended.push(`${codec} failed`),
@@ -56,14 +56,43 @@ test('who still waits may leave, and never begins', async () => {
   const line = new CodecLine(codecs)
   const jobs = Array.from({ length: 18 }, job)
   for (const [codec, each] of jobs.entries())
-    void line.run(each, () => codecs.decompress(codec, nothing, () => true))
-  assert.equal(line.leave(jobs[0]!), false, 'it is under way')
-  assert.equal(line.leave(jobs[16]!), true)
-  assert.equal(line.leave(jobs[16]!), false)
+    void line.run(each, each, () => codecs.decompress(codec, nothing, () => true))
+  assert.equal(line.leave(jobs[0]!, jobs[0]!), false, 'it is under way')
+  assert.equal(line.leave(jobs[16]!, jobs[16]!), true)
+  assert.equal(line.leave(jobs[16]!, jobs[16]!), false)
   begun[0]!.end()
   await turn()
   assert.deepEqual(
     begun.map(({ codec }) => codec),
     [...upTo(16), 17],
   )
+})
+
+test('a client with very many large batches leaves places to others, and they take turns when there is none', async () => {
+  const { codecs, begun } = heldCodecs()
+  const line = new CodecLine(codecs)
+  const send = (client: object, codec: number): void => {
+    void line.decompress(client, codec, nothing, () => true)
+  }
+  const order = () => begun.map(({ codec }) => codec)
+  const [greedy, other, third] = [job(), job(), job()]
+  for (let i = 0; i < 30; i++) send(greedy, 1)
+  assert.equal(begun.length, 8, 'as many as it leaves free')
+  for (let i = 0; i < 30; i++) send(other, 2)
+  assert.equal(begun.length, 12)
+  // Each newcomer finds a place while there is one.
+  const newcomers = Array.from({ length: 6 }, (_, i) => send(job(), 10 + i))
+  assert.equal(newcomers.length, 6)
+  assert.deepEqual(order().slice(12), [10, 11, 12, 13])
+  send(third, 3)
+  for (const [i, { end }] of begun.entries()) if (i < 3) end()
+  await turn()
+  assert.deepEqual(order().slice(16), [14, 15, 3], 'who has none under way comes before who has')
+  for (let at = 3; at < begun.length; at++) {
+    begun[at]!.end()
+    await turn()
+  }
+  assert.equal(begun.length, 30 + 30 + 6 + 1, 'and nobody is left waiting')
+  send(greedy, 1)
+  assert.equal(begun.length, 68)
 })

@@ -144,6 +144,7 @@ test('a client that goes away keeps neither the partition nor the others', async
 
 function watchedGuard() {
   const guard = {
+    clientAddress: {},
     kept: 0,
     leaves: (): void => {},
     holdOthers: () => {},

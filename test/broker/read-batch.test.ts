@@ -6,7 +6,7 @@ import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BatchProblem } from '../../src/log/append/batch-problem.ts'
 import { readBatch } from '../../src/broker/read-batch.ts'
-import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { UnreadBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
 import { defaultLogConfig } from '../../src/log/log-config.ts'
 import type { LogConfig } from '../../src/log/log-config.ts'
 import { SystemCodecs } from '../../src/system/system-codecs.ts'
@@ -26,7 +26,7 @@ function records(count: number, timestampMs = NOW) {
 
 async function read(bytes: Buffer, config: Partial<LogConfig>): Promise<Buffer | BatchProblem> {
   const found = validateProduceBatch(bytes, { ...defaultLogConfig, ...config }, NOW, 9)
-  return found instanceof CompressedBatch ? await readBatch(found, codecs) : (found ?? bytes)
+  return found instanceof UnreadBatch ? await readBatch(found, codecs) : (found ?? bytes)
 }
 
 async function body(bytes: Buffer): Promise<Buffer> {
@@ -140,7 +140,7 @@ test('what a batch may become in all follows from the bytes that are there', asy
     }
     const config = { ...defaultLogConfig, maxMessageBytes: 4 * MIB, ...wanted }
     const found = validateProduceBatch(sent, config, NOW, 9)
-    assert.ok(found instanceof CompressedBatch)
+    assert.ok(found instanceof UnreadBatch)
     const outcome = await readBatch(found, endless)
     assert.ok(!Buffer.isBuffer(outcome))
     assert.equal(outcome.errorCode, ErrorCode.MESSAGE_TOO_LARGE)
@@ -161,6 +161,29 @@ test('a codec that cannot be written here leaves batches as they come', async ()
   const config = { ...defaultLogConfig, compressionType: 'lz4' } as const
   const sent = buildBatch(records(30))
   const found = validateProduceBatch(sent, config, NOW, 9)
-  assert.ok(found instanceof CompressedBatch)
+  assert.ok(found instanceof UnreadBatch)
   assert.equal(await readBatch(found, without), sent)
+})
+
+test('sixty thousand records with timestamps of eight bytes are looked at over many turns, compressed or not', async () => {
+  const value = Buffer.alloc(0)
+  const made = Array.from({ length: 60_000 }, (_, i) => ({
+    key: null,
+    value,
+    timestampMs: i === 0 ? NOW : -(2 ** 51),
+  }))
+  const plain = buildBatch(made)
+  for (const codec of [0, 1, 3]) {
+    const body = await codecs.compress(codec, null, plain.subarray(batch.BATCH_OVERHEAD))
+    const found = validateProduceBatch(batch.withRecords(plain, codec, body), defaultLogConfig, NOW, 9)
+    assert.ok(found instanceof UnreadBatch, 'they are not looked at at once')
+    assert.equal(codecs.summarizeNow(codec, found.body, found.recordCount), null)
+    let turns = 0
+    const counting = setInterval(() => (turns += 1), 0)
+    const used = process.cpuUsage()
+    assert.equal(await readBatch(found, codecs), found.records)
+    const { user } = process.cpuUsage(used)
+    clearInterval(counting)
+    assert.ok(turns >= user / 20_000, `${turns} turns in ${user / 1_000} ms`)
+  }
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { decompress } from '../../protocol/compression.ts'
 import { summarizeRecords } from '../../protocol/records/records-summary.ts'
 import type { BatchProblem } from '../../src/log/append/batch-problem.ts'
-import { CompressedBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
+import { UnreadBatch, validateProduceBatch } from '../../src/log/append/validate.ts'
 import type { LogConfig } from '../../src/log/log-config.ts'
 import { Seeded } from './seed.ts'
 
@@ -20,12 +20,12 @@ export function validated(
 ): BatchProblem | null {
   const copy = records === null ? null : Buffer.from(records)
   const found = validateProduceBatch(records, config, nowMs, apiVersion)
-  if (!(found instanceof CompressedBatch)) return found
+  if (!(found instanceof UnreadBatch)) return found
   const again = validateProduceBatch(copy, config, nowMs, apiVersion)
-  assert(again instanceof CompressedBatch)
+  assert(again instanceof UnreadBatch)
   let body: Buffer
   try {
-    body = decompress(found.codec, found.compressed, 64 << 20)
+    body = decompress(found.codec, found.body, 64 << 20)
   } catch (error) {
     return found.undecodable(error)
   }
@@ -36,7 +36,7 @@ export function validated(
     nowMs,
     apiVersion,
   )
-  assert(summarized instanceof CompressedBatch)
+  assert(summarized instanceof UnreadBatch)
   const isAccepted = summary !== null && summarized.accepts(summary)
   found.piece(body)
   const outcome = found.end()
@@ -51,7 +51,7 @@ export function validated(
   return outcome
 }
 
-function endedInPieces(batch: CompressedBatch, body: Buffer): BatchProblem | null {
+function endedInPieces(batch: UnreadBatch, body: Buffer): BatchProblem | null {
   const most = random.pick([1, 3, 20, 1000, 100_000])
   for (let at = 0; at < body.length;) {
     // A buffer of its own, which is gone afterwards, as it is with a decoder.

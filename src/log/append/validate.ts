@@ -16,6 +16,9 @@ const LEAST_PLAIN_BYTES = 16 << 20
 const MAX_RATIO = 1100
 const LEAST_READ_BYTES = 1 << 30
 
+/** So many bytes of records are looked at within a millisecond or few, whatever they are. */
+const MOMENT_BYTES = 64 * 1024
+
 const NO_BATCH = invalidRecord('a produce request carries exactly one record batch per partition')
 
 const NO_RECORDS = invalidRecord('the records end early, at record 0')
@@ -24,8 +27,8 @@ const reader = new RecordReader(Buffer.alloc(0), 0)
 const check = new RecordsCheck()
 
 /**
- * Is this what a client may append to a partition? Null when it is. Of a batch that is compressed, or is to be, the
- * records are still to be looked at then: `CompressedBatch`, which is returned for it.
+ * Is this what a client may append to a partition? Null when it is. Of a batch that is compressed, or is to be, or has
+ * very many bytes, the records are still to be looked at then: `UnreadBatch`, which is returned for it.
  *
  * Works on the batch in place: corrects a wrong max timestamp, and under LogAppendTime stamps the batch with `nowMs`
  * (the checksum follows). Offsets, leader epoch and sequences against what the log knows are for `Log.append`.
@@ -35,7 +38,7 @@ export function validateProduceBatch(
   config: LogConfig,
   nowMs: number,
   apiVersion: number,
-): BatchProblem | CompressedBatch | null {
+): BatchProblem | UnreadBatch | null {
   if (records === null || records.length < batch.MAGIC_END) return { ...NO_BATCH, ofRequest: true }
   const unfit = checkFrame(records, config)
   if (unfit !== null) return { ...unfit, ofRequest: true }
@@ -43,15 +46,15 @@ export function validateProduceBatch(
   if (found !== null) return found
   const { compressionType } = config
   const staysPlain = compressionType === 'producer' || compressionType === 'uncompressed'
-  if (batch.codec(records, 0) !== Codec.NONE || !staysPlain)
-    return new CompressedBatch(records, config, nowMs)
+  if (batch.codec(records, 0) !== Codec.NONE || !staysPlain || records.length > MOMENT_BYTES)
+    return new UnreadBatch(records, config, nowMs)
   reader.reset(records, batch.recordCount(records, 0), batch.BATCH_OVERHEAD, records.length)
   check.begin(records, config, nowMs).walk(reader)
   return check.end(reader.problem)
 }
 
-/** A batch whose header is good and whose records are compressed: they are shown to it whole, or in pieces. */
-export class CompressedBatch {
+/** A batch whose header is good: its records are shown to it in pieces, as they become decompressed, or by a summary. */
+export class UnreadBatch {
   readonly records: Buffer
   readonly #config: LogConfig
   readonly #nowMs: number
@@ -69,7 +72,7 @@ export class CompressedBatch {
   }
 
   /** The records as they came. */
-  get compressed(): Buffer {
+  get body(): Buffer {
     return this.records.subarray(batch.BATCH_OVERHEAD)
   }
 
@@ -85,7 +88,7 @@ export class CompressedBatch {
 
   /** What it may become in all, by the bytes that are there. */
   get maxReadBytes(): number {
-    return Math.max(LEAST_READ_BYTES, this.compressed.length * MAX_RATIO)
+    return Math.max(LEAST_READ_BYTES, this.body.length * MAX_RATIO)
   }
 
   /** What it may become before it is compressed again, which takes all of it at once. */

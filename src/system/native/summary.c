@@ -12,7 +12,7 @@
 enum codec { PLAIN = 0, GZIP = 1, SNAPPY = 2, LZ4 = 3, ZSTD = 4 };
 
 /* What is longer is looked at in pieces. Touched, and so in memory, only as far as something was decoded. */
-#define SCRATCH_BYTES (2 << 20)
+#define SCRATCH_BYTES (8 << 20)
 
 /* zlib's, which has not changed since 1995; it checks the size. */
 struct z_stream {
