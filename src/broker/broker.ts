@@ -85,7 +85,7 @@ export class Broker {
   /** Error code for clients that may not write here now, 0 when they may. */
   refusesProduce(partition: Partition): ErrorCode {
     if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
-    if (this.logs.lacksSpace(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
+    if (this.logs.refusesRecords(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
     // It may have changed since the batch came: the records of some are looked at first.
     return partition.leaderError(-1)
   }

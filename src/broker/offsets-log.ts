@@ -13,19 +13,19 @@ const LOAD_BYTES = 1024 * 1024
 export class OffsetsLog implements CoordinatorLog {
   readonly partitionCount: number
   readonly #partitions: Partitions
-  readonly #lacksSpace: (directory: string) => boolean
+  readonly #refusesRecords: (directory: string) => boolean
   readonly #ensureTopic: () => Promise<void>
 
-  /** `lacksSpace`: whether the volume below a log's directory has no room even for offsets. */
+  /** `refusesRecords`: whether the volume below a log's directory hangs, or has no room even for offsets. */
   constructor(
     partitionCount: number,
     partitions: Partitions,
-    lacksSpace: (directory: string) => boolean,
+    refusesRecords: (directory: string) => boolean,
     ensureTopic: () => Promise<void>,
   ) {
     this.partitionCount = partitionCount
     this.#partitions = partitions
-    this.#lacksSpace = lacksSpace
+    this.#refusesRecords = refusesRecords
     this.#ensureTopic = ensureTopic
   }
 
@@ -40,7 +40,7 @@ export class OffsetsLog implements CoordinatorLog {
       return
     }
     // A commit that is refused now can be made again; a write that fails ends the directory.
-    if (this.#lacksSpace(partition.log.directory)) {
+    if (this.#refusesRecords(partition.log.directory)) {
       done(ErrorCode.KAFKA_STORAGE_ERROR)
       return
     }

@@ -124,6 +124,11 @@ export class Partition {
     this.#wakeFetches()
   }
 
+  /** The disk does not answer. Who waits for it may learn otherwise by asking again. */
+  stalled(): void {
+    this.#appendWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+  }
+
   /** The topic was deleted. */
   removed(): void {
     this.#removed = true

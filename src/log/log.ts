@@ -150,6 +150,11 @@ export class Log implements ReadSource {
     return this.#body.failed
   }
 
+  /** The write that has not come back yet; another object for each. */
+  get writeUnderWay(): object | null {
+    return this.#body.writer.underWay
+  }
+
   get refusal(): number {
     return this.#body.refusal
   }

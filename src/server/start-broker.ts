@@ -107,8 +107,8 @@ async function assemble(
   const topicMetrics = new TopicMetrics(world.metrics)
   const host = new TopicHost({ metadata, logs, partitions, topicMetrics, outOfReach: guest.outOfReach })
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
-  const lacksSpace = (directory: string): boolean => logs.lacksSpace(directory, true)
-  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, lacksSpace, async () => {
+  const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)
+  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, refuses, async () => {
     const errorCode = await metadata.autoCreateTopic(OFFSETS_TOPIC)
     if (errorCode !== 0)
       throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)

@@ -249,3 +249,41 @@ test('compression.type of the topic is what is stored, in the order of the produ
     )
   })
 })
+
+test('of a disk that does not answer producers are told, and what they sent keeps no memory from others', async () => {
+  await withSimBroker(
+    async (broker) => {
+      const { disk } = broker.process.world
+      const held: (() => void)[] = []
+      const open = disk.open.bind(disk)
+      disk.open = (path, mode) => {
+        const file = open(path, mode)
+        if (!path.includes('/topic-0/') || !path.endsWith('.log')) return file
+        const write = file.write.bind(file)
+        file.write = (...args) => void held.push(() => write(...args))
+        return file
+      }
+      await broker.createTopics({ name: 'topic', partitions: 1 })
+      const big = buildBatch([record(noise(900_000))])
+      const senders = Array.from({ length: 12 }, () => broker.connect())
+      const codes: number[] = []
+      for (const sender of senders)
+        void produce(sender, Buffer.from(big), 1).then(({ errorCode }) => codes.push(errorCode))
+      await broker.sim.sleep(30_000)
+      assert.deepEqual(
+        codes,
+        senders.map(() => ErrorCode.KAFKA_STORAGE_ERROR),
+      )
+      await broker.createTopics({ name: 'other', partitions: 1 })
+      const topicData = [{ name: 'other', partitionData: [{ index: 0, records: Buffer.from(big) }] }]
+      const body = { acks: 1, timeoutMs: 1_000, topicData }
+      const { responses } = await broker.connect().send(PRODUCE, body)
+      assert.equal(responses[0]!.partitionResponses[0]!.errorCode, 0)
+      while (held.length > 0) {
+        for (const write of held.splice(0)) write()
+        await broker.sim.sleep(1_000)
+      }
+    },
+    { 'log.dirs': '/data/one,/data/two', 'queued.max.request.bytes': '2000000' },
+  )
+})

@@ -46,6 +46,11 @@ export class LogWriter {
     this.#owner = owner
   }
 
+  /** What is being written; another object for each write. */
+  get underWay(): object | null {
+    return this.#writing
+  }
+
   /** `position` is where the batch goes in the segment's file, right behind what was added before. */
   add(segment: Segment, position: number, buffer: Buffer, startOffset: number, endOffset: number): void {
     const last = this.#waiting.at(-1)

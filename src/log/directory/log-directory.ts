@@ -88,6 +88,8 @@ export class LogDirectory {
   readonly cleanShutdown: boolean
   /** Broker epoch of the clean marker, -1 when there is none. */
   readonly cleanShutdownEpoch: number
+  /** Refuses new data until writes come back. */
+  hangs = false
   /** Refuses new data until there is room again. */
   lacksSpace = false
   /** Refuses even the little that the broker writes for its own: half of the floor is gone too. */

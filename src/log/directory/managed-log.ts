@@ -11,6 +11,8 @@ export interface LogListener {
   written(endOffset: number): void
   /** Once. Whatever waits gets KAFKA_STORAGE_ERROR. */
   failed(): void
+  /** The disk does not answer. Whatever waits gets KAFKA_STORAGE_ERROR, and may be written later all the same. */
+  stalled(): void
   /** For the `replication-offset-checkpoint` and the cleaner. */
   readonly highWatermark: number
 }
@@ -30,6 +32,9 @@ export class ManagedLog {
   leaving = false
   #log: Log | null = null
   #nextFlush: DueFlush | null = null
+  /** The write that was under way at the last look, and since which look. */
+  #seenWrite: object | null = null
+  #seenSinceMs = 0
   #flushing = false
   #closed: Promise<void> | null = null
   #maintenance: Promise<void> = Promise.resolve()
@@ -63,6 +68,16 @@ export class ManagedLog {
   written(endOffset: number): void {
     this.listener?.written(endOffset)
     if (this.#nextFlush === null) this.#scheduleFlush()
+  }
+
+  /** How long the write under way has been seen to be; called again and again. */
+  writesForMs(nowMs: number): number {
+    const write = this.#log?.writeUnderWay ?? null
+    if (write !== this.#seenWrite) {
+      this.#seenWrite = write
+      this.#seenSinceMs = nowMs
+    }
+    return write === null ? 0 : nowMs - this.#seenSinceMs
   }
 
   failed(error: SamsaError): void {

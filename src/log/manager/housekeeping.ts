@@ -1,6 +1,7 @@
 import type { Timer } from '../../ports.ts'
 import { LogCleaner } from '../compaction/cleaner.ts'
 import { watchFreeSpace } from '../directory/free-space.ts'
+import { LOOK_FOR_HANGS_MS, watchWrites } from '../directory/hung-writes.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
 import { Slice } from '../files/slice.ts'
 import type { ManagedLogs } from './managed-logs.ts'
@@ -27,6 +28,7 @@ export class Housekeeping {
       await this.#forEach((managed) => managed.log.trimReserved(world.clock.monotonicMs()))
     })
     this.#watchSpace()
+    this.#watchWrites()
     if (options.cleaner.enabled) this.#every('clean', options.cleaner.backoffMs, () => this.clean())
   }
 
@@ -80,6 +82,16 @@ export class Housekeeping {
       this.#jobs.add(job)
     })
     this.#timers.set(name, timer)
+  }
+
+  #watchWrites(): void {
+    const { world, byName, closing } = this.#logs
+    if (closing) return
+    watchWrites(this.#logs.online(), [...byName.values()], world.clock.monotonicMs(), world.logger)
+    this.#timers.set(
+      'writes',
+      world.clock.after(LOOK_FOR_HANGS_MS, () => this.#watchWrites()),
+    )
   }
 
   #watchSpace(): void {

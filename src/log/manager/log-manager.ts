@@ -167,12 +167,13 @@ export class LogManager {
   }
 
   /**
-   * Whether the volume below a log (`log.directory`) is too full to take records; `fewBytes`: such as free room later,
-   * or let consumers go on (committed offsets), so that they may use the half of what is left.
+   * Whether the volume below a log (`log.directory`) hangs, or is too full to take records; `fewBytes`: such as free room
+   * later, or let consumers go on (committed offsets), so that they may use the half of what is left.
    */
-  lacksSpace(directory: string, fewBytes = false): boolean {
+  refusesRecords(directory: string, fewBytes = false): boolean {
     const managed = this.#logs.byPath.get(directory)
     if (managed === undefined) return false
+    if (managed.directory.hangs) return true
     return fewBytes ? managed.directory.lacksAllSpace : managed.directory.lacksSpace
   }
 

@@ -302,8 +302,8 @@ test('the floor refuses records early, offsets late, and gives both back; what i
         await sim.sleep(1500)
       }
       const refused = (): boolean[] => [
-        manager.lacksSpace(log.directory),
-        manager.lacksSpace(log.directory, true),
+        manager.refusesRecords(log.directory),
+        manager.refusesRecords(log.directory, true),
       ]
       await leave(450_000)
       assert.deepEqual(refused(), [false, false])

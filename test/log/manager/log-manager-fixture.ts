@@ -62,6 +62,10 @@ export class Partition {
     this.#waiting = this.#waiting.filter((waiting) => waiting.endOffset > endOffset)
   }
 
+  stalled(): void {
+    for (const waiting of this.#waiting.splice(0)) waiting.settle(false)
+  }
+
   failed(): void {
     this.hasFailed = true
     for (const waiting of this.#waiting.splice(0)) waiting.settle(false)

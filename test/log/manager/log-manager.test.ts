@@ -483,14 +483,14 @@ test('a full volume refuses records before it is full, and takes them again', as
       const manager = await startManager(process, { minFreeBytes: 50_000 })
       const { log } = await partitionOf(manager)
       await sim.sleep(1500)
-      assert(!manager.lacksSpace(log.directory))
+      assert(!manager.refusesRecords(log.directory))
       const ballast = process.world.disk.open('/ballast', 'create')
       await new Promise((done) => ballast.write(0, [Buffer.alloc(80_000)], false, done))
       await sim.sleep(1500)
-      assert(manager.lacksSpace(log.directory))
+      assert(manager.refusesRecords(log.directory))
       await new Promise((done) => ballast.truncate(0, done))
       await sim.sleep(1500)
-      assert(!manager.lacksSpace(log.directory))
+      assert(!manager.refusesRecords(log.directory))
     },
     100_000,
   )

@@ -56,6 +56,9 @@ export class LifePartition implements LogListener {
     this.#waiting = this.#waiting.filter((waiting) => waiting.endOffset > endOffset)
   }
 
+  /** What waits is written later. */
+  stalled(): void {}
+
   failed(): void {
     this.hasFailed = true
     this.#giveUp()

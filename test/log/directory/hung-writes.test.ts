@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SimWorld } from '../../simulator/sim-world.ts'
+import type { SimProcess } from '../../simulator/sim-machine.ts'
+import { batchOf, partitionOf, startManager } from '../manager/log-manager-fixture.ts'
+
+/** Until `release`, writes to logs below `directory` do not come back. */
+function hang(process: SimProcess, directory: string): { release(): void } {
+  const { disk } = process.world
+  const open = disk.open.bind(disk)
+  let held: (() => void)[] | null = []
+  disk.open = (path, mode) => {
+    const file = open(path, mode)
+    if (!path.startsWith(directory) || !path.endsWith('.log')) return file
+    const write = file.write.bind(file)
+    file.write = (...args) => {
+      if (held === null) write(...args)
+      else held.push(() => write(...args))
+    }
+    return file
+  }
+  return {
+    release: () => {
+      const all = held ?? []
+      held = null
+      for (const start of all) start()
+    },
+  }
+}
+
+test('a directory whose writes do not come back refuses records and says so, the others serve on, and it comes back', async () => {
+  const sim = new SimWorld(3, {})
+  await sim.run(async () => {
+    const process = sim.start()
+    const manager = await startManager(process, { logDirs: ['/data/one', '/data/two'] })
+    const hung = hang(process, '/data/two/t-')
+    const all = [await partitionOf(manager, 't', 0), await partitionOf(manager, 't', 1)]
+    const healthy = all.find(({ log }) => log.directory.startsWith('/data/one'))!
+    const stuck = all.find(({ log }) => log.directory.startsWith('/data/two'))!
+    const refused = (): boolean[] => [healthy, stuck].map(({ log }) => manager.refusesRecords(log.directory))
+    const record = (value: string): Buffer => batchOf([['k', value]], process.world.clock.nowMs())
+
+    const told: string[] = []
+    void stuck.append(record('first')).then((offset) => told.push(`first ${offset}`))
+    void stuck.append(record('second')).then((offset) => told.push(`second ${offset}`))
+    assert.equal(await healthy.append(record('x')), 0)
+    await sim.sleep(8_000)
+    assert.deepEqual(refused(), [false, false], 'a disk may be slow')
+    assert.deepEqual(told, [])
+    await sim.sleep(5_000)
+    assert.deepEqual(refused(), [false, true])
+    assert.deepEqual(told, ['first -1', 'second -1'], 'who waits is told')
+    assert.equal(await healthy.append(record('y')), 1)
+    assert.equal(
+      process.logger.messages('error').filter((message) => message.includes('do not come back')).length,
+      1,
+    )
+
+    hung.release()
+    await sim.sleep(2_500)
+    assert.deepEqual(refused(), [false, false])
+    assert.equal(await stuck.append(record('third')), 2, 'what was asked for before is written after all')
+    await sim.sleep(30_000)
+    assert.deepEqual(refused(), [false, false], 'an idle log does not hang')
+    await manager.close(true)
+  })
+})
