@@ -46,9 +46,9 @@ export class LogWriter {
     this.#owner = owner
   }
 
-  /** What is being written; another object for each write. */
+  /** What is being written, or would be, did it not wait for names or for a task; another object for each write. */
   get underWay(): object | null {
-    return this.#writing
+    return this.#writing ?? this.#waiting[0] ?? null
   }
 
   /** `position` is where the batch goes in the segment's file, right behind what was added before. */

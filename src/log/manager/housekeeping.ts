@@ -2,6 +2,7 @@ import type { Timer } from '../../ports.ts'
 import { LogCleaner } from '../compaction/cleaner.ts'
 import { watchFreeSpace } from '../directory/free-space.ts'
 import { LOOK_FOR_HANGS_MS, watchWrites } from '../directory/hung-writes.ts'
+import type { LogDirectory } from '../directory/log-directory.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
 import { Slice } from '../files/slice.ts'
 import type { ManagedLogs } from './managed-logs.ts'
@@ -22,11 +23,17 @@ export class Housekeeping {
 
   start(): void {
     const { options, world } = this.#logs
-    this.#every('retention', options.retentionCheckIntervalMs, () => this.applyRetention())
-    this.#every('checkpoint', options.checkpointIntervalMs, async () => {
-      await this.#logs.checkpointAll()
-      await this.#forEach((managed) => managed.log.trimReserved(world.clock.monotonicMs()))
-    })
+    // Each directory on its own: one that hangs keeps the others from nothing.
+    for (const directory of this.#logs.online()) {
+      const { path } = directory
+      const { retentionCheckIntervalMs, checkpointIntervalMs } = options
+      this.#every(`retention ${path}`, retentionCheckIntervalMs, () => this.applyRetention([directory]))
+      this.#every(`checkpoint ${path}`, checkpointIntervalMs, async () => {
+        await this.#logs.checkpoint(directory)
+        const trim = (managed: ManagedLog) => managed.log.trimReserved(world.clock.monotonicMs())
+        await this.#forEach([directory], trim)
+      })
+    }
     this.#watchSpace()
     this.#watchWrites()
     if (options.cleaner.enabled) this.#every('clean', options.cleaner.backoffMs, () => this.clean())
@@ -42,18 +49,18 @@ export class Housekeeping {
   async clean(): Promise<void> {
     const logs = this.#logs
     if (!logs.options.cleaner.enabled || logs.closing) return
-    await this.#forEach(async (managed) => {
-      if (!managed.log.config.cleanupPolicy.compact) return
+    await this.#forEach(logs.online(), async (managed) => {
+      if (!managed.log.config.cleanupPolicy.compact || managed.directory.hangs) return
       await logs.guard(managed, () => this.#cleaner.clean(managed))
     })
     if (logs.closing) return
     await logs.checkpointAll()
   }
 
-  /** One round of retention over all logs, now. */
-  async applyRetention(): Promise<void> {
+  /** One round of retention over all logs of these directories, now. */
+  async applyRetention(directories = this.#logs.online()): Promise<void> {
     const logs = this.#logs
-    await this.#forEach((managed) =>
+    await this.#forEach(directories, (managed) =>
       logs.guard(managed, async () => {
         await managed.log.applyRetention(logs.world.clock.nowMs(), managed.highWatermark)
       }),
@@ -61,12 +68,15 @@ export class Housekeeping {
   }
 
   /** One log after the other, in slices: there may be thousands, and most have nothing to do. */
-  async #forEach(run: (managed: ManagedLog) => Promise<void>): Promise<void> {
+  async #forEach(
+    directories: readonly LogDirectory[],
+    run: (managed: ManagedLog) => Promise<void>,
+  ): Promise<void> {
     const slice = new Slice(this.#logs.world.clock)
     for (const managed of this.#logs.byName.values()) {
       if (slice.over) await slice.next()
       if (this.#logs.closing) return
-      if (!managed.leaving) await run(managed)
+      if (!managed.leaving && directories.includes(managed.directory)) await run(managed)
     }
   }
 

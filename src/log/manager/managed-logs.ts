@@ -157,20 +157,26 @@ export class ManagedLogs {
     }
   }
 
-  /** Resolves to the directories whose checkpoints are on the device as of this call; the others failed. */
+  /** Resolves to the directories whose checkpoints are on the device as of this call; the others failed, or hang. */
   async checkpointAll(): Promise<ReadonlySet<LogDirectory>> {
     const durable = new Set<LogDirectory>()
     await Promise.all(
       this.online().map(async (directory) => {
-        try {
-          await directory.checkpoint()
-          if (directory.failure === null) durable.add(directory)
-        } catch (error) {
-          this.failed(directory, `cannot write checkpoints in ${directory.path}`, error)
-        }
+        if (!directory.hangs && (await this.checkpoint(directory))) durable.add(directory)
       }),
     )
     return durable
+  }
+
+  /** Whether its checkpoints are on the device. */
+  async checkpoint(directory: LogDirectory): Promise<boolean> {
+    try {
+      await directory.checkpoint()
+      return directory.failure === null
+    } catch (error) {
+      this.failed(directory, `cannot write checkpoints in ${directory.path}`, error)
+      return false
+    }
   }
 }
 
