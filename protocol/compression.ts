@@ -3,7 +3,7 @@ import zlib from 'node:zlib'
 import type { Steps } from './compile.ts'
 import { CompressionError } from './compression-error.ts'
 import { decompressLz4 } from './lz4.ts'
-import { compressSnappy, decompressSnappy } from './snappy.ts'
+import { compressSnappyInSteps, decompressSnappy } from './snappy.ts'
 import { compressZstd, decompressZstd } from './zstd.ts'
 
 /** The codec numbers of a record batch's attributes. */
@@ -23,7 +23,11 @@ export const CODECS_BY_NAME = {
  * longer than `maxOutputBytes`, or `unsupported` for an unknown codec. The result may share memory with `data`.
  */
 export function decompress(codec: number, data: Buffer, maxOutputBytes: number): Buffer {
-  const steps = decompressInSteps(codec, data, maxOutputBytes)
+  return allSteps(decompressInSteps(codec, data, maxOutputBytes))
+}
+
+/** All at once. */
+export function allSteps<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const step = steps.next()
     if (step.done === true) return step.value
@@ -61,7 +65,7 @@ export function compress(codec: number, data: Buffer): Buffer | null {
     case Codec.GZIP:
       return zlib.gzipSync(data)
     case Codec.SNAPPY:
-      return compressSnappy(data)
+      return allSteps(compressSnappyInSteps(data))
     case Codec.ZSTD:
       return compressZstd(data)
     default:

@@ -60,8 +60,8 @@ export function* lz4Blocks(data: Buffer): Generator<Lz4Block, void> {
   }
 }
 
-/** A frame as Kafka's Java clients write it: independent blocks of 64 KiB, no checksums but the header's. */
-export function lz4Frame(data: Buffer, encode: (block: Buffer) => Buffer): Buffer {
+/** A frame as Kafka's Java clients write it: independent blocks of 64 KiB, no checksums but the header's. A step is a block. */
+export function* lz4FrameInSteps(data: Buffer, encode: (block: Buffer) => Buffer): Steps<Buffer> {
   const pieces: Buffer[] = [FRAME_START]
   for (let at = 0; at < data.length; at += BLOCK_BYTES[0]!) {
     const plain = data.subarray(at, at + BLOCK_BYTES[0]!)
@@ -70,6 +70,7 @@ export function lz4Frame(data: Buffer, encode: (block: Buffer) => Buffer): Buffe
     const head = Buffer.alloc(4)
     head.writeUInt32LE(isPlain ? (plain.length | PLAIN_BLOCK) >>> 0 : encoded.length)
     pieces.push(head, isPlain ? plain : encoded)
+    yield
   }
   pieces.push(FRAME_END)
   return Buffer.concat(pieces)

@@ -49,14 +49,18 @@ export function* decompressSnappy(data: Buffer, maxOutputBytes: number): Steps<B
   return output.result()
 }
 
-/** In snappy-java's framing, which every client reads. `encode` makes one block. */
-export function compressSnappy(data: Buffer, encode: (block: Buffer) => Uint8Array = compress): Buffer {
+/** In snappy-java's framing, which every client reads. `encode` makes one block, which is a step. */
+export function* compressSnappyInSteps(
+  data: Buffer,
+  encode: (block: Buffer) => Uint8Array = compress,
+): Steps<Buffer> {
   const pieces: Uint8Array[] = [XERIAL_START]
   for (let at = 0; at < data.length; at += XERIAL_BLOCK) {
     const bytes = encode(data.subarray(at, at + XERIAL_BLOCK))
     const length = Buffer.alloc(4)
     length.writeInt32BE(bytes.length)
     pieces.push(length, bytes)
+    yield
   }
   return Buffer.concat(pieces)
 }

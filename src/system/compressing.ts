@@ -1,8 +1,9 @@
 import zlib from 'node:zlib'
+import type { Steps } from '../../protocol/compile.ts'
 import { CompressionError } from '../../protocol/compression-error.ts'
-import { Codec } from '../../protocol/compression.ts'
-import { lz4Frame } from '../../protocol/lz4.ts'
-import { compressSnappy } from '../../protocol/snappy.ts'
+import { Codec, allSteps } from '../../protocol/compression.ts'
+import { lz4FrameInSteps } from '../../protocol/lz4.ts'
+import { compressSnappyInSteps } from '../../protocol/snappy.ts'
 import { onPool } from './native-codecs.ts'
 import type { NativeCodecs } from './native-codecs.ts'
 
@@ -19,20 +20,13 @@ export function compressNow(
   level: number | null,
   data: Buffer,
 ): Buffer {
+  const steps = compressedInSteps(natives, codec, data)
+  if (steps !== null) return allSteps(steps)
   switch (codec) {
     case Codec.NONE:
       return data
     case Codec.GZIP:
       return zlib.gzipSync(data, { level: level ?? zlib.constants.Z_DEFAULT_COMPRESSION })
-    case Codec.SNAPPY: {
-      const native = natives.snappy()
-      return native === null ? compressSnappy(data) : compressSnappy(data, (block) => native.encode(block))
-    }
-    case Codec.LZ4: {
-      const native = natives.lz4()
-      if (native !== null) return lz4Frame(data, (block) => native.encode(block))
-      break
-    }
     case Codec.ZSTD: {
       const native = natives.zstd()
       if (native !== null) return native.encode(data, level ?? DEFAULT_ZSTD_LEVEL)
@@ -42,7 +36,7 @@ export function compressNow(
   throw new CompressionError('unsupported', `codec ${codec} cannot be written here`)
 }
 
-/** What takes long on the thread pool. */
+/** What takes long on the thread pool, or in turns. */
 export async function compressOnPool(
   natives: NativeCodecs,
   codec: number,
@@ -53,7 +47,33 @@ export async function compressOnPool(
     return await onPool(zlib.gzip, data, { level: level ?? zlib.constants.Z_DEFAULT_COMPRESSION })
   const zstd = codec === Codec.ZSTD ? natives.zstd() : null
   if (zstd !== null) return await zstd.encodeOnPool(data, level ?? DEFAULT_ZSTD_LEVEL)
-  return compressNow(natives, codec, level, data)
+  const steps = compressedInSteps(natives, codec, data)
+  return steps === null ? compressNow(natives, codec, level, data) : await inTurns(steps)
+}
+
+/** The codecs whose blocks do not depend on each other. Null for the others, and what cannot be written. */
+function compressedInSteps(natives: NativeCodecs, codec: number, data: Buffer): Steps<Buffer> | null {
+  if (codec === Codec.SNAPPY) {
+    const native = natives.snappy()
+    return native === null
+      ? compressSnappyInSteps(data)
+      : compressSnappyInSteps(data, (block) => native.encode(block))
+  }
+  const native = codec === Codec.LZ4 ? natives.lz4() : null
+  return native === null ? null : lz4FrameInSteps(data, (block) => native.encode(block))
+}
+
+/** Lets others have theirs in between. */
+async function inTurns<Result>(steps: Steps<Result>): Promise<Result> {
+  for (let endsMs = performance.now() + SLICE_MS; ;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    if (performance.now() < endsMs) continue
+    await new Promise(setImmediate)
+    endsMs = performance.now() + SLICE_MS
+  }
 }
 
 const DEFAULT_ZSTD_LEVEL = 3
+/** What may be done in one turn. */
+const SLICE_MS = 4

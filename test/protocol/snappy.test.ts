@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { claimedSnappyBytes, compressSnappy, decompressSnappy, snappyBlocks } from '../../protocol/snappy.ts'
+import { allSteps } from '../../protocol/compression.ts'
+import {
+  claimedSnappyBytes,
+  compressSnappyInSteps,
+  decompressSnappy,
+  snappyBlocks,
+} from '../../protocol/snappy.ts'
 import { outcomeOf } from './steps-outcome.ts'
 
 const HEADER = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])
@@ -122,7 +128,9 @@ test('the framing of snappy-java is taken apart', () => {
 test('it is written in blocks of 32 KiB', () => {
   const lengths = (count: number): number[] => {
     const seen: number[] = []
-    const written = compressSnappy(Buffer.alloc(count, 'x'), (block) => (seen.push(block.length), block))
+    const written = allSteps(
+      compressSnappyInSteps(Buffer.alloc(count, 'x'), (block) => (seen.push(block.length), block)),
+    )
     assert.deepEqual(written.subarray(0, 16), HEADER)
     assert.deepEqual(
       Array.from(snappyBlocks(written), ({ length }) => length),

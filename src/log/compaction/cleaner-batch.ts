@@ -24,7 +24,7 @@ export interface CleaningRules {
   readonly isNewestOfProducer: (producerId: number, epoch: number, lastSequence: number) => boolean
 }
 
-/** What is left of a batch: all of it, nothing, or another one. */
+/** What is left of a batch: all of it, nothing, or another one, whose records are not compressed. */
 export type Cleaned = 'all' | 'nothing' | Buffer
 
 /** The records area of the batch, decompressed. Throws OpaqueBatch. */
@@ -192,7 +192,6 @@ function rebuild(
   const logAppendTime = batch.isLogAppendTime(buffer, at)
   return wrapRecords(Buffer.concat(records), kept.length, {
     ...headerOf(buffer, at),
-    codec: batch.codec(buffer, at),
     baseTimestampMs: horizonMs ?? baseMs,
     maxTimestampMs: logAppendTime ? batch.maxTimestamp(buffer, at) : Math.max(-1, baseMs + latestDelta),
     deleteHorizon: horizonMs !== null || batch.hasDeleteHorizon(buffer, at),

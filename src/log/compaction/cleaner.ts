@@ -1,3 +1,4 @@
+import { Codec } from '../../../protocol/compression.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter, World } from '../../ports.ts'
@@ -226,7 +227,7 @@ export class LogCleaner {
             const cleaned = cleaner.clean(buffer, at)
             if (cleaned === 'all') output.push(buffer.subarray(at, at + batch.batchSizeBytes(buffer, at)))
             else changed = true
-            if (Buffer.isBuffer(cleaned)) output.push(cleaned)
+            if (Buffer.isBuffer(cleaned)) output.pushLeft(cleaned, codecOf(buffer, at))
             return true
           },
           plain,
@@ -242,6 +243,10 @@ export class LogCleaner {
       if (!done) await replacement.abandon()
     }
   }
+}
+
+function codecOf(buffer: Buffer, at: number): number {
+  return batch.magic(buffer, at) < 2 ? Codec.NONE : batch.codec(buffer, at)
 }
 
 /** The log goes away, or is not the one any more that the plan was made for. */

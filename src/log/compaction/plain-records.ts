@@ -1,4 +1,5 @@
 import { CompressionError } from '../../../protocol/compression-error.ts'
+import { Codec } from '../../../protocol/compression.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import type { Codecs } from '../../ports.ts'
 import { OpaqueBatch } from './opaque-batch.ts'
@@ -38,6 +39,14 @@ export class PlainRecords {
     if (buffer !== this.#buffer || at !== this.#at) return null
     if (this.#body instanceof OpaqueBatch) throw this.#body
     return this.#body
+  }
+
+  /** What is left of the batch, compressed as it was, or as gzip where that codec cannot be written here. */
+  async compress(left: Buffer, codec: number): Promise<Buffer> {
+    if (codec === Codec.NONE || batch.recordCount(left, 0) === 0) return left
+    const written = this.#codecs.canCompress(codec) ? codec : Codec.GZIP
+    const records = left.subarray(batch.BATCH_OVERHEAD)
+    return batch.withRecords(left, written, await this.#codecs.compress(written, null, records))
   }
 
   async #decompress(buffer: Buffer, at: number): Promise<Buffer> {

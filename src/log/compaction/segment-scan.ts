@@ -17,6 +17,7 @@ export class BatchOutput {
   readonly #into: SegmentReplacement | null
   #batches: Buffer[] = []
   #sizeBytes = 0
+  #left: { readonly bytes: Buffer; readonly codec: number } | null = null
 
   constructor(into: SegmentReplacement | null) {
     this.#into = into
@@ -30,6 +31,23 @@ export class BatchOutput {
   push(batches: Buffer): void {
     this.#batches.push(batches)
     this.#sizeBytes += batches.length
+  }
+
+  /** What is left of a batch of that codec, not compressed yet. */
+  pushLeft(left: Buffer, codec: number): void {
+    this.#left = { bytes: left, codec }
+  }
+
+  /** After each batch. */
+  async compressLeft(plain: PlainRecords): Promise<void> {
+    const left = this.#left
+    if (left === null) return
+    this.#left = null
+    this.push(await plain.compress(left.bytes, left.codec))
+  }
+
+  get hasLeft(): boolean {
+    return this.#left !== null
   }
 
   async flush(): Promise<void> {
@@ -75,6 +93,7 @@ export async function scanSegment(
       if (plain.needs(buffer, at)) await plain.prepare(buffer, at)
       if (leaving()) return false
       more = visit(buffer, at, output)
+      if (output.hasLeft) await output.compressLeft(plain)
       at += size
       if (output.full) await output.flush()
       // A batch may decompress to a lot, and a chunk holds many.

@@ -38,3 +38,31 @@ test('what is decompressed away from the loop is the batch that is looked at, of
     }
   }
 })
+
+test('what is left of a batch is compressed as it was, and as gzip where nothing can write that', async () => {
+  const made = Array.from({ length: 900 }, (_, i) => ({
+    key: Buffer.from(`${i}`),
+    value: Buffer.from('{"text":"lorem ipsum"}'.repeat(20)),
+    timestampMs: i,
+  }))
+  const left = buildBatch(made, { producerId: 7, producerEpoch: 1, baseSequence: 3, deleteHorizon: true })
+  const none = (): null => null
+  const without = new SystemCodecs({ natives: { snappy: none, lz4: none, zstd: none } })
+  const written: Record<string, number[]> = {}
+  for (const [name, by] of Object.entries({ codecs, without })) {
+    const plain = new PlainRecords(by, left.length)
+    written[name] = []
+    for (const codec of [0, 1, 2, 3, 4]) {
+      const compressed = await plain.compress(left, codec)
+      written[name].push(batch.codec(compressed, 0))
+      assert.equal(batch.batchProblem(compressed, 0, compressed.length), null)
+      assert.equal(batch.hasDeleteHorizon(compressed, 0), true)
+      if (codec === 0) continue
+      await plain.prepare(compressed, 0)
+      assert.deepEqual(plain.of(compressed, 0), left.subarray(batch.BATCH_OVERHEAD))
+    }
+  }
+  assert.deepEqual(written, { codecs: [0, 1, 2, 3, 4], without: [0, 1, 2, 1, 1] })
+  const empty = buildBatch([])
+  assert.equal(await new PlainRecords(codecs, 100).compress(empty, 3), empty)
+})
