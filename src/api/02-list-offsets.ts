@@ -2,6 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import type { ListOffsetsRequest } from '../../protocol/messages/02-list-offsets.ts'
 import type { Partition } from '../broker/partition.ts'
+import type { Log } from '../log/log.ts'
 import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { LookupWork } from '../log/read/timestamp-lookup.ts'
@@ -140,19 +141,29 @@ async function lookUp(
         offset: log.logStartOffset,
         leaderEpoch: log.epochs.epochAt(log.logStartOffset),
       }
-    case MAX_TIMESTAMP:
-      return foundIn(partition, await log.offsetOfMaxTimestamp(work))
     case LATEST_TIERED:
     case EARLIEST_NOT_TIERED:
       return NOTHING
-    default:
-      return foundIn(partition, await log.offsetForTimestamp(timestamp, end, work))
+    default: {
+      const found = await find(log, timestamp, end, work)
+      if (found !== null) return { ...NOTHING, ...found }
+      // Nothing found says nothing when the partition went away meanwhile, or to another directory.
+      return log === partition.log
+        ? failed(partition.errorCode)
+        : lookUp(partition, timestamp, readCommitted, work)
+    }
   }
 }
 
-/** Nothing found says nothing when the partition went away while it was looked for. */
-function foundIn(partition: Partition, found: OffsetAndTimestamp | null): Found {
-  return found === null ? failed(partition.errorCode) : { ...NOTHING, ...found }
+function find(
+  log: Log,
+  timestamp: number,
+  end: number,
+  work: LookupWork,
+): Promise<OffsetAndTimestamp | null> {
+  return timestamp === MAX_TIMESTAMP
+    ? log.offsetOfMaxTimestamp(work)
+    : log.offsetForTimestamp(timestamp, end, work)
 }
 
 function failed(errorCode: number): Found {

@@ -34,7 +34,9 @@ export const deleteRecords = defineApi({
       const deleted = await inSlices(partitions, context, (some) =>
         some.map(({ partitionIndex, offset }) => {
           const partition = broker.partitions.leaderOf(name, partitionIndex)
-          return { partitionIndex, partition, errorCode: deleteBefore(offset, partition) }
+          // Should the partition change its directory meanwhile, it is this log that must be durable.
+          const log = typeof partition === 'number' ? null : partition.log
+          return { partitionIndex, partition, log, errorCode: deleteBefore(offset, partition) }
         }),
       )
       return { name, deleted }
@@ -43,13 +45,13 @@ export const deleteRecords = defineApi({
     return {
       topics: topics.map(({ name, deleted }) => ({
         name,
-        partitions: deleted.map(({ partitionIndex, partition, errorCode }) => {
-          if (errorCode !== ErrorCode.NONE || typeof partition === 'number')
+        partitions: deleted.map(({ partitionIndex, partition, log, errorCode }) => {
+          if (errorCode !== ErrorCode.NONE || typeof partition === 'number' || log === null)
             return { partitionIndex, lowWatermark: -1, errorCode }
-          const lost = partition.errorCode || (isDurable(partition.log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
+          const lost = partition.errorCode || (isDurable(log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
           return {
             partitionIndex,
-            lowWatermark: lost === ErrorCode.NONE ? partition.log.logStartOffset : -1,
+            lowWatermark: lost === ErrorCode.NONE ? log.logStartOffset : -1,
             errorCode: lost,
           }
         }),

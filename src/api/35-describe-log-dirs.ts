@@ -9,8 +9,7 @@ import { defineApi, inSteps } from './requests/handler.ts'
  *
  * Behavior: every log directory with the partitions asked for (null: all) and their sizes; an offline directory
  * answers KAFKA_STORAGE_ERROR. v4: size and free space of the volume (KIP-827). v5: none is cordoned (KIP-1066).
- *
- * Not implemented: moving replicas between directories, so `isFutureKey` is always false and `offsetLag` 0.
+ * What is on its way into a directory has `isFutureKey`, and in `offsetLag` how much of the log is still to be copied.
  */
 export const describeLogDirs = defineApi({
   request: describeLogDirsRequest,

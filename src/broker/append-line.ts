@@ -22,6 +22,15 @@ export class AppendLine {
     return place
   }
 
+  /** Resolves when all before it have left the line; what comes after it waits until the result is called. */
+  halt(): Promise<() => void> {
+    const before = this.enter()
+    const halt = this.enter()
+    return new Promise((resolve) => {
+      before.ready(() => resolve(() => halt.ready(() => {})))
+    })
+  }
+
   advance(): void {
     while (this.#places[0]?.append !== undefined) this.#places.shift()!.append!()
   }

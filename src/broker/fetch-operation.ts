@@ -2,6 +2,7 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { readToSend } from '../log/read/log-reader.ts'
 import type { SendableRead } from '../log/log-types.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
+import type { Log } from '../log/log.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { AbortedTransactions } from '../log/segment/transaction-index.ts'
 import type { Clock } from '../ports.ts'
@@ -88,6 +89,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #readingBytes = 0
   /** Where the read under way ends at the latest. */
   #upperOffset = 0
+  #readFrom: Log | null = null
   #heldBytes = 0
   #cancelled = false
   /** The disk answered inside the call to `read`. */
@@ -269,6 +271,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     this.#readReturned = false
     this.#insideRead = true
     this.#upperOffset = upperOffset
+    this.#readFrom = partition.log
     readToSend(
       partition.log,
       target.fetchOffset,
@@ -289,6 +292,10 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
       releasePieces(read.pieces)
       return
     }
+    if (read.errorCode !== ErrorCode.NONE && !this.#insideRead && this.#hasMoved()) {
+      if (this.#read(this.#results.at(-1)!)) this.#readOn()
+      return
+    }
     const heldBytes = heldBytesOf(read.pieces)
     this.#options.answers.take(heldBytes)
     this.#heldBytes += heldBytes
@@ -303,6 +310,12 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     if (more || read.errorCode !== ErrorCode.NONE) this.#answerNow = true
     this.#readReturned = true
     if (!this.#insideRead) this.#readOn()
+  }
+
+  /** Whether the partition got another log while the disk was asked. */
+  #hasMoved(): boolean {
+    const { partition } = this.#results.at(-1)!
+    return partition !== null && partition.log !== this.#readFrom
   }
 
   #finish(): void {

@@ -44,9 +44,9 @@ export class OffsetsLog implements CoordinatorLog {
       done(ErrorCode.KAFKA_STORAGE_ERROR)
       return
     }
-    const { errorCode, lastOffset } = partition.append(batch)
-    if (errorCode !== ErrorCode.NONE) done(errorCode)
-    else partition.awaitAppended(lastOffset + 1, { appendSettled: (_tag, settled) => done(settled) }, 0)
+    // While the partition changes its directory, what comes waits.
+    if (partition.appendLine.isEmpty) append(partition, batch, done)
+    else partition.appendLine.enter().ready(() => append(partition, batch, done))
   }
 
   async load(index: number, onBatch: (batch: Buffer) => void): Promise<void> {
@@ -62,6 +62,12 @@ export class OffsetsLog implements CoordinatorLog {
       offset = result.nextOffset
     }
   }
+}
+
+function append(partition: Partition, batch: Buffer, done: (errorCode: number) => void): void {
+  const { errorCode, lastOffset } = partition.append(batch)
+  if (errorCode !== ErrorCode.NONE) done(errorCode)
+  else partition.awaitAppended(lastOffset + 1, { appendSettled: (_tag, settled) => done(settled) }, 0)
 }
 
 function eachBatch(buffer: Buffer, onBatch: (batch: Buffer) => void): void {

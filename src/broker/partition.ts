@@ -18,11 +18,11 @@ export class Partition {
   readonly index: number
   /** Brokers keep it for themselves: no client writes to it or takes records out of it. */
   readonly isInternal: boolean
-  readonly log: Log
   /** Appends in the order they came, while the records of some are still looked at. */
   readonly appendLine = new AppendLine()
   readonly #appendWaits = new AppendWaits()
   readonly #fetchWaits = new Set<FetchWaiter>()
+  #log: Log
   #leaderEpoch: number
   #highWatermark: number
   /** Bytes appended and bytes of them below the high watermark, counted since the partition opened. */
@@ -35,9 +35,14 @@ export class Partition {
     this.isInternal = isInternalTopic(topic)
     this.topicId = topicId
     this.index = index
-    this.log = log
+    this.#log = log
     this.#leaderEpoch = leaderEpoch
     this.#highWatermark = log.writtenEndOffset
+  }
+
+  /** Another one once the partition moved to another log directory. */
+  get log(): Log {
+    return this.#log
   }
 
   get leaderEpoch(): number {
@@ -116,6 +121,15 @@ export class Partition {
     this.#advancedBytes = this.#appendedBytes
     this.#appendWaits.reached(endOffset)
     for (const waiter of this.#fetchWaits) waiter.partitionAdvanced(bytes)
+  }
+
+  holdAppends(): Promise<() => void> {
+    return this.appendLine.halt()
+  }
+
+  moved(log: Log): void {
+    log.epochs.assign(this.#leaderEpoch, log.logEndOffset)
+    this.#log = log
   }
 
   /** The log failed: nothing that waits can be promised any more. */

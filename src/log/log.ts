@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { ErrorCode } from '../../protocol/errors.ts'
 import type { EpochCache } from '../core/replication/epoch-cache.ts'
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerState } from '../core/transaction/producer-state.ts'
@@ -6,7 +7,7 @@ import type { Logger, World } from '../ports.ts'
 import { appendAsFollower } from './change/append-as-follower.ts'
 import { appendAsLeader } from './change/append-as-leader.ts'
 import { needsRetention, RetentionRound } from './change/apply-retention.ts'
-import { closeLog } from './change/close.ts'
+import { closeLog, settleLog } from './change/close.ts'
 import { LogBody } from './change/log-body.ts'
 import { beginReplacement, SegmentSwap } from './change/replacement.ts'
 import { FreshStart, Truncation } from './change/truncation.ts'
@@ -300,6 +301,14 @@ export class Log implements ReadSource {
   }
 
   /**
+   * While nothing is appended: everything becomes durable, with the files that a clean stop leaves, and the log goes on.
+   * False: the log failed.
+   */
+  settle(): Promise<boolean> {
+    return settleLog(this.#body)
+  }
+
+  /**
    * Waits for writes under way. `clean`: indexes, producer snapshot and bytes are durable when it resolves, unless
    * the log failed (see `failed`); only then may the directory get its clean marker.
    */
@@ -307,9 +316,9 @@ export class Log implements ReadSource {
     return closeLog(this.#body, clean)
   }
 
-  /** As `close`, for good: from here on its readers and writers hear UNKNOWN_TOPIC_OR_PARTITION. */
-  discard(): Promise<void> {
-    this.#body.discarded = true
+  /** As `close`, for good: from here on its readers and writers hear `because`. */
+  discard(because: ErrorCode): Promise<void> {
+    this.#body.discardedBecause = because
     return closeLog(this.#body, false)
   }
 

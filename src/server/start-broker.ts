@@ -118,6 +118,7 @@ async function assemble(
   host.attach(groups)
   await metadata.start(host)
   await groups.start()
+  logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
   registerBrokerGauges(world.metrics, broker)
   return { broker, server: new Server(world, broker) }
 }

@@ -45,7 +45,7 @@ interface Limits {
 /** A partition of 40 batches of one record each, and fetches of it. */
 async function withPartition(
   policy: Policy,
-  run: (begin: (limits: Limits) => Fetch, log: TestLog) => Promise<void>,
+  run: (begin: (limits: Limits) => Fetch, log: TestLog, partition: Partition) => Promise<void>,
   readCommitted = false,
 ): Promise<void> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-fetch-'))
@@ -63,28 +63,32 @@ async function withPartition(
     clock: world.clock,
     slices: new Slices(world.clock),
   }
-  await run((limits) => {
-    const answers = new AnswerBudget(100 << 20, world.clock)
-    let results: FetchedPartition[] | null = null
-    let answer: (results: FetchedPartition[]) => void = () => {}
-    const answered = new Promise<FetchedPartition[]>((resolve) => (answer = resolve))
-    const options = {
-      ...limits,
-      targets: [target(limits.maxBytes)],
-      readCommitted,
-      fromFollower: false,
-      byId: false,
-      answers,
-      guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
-      slices: true,
-    }
-    const operation = new FetchOperation(parts, options, (given) => {
-      assert.equal(results, null, 'answered once')
-      results = given
-      answer(given)
-    })
-    return { operation, answers, results: () => results, answered }
-  }, log)
+  await run(
+    (limits) => {
+      const answers = new AnswerBudget(100 << 20, world.clock)
+      let results: FetchedPartition[] | null = null
+      let answer: (results: FetchedPartition[]) => void = () => {}
+      const answered = new Promise<FetchedPartition[]>((resolve) => (answer = resolve))
+      const options = {
+        ...limits,
+        targets: [target(limits.maxBytes)],
+        readCommitted,
+        fromFollower: false,
+        byId: false,
+        answers,
+        guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
+        slices: true,
+      }
+      const operation = new FetchOperation(parts, options, (given) => {
+        assert.equal(results, null, 'answered once')
+        results = given
+        answer(given)
+      })
+      return { operation, answers, results: () => results, answered }
+    },
+    log,
+    partition,
+  )
   assert.equal(TestSlice.open, 0)
   await log.log.close(false)
   fs.rmSync(directory, { recursive: true })
@@ -236,4 +240,28 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
     new FetchOperation(parts, options, () => assert.fail('it is not answered')).start()
   })
   assert((await failed) instanceof TypeError)
+})
+
+test('a read that was under way when the partition changed its directory begins again in the new log', async () => {
+  await withPartition(cold, async (begin, { log }, partition) => {
+    let given = false
+    // Begins again after a cut, and hears then that the log is none of a partition any more.
+    const old = new Proxy(log, {
+      get: (of, name) => {
+        if (name === 'refusal') return given ? ErrorCode.NOT_LEADER_OR_FOLLOWER : ErrorCode.NONE
+        if (name === 'cuts') return Number(given)
+        const value: unknown = Reflect.get(of, name, of)
+        return typeof value === 'function' ? (value.bind(of) as unknown) : value
+      },
+    })
+    partition.moved(old)
+    const { operation, results, answered } = begin({ maxBytes: BATCH_BYTES, minBytes: 1, maxWaitMs: 500 })
+    operation.start()
+    assert.equal(results(), null)
+    given = true
+    partition.moved(log)
+    const [result] = await answered
+    assert.deepEqual([result!.errorCode, result!.sizeBytes], [ErrorCode.NONE, BATCH_BYTES])
+    releasePieces(result!.pieces)
+  })
 })

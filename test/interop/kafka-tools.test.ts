@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { after, before, describe, test, type TestContext } from 'node:test'
 
 import { type Jars, kafkaJars, type KafkaTool, runKafkaTool } from '../support/apache-kafka.ts'
-import { peerIsKafka, type ServerUnderTest, startServer } from '../support/broker-process.ts'
+import { peerIsKafka, type ServerUnderTest, startSamsa, startServer } from '../support/broker-process.ts'
 import { javaClasses } from '../support/installs.ts'
 import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
 import { fetchHint, skipMissing } from '../support/requirements.ts'
@@ -201,6 +201,46 @@ function toolTests(kafka: Jars, compiled: string): void {
       )
       assert(dir?.partitions.every((each) => each.size > 0))
     })
+
+    test(
+      'kafka-reassign-partitions moves between log directories',
+      { timeout, skip: peerIsKafka },
+      async () => {
+        const logDirs = ['one', 'two'].map((name) => `${server.dataDir}-${name}`)
+        await using moving = await startSamsa({ dataDir: `${server.dataDir}-moving`, logDirs })
+        const run = (tool: KafkaTool, args: readonly string[]): Promise<string> =>
+          tools.output(tool, ['--bootstrap-server', moving.bootstrap, ...args])
+        await run('kafka-topics', ['--create', '--topic', 'moved', '--partitions', '4'])
+        const places = [0, 1, 2, 3].map((partition) => ({
+          topic: 'moved',
+          partition,
+          replicas: [0],
+          log_dirs: [logDirs[1]],
+        }))
+        const file = `${server.dataDir}.moves.json`
+        await writeFile(file, JSON.stringify({ partitions: places, version: 1 }))
+        const reassign = (...args: string[]): Promise<string> =>
+          run('kafka-reassign-partitions', ['--reassignment-json-file', file, ...args])
+        const begun = await reassign('--execute', '--replica-alter-log-dirs-throttle', '10000000')
+        assert.match(begun, /The replica-alter-dir throttle limit was set to 10000000 B\/s/)
+        assert.equal([...begun.matchAll(/Successfully started moving log directory/g)].length, 4)
+        const isVerified = (printed: string): boolean =>
+          [...printed.matchAll(/Reassignment of replica moved-\d-0 completed successfully/g)].length === 4
+        for (let tries = 0; ; tries++) {
+          const verified = await reassign('--verify')
+          if (isVerified(verified)) break
+          assert.ok(tries < 50, verified)
+        }
+        const described = await run('kafka-log-dirs', ['--describe', '--topic-list', 'moved'])
+        assert.doesNotMatch(described, /"isFuture":true/)
+        assert.deepEqual(
+          readdirSync(logDirs[1]!)
+            .filter((name) => name.startsWith('moved-'))
+            .toSorted(),
+          [0, 1, 2, 3].map((partition) => `moved-${partition}`),
+        )
+      },
+    )
 
     test('kafka-delete-records', { timeout }, async () => {
       const file = `${server.dataDir}.delete.json`

@@ -1,7 +1,7 @@
 import type { ConfigProfile } from '../options/config-profile.ts'
 import { didYouMean } from '../options/suggestion.ts'
 import { SamsaError } from '../samsa-error.ts'
-import { logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
+import { logMoveKeys, logRecordKeys, logRetentionKeys, logSegmentKeys } from './broker-keys-log.ts'
 import {
   diskKeys,
   groupKeys,
@@ -30,6 +30,7 @@ export const brokerTable = {
   ...diskKeys,
   ...topicKeys,
   ...logSegmentKeys,
+  ...logMoveKeys,
   ...logRetentionKeys,
   ...logRecordKeys,
   ...groupKeys,

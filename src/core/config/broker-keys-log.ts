@@ -102,6 +102,15 @@ export const logRetentionKeys = {
   ),
 } as const
 
+export const logMoveKeys = {
+  'replica.alter.log.dirs.io.max.bytes.per.second': long(
+    MAX_LONG_TEXT,
+    { min: 0 },
+    'Bytes a second that are copied at most for partitions that move to another log directory.',
+    { update: 'cluster-wide', hidden: true },
+  ),
+} as const
+
 export const logSegmentKeys = {
   'log.segment.bytes': int(
     1_073_741_824,

@@ -23,14 +23,31 @@ export async function closeLog(body: LogBody, clean: boolean): Promise<void> {
     throw new SamsaError('SAMSA_DISK_IO', `no descriptor to close ${body.directory} with`)
 }
 
+/**
+ * Makes everything durable and writes the files that a clean stop leaves, and the log goes on. Nothing may be appended
+ * meanwhile. False: the log failed.
+ */
+export async function settleLog(body: LogBody): Promise<boolean> {
+  await body.writer.drained()
+  // What waits for `flush.messages` is seen by readers once it is on the device.
+  if (!(await body.flusher.flush()) || !(await body.flusher.run(() => writeSideFiles(body)))) return false
+  return (await body.flusher.close()) && !body.failed && body.writtenEndOffset === body.logEndOffset
+}
+
 async function settle(body: LogBody): Promise<void> {
-  const { flusher, logEndOffset, names } = body
+  const { names } = body
   const { active } = body.list
   if (active.loose) {
     if (active.recycled) await names.persist()
     await active.cutToSize()
     await syncFile(active.openFile())
   }
+  await writeSideFiles(body)
+}
+
+async function writeSideFiles(body: LogBody): Promise<void> {
+  const { flusher, logEndOffset, names } = body
+  const { active } = body.list
   if (body.sideFilesStale) {
     await active.writeIndexes(true)
     await flusher.writeTransactionIndex(active, logEndOffset)

@@ -82,8 +82,8 @@ export class LogBody implements ReadSource, WriterOwner {
   closing = false
   /** Its files are closed. */
   closed = false
-  /** The partition is deleted. */
-  discarded = false
+  /** What its readers and writers hear once it is no log of a partition any more. */
+  discardedBecause: ErrorCode = ErrorCode.NONE
   /** A cut is under way: nothing is appended, no segment started. */
   cutting = false
   /** Checkpoints must not promise anything above; the end of a cut under way. */
@@ -151,7 +151,7 @@ export class LogBody implements ReadSource, WriterOwner {
   }
 
   get refusal(): number {
-    if (this.discarded) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (this.discardedBecause !== ErrorCode.NONE) return this.discardedBecause
     return this.failure !== null || this.closed ? ErrorCode.KAFKA_STORAGE_ERROR : this.temporaryRefusal
   }
 

@@ -41,6 +41,15 @@ export interface CheckpointedLog {
   readonly log: Log
 }
 
+/** A partition on its way into a directory. */
+export interface FutureReplica {
+  readonly topic: string
+  readonly partition: number
+  readonly sizeBytes: number
+  /** Records that the partition has and the copy has not. */
+  readonly offsetLag: number
+}
+
 export interface UnopenedLog {
   readonly topic: string
   readonly partition: number
@@ -82,6 +91,8 @@ export class LogDirectory {
   readonly logs = new Map<string, CheckpointedLog>()
   /** Partitions that lie here and could not be opened, by name: what checkpoints say of them has to stay. */
   readonly unopened = new Map<string, UnopenedLog>()
+  /** Copies of partitions that are on their way here, by name. */
+  readonly futures = new Map<string, FutureReplica>()
   readonly spares = new SpareBudget()
   readonly flushes: FlushSchedule
   /** Whether the last process stopped cleanly: no log needs a scan. */
@@ -159,7 +170,7 @@ export class LogDirectory {
   }
 
   get partitionCount(): number {
-    return this.logs.size + this.creating
+    return this.logs.size + this.futures.size + this.creating
   }
 
   get failure(): SamsaError | null {
@@ -263,16 +274,17 @@ export class LogDirectory {
   *describe(wanted: ReadonlyMap<string, ReadonlySet<number>> | null): Steps<DescribedDirectory> {
     if (this.#failure !== null) return describedOffline(this.path)
     const topics = new Map<string, DescribedTopic>()
-    for (const { topic, partition, log } of this.logs.values()) {
+    for (const replica of [...this.logs.values(), ...this.futures.values()]) {
+      const { topic, partition } = replica
       if (wanted !== null && wanted.get(topic)?.has(partition) !== true) continue
       const described = topics.get(topic) ?? { name: topic, partitions: [] }
       topics.set(topic, described)
-      const partitionSize = log.sizeBytes
+      const isFutureKey = !('log' in replica)
       described.partitions.push({
         partitionIndex: partition,
-        partitionSize,
-        offsetLag: 0,
-        isFutureKey: false,
+        partitionSize: isFutureKey ? replica.sizeBytes : replica.log.sizeBytes,
+        offsetLag: isFutureKey ? replica.offsetLag : 0,
+        isFutureKey,
       })
       yield
     }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../../protocol/errors.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import type { DueFlush } from './flush-schedule.ts'
@@ -13,6 +14,10 @@ export interface LogListener {
   failed(): void
   /** The disk does not answer. Whatever waits gets KAFKA_STORAGE_ERROR, and may be written later all the same. */
   stalled(): void
+  /** Resolves when all is appended that came so far; until the result is called, what comes waits. */
+  holdAppends(): Promise<() => void>
+  /** The partition lies in another directory now: `log` has the same records, and takes the next. */
+  moved(log: Log): void
   /** For the `replication-offset-checkpoint` and the cleaner. */
   readonly highWatermark: number
 }
@@ -30,6 +35,8 @@ export class ManagedLog {
   gapLimit = 0
   /** The log is being closed or deleted: maintenance stops where it is. */
   leaving = false
+  /** On its way to another directory: as in Kafka nothing is compacted until it is there. */
+  moving = false
   #log: Log | null = null
   #nextFlush: DueFlush | null = null
   /** The write that was under way at the last look, and since which look. */
@@ -117,11 +124,11 @@ export class ManagedLog {
     return this.#closed
   }
 
-  /** As `close`, because the partition is deleted. */
-  discard(): Promise<void> {
+  /** As `close`, because it is the partition's log no more: what its readers hear then. */
+  discard(because: ErrorCode): Promise<void> {
     this.leaving = true
     this.#cancelFlush()
-    this.#closed ??= this.exclusively(async () => this.#log?.discard())
+    this.#closed ??= this.exclusively(async () => this.#log?.discard(because))
     return this.#closed
   }
 

@@ -1,3 +1,5 @@
+import type { Disk } from '../../ports.ts'
+
 /** The names in a partition's directory, Kafka's. */
 
 export const LOG_SUFFIX = '.log'
@@ -25,6 +27,11 @@ export const SPARE_SUFFIX = '.spare'
 
 export const PARTITION_METADATA = 'partition.metadata'
 export const EPOCH_CHECKPOINT = 'leader-epoch-checkpoint'
+/**
+ * How often the partition changed its log directory. Not Kafka's. When a crash leaves a partition in two directories, the
+ * one with the higher number took over from the other.
+ */
+export const GENERATION = 'samsa-generation'
 
 export function segmentFile(directory: string, baseOffset: number, suffix: string): string {
   return `${directory}/${String(baseOffset).padStart(20, '0')}${suffix}`
@@ -44,6 +51,17 @@ export function offsetOf(name: string): number {
 /** Parses `partition.metadata`; null when it says no topic id. */
 export function parsePartitionMetadata(text: string): string | null {
   return /^topic_id:\s*([A-Za-z0-9_-]{22})\s*$/m.exec(text)?.[1] ?? null
+}
+
+/** 0 for a partition that never moved. Throws what the disk throws. */
+export function readGeneration(disk: Disk, directory: string): number {
+  const path = `${directory}/${GENERATION}`
+  if (!disk.exists(path)) return 0
+  return Number(/^(\d{1,15})\n$/.exec(disk.readFile(path).toString('latin1'))?.[1] ?? 0)
+}
+
+export function encodeGeneration(generation: number): Buffer {
+  return Buffer.from(`${generation}\n`)
 }
 
 export function encodePartitionMetadata(topicId: string): string {

@@ -50,7 +50,7 @@ export class Housekeeping {
     const logs = this.#logs
     if (!logs.options.cleaner.enabled || logs.closing) return
     await this.#forEach(logs.online(), async (managed) => {
-      if (!managed.log.config.cleanupPolicy.compact || managed.directory.hangs) return
+      if (!managed.log.config.cleanupPolicy.compact || managed.directory.hangs || managed.moving) return
       await logs.guard(managed, () => this.#cleaner.clean(managed))
     })
     if (logs.closing) return

@@ -6,8 +6,9 @@ import { partitionName } from '../files/checkpoints.ts'
 import { diskError, readSmall } from '../files/disk-calls.ts'
 import { patiently } from '../files/disk-problem.ts'
 import { eachAtOnce } from '../files/each-at-once.ts'
-import { PARTITION_METADATA, parsePartitionMetadata } from '../files/log-files.ts'
+import { PARTITION_METADATA, parsePartitionMetadata, readGeneration } from '../files/log-files.ts'
 import { OpeningProgress } from '../recovery/recovery-progress.ts'
+import { partitionOfFuture } from './future-log.ts'
 import type { Admit, OwnerOf } from './log-manager-types.ts'
 import type { ManagedLogs, OpenRequest } from './managed-logs.ts'
 import { partitionOfStray } from './partition-removal.ts'
@@ -33,8 +34,20 @@ export class LogsAtStart {
   readonly #ownerOf: OwnerOf
   /** Where each partition was found: in one directory, when all is well. */
   readonly #places = new Map<string, PartitionPlace[]>()
+  /** Partitions that had moved to another directory when the process ended. */
+  readonly #outdated = new Set<PartitionPlace>()
+  /** Copies of partitions that were on their way to another directory, with the names that they have. */
+  readonly #copies: { readonly place: PartitionPlace; readonly copy: string }[] = []
+  readonly #moving: (name: string, target: LogDirectory) => void
 
-  constructor(logs: ManagedLogs, removal: PartitionRemoval, admit: Admit, ownerOf: OwnerOf) {
+  constructor(
+    logs: ManagedLogs,
+    removal: PartitionRemoval,
+    admit: Admit,
+    ownerOf: OwnerOf,
+    moving: (name: string, target: LogDirectory) => void,
+  ) {
+    this.#moving = moving
     this.#logs = logs
     this.#removal = removal
     this.#admit = admit
@@ -45,12 +58,35 @@ export class LogsAtStart {
   async load(clusterId: string): Promise<void> {
     await this.#reclaimStrays()
     const found = this.#findPartitions()
-    for (const places of this.#places.values()) if (places.length > 1) this.#refuseTwins(places)
+    for (const places of this.#places.values()) if (places.length > 1) this.#tellApart(places)
     await Promise.all(
       this.#logs
         .online()
         .map((directory) => this.#loadDirectory(directory, clusterId, found.get(directory) ?? [])),
     )
+    for (const { place, copy } of this.#copies) this.#dropCopy(place, copy)
+  }
+
+  /**
+   * What was copied of a partition that was on its way: the move begins again, for nobody knows what of it the device has.
+   * Without the partition it stays: it may be all that is left.
+   */
+  #dropCopy(place: PartitionPlace, copy: string): void {
+    const { directory, topic, partition } = place
+    if (directory.failure !== null) return
+    const name = partitionName(topic, partition)
+    const fields = { logDir: directory.path, partition: name, copy }
+    const owner = this.#logs.byName.get(name)
+    const admitted = (): ReturnType<Admit> =>
+      this.#admit(topic, partition, this.#topicIdIn(directory, copy), directory.id)
+    if (owner === undefined && this.#inDirectory(directory, admitted) !== 'deleted') {
+      this.#logs.world.logger.warn(fields, 'copy of a partition that is not here stays where it is')
+      return
+    }
+    this.#inDirectory(directory, () => this.#removal.dropCopy(place, `${directory.path}/${copy}`))
+    if (owner === undefined || owner.directory === directory) return
+    this.#logs.world.logger.info(fields, 'move of a partition begins again')
+    this.#moving(name, directory)
   }
 
   /**
@@ -115,6 +151,8 @@ export class LogsAtStart {
       for (const name of this.#namesIn(directory)) {
         if (name.endsWith('-delete')) this.#removal.removeLater(directory, `${directory.path}/${name}`, 0)
         if (name.endsWith('-stray')) strays++
+        const future = partitionOfFuture(name)
+        if (future !== null) this.#copies.push({ place: { ...future, directory }, copy: name })
         const parsed = parsePartitionName(name)
         if (parsed === null || parsed.topic === CLUSTER_METADATA_TOPIC) continue
         const place = { ...parsed, directory }
@@ -143,10 +181,11 @@ export class LogsAtStart {
   }
 
   /**
-   * One partition in several directories: a topic was deleted and made again while one of them was offline, and the older
-   * of the two will be set aside; or somebody copied one, and nobody can tell which it is that counts.
+   * One partition in several directories: it moved from one to the other when the process ended, and the number of moves
+   * tells which counts; a topic was deleted and made again while one of them was offline, and the older of the two will be
+   * set aside; or somebody copied one, and nobody can tell which it is that counts.
    */
-  #refuseTwins(places: readonly PartitionPlace[]): void {
+  #tellApart(places: readonly PartitionPlace[]): void {
     const wanted = places.filter((place) => {
       const { directory, topic, partition } = place
       const admit = (): ReturnType<Admit> =>
@@ -154,6 +193,12 @@ export class LogsAtStart {
       return typeof (this.#inDirectory(directory, admit) ?? 'stray') === 'object'
     })
     if (wanted.length < 2) return
+    const generations = wanted.map((place) => this.#generationOf(place))
+    const newest = Math.max(...generations)
+    if (generations.filter((generation) => generation === newest).length === 1) {
+      for (const [i, place] of wanted.entries()) if (generations[i] !== newest) this.#outdated.add(place)
+      return
+    }
     const name = partitionName(places[0]!.topic, places[0]!.partition)
     const paths = wanted.map(({ directory }) => directory.path).join(' and ')
     const error = new SamsaError(
@@ -165,6 +210,11 @@ export class LogsAtStart {
       'partition is in two log directories',
     )
     this.#logs.corrupt.set(name, { error, directories: wanted.map(({ directory }) => directory) })
+  }
+
+  #generationOf({ directory, topic, partition }: PartitionPlace): number {
+    const path = `${directory.path}/${partitionName(topic, partition)}`
+    return this.#inDirectory(directory, () => readGeneration(this.#logs.world.disk, path)) ?? 0
   }
 
   async #loadDirectory(
@@ -214,6 +264,7 @@ export class LogsAtStart {
   ): Promise<'opened' | 'deleted' | 'stray'> {
     const { directory, topic, partition } = place
     const name = partitionName(topic, partition)
+    if (this.#outdated.has(place)) return 'deleted'
     const topicId = this.#topicIdOf(place)
     const config = this.#admit(topic, partition, topicId, directory.id)
     if (typeof config === 'string') return config

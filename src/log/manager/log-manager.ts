@@ -1,4 +1,5 @@
 import type { Steps } from '../../../protocol/compile.ts'
+import type { ErrorCode } from '../../../protocol/errors.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { World } from '../../ports.ts'
 import type { DescribedDirectory } from '../directory/described-directory.ts'
@@ -14,6 +15,7 @@ import { Log } from '../log.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { CLEAN_OPENS_AT_ONCE, LogsAtStart } from './load-logs.ts'
 import type { Admit, LogManagerOptions, OwnerOf } from './log-manager-types.ts'
+import { LogMoves } from './log-moves.ts'
 import { ManagedLogs } from './managed-logs.ts'
 import { PartitionChanges } from './partition-changes.ts'
 import { PartitionRemoval } from './partition-removal.ts'
@@ -31,6 +33,7 @@ export class LogManager {
   readonly #logs: ManagedLogs
   readonly #removal: PartitionRemoval
   readonly #changes: PartitionChanges
+  readonly #moves: LogMoves
   readonly #housekeeping: Housekeeping
   #brokerEpoch = -1
 
@@ -40,6 +43,7 @@ export class LogManager {
     this.#logs = new ManagedLogs(world, options, opened.directories)
     this.#removal = new PartitionRemoval(world)
     this.#changes = new PartitionChanges(this.#logs, this.#removal, opened.unusable)
+    this.#moves = new LogMoves(this.#logs, this.#changes, this.#removal)
     this.#housekeeping = new Housekeeping(this.#logs)
     for (const directory of opened.directories)
       directory.onLost = (error) => this.#logs.directoryFailed(directory, error)
@@ -97,7 +101,8 @@ export class LogManager {
     ownerOf: OwnerOf = () => null,
   ): Promise<void> {
     this.#brokerEpoch = brokerEpoch
-    await new LogsAtStart(this.#logs, this.#removal, admit, ownerOf).load(clusterId)
+    const moving = (name: string, target: LogDirectory): void => this.#moves.found(name, target)
+    await new LogsAtStart(this.#logs, this.#removal, admit, ownerOf, moving).load(clusterId)
     const failure = this.#logs.directories[0]?.failure
     if (this.#logs.online().length === 0)
       throw failure ?? new SamsaError('SAMSA_DISK_IO', 'no log directory is left')
@@ -158,8 +163,23 @@ export class LogManager {
   }
 
   /** Renames the partition away, durably; its files go after `file.delete.delay.ms`. Nothing when there is none. */
-  delete(topic: string, partition: number): Promise<void> {
-    return this.#changes.delete(topic, partition)
+  async delete(topic: string, partition: number): Promise<void> {
+    if (this.#moves.count > 0) await this.#moves.drop(topic, partition)
+    await this.#changes.delete(topic, partition)
+  }
+
+  /**
+   * Moves a partition to the log directory `path` (AlterReplicaLogDirs), in the background; its own directory ends a move.
+   * An error code.
+   */
+  alterDirectory(topic: string, partition: number, path: string): ErrorCode {
+    return this.#moves.alter(topic, partition, path)
+  }
+
+  /** Goes on with moves that the last stop interrupted. `bytesPerSecond`: what all moves together may copy, at any time. */
+  beginMoves(bytesPerSecond: () => number): void {
+    this.#moves.bytesPerSecond = bytesPerSecond
+    this.#moves.start()
   }
 
   updateConfig(topic: string, partition: number, config: LogConfig): void {
@@ -214,7 +234,7 @@ export class LogManager {
     logs.closing = true
     this.#removal.stop()
     for (const managed of logs.byName.values()) managed.leaving = true
-    await Promise.all([this.#housekeeping.stop(), this.#changes.settled()])
+    await Promise.all([this.#housekeeping.stop(), this.#changes.settled(), this.#moves.stop()])
     await Promise.all(logs.directories.map((directory) => this.#closeDirectory(directory, clean)))
   }
 

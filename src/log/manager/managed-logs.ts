@@ -23,6 +23,8 @@ export interface OpenRequest {
   readonly topicId: string | null
   readonly config: LogConfig
   readonly known: Opening
+  /** Its files are what a clean stop leaves, whatever the directory says. */
+  readonly settled?: boolean
 }
 
 /** Why a partition cannot be opened, and where it lies. */
@@ -78,6 +80,21 @@ export class ManagedLogs {
   }
 
   async open(request: OpenRequest): Promise<Log> {
+    const managed = await this.prepare(request)
+    if (managed.log.recovery?.unclean === true) this.uncleanCount += 1
+    this.enter(managed)
+    return managed.log
+  }
+
+  /** From here on everybody finds it. */
+  enter(managed: ManagedLog): void {
+    managed.directory.logs.set(managed.name, managed)
+    this.byName.set(managed.name, managed)
+    this.byPath.set(managed.log.directory, managed)
+  }
+
+  /** Opens a log that nobody finds until it is entered. */
+  async prepare(request: OpenRequest): Promise<ManagedLog> {
     const { directory, topic, partition, topicId, config, known } = request
     const managed = new ManagedLog(directory, topic, partition)
     managed.gapLimit = gapLimitOf(known, config)
@@ -94,7 +111,7 @@ export class ManagedLogs {
         ? {}
         : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
       gapLimit: managed.gapLimit,
-      cleanShutdown: directory.cleanShutdown,
+      cleanShutdown: request.settled ?? directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       beforeCut: (offset) => {
         managed.cleanedEndOffset = Math.min(managed.cleanedEndOffset, offset)
@@ -111,17 +128,13 @@ export class ManagedLogs {
     managed.cleanedEndOffset = Math.min(known.cleanedEndOffset, log.logEndOffset)
     // It was told: the next start need not say it again.
     managed.gapLimit = Math.max(managed.gapLimit, log.lossesEnd)
-    if (log.recovery?.unclean === true) this.uncleanCount += 1
-    directory.logs.set(managed.name, managed)
-    this.byName.set(managed.name, managed)
-    this.byPath.set(log.directory, managed)
-    return log
+    return managed
   }
 
   /** From here on nobody finds it. */
   forget(managed: ManagedLog): void {
     managed.directory.logs.delete(managed.name)
-    this.byName.delete(managed.name)
+    if (this.byName.get(managed.name) === managed) this.byName.delete(managed.name)
     this.byPath.delete(managed.log.directory)
   }
 

@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import { NEW_LOG } from '../directory/log-directory.ts'
 import type { LogDirectory } from '../directory/log-directory.ts'
@@ -43,7 +44,9 @@ export class PartitionChanges {
     if (known !== undefined && (known.log.topicId === topicId || known.log.topicId === null)) return known.log
     const making = (async () => {
       if (known !== undefined)
-        await this.#takeAway(known, () => this.#removal.setAside(known, `the topic has the id ${topicId}`))
+        await this.#takeAway(known, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, () =>
+          this.#removal.setAside(known, `the topic has the id ${topicId}`),
+        )
       return this.#create(topic, partition, topicId, config, isNew)
     })()
     return this.#whileChanging(name, making)
@@ -63,6 +66,19 @@ export class PartitionChanges {
   /** Resolves when no change is under way. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#changing.values())
+  }
+
+  /** Runs a change of the partition when no other is under way. */
+  async exclusively<T>(name: string, change: () => Promise<T>): Promise<T> {
+    while (this.#changing.has(name)) await this.#changed(name)
+    return this.#whileChanging(name, change())
+  }
+
+  /** The partition lies in another directory now: what is here goes. An error ends this one. */
+  async movedAway(managed: ManagedLog): Promise<void> {
+    const { fileDeleteDelayMs } = managed.log.config
+    const rename = (): void => this.#removal.renameAway(managed, fileDeleteDelayMs)
+    await this.#takeAway(managed, ErrorCode.NOT_LEADER_OR_FOLLOWER, rename)
   }
 
   async #changed(name: string): Promise<void> {
@@ -134,16 +150,18 @@ export class PartitionChanges {
 
   #delete(managed: ManagedLog): Promise<void> {
     const { fileDeleteDelayMs } = managed.log.config
-    return this.#takeAway(managed, () => this.#removal.renameAway(managed, fileDeleteDelayMs))
+    return this.#takeAway(managed, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, () =>
+      this.#removal.renameAway(managed, fileDeleteDelayMs),
+    )
   }
 
-  async #takeAway(managed: ManagedLog, rename: () => void): Promise<void> {
+  async #takeAway(managed: ManagedLog, because: ErrorCode, rename: () => void): Promise<void> {
     const { directory } = managed
     managed.leaving = true
     this.#logs.forget(managed)
     if (directory.failure !== null) return
     try {
-      await managed.discard()
+      await managed.discard(because)
       rename()
       await this.#persistRemoval(directory)
     } catch (error) {

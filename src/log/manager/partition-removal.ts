@@ -47,10 +47,16 @@ export class PartitionRemoval {
     )
   }
 
-  #rename({ directory, topic, partition }: PartitionPlace, kind: 'delete' | 'stray'): string {
+  /** The copy of a partition in another directory, at `path`, is not wanted any more: from here on no start goes on with it. */
+  dropCopy(place: PartitionPlace, path: string): void {
+    this.removeLater(place.directory, this.#rename(place, 'delete', path), 0)
+  }
+
+  #rename(place: PartitionPlace, kind: 'delete' | 'stray', path?: string): string {
+    const { directory, topic, partition } = place
     const suffix = `-${partition}.${this.#world.random.bytes(16).toString('hex')}-${kind}`
     const away = `${directory.path}/${topic.slice(0, MAX_NAME_LENGTH - suffix.length)}${suffix}`
-    this.#world.disk.rename(`${directory.path}/${partitionName(topic, partition)}`, away)
+    this.#world.disk.rename(path ?? `${directory.path}/${partitionName(topic, partition)}`, away)
     return away
   }
 

@@ -3,6 +3,7 @@ import * as batch from '../../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../../protocol/records/record-builder.ts'
 import type { BatchOptions } from '../../../protocol/records/record-builder.ts'
 import { RecordReader } from '../../../protocol/records/record-reader.ts'
+import { AppendLine } from '../../../src/broker/append-line.ts'
 import { recordsOf } from '../../../src/log/compaction/cleaner-batch.ts'
 import { defaultLogConfig } from '../../../src/log/log-config.ts'
 import type { LogConfig } from '../../../src/log/log-config.ts'
@@ -45,7 +46,8 @@ export async function startManager(
 
 /** Waits for what a log writes, as a partition does. */
 export class Partition {
-  readonly log: Log
+  log: Log
+  readonly appendLine = new AppendLine()
   highWatermark: number
   hasFailed = false
   #waiting: { endOffset: number; settle: (ok: boolean) => void }[] = []
@@ -66,6 +68,14 @@ export class Partition {
     for (const waiting of this.#waiting.splice(0)) waiting.settle(false)
   }
 
+  holdAppends(): Promise<() => void> {
+    return this.appendLine.halt()
+  }
+
+  moved(log: Log): void {
+    this.log = log
+  }
+
   failed(): void {
     this.hasFailed = true
     for (const waiting of this.#waiting.splice(0)) waiting.settle(false)
@@ -73,6 +83,7 @@ export class Partition {
 
   /** Resolves to the base offset once the batch is acknowledged; -1 when the log failed. */
   async append(bytes: Buffer): Promise<number> {
+    if (!this.appendLine.isEmpty) await new Promise<void>((resolve) => this.appendLine.enter().ready(resolve))
     const result = this.log.append(bytes, 0)
     if (result.errorCode !== 0) return -1
     if (this.highWatermark > result.lastOffset) return result.baseOffset

@@ -23,7 +23,7 @@ export interface KnownPartition {
 /** A partition of one life of the process: its log, and who waits for it. */
 export class LifePartition implements LogListener {
   readonly known: KnownPartition
-  readonly log: Log
+  log: Log
   /** The topic was deleted. */
   removed = false
   hasFailed = false
@@ -58,6 +58,15 @@ export class LifePartition implements LogListener {
 
   /** What waits is written later. */
   stalled(): void {}
+
+  /** Nobody appends to it when it moves. */
+  holdAppends(): Promise<() => void> {
+    return Promise.resolve(() => {})
+  }
+
+  moved(log: Log): void {
+    this.log = log
+  }
 
   failed(): void {
     this.hasFailed = true

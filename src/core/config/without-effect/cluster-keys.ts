@@ -85,10 +85,6 @@ export const replicationKeys = {
     update: 'cluster-wide',
     hidden: true,
   }),
-  'replica.alter.log.dirs.io.max.bytes.per.second': long(MAX_LONG_TEXT, { min: 0 }, REPLICATION, {
-    update: 'cluster-wide',
-    hidden: true,
-  }),
   'unclean.leader.election.enable': boolean(false, REPLICATION, { update: 'cluster-wide' }),
   'unclean.leader.election.interval.ms': long(300_000, { min: 1 }, REPLICATION, { hidden: true }),
 } as const

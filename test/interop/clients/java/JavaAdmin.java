@@ -17,12 +17,14 @@ import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionReplica;
 import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.GroupIdNotFoundException;
 import org.apache.kafka.common.errors.InvalidConfigurationException;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
+import org.apache.kafka.common.errors.LogDirNotFoundException;
 import org.apache.kafka.common.errors.SecurityDisabledException;
 import org.apache.kafka.common.quota.ClientQuotaFilter;
 
@@ -127,6 +129,10 @@ final class JavaAdmin {
     LogDirDescription dir = dirs.values().iterator().next();
     Steps.check(dir.error() == null, dir.error());
     Steps.check(dir.replicaInfos().get(new TopicPartition(topic, 3)).size() > 1000, dir.replicaInfos());
+    TopicPartitionReplica replica = new TopicPartitionReplica(topic, 3, node);
+    admin.alterReplicaLogDirs(Map.of(replica, dirs.keySet().iterator().next())).all().get();
+    Throwable missing = Steps.failure(() -> admin.alterReplicaLogDirs(Map.of(replica, "/no/such/directory")).all().get());
+    Steps.check(missing instanceof LogDirNotFoundException, missing);
   }
 
   private void topics() throws Exception {
