@@ -271,8 +271,16 @@ export interface OutgoingReceiver extends Receiver {
 
 // -------------------------------------------------------------------------------------------------- metadata store
 
-/** ZooKeeper's shape: a tree of small versioned nodes, ephemeral ones bound to this session, one-shot watches. */
+/**
+ * One session on a tree of ZooKeeper's shape: small versioned nodes, ephemeral ones bound to the session, one-shot watches.
+ *
+ * Calls are carried out in order. CONNECTION_LOSS: nobody knows whether the call was carried out, and those made after it
+ * may have been although it was not; what is read next tells. SESSION_EXPIRED says the same of a call that was under way
+ * when the session ended; one made later was not carried out. All other errors: it was not.
+ */
 export interface MetadataStore {
+  /** How long the store keeps the session of a broker that is silent; 0: they end together. */
+  readonly sessionTimeoutMs: number
   /** Creates a node; its parent must exist. `sequential` appends ten digits that grow. Resolves to the created path. */
   create(path: string, data: Buffer, mode?: CreateMode): Promise<string>
   /** Null when there is no such node. A `watch` fires once: on the node's next change, deletion or (when null) creation. */
@@ -283,7 +291,10 @@ export interface MetadataStore {
   delete(path: string, version: number): Promise<void>
   /** Names, not paths, unsorted. Null when there is no such node. The watch fires on the next child created or deleted, or the node's deletion. */
   children(path: string, watch?: Watch): Promise<string[] | null>
-  /** Session events. `expired` is final: ephemeral nodes are gone and every later call rejects with SESSION_EXPIRED. */
+  /**
+   * Session events. `expired` is final: every later call rejects with SESSION_EXPIRED. Ephemeral nodes are gone, or go
+   * when the session has been silent for long enough: the holder of the session may have died before it could say so.
+   */
   onSession(listener: (event: SessionEvent) => void): void
   /** Ends the session; its ephemeral nodes go with it. */
   close(): Promise<void>

@@ -172,6 +172,7 @@ function statOf(node: TreeNode, session: EmbeddedSession): NodeStat {
 }
 
 class EmbeddedSession implements MetadataStore {
+  readonly sessionTimeoutMs = 0
   private readonly store: EmbeddedStore
   private readonly tree: Tree
   private readonly listeners: ((event: SessionEvent) => void)[] = []
@@ -321,6 +322,7 @@ export async function openEmbeddedStore(
   const store = await EmbeddedStore.open(world, directory, options)
   const session = store.connect()
   return {
+    sessionTimeoutMs: session.sessionTimeoutMs,
     create: (path, data, mode) => session.create(path, data, mode),
     get: (path, watch) => session.get(path, watch),
     set: (path, data, version) => session.set(path, data, version),
