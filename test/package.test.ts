@@ -104,6 +104,8 @@ test('the package holds what users load, and nothing that was made on this machi
     'dist/lib/cli/LICENSES.txt',
     'dist/lib/cli/main.cjs',
     'dist/lib/codec-thread.cjs',
+    'dist/lib/zookeeper-sidecar.cjs',
+    'dist/lib/zookeeper-stores.cjs',
     'dist/lib/esm/index.js',
     'dist/lib/esm/types/src/index.d.ts',
     'dist/src/cli/code-cache.cjs',
@@ -117,7 +119,7 @@ test('the package holds what users load, and nothing that was made on this machi
   const allowed = [
     /^(package\.json|README\.md|ARCHITECTURE\.md|CHANGELOG\.md|SECURITY\.md|LICENSE)$/,
     /^dist\/lib\/cjs\/(?:[\w-]+\.js|package\.json)$/,
-    /^dist\/lib\/codec-thread\.cjs$/,
+    /^dist\/lib\/(?:codec-thread|zookeeper-sidecar|zookeeper-stores)\.cjs$/,
     /^dist\/lib\/cli\/(main\.cjs|LICENSES\.txt)$/,
     /^dist\/lib\/esm\/(index\.js|library\.cjs)$/,
     /^dist\/lib\/(cjs|esm)\/types\/(src|protocol)\/.*\.d\.ts$/,

@@ -90,15 +90,23 @@ async function bundleInto(directory: string): Promise<void> {
       entryFileNames: 'main.cjs',
     },
   })
-  await build({
-    ...common,
-    external: dependencies(),
-    input: path.join(dist, 'src/system/codec-thread-main.js'),
-    output: { ...text, file: path.join(directory, 'codec-thread.cjs') },
-  })
+  for (const [input, name] of PARTS)
+    await build({
+      ...common,
+      external: dependencies(),
+      input: path.join(dist, input),
+      output: { ...text, file: path.join(directory, name) },
+    })
   escapeLetters(path.join(directory, 'cli/main.cjs'))
   writeLicences(output[0].moduleIds, path.join(directory, 'cli/LICENSES.txt'))
 }
+
+/** What is loaded when it is needed, or runs beside the broker. */
+const PARTS = [
+  ['src/system/codec-thread-main.js', 'codec-thread.cjs'],
+  ['src/system/store/zookeeper/zookeeper-stores.js', 'zookeeper-stores.cjs'],
+  ['src/system/store/zookeeper/sidecar-main.js', 'zookeeper-sidecar.cjs'],
+] as const
 
 const common = { platform: 'node', logLevel: 'warn' } as const
 /** Readable as it is, so no map of it is published. */

@@ -5,6 +5,7 @@
 import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
 import { goProgram, nodeOfLine, packageLinters, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
+import { zookeeperClient, zookeeperJars } from './zookeeper.ts'
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   "Apache Kafka's broker and tools": () => kafkaJars(),
@@ -14,9 +15,18 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   'Node.js 24': () => nodeOfLine(24),
   '@platformatic/kafka': () => platformaticPackage(),
   'publint and attw': () => packageLinters(),
+  'ZooKeeper 3.9': () => zookeeperJars('3.9.5'),
+  'ZooKeeper 3.8': () => zookeeperJars('3.8.6'),
+  "ZooKeeper's client for Node.js 20": () => clientFor(20),
+  "ZooKeeper's client for Node.js 24": () => clientFor(24),
   'the franz-go program': () => goProgram('franz'),
   'the sarama program': () => goProgram('sarama'),
   kcat: async () => ((await works('kcat', ['-V'])) ? 'kcat' : null),
+}
+
+async function clientFor(line: number): Promise<string | null> {
+  const node = await nodeOfLine(line)
+  return node === null ? null : zookeeperClient(node)
 }
 
 /** Fetches what is not there yet and says so; false when a part cannot be had. */

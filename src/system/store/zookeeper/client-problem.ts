@@ -1,0 +1,54 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import process from 'node:process'
+import type { Problem } from './messages.ts'
+
+const VERSION_RANGE = '7'
+
+/** What is wrong with the npm package, and the command that mends it. */
+export function describeProblem(
+  problem: Exclude<Problem, 'unresolved'>,
+  detail: string,
+  module: string,
+  sidecarFile: string,
+): string {
+  const node = `Node.js ${process.version}`
+  const [firstLine = ''] = detail.split('\n')
+  switch (problem) {
+    case 'missing':
+      return `zookeeper.connect needs the npm package zookeeper, which is not installed (${module}). ${install(sidecarFile)}`
+    case 'unbuilt':
+      return `the npm package zookeeper has no binary for ${node}: its install script did not run. ${rebuild(sidecarFile)}`
+    case 'foreign':
+      return `the npm package zookeeper was built for another Node.js than this one, ${node} (${firstLine}). ${rebuild(sidecarFile)}`
+    case 'broken':
+      return `the npm package zookeeper does not load in ${node} (${firstLine}). ${rebuild(sidecarFile)}`
+  }
+}
+
+function install(sidecarFile: string): string {
+  const place = placeOf(sidecarFile)
+  const flags = [...(place.isGlobal ? ['--global'] : []), ...headers()]
+  return `In ${place.folder}, run: ${['npm install', ...flags, `zookeeper@${VERSION_RANGE}`].join(' ')} (it compiles: sh, make, a C++ compiler and python3)`
+}
+
+function rebuild(sidecarFile: string): string {
+  const place = placeOf(sidecarFile)
+  const flags = [...(place.isGlobal ? ['--global'] : []), '--ignore-scripts=false', ...headers()]
+  return `In ${place.folder}, run: ${['npm rebuild', ...flags, 'zookeeper'].join(' ')} (it compiles: sh, make, a C++ compiler and python3)`
+}
+
+/** Left to itself npm compiles against the headers of the Node.js that it was configured for, which need not be this one. */
+function headers(): string[] {
+  const root = path.dirname(path.dirname(process.execPath))
+  return fs.existsSync(path.join(root, 'include/node/node.h')) ? [`--nodedir=${root}`] : []
+}
+
+/** Where npm has to run so that the package is found from where this one is. */
+function placeOf(sidecarFile: string): { readonly folder: string; readonly isGlobal: boolean } {
+  const [before = '', inside] = sidecarFile.split(`${path.sep}node_modules${path.sep}`)
+  if (inside === undefined)
+    return { folder: path.resolve(path.dirname(sidecarFile), '../..'), isGlobal: false }
+  const globalRoot = path.join(path.dirname(path.dirname(process.execPath)), 'lib')
+  return { folder: before === '' ? path.sep : before, isGlobal: before === globalRoot }
+}

@@ -1,0 +1,131 @@
+/**
+ * Apache ZooKeeper for tests: its servers from Maven Central, and the npm package that speaks to them, compiled once for
+ * each Node.js.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { type Jars, mavenJars } from './apache-kafka.ts'
+import { cached, mayDownload } from './cache.ts'
+import { adopt, end, freePort, runOrThrow, works } from './processes.ts'
+
+export const zookeeperVersions = ['3.9.5', '3.8.6'] as const
+export type ZooKeeperVersion = (typeof zookeeperVersions)[number]
+
+const clientVersion = '7.3.0'
+
+/** Null when java is missing, or the jars are and cannot be fetched. */
+export function zookeeperJars(version: ZooKeeperVersion): Promise<Jars | null> {
+  return mavenJars(`zookeeper-${version}`, [
+    `org.apache.zookeeper:zookeeper:${version}`,
+    // The server does not start without them, and its artifact does not name them.
+    'io.dropwizard.metrics:metrics-core:4.1.12.1',
+    'org.xerial.snappy:snappy-java:1.1.10.5',
+  ])
+}
+
+/**
+ * The npm package for a Node.js, this one by default: what `samsa.zookeeper.module` must be. Null when it is missing and
+ * may not be installed, or cannot be compiled.
+ */
+export async function zookeeperClient(node: string = process.execPath): Promise<string | null> {
+  const abi = (await runOrThrow(node, ['-p', 'process.versions.modules'])).trim()
+  const compiles = mayDownload && (await works('make', ['--version'])) && (await works('c++', ['--version']))
+  const directory = await cached(`npm-zookeeper-${clientVersion}-abi${abi}`, compiles, async (work) => {
+    await writeFile(join(work, 'package.json'), '{ "private": true }\n')
+    const root = dirname(dirname(node))
+    // Left to itself npm takes the headers that it was configured for, which may be those of another Node.js.
+    const headers = existsSync(join(root, 'include/node/node.h')) ? [`--nodedir=${root}`] : []
+    const flags = ['--ignore-scripts=false', '--no-audit', '--no-fund', '--loglevel=error', ...headers]
+    await runOrThrow('npm', ['install', ...flags, `zookeeper@${clientVersion}`], {
+      cwd: work,
+      env: { PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` },
+      timeoutMs: 600_000,
+    })
+  })
+  return directory === null ? null : join(directory, 'node_modules/zookeeper')
+}
+
+/** What a server keeps a session for at least: two ticks. */
+const TICK_MS = 250
+
+export interface ZooKeeperServer extends AsyncDisposable {
+  /** `127.0.0.1:PORT`, the same over restarts. */
+  readonly address: string
+  readonly pid: number
+  /** SIGKILL; its files stay. */
+  kill(): Promise<void>
+  start(): Promise<void>
+}
+
+/** One server of its own, with files in memory where the system has a place for that. */
+export async function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
+  const memory = '/dev/shm'
+  const directory = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'samsa-zookeeper-'))
+  const port = await freePort()
+  let child = await spawnServer(jars, directory, port)
+  return {
+    address: `127.0.0.1:${port}`,
+    get pid() {
+      return child.pid ?? 0
+    },
+    kill: async () => {
+      await end(child, 'SIGKILL')
+    },
+    start: async () => {
+      child = await spawnServer(jars, directory, port)
+    },
+    [Symbol.asyncDispose]: async () => {
+      await end(child, 'SIGKILL')
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function spawnServer(jars: Jars, directory: string, port: number): Promise<ChildProcess> {
+  const config = join(directory, 'zoo.cfg')
+  const data = join(directory, 'data')
+  await mkdir(data, { recursive: true })
+  const lines = [
+    `tickTime=${TICK_MS}`,
+    'maxSessionTimeout=60000',
+    `dataDir=${data}`,
+    `clientPort=${port}`,
+    'clientPortAddress=127.0.0.1',
+    'admin.enableServer=false',
+    '4lw.commands.whitelist=*',
+    'maxClientCnxns=0',
+  ]
+  await writeFile(config, `${lines.join('\n')}\n`)
+  const log = await open(join(directory, 'log'), 'a')
+  const jvm = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
+  const main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain'
+  const child = adopt(
+    spawn('java', [...jvm, '-cp', jars.classPath, main, config], { stdio: ['ignore', log.fd, log.fd] }),
+  )
+  await log.close()
+  const until = Date.now() + 60_000
+  while ((await fourLetters(port, 'ruok')) !== 'imok') {
+    if (child.exitCode !== null || Date.now() > until)
+      throw new Error(`ZooKeeper did not start:\n${await readFile(join(directory, 'log'), 'utf8')}`)
+    await sleep(20)
+  }
+  return child
+}
+
+/** One of the server's commands; null when it does not answer. */
+function fourLetters(port: number, command: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(command))
+    let answer = ''
+    socket.setTimeout(2_000, () => socket.destroy())
+    socket.on('data', (chunk) => (answer += chunk.toString()))
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve(answer === '' ? null : answer))
+  })
+}
