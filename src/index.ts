@@ -16,7 +16,7 @@ import { clientAddresses } from './server/client-addresses.ts'
 import { startBroker } from './server/start-broker.ts'
 import type { RunningBroker } from './server/start-broker.ts'
 import { keptAlive } from './system/kept-alive.ts'
-import { openEmbeddedStore } from './system/store/embedded-store.ts'
+import { metadataStores } from './system/metadata-stores.ts'
 import { StoreError } from './system/store/embedded-store-tree.ts'
 import { noMetrics } from './system/figures/no-metrics.ts'
 import { engineOptionsOf, startSystemWorld } from './system/system-world.ts'
@@ -130,9 +130,7 @@ export class Broker implements AsyncDisposable {
       )
       tell(warnings, world.logger, logLevel)
       try {
-        const running = await keptAlive(
-          startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
-        )
+        const running = await keptAlive(startBroker(world, config, metadataStores(world, config)))
         if (temporaryDir !== null) sweepOnce()
         return new Broker(OURS, running, close, path.resolve(config['log.dirs'][0]!), temporaryDir)
       } catch (error) {

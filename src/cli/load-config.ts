@@ -39,6 +39,8 @@ const PLACE_KEYS: ReadonlySet<string> = new Set([
   'log.dirs',
   'metadata.log.dir',
   'samsa.admin.listener',
+  'samsa.zookeeper.credentials',
+  'zookeeper.connect',
 ])
 
 /**

@@ -4,7 +4,7 @@ import { clientAddresses } from '../server/client-addresses.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import { keptAlive } from '../system/kept-alive.ts'
-import { openEmbeddedStore } from '../system/store/embedded-store.ts'
+import { metadataStores } from '../system/metadata-stores.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { createLogger } from '../system/pino-logger.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
@@ -94,7 +94,7 @@ async function startQuietly(options: StartOptions, dataDir: string): Promise<Run
   tellWarnings(warnings, logger, level)
   const { world, engine } = await startSystemWorld({ logger }, engineOptionsOf(config))
   logger.info({ io: engine.io }, engine.description)
-  return keptAlive(startBroker(world, config, (directory) => openEmbeddedStore(world, directory)))
+  return keptAlive(startBroker(world, config, metadataStores(world, config)))
 }
 
 function leaveAs({ code, signal }: CommandEnd): void {

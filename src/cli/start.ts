@@ -10,7 +10,7 @@ import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import type { EngineChoice } from '../system/disk/disk-engine.ts'
 import { keptAlive } from '../system/kept-alive.ts'
-import { openEmbeddedStore } from '../system/store/embedded-store.ts'
+import { metadataStores } from '../system/metadata-stores.ts'
 import { standardSink } from '../system/line-sink.ts'
 import { giveBackFreedMemory } from '../system/freed-memory.ts'
 import { limitHeapGrowth } from '../system/heap-growth.ts'
@@ -62,9 +62,7 @@ export async function start(options: StartOptions): Promise<void> {
   })
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
-  const running = await keptAlive(
-    startBroker(world, config, (directory) => openEmbeddedStore(world, directory)),
-  )
+  const running = await keptAlive(startBroker(world, config, metadataStores(world, config)))
   admin?.started(running)
   announce(logger, config, engine, running)
   limitHeapGrowth()

@@ -21,6 +21,8 @@ export type SamsaErrorCode =
   | 'SAMSA_REFUSED'
   /** The broker was stopped. */
   | 'SAMSA_STOPPED'
+  /** The npm package `zookeeper` is missing, or was built for another Node.js; the message has the command that mends it. */
+  | 'SAMSA_ZOOKEEPER_CLIENT'
 
 /** Every error that is thrown to the program a broker runs in. `cause` is what went wrong below, where there is such. */
 export class SamsaError extends Error {

@@ -1,15 +1,18 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { withStoredConfig } from '../core/config/held-config.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { SamsaError } from '../core/samsa-error.ts'
 import type { MetadataStore, World } from '../ports.ts'
 import { ConfigAlterations } from './changes/config-alterations.ts'
 import type { ConfigChange, ConfigResource } from './changes/config-change.ts'
 import { joinCluster } from './changes/join-cluster.ts'
 import type { Membership } from './changes/join-cluster.ts'
+import { SessionRenewal } from './changes/session-renewal.ts'
 import { loadTopics } from './image/load-metadata.ts'
 import type { BrokerImage, TopicImage } from './image/metadata-image.ts'
 import { MetadataState } from './image/metadata-state.ts'
 import type { MetadataListener } from './image/metadata-state.ts'
+import { LastingStore } from './layout/lasting-store.ts'
 import type { Outcome } from './layout/outcome.ts'
 import { ProducerIds } from './changes/producer-ids.ts'
 import { TopicChanges } from './changes/topic-changes.ts'
@@ -34,6 +37,14 @@ export interface MetadataOptions {
   readonly maxOpenFiles?: number
   /** Whether batches can be written with this `compression.type`. Default: with each. */
   readonly canCompress?: (type: string) => boolean
+  /** Where sessions come from when one expires; null where none does. */
+  readonly renewal?: Renewal | null
+}
+
+export interface Renewal {
+  readonly open: () => Promise<MetadataStore>
+  /** The broker cannot have its place again, and must end. */
+  readonly lost: (error: SamsaError) => void
 }
 
 interface MetadataParts {
@@ -55,8 +66,6 @@ interface MetadataParts {
 export class Metadata {
   readonly clusterId: string
   readonly nodeId: number
-  /** Grows each time a broker registers under this id. */
-  readonly brokerEpoch: number
   readonly controllerEpoch: number
   readonly #state: MetadataState
   readonly #topics: TopicChanges
@@ -66,13 +75,15 @@ export class Metadata {
   readonly #logDirectories: Set<string>
   #kafkaState: string | null
   #deleting: readonly TopicImage[]
+  readonly #membership: Membership
+  #lasting: { readonly store: LastingStore; readonly renewal: SessionRenewal } | null = null
 
   private constructor(parts: MetadataParts) {
     this.clusterId = parts.membership.clusterId
-    this.brokerEpoch = parts.membership.brokerEpoch
     this.controllerEpoch = parts.membership.controllerEpoch
     this.nodeId = parts.state.nodeId
     this.#state = parts.state
+    this.#membership = parts.membership
     this.#topics = parts.topics
     this.#alterations = parts.alterations
     this.#deleting = parts.deleting
@@ -86,17 +97,44 @@ export class Metadata {
    * broker holds its place or a node is damaged, or with the store's own error; the store is closed then.
    */
   static async open(
-    store: MetadataStore,
+    session: MetadataStore,
     world: Pick<World, 'clock' | 'random' | 'logger'>,
     options: MetadataOptions,
   ): Promise<Metadata> {
+    const { renewal = null } = options
+    const lasting = renewal === null ? null : new LastingStore(world.clock, session)
+    const store = lasting ?? session
+    let opened: Metadata | null = null
+    session.onSession((event) => {
+      if (event === 'expired' && opened === null) lasting?.giveUp(tooEarly())
+    })
     try {
-      return await Metadata.#load(store, world, options)
+      opened = await Metadata.#load(store, world, options)
     } catch (error) {
       // What went wrong first is what counts.
       await store.close().catch(() => undefined)
       throw error
     }
+    if (lasting !== null && renewal !== null) opened.#renewWith(lasting, session, world, renewal)
+    return opened
+  }
+
+  #renewWith(
+    store: LastingStore,
+    session: MetadataStore,
+    world: Pick<World, 'clock' | 'random' | 'logger'>,
+    { open, lost }: Renewal,
+  ): void {
+    const { image, config } = this.#state
+    const renewed = (epoch: number): void => {
+      image.brokers.set(this.nodeId, { ...image.brokers.get(this.nodeId)!, epoch })
+    }
+    const renewal = new SessionRenewal(
+      { store, world, config, open, renewed, lost },
+      this.#membership,
+      session,
+    )
+    this.#lasting = { store, renewal }
   }
 
   static async #load(
@@ -154,6 +192,11 @@ export class Metadata {
     const deleting = this.#deleting
     this.#deleting = []
     await Promise.all(deleting.map((topic) => this.#topics.finishDeletion(topic)))
+  }
+
+  /** Grows each time a broker registers under this id, also when it does so again in a new session. */
+  get brokerEpoch(): number {
+    return this.#state.image.brokers.get(this.nodeId)!.epoch
   }
 
   /** The configuration with its dynamic values. */
@@ -308,9 +351,16 @@ export class Metadata {
 
   /** Waits for the changes under way, then ends the session with the store. */
   async close(): Promise<void> {
+    this.#lasting?.renewal.close()
+    // A change that waits for a connection would keep the broker from ending.
+    this.#lasting?.store.giveUp()
     await this.#state.queue.idle()
     await this.#state.store.close()
   }
+}
+
+function tooEarly(): SamsaError {
+  return new SamsaError('SAMSA_METADATA_STORE', 'the session expired while the broker started')
 }
 
 async function readConfig(store: MetadataStore, path: string): Promise<Map<string, string>> {

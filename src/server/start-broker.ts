@@ -24,7 +24,10 @@ import { Server } from './server.ts'
 /** How long connections may take to receive their last answers when the broker stops. */
 const DRAIN_MS = 1_000
 
-/** Opens the metadata store that lives in `directory`; called once that directory is locked. */
+/**
+ * Opens a session on the metadata store, which may live in `directory`; called once that directory is locked, and again
+ * each time when a session expired.
+ */
 export type OpenStore = (directory: string) => Promise<MetadataStore>
 
 /** A broker that serves. */
@@ -66,9 +69,11 @@ export async function startBroker(
   let metadata: Metadata | null = null
   try {
     // Files beside the partitions, and not a directory among them: Apache Kafka would take one for a partition.
-    const store = await openStore(config['log.dirs'][0]!)
+    const open = (): Promise<MetadataStore> => openStore(config['log.dirs'][0]!)
+    const store = await open()
     metadata = await Metadata.open(store, world, {
       config,
+      renewal: store.sessionTimeoutMs === 0 ? null : { open, lost: fail },
       clusterId: logs.clusterId,
       maxOpenFiles: world.disk.maxOpenFiles,
       canCompress,

@@ -122,6 +122,15 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     ],
   },
   {
+    subject: '`zookeeper.connect` at run time',
+    kafka: 'retired, so anything may be set',
+    samsa: 'read-only, INVALID_REQUEST',
+    reason: 'it says where the metadata is',
+    where: [
+      { scenario: /^configs: a broker is given zookeeper\.connect=x$/, path: /errorCode|errorMessage/ },
+    ],
+  },
+  {
     subject: 'configurations of groups, client metrics and loggers',
     kafka: 'may be set',
     samsa: 'groups and client metrics are described with their defaults; setting one is INVALID_REQUEST',

@@ -11,6 +11,7 @@ import {
   requestKeys,
   topicKeys,
 } from './broker-keys-server.ts'
+import { zookeeperKeys } from './broker-keys-zookeeper.ts'
 import type { ConfigSource, Setting } from './config-source.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
 import { definitionWithoutEffect, reasonWithoutEffect, withoutEffectTable } from './keys-without-effect.ts'
@@ -18,6 +19,8 @@ import type { KeyWithoutEffect } from './keys-without-effect.ts'
 import { HIDDEN, wrongSetting, wrongValue } from './secrets.ts'
 import { parseConnectionOverrides, parseHostPort, parseListeners } from './listeners.ts'
 import type { AdvertisedAddress, ListenerEndpoint } from './listeners.ts'
+import { parseZooKeeperConnect } from './zookeeper-connect.ts'
+import type { ZooKeeperAddress } from './zookeeper-connect.ts'
 
 /**
  * Every broker key that this broker reads, in the order DescribeConfigs and the documentation list them. Those of Kafka
@@ -35,6 +38,7 @@ export const brokerTable = {
   ...logRecordKeys,
   ...groupKeys,
   ...recoveryKeys,
+  ...zookeeperKeys,
 } as const
 
 export type BrokerConfigKey = keyof typeof brokerTable
@@ -61,6 +65,8 @@ export interface BrokerConfigDetails {
   /** From samsa.admin.listener; null opens none. */
   readonly adminEndpoint: AdvertisedAddress | null
   readonly connectionOverrides: ReadonlyMap<string, number>
+  /** From zookeeper.connect; null keeps the metadata in the first log directory. */
+  readonly zookeeper: ZooKeeperAddress | null
 }
 
 /** Values by key (`config['log.segment.bytes']`), with where they came from. Never changes: a dynamic change makes a new one. */
@@ -203,11 +209,27 @@ function checkTogether(values: BrokerConfigValues): void {
       'SAMSA_CONFIG',
       'max.connections.per.ip=0: may be 0 only where max.connections.per.ip.overrides lets some in',
     )
+  checkZooKeeper(values)
   const clusterId = values['cluster.id']
   if (clusterId !== null && !/^[A-Za-z0-9_-]{22}$/.test(clusterId))
     throw new SamsaError(
       'SAMSA_CONFIG',
       wrongSetting('cluster.id', clusterId, '', 'must be 22 characters of base64url'),
+    )
+}
+
+function checkZooKeeper(values: BrokerConfigValues): void {
+  const credentials = values['samsa.zookeeper.credentials']
+  if (values['zookeeper.connect'] === null) return
+  if (credentials !== null && !/^[^:]+:.+$/.test(credentials))
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      wrongSetting('samsa.zookeeper.credentials', credentials, '', 'must be user:password'),
+    )
+  if (values['zookeeper.set.acl'] && credentials === null)
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      'zookeeper.set.acl=true: needs samsa.zookeeper.credentials, or nobody would be the owner of what is made',
     )
 }
 
@@ -244,6 +266,7 @@ export function parseBrokerConfig(
     endpoints,
     adminEndpoint: parseHostPort('samsa.admin.listener', values['samsa.admin.listener'], '127.0.0.1:9644'),
     connectionOverrides: parseConnectionOverrides(values['max.connections.per.ip.overrides'].join(',')),
+    zookeeper: parseZooKeeperConnect(values['zookeeper.connect']),
   }
   // Those of single layers stay last and in their order, so that a layer more only adds to them.
   return { config: Object.freeze({ ...values, ...details }), warnings: [...ofAll, ...collected.warnings] }

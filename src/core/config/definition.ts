@@ -201,6 +201,12 @@ export function password(doc: string) {
   return build<null>('PASSWORD', null, 'a text', doc, {}, () => ({ value: null, text: HIDDEN }), null)
 }
 
+/** A value that is read and never shown. */
+export function secret(doc: string) {
+  const read = (text: string): ParsedValue<string | null> => ({ value: text, text: HIDDEN })
+  return build<string | null>('PASSWORD', null, 'a text', doc, {}, read, null)
+}
+
 export function oneOf<const Choice extends string>(
   defaultValue: Choice,
   choices: readonly Choice[],

@@ -1,12 +1,14 @@
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
-import type { MetadataStore, World } from '../../ports.ts'
+import type { Clock, MetadataStore, StoredNode, World } from '../../ports.ts'
 import { hasStoreCode } from '../layout/outcome.ts'
 import { createIfMissing } from '../layout/store-steps.ts'
 import { randomUuid } from '../layout/uuid.ts'
 import {
   decodeClusterId,
+  decodeController,
   decodeControllerEpoch,
+  describeBroker,
   encodeBroker,
   encodeClusterId,
   encodeController,
@@ -20,19 +22,95 @@ export interface Membership {
   readonly controllerEpoch: number
 }
 
-async function createEphemeral(
+/** A place that only one session can have. */
+interface Place {
+  readonly path: string
+  readonly data: Buffer
+  /** Why this broker will not get it from whoever has it; `stays`: who was waited for in vain. Null: it may. */
+  readonly refusal: (holder: Buffer, stays: boolean) => SamsaError | null
+}
+
+/** How much longer than its session a broker that died may seem to be there. */
+const GRACE = 2
+
+/**
+ * Takes a place for this session. Whoever has it may be this broker in an earlier life: its session is waited for to
+ * end, and never taken over.
+ */
+async function claim(
   store: MetadataStore,
-  path: string,
-  data: Buffer,
-  what: string,
-): Promise<void> {
-  try {
-    await store.create(path, data, 'ephemeral')
-  } catch (error) {
-    if (hasStoreCode(error, 'NODE_EXISTS'))
-      throw new SamsaError('SAMSA_METADATA_STORE', `another broker is ${what} in this metadata store`, error)
-    throw error
+  world: Pick<World, 'clock' | 'logger'>,
+  { path, data, refusal }: Place,
+): Promise<StoredNode> {
+  const upToMs = store.sessionTimeoutMs * GRACE
+  const deadlineMs = world.clock.monotonicMs() + upToMs
+  for (let isFirst = true; ; isFirst = false) {
+    const created = store.create(path, data, 'ephemeral').then(
+      () => true,
+      (error: unknown) => {
+        if (!hasStoreCode(error, 'NODE_EXISTS')) throw error
+        return false
+      },
+    )
+    const [isOurs, node] = await Promise.all([created, store.get(path)])
+    if (node === null) continue
+    if (isOurs || node.stat.ownedByThisSession) return node
+    const leftMs = deadlineMs - world.clock.monotonicMs()
+    const refused = refusal(node.data, leftMs <= 0 || !node.stat.ephemeral)
+    if (refused !== null) throw refused
+    if (isFirst) world.logger.info({ path, upToMs }, 'waiting for an earlier session of this broker to end')
+    await goneOrLate(store, world.clock, path, leftMs)
   }
+}
+
+function goneOrLate(store: MetadataStore, clock: Clock, path: string, leftMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(leftMs, resolve)
+    const changed = (): void => {
+      timer.cancel()
+      resolve()
+    }
+    store.get(path, changed).then((node) => node === null && changed(), reject)
+  })
+}
+
+/** The broker's own node, when it is registered and the controller. */
+async function claimBoth(
+  store: MetadataStore,
+  world: Pick<World, 'clock' | 'random' | 'logger'>,
+  config: BrokerConfig,
+): Promise<StoredNode> {
+  const id = config['broker.id']
+  const ensemble = config['zookeeper.connect']
+  const places = [
+    claim(store, world, {
+      path: paths.brokerId(id),
+      data: registration(world, config),
+      refusal: (holder, stays) =>
+        stays
+          ? new SamsaError(
+              'SAMSA_METADATA_STORE',
+              `broker.id=${id}: another broker is registered as ${id} in this metadata store (${describeBroker(holder)})`,
+            )
+          : null,
+    }),
+    claim(store, world, {
+      path: paths.controller,
+      data: encodeController(id, world.clock.nowMs()),
+      refusal: (holder, stays) => {
+        const other = decodeController(holder)
+        if (other === id && !stays) return null
+        return new SamsaError(
+          'SAMSA_METADATA_STORE',
+          `zookeeper.connect=${ensemble}: broker ${other} is there already; in this version an ensemble (or a chroot of it) serves one broker`,
+        )
+      },
+    }),
+  ]
+  // Who has both places refuses the broker's own first, whichever is known first.
+  const outcomes = await Promise.allSettled(places)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return places[0]!
 }
 
 function registration(world: Pick<World, 'clock' | 'random'>, config: BrokerConfig): Buffer {
@@ -55,29 +133,19 @@ function registration(world: Pick<World, 'clock' | 'random'>, config: BrokerConf
  */
 export async function joinCluster(
   store: MetadataStore,
-  world: Pick<World, 'clock' | 'random'>,
+  world: Pick<World, 'clock' | 'random' | 'logger'>,
   config: BrokerConfig,
   knownClusterId: string | null,
 ): Promise<Membership> {
-  const id = config['broker.id']
   const candidate = knownClusterId ?? config['cluster.id'] ?? randomUuid(world.random)
-  const broker = registration(world, config)
   const directories = PERSISTENT_DIRECTORIES.map((path) => createIfMissing(store, path))
   const cluster = createIfMissing(store, paths.clusterId, encodeClusterId(candidate))
-  const registered = createEphemeral(store, paths.brokerId(id), broker, `registered as ${id}`)
-  const controller = createEphemeral(
-    store,
-    paths.controller,
-    encodeController(id, world.clock.nowMs()),
-    'controller',
-  )
-  const [clusterNode, brokerNode, epochNode] = await Promise.all([
+  const places = claimBoth(store, world, config)
+  const [clusterNode, epochNode, brokerNode] = await Promise.all([
     store.get(paths.clusterId),
-    store.get(paths.brokerId(id)),
     store.get(paths.controllerEpoch),
+    places,
     cluster,
-    registered,
-    controller,
     ...directories,
   ])
   const clusterId = decodeClusterId(clusterNode!.data)
@@ -90,5 +158,32 @@ export async function joinCluster(
   const epochData = Buffer.from(String(controllerEpoch))
   if (epochNode === null) await store.create(paths.controllerEpoch, epochData)
   else await store.set(paths.controllerEpoch, epochData, epochNode.stat.version)
-  return { clusterId, brokerEpoch: brokerNode!.stat.createdTransaction, controllerEpoch }
+  return { clusterId, brokerEpoch: brokerNode.stat.createdTransaction, controllerEpoch }
+}
+
+/**
+ * Registers this broker in a new session. Its new epoch. Rejects with SAMSA_METADATA_STORE when the metadata is not what
+ * it was: what this broker knows of it would be wrong.
+ */
+export async function rejoinCluster(
+  store: MetadataStore,
+  world: Pick<World, 'clock' | 'random' | 'logger'>,
+  config: BrokerConfig,
+  before: Membership,
+): Promise<number> {
+  const broker = await claimBoth(store, world, config)
+  // Read when nobody can become controller any more. Whoever did began an epoch.
+  const [cluster, epoch] = await Promise.all([store.get(paths.clusterId), store.get(paths.controllerEpoch)])
+  if (cluster === null || decodeClusterId(cluster.data) !== before.clusterId)
+    throw changedMeanwhile(`it is not that of cluster ${before.clusterId} any more`)
+  if (epoch === null || decodeControllerEpoch(epoch.data) !== before.controllerEpoch)
+    throw changedMeanwhile('another broker was its controller')
+  return broker.stat.createdTransaction
+}
+
+function changedMeanwhile(how: string): SamsaError {
+  return new SamsaError(
+    'SAMSA_METADATA_STORE',
+    `the metadata store changed while this broker had no session with it: ${how}`,
+  )
 }

@@ -161,6 +161,22 @@ export function encodeBroker(record: BrokerRecord): Buffer {
   })
 }
 
+/** For messages: where a broker that registered can be reached. */
+export function describeBroker(data: Buffer): string {
+  try {
+    const endpoints = decode('', data)['endpoints']
+    return Array.isArray(endpoints) ? endpoints.join(', ') : ''
+  } catch {
+    return ''
+  }
+}
+
+/** Null for what no broker wrote. */
+export function decodeController(data: Buffer): number | null {
+  const id = decode(paths.controller, data)['brokerid']
+  return isId(id) ? id : null
+}
+
 export function encodeController(brokerId: number, timestampMs: number): Buffer {
   return encode({ version: 1, brokerid: brokerId, timestamp: String(timestampMs) })
 }

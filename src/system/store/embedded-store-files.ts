@@ -19,6 +19,9 @@ const LOG_NAME = 'samsa-metadata.log'
 const SNAPSHOT_NAME = 'samsa-metadata.snapshot'
 const UNFINISHED_NAME = 'samsa-metadata.snapshot.tmp'
 
+/** What a directory has whose metadata is kept in it. */
+export const EMBEDDED_FILES: readonly string[] = [LOG_NAME, SNAPSHOT_NAME]
+
 function failed(what: string, cause: unknown): SamsaError {
   const why = isError(cause) ? `: ${cause.message}` : ''
   return new SamsaError('SAMSA_METADATA_STORE', `the metadata store cannot ${what}${why}`, cause)

@@ -147,7 +147,7 @@ describe('broker configuration', () => {
     const { warnings } = parse({
       'process.roles': 'broker,controller',
       'controller.quorum.voters': '1@localhost:9093',
-      'zookeeper.connect': 'localhost:2181',
+      'zookeeper.sync.time.ms': '2000',
       'transaction.state.log.min.isr': '1',
       'num.partition': '3',
     })
@@ -155,7 +155,7 @@ describe('broker configuration', () => {
     assert.match(warnings[0]!, /unknown configuration num\.partition/)
     assert.match(
       warnings[1]!,
-      /^without effect in this broker: process\.roles, controller\.quorum\.voters \(one broker .*\); zookeeper\.connect \(.*\); transaction\.state\.log\.min\.isr \(there are no transactions/,
+      /^without effect in this broker: process\.roles, controller\.quorum\.voters \(one broker .*\); zookeeper\.sync\.time\.ms \(.*\); transaction\.state\.log\.min\.isr \(there are no transactions/,
     )
   })
 

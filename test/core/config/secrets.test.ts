@@ -31,8 +31,12 @@ test('a password is a value that nothing prints', () => {
   assert.ok(passwordKeys.includes('ssl.keystore.password'))
   for (const key of passwordKeys) {
     const { config, warnings } = parse({ [key]: SECRET })
-    assert.equal(Reflect.get(config, key), undefined)
     assert.ok(!inspect(config.settings, { depth: 9 }).includes(SECRET))
+    if (Object.hasOwn(brokerTable, key)) {
+      assert.deepEqual([Reflect.get(config, key), warnings], [SECRET, []])
+      continue
+    }
+    assert.equal(Reflect.get(config, key), undefined)
     assert.equal(warnings.length, 1)
     assert.match(warnings[0]!, new RegExp(`^without effect in this broker \\(a file\\): ${key} \\(`))
     assert.ok(!warnings[0]!.includes(SECRET))

@@ -39,7 +39,7 @@ test('configuration keys: wrong ends, other spellings, the names they have on to
     ['numPartitions', 'num.partitions'],
     ['retention.ms', 'log.retention.ms'],
     ['KAFKA_LOG_DIRS', null],
-    ['zookeper.connect', null],
+    ['zookeper.connect', 'zookeeper.connect'],
     ['log.cleaner.thread', 'log.cleaner.threads'],
     ['nodeid', 'node.id'],
   ] as const)

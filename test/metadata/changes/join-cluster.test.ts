@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { joinCluster } from '../../../src/metadata/changes/join-cluster.ts'
 import { paths } from '../../../src/metadata/layout/znodes.ts'
-import { openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
+import { EmbeddedStore, openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { brokerConfig } from '../metadata-harness.ts'
 
@@ -42,10 +42,10 @@ test('a broker does not join another cluster than that of its disks, and not bes
   const sim = new SimWorld(1)
   await sim.run(async () => {
     const { world } = sim.start()
-    const store = await openEmbeddedStore(world, '/data')
-    const { clusterId } = await joinCluster(store, world, CONFIG, 'AAAAAAAAQACAAAAAAAAAAQ')
+    const store = await EmbeddedStore.open(world, '/data')
+    const { clusterId } = await joinCluster(store.connect(), world, CONFIG, 'AAAAAAAAQACAAAAAAAAAAQ')
     assert.equal(clusterId, 'AAAAAAAAQACAAAAAAAAAAQ')
-    const again = joinCluster(store, world, CONFIG, clusterId)
+    const again = joinCluster(store.connect(), world, CONFIG, clusterId)
     await assert.rejects(again, {
       code: 'SAMSA_METADATA_STORE',
       message: /another broker is registered as 0/,

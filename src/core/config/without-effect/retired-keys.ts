@@ -16,7 +16,7 @@ const PREFIXES: readonly (readonly [string, string])[] = [
   ['rsm.config.', REMOTE],
   ['sasl.', SECURITY],
   ['ssl.', SECURITY],
-  ['zookeeper.', RETIRED],
+  ['zookeeper.ssl.', 'the connection to ZooKeeper is not encrypted in this version'],
 ]
 
 const KEYS: ReadonlyMap<string, string> = new Map([
@@ -46,6 +46,10 @@ const KEYS: ReadonlyMap<string, string> = new Map([
     'quota.consumer.default',
     'quota.producer.default',
     'reserved.broker.max.id',
+    'zookeeper.clientCnxnSocket',
+    'zookeeper.max.in.flight.requests',
+    'zookeeper.metadata.migration.enable',
+    'zookeeper.sync.time.ms',
   ].map((key) => [key, RETIRED] as const),
 ])
 

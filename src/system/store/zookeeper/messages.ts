@@ -76,6 +76,16 @@ export type FromSidecar =
   | { readonly kind: 'fired'; readonly id: number }
   | { readonly kind: 'ended'; readonly why: End }
 
+/**
+ * What calls are answered with whose connection broke: system error, inconsistency of what was received, connection loss,
+ * time out, session moved to another server. Nobody knows whether they were carried out.
+ */
+const LOST: ReadonlySet<number> = new Set([-1, -2, -3, -4, -7, -118])
+
+export function isLost(code: number): boolean {
+  return LOST.has(code)
+}
+
 const LENGTH_BYTES = 4
 const FIXED_BYTES = 12
 const NOTHING = Buffer.alloc(0)

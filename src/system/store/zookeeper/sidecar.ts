@@ -1,11 +1,10 @@
 import type { CreateMode } from '../../../ports.ts'
 import { loadClient } from './client-package.ts'
 import type { ClientAcl, ClientClass, ClientStat, ZooKeeperClient } from './client-package.ts'
+import { isLost } from './messages.ts'
 import type { Call, End, FromSidecar, Problem, Reply, SessionSettings, Stat, ToSidecar } from './messages.ts'
 
 const OK = 0
-const CONNECTION_LOSS = -4
-const OPERATION_TIMEOUT = -7
 const INVALID_STATE = -9
 const NO_NODE = -101
 const BAD_VERSION = -103
@@ -279,10 +278,6 @@ export class Sidecar {
       this.#events.tell(reply, data)
     }
   }
-}
-
-function isLost(code: number): boolean {
-  return code === CONNECTION_LOSS || code === OPERATION_TIMEOUT
 }
 
 function withStat(code: number, stat: ClientStat | null): { code: number; stat?: Stat } {

@@ -7,6 +7,7 @@ import type {
   StoredNode,
   Watch,
 } from '../../../ports.ts'
+import { isLost } from './messages.ts'
 import type { Call, End, FromSidecar, Reply, Stat } from './messages.ts'
 import type { SidecarProcess } from './sidecar-process.ts'
 
@@ -20,9 +21,6 @@ const OK = 0
 const NO_NODE = -101
 
 const CODES: ReadonlyMap<number, MetadataStoreErrorCode> = new Map([
-  [-4, 'CONNECTION_LOSS'],
-  [-7, 'CONNECTION_LOSS'],
-  [-118, 'CONNECTION_LOSS'],
   [-8, 'INVALID_PATH'],
   [-9, 'SESSION_EXPIRED'],
   [-112, 'SESSION_EXPIRED'],
@@ -258,7 +256,7 @@ export class ZooKeeperSession implements MetadataStore {
   }
 
   #errorOf(code: number, operation: string, path: string): Error {
-    const known = CODES.get(code)
+    const known = isLost(code) ? 'CONNECTION_LOSS' : CODES.get(code)
     if (known !== undefined) return this.#errors.make(known, `${operation} ${path}: ${known}`)
     const why = ACCESS.get(code) ?? `ZooKeeper answers ${code}`
     return this.#errors.make('STORAGE', `${operation} ${path}: ${why}`)
