@@ -3,6 +3,7 @@ import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
 import { KafkaGuest } from '../broker/guest/kafka-guest.ts'
+import { tellOpenTransactions } from '../broker/open-transactions.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
 import { Partitions } from '../broker/partitions.ts'
 import { TopicHost } from '../broker/topic-host.ts'
@@ -112,6 +113,7 @@ async function assemble(
   const topicMetrics = new TopicMetrics(world.metrics)
   const host = new TopicHost({ metadata, logs, partitions, topicMetrics, outOfReach: guest.outOfReach })
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
+  tellOpenTransactions(partitions.all(), world.logger)
   const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)
   const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, refuses, async () => {
     const errorCode = await metadata.autoCreateTopic(OFFSETS_TOPIC)

@@ -34,7 +34,6 @@ const NOT_OFFERED = {
   AddPartitionsToTxn: 24,
   AddOffsetsToTxn: 25,
   EndTxn: 26,
-  WriteTxnMarkers: 27,
   TxnOffsetCommit: 28,
   CreateDelegationToken: 38,
   AlterClientQuotas: 49,

@@ -168,6 +168,11 @@ export class ProducerState {
     return ACCEPT
   }
 
+  /** Where the open transaction of a producer begins; -1 when it has none. */
+  openTransactionOf(producerId: number): number {
+    return this.#producers.get(producerId)?.transactionFirstOffset ?? -1
+  }
+
   /** An end-of-transaction marker is in the log. Null when the producer had no transaction open. */
   markerAppended(
     producerId: number,

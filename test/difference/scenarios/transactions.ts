@@ -52,3 +52,11 @@ transactions.add('transactions are described', async (s) => {
   await s.ask('DescribeTransactions', 0, { transactionalIds: [s.name('none'), ''] })
   await s.ask('DescribeTransactions', 0, { transactionalIds: [] })
 })
+
+transactions.addVersions('markers where nobody is', 'WriteTxnMarkers', async (s, version) => {
+  const markers = (topics: Struct[]): Struct => ({
+    markers: [{ producerId: 4711, producerEpoch: 0, transactionResult: false, topics, coordinatorEpoch: 0 }],
+  })
+  await s.ask('WriteTxnMarkers', version, { markers: [] })
+  await s.ask('WriteTxnMarkers', version, markers([{ name: s.name('none'), partitionIndexes: [0, 1] }]))
+})
