@@ -32,7 +32,7 @@ const WORTH_BYTES: Readonly<Record<number, number>> = {
 /** What becomes no longer than this is decoded by the thread pool as a whole, which takes less of the loop. */
 const WHOLE_BYTES = 1024 * 1024
 /** Between two looks at the clock. */
-const PIECE_BYTES = 64 * 1024
+const PIECE_BYTES = 32 * 1024
 /** Of one job of the thread pool. */
 const CHUNK_BYTES = 256 * 1024
 /** What may be done in one turn. */

@@ -82,7 +82,7 @@ for (const [way, codecs] of ways)
     test(`${name}, ${way}: no more than is wanted`, async () => {
       let shown = 0
       await codecs.decompress(codec, data, () => ++shown < 2)
-      assert.equal(shown, Math.min(2, Math.ceil(text.length / (64 * 1024))))
+      assert.equal(shown, Math.min(2, Math.ceil(text.length / (32 * 1024))))
     })
   }
 
