@@ -113,7 +113,7 @@ function noOlderIsLeft({ world }: SimProcess, acknowledgedIn: string): void {
 }
 
 test('whatever moment the process or the power ends, every acknowledged record is there once', async () => {
-  for (const seed of seedsFromEnvironment(1, 100)) {
+  for (const seed of seedsFromEnvironment(1, 60)) {
     await simulate(seed, async (sim) => {
       const { random } = sim
       const byPower = random.chance(0.6)
