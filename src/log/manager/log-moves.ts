@@ -1,5 +1,5 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { codeOf, messageOf } from '../../core/is-error.ts'
+import { codeOf, isError, messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter } from '../../ports.ts'
 import type { LogDirectory } from '../directory/log-directory.ts'
@@ -401,5 +401,5 @@ export class LogMoves {
 }
 
 function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined
+  return isError(error) ? error.cause : undefined
 }
