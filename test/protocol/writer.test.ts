@@ -162,3 +162,30 @@ test('a small frame keeps no large slab', () => {
   writer.string('small')
   assert.ok(writer.finishBuffer().buffer.byteLength <= 65_536)
 })
+
+test('a number that its type cannot carry is refused, and the ones at its ends are not', () => {
+  const types = {
+    int8: [-128, 127],
+    uint8: [0, 255],
+    int16: [-32_768, 32_767],
+    uint16: [0, 65_535],
+    varint: [-(2 ** 31), 2 ** 31 - 1],
+    varlong: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  } as const
+  for (const [type, [least, most]] of Object.entries(types) as [keyof typeof types, [number, number]][]) {
+    const writer = new Writer(64)
+    writer[type](least)
+    writer[type](most)
+    const { byteLength } = writer
+    for (const value of [least - 1, most + 1, 0.5, NaN]) refused(() => writer[type](value))
+    assert.equal(writer.byteLength, byteLength, `${type}: nothing of these is written`)
+  }
+})
+
+test('no bytes at all differ from none', () => {
+  const writer = new Writer(64)
+  writer.compactNullableBytes(null)
+  writer.compactNullableBytes(Buffer.alloc(0))
+  writer.compactNullableBytes(Buffer.from('x'))
+  assert.deepEqual([...writer.finishBuffer()], [0, 1, 2, 0x78])
+})
