@@ -128,8 +128,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a deleted topic leaves its files to the next of its name',
     campaign: 'logs',
     file: 'src/log/manager/partition-removal.ts',
-    from: 'this.#world.disk.rename(`${directory.path}/${partitionName(topic, partition)}`, away)',
-    to: '',
+    from: "this.#rename(place, 'delete')",
+    to: '`${place.directory.path}/nowhere`',
   },
   {
     name: 'a process without descriptors takes its disk for dead',
