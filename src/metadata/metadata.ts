@@ -351,7 +351,7 @@ export class Metadata {
 
   /** Waits for the changes under way, then ends the session with the store. */
   async close(): Promise<void> {
-    this.#lasting?.renewal.close()
+    await this.#lasting?.renewal.close().catch(() => undefined)
     // A change that waits for a connection would keep the broker from ending.
     this.#lasting?.store.giveUp()
     await this.#state.queue.idle()

@@ -43,6 +43,9 @@ export class SimZooKeeper {
   }
 }
 
+/** Between two that must not change places: those of one moment are shuffled. */
+const APART_MS = 0.01
+
 /** What was asked and not answered. */
 interface Request {
   readonly carryOut: () => Promise<unknown>
@@ -162,7 +165,7 @@ export class SimSession implements MetadataStore {
       }
       this.#unanswered.push(request)
       const connection = this.#connection
-      this.#lastArrivalMs = Math.max(this.#lastArrivalMs, clock.monotonicMs() + this.#delay())
+      this.#lastArrivalMs = Math.max(this.#lastArrivalMs + APART_MS, clock.monotonicMs() + this.#delay())
       clock.after(this.#lastArrivalMs - clock.monotonicMs(), () => this.#arrive(request, connection))
     })
   }
@@ -187,7 +190,7 @@ export class SimSession implements MetadataStore {
   /** Answers and news of watches reach the client in the order in which they left. */
   #inOrder(connection: number, tell: () => void): void {
     const { clock } = this.#ensemble
-    this.#lastAnswerMs = Math.max(this.#lastAnswerMs, clock.monotonicMs() + this.#delay())
+    this.#lastAnswerMs = Math.max(this.#lastAnswerMs + APART_MS, clock.monotonicMs() + this.#delay())
     clock.after(this.#lastAnswerMs - clock.monotonicMs(), () => {
       if (connection === this.#connection && !this.#ended) tell()
     })

@@ -82,35 +82,33 @@ async function claimBoth(
 ): Promise<StoredNode> {
   const id = config['broker.id']
   const ensemble = config['zookeeper.connect']
-  const places = [
-    claim(store, world, {
-      path: paths.brokerId(id),
-      data: registration(world, config),
-      refusal: (holder, stays) =>
-        stays
-          ? new SamsaError(
-              'SAMSA_METADATA_STORE',
-              `broker.id=${id}: another broker is registered as ${id} in this metadata store (${describeBroker(holder)})`,
-            )
-          : null,
-    }),
-    claim(store, world, {
-      path: paths.controller,
-      data: encodeController(id, world.clock.nowMs()),
-      refusal: (holder, stays) => {
-        const other = decodeController(holder)
-        if (other === id && !stays) return null
-        return new SamsaError(
-          'SAMSA_METADATA_STORE',
-          `zookeeper.connect=${ensemble}: broker ${other} is there already; in this version an ensemble (or a chroot of it) serves one broker`,
-        )
-      },
-    }),
-  ]
-  // Who has both places refuses the broker's own first, whichever is known first.
-  const outcomes = await Promise.allSettled(places)
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
-  return places[0]!
+  const registered = claim(store, world, {
+    path: paths.brokerId(id),
+    data: registration(world, config),
+    refusal: (holder, stays) =>
+      stays
+        ? new SamsaError(
+            'SAMSA_METADATA_STORE',
+            `broker.id=${id}: another broker is registered as ${id} in this metadata store (${describeBroker(holder)})`,
+          )
+        : null,
+  })
+  // Two that wait for each other's place would wait in vain. Where nobody else can be, both leave in one go.
+  if (store.sessionTimeoutMs > 0) await registered
+  const isController = claim(store, world, {
+    path: paths.controller,
+    data: encodeController(id, world.clock.nowMs()),
+    refusal: (holder, stays) => {
+      const other = decodeController(holder)
+      if (other === id && !stays) return null
+      return new SamsaError(
+        'SAMSA_METADATA_STORE',
+        `zookeeper.connect=${ensemble}: broker ${other} is there already; in this version an ensemble (or a chroot of it) serves one broker`,
+      )
+    },
+  })
+  const [node] = await Promise.all([registered, isController])
+  return node
 }
 
 function registration(world: Pick<World, 'clock' | 'random'>, config: BrokerConfig): Buffer {

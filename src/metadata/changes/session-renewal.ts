@@ -28,6 +28,8 @@ export class SessionRenewal {
   readonly #options: RenewalOptions
   readonly #membership: Membership
   #closed = false
+  /** The session in which the broker registers just now. */
+  #candidate: MetadataStore | null = null
 
   constructor(options: RenewalOptions, membership: Membership, session: MetadataStore) {
     this.#options = options
@@ -35,8 +37,10 @@ export class SessionRenewal {
     this.#follow(session)
   }
 
-  close(): void {
+  /** When this resolves, nothing of what was under way is registered. */
+  async close(): Promise<void> {
     this.#closed = true
+    await this.#candidate?.close()
   }
 
   #follow(session: MetadataStore): void {
@@ -74,7 +78,9 @@ export class SessionRenewal {
     session.onSession((event) => {
       if (event === 'expired') isOver = true
     })
+    this.#candidate = session
     try {
+      if (this.#closed) throw new Error('the broker ends')
       const brokerEpoch = await rejoinCluster(session, world, config, this.#membership).catch(
         (error: unknown) => {
           throw error instanceof SamsaError ? new LostPlace(error) : error
@@ -85,6 +91,8 @@ export class SessionRenewal {
     } catch (error) {
       await session.close().catch(() => undefined)
       throw error
+    } finally {
+      this.#candidate = null
     }
     this.#follow(session)
     store.attach(session)
