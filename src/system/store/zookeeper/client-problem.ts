@@ -13,27 +13,29 @@ export function describeProblem(
   sidecarFile: string,
 ): string {
   const node = `Node.js ${process.version}`
+  // Found from where the broker is, unless it was said where.
+  const from = path.isAbsolute(module) ? module : sidecarFile
   const [firstLine = ''] = detail.split('\n')
   switch (problem) {
     case 'missing':
-      return `zookeeper.connect needs the npm package zookeeper, which is not installed (${module}). ${install(sidecarFile)}`
+      return `zookeeper.connect needs the npm package zookeeper, which is not installed (${module}). ${install(from)}`
     case 'unbuilt':
-      return `the npm package zookeeper has no binary for ${node}: its install script did not run. ${rebuild(sidecarFile)}`
+      return `the npm package zookeeper has no binary for ${node}: its install script did not run. ${rebuild(from)}`
     case 'foreign':
-      return `the npm package zookeeper was built for another Node.js than this one, ${node} (${firstLine}). ${rebuild(sidecarFile)}`
+      return `the npm package zookeeper was built for another Node.js than this one, ${node} (${firstLine}). ${rebuild(from)}`
     case 'broken':
-      return `the npm package zookeeper does not load in ${node} (${firstLine}). ${rebuild(sidecarFile)}`
+      return `the npm package zookeeper does not load in ${node} (${firstLine}). ${rebuild(from)}`
   }
 }
 
-function install(sidecarFile: string): string {
-  const place = placeOf(sidecarFile)
+function install(from: string): string {
+  const place = placeOf(from)
   const flags = [...(place.isGlobal ? ['--global'] : []), ...headers()]
   return `In ${place.folder}, run: ${['npm install', ...flags, `zookeeper@${VERSION_RANGE}`].join(' ')} (it compiles: sh, make, a C++ compiler and python3)`
 }
 
-function rebuild(sidecarFile: string): string {
-  const place = placeOf(sidecarFile)
+function rebuild(from: string): string {
+  const place = placeOf(from)
   const flags = [...(place.isGlobal ? ['--global'] : []), '--ignore-scripts=false', ...headers()]
   return `In ${place.folder}, run: ${['npm rebuild', ...flags, 'zookeeper'].join(' ')} (it compiles: sh, make, a C++ compiler and python3)`
 }
@@ -44,11 +46,10 @@ function headers(): string[] {
   return fs.existsSync(path.join(root, 'include/node/node.h')) ? [`--nodedir=${root}`] : []
 }
 
-/** Where npm has to run so that the package is found from where this one is. */
-function placeOf(sidecarFile: string): { readonly folder: string; readonly isGlobal: boolean } {
-  const [before = '', inside] = sidecarFile.split(`${path.sep}node_modules${path.sep}`)
-  if (inside === undefined)
-    return { folder: path.resolve(path.dirname(sidecarFile), '../..'), isGlobal: false }
+/** Where npm has to run so that the package is found from there. */
+function placeOf(file: string): { readonly folder: string; readonly isGlobal: boolean } {
+  const [before = '', inside] = file.split(`${path.sep}node_modules${path.sep}`)
+  if (inside === undefined) return { folder: path.resolve(path.dirname(file), '../..'), isGlobal: false }
   const globalRoot = path.join(path.dirname(path.dirname(process.execPath)), 'lib')
   return { folder: before === '' ? path.sep : before, isGlobal: before === globalRoot }
 }
