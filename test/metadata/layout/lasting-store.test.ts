@@ -152,8 +152,15 @@ describe('a store that outlives connections and sessions', () => {
   })
 
   it('waits while there is no server, and reads what is there when there is one again', async () => {
-    await onEnsemble(2, async ({ store, ensemble, sleep }) => {
+    await onEnsemble(2, async ({ store, ensemble, sleep, session }) => {
       await store.create('/a', Buffer.from('1'))
+      const asking = session()
+      const ask = asking.get.bind(asking)
+      let asked = 0
+      asking.get = (path, watch) => {
+        asked += 1
+        return ask(path, watch)
+      }
       ensemble.away(60_000)
       let isAnswered = false
       const read = store.get('/a').then((node) => {
@@ -165,6 +172,8 @@ describe('a store that outlives connections and sessions', () => {
       assert.equal(isAnswered, false)
       assert.equal((await read)?.data.toString(), '1')
       assert.equal((await changed).version, 1)
+      // It waits for the news, and does not try and try.
+      assert.ok(asked <= 2, `asked ${asked} times`)
     })
   })
 
