@@ -43,6 +43,8 @@ export interface MetadataOptions {
 
 export interface Renewal {
   readonly open: () => Promise<MetadataStore>
+  /** The broker is registered again, under this epoch. */
+  readonly renewed: (brokerEpoch: number) => void
   /** The broker cannot have its place again, and must end. */
   readonly lost: (error: SamsaError) => void
 }
@@ -123,14 +125,15 @@ export class Metadata {
     store: LastingStore,
     session: MetadataStore,
     world: Pick<World, 'clock' | 'random' | 'logger'>,
-    { open, lost }: Renewal,
+    { open, renewed, lost }: Renewal,
   ): void {
     const { image, config } = this.#state
-    const renewed = (epoch: number): void => {
+    const registeredAs = (epoch: number): void => {
+      renewed(epoch)
       image.brokers.set(this.nodeId, { ...image.brokers.get(this.nodeId)!, epoch })
     }
     const renewal = new SessionRenewal(
-      { store, world, config, open, renewed, lost },
+      { store, world, config, open, renewed: registeredAs, lost },
       this.#membership,
       session,
     )

@@ -74,7 +74,10 @@ export async function startBroker(
     const store = await open()
     metadata = await Metadata.open(store, world, {
       config,
-      renewal: store.sessionTimeoutMs === 0 ? null : { open, lost: fail },
+      renewal:
+        store.sessionTimeoutMs === 0
+          ? null
+          : { open, renewed: (epoch) => logs.registeredAs(epoch), lost: fail },
       clusterId: logs.clusterId,
       maxOpenFiles: world.disk.maxOpenFiles,
       canCompress,

@@ -205,7 +205,8 @@ describe('samsa start with zookeeper.connect', () => {
 
   test('goes on when ZooKeeper restarts, and when its session expires: changes wait, records do not', async () => {
     const root = await freshChroot()
-    const samsa = await startSamsa(freshPath(), ...settings(root))
+    const dataDir = freshPath()
+    const samsa = await startSamsa(dataDir, ...settings(root))
     await withAdmin(samsa, (admin) => admin.createTopics({ topics: [{ topic: 'before' }] }))
     const producer = kafkaOf(samsa).producer()
     await producer.connect()
@@ -235,6 +236,8 @@ describe('samsa start with zookeeper.connect', () => {
     await producer.disconnect()
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null], samsa.stdout + samsa.stderr)
+    const marker: unknown = JSON.parse(fs.readFileSync(`${dataDir}/.kafka_cleanshutdown`, 'utf8'))
+    assert.deepEqual(marker, { version: 0, brokerEpoch: registered.stat.createdTransaction })
   })
 
   test('ends when another broker had its place meanwhile', async () => {

@@ -90,6 +90,11 @@ export class LogManager {
     return Math.min(...epochs)
   }
 
+  /** The broker has another epoch now, which its clean stop will be known by. */
+  registeredAs(brokerEpoch: number): void {
+    this.#brokerEpoch = brokerEpoch
+  }
+
   /**
    * Opens every partition found, or takes it away as `admit` says; strays that have an owner come back. When it resolves, no clean marker can come back and
    * all recovered bytes are durable. Rejects with SAMSA_DISK_IO when no directory is left.

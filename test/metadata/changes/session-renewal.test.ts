@@ -41,7 +41,10 @@ async function onEnsemble(seed: number, use: (rig: Rig) => Promise<void>): Promi
       let lose!: (error: SamsaError) => void
       const lost = new Promise<SamsaError>((resolve) => (lose = resolve))
       const config = brokerConfig({ 'broker.id': String(id), 'zookeeper.connect': 'zk:2181' })
-      const metadata = await Metadata.open(await open(), world, { config, renewal: { open, lost: lose } })
+      const metadata = await Metadata.open(await open(), world, {
+        config,
+        renewal: { open, renewed: () => undefined, lost: lose },
+      })
       await metadata.start(new RecordingListener())
       return { metadata, session: () => session, lost }
     }
@@ -79,24 +82,40 @@ describe('a broker whose session with the metadata store expires', () => {
   })
 
   it('waits for the nodes of its earlier session, whose end it does not bring about', async () => {
-    await onEnsemble(2, async ({ start, witness, sleep, ensemble }) => {
-      const { metadata } = await start(0)
-      // As after the death of the holder of a session: ZooKeeper has not noticed yet.
-      const orphan = ensemble.connect(2_000)
-      await metadata.close()
-      await sleep(100)
-      for (const path of ['/brokers/ids/0', '/controller'])
+    for (const path of ['/brokers/ids/0', '/controller'])
+      await onEnsemble(2, async ({ start, witness, sleep, ensemble }) => {
+        const { metadata } = await start(0)
+        await metadata.close()
+        await sleep(100)
+        // As after the death of the holder of a session: ZooKeeper has not noticed yet.
+        const orphan = ensemble.connect(2_000)
         await orphan.create(path, Buffer.from('{"brokerid":0}'), 'ephemeral')
-      let isStarted = false
-      const next = start(0).then((started) => {
-        isStarted = true
-        return started
+        let isStarted = false
+        const next = start(0).then((started) => {
+          isStarted = true
+          return started
+        })
+        await sleep(1_500)
+        assert.equal(isStarted, false)
+        assert.equal((await witness.get(path))?.data.toString(), '{"brokerid":0}')
+        await orphan.expire()
+        await (await next).metadata.close()
       })
-      await sleep(1_500)
-      assert.equal(isStarted, false)
-      assert.equal((await witness.get('/brokers/ids/0'))?.data.toString(), '{"brokerid":0}')
-      await orphan.expire()
-      await (await next).metadata.close()
+  })
+
+  it('is refused the place of one that stays', async () => {
+    await onEnsemble(5, async ({ start }) => {
+      const { metadata } = await start(0)
+      await assert.rejects(start(0), {
+        code: 'SAMSA_METADATA_STORE',
+        message: /^broker\.id=0: another broker is registered as 0 in this metadata store \(PLAINTEXT:/,
+      })
+      await assert.rejects(start(1), {
+        code: 'SAMSA_METADATA_STORE',
+        message: /^zookeeper\.connect=zk:2181: broker 0 is there already/,
+      })
+      assert.equal(await created(metadata, 'still-mine'), ErrorCode.NONE)
+      await metadata.close()
     })
   })
 
