@@ -101,6 +101,8 @@ export class LogDirectory {
   readonly cleanShutdownEpoch: number
   /** Refuses new data until writes come back. */
   hangs = false
+  /** So often in a row no write had come back. */
+  looksWithoutWrite = 0
   /** Refuses new data until there is room again. */
   lacksSpace = false
   /** Refuses even the little that the broker writes for its own: half of the floor is gone too. */

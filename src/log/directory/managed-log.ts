@@ -39,9 +39,11 @@ export class ManagedLog {
   moving = false
   #log: Log | null = null
   #nextFlush: DueFlush | null = null
-  /** The write that was under way at the last look, and since which look. */
+  /** Looks in a row at which the write under way was the same. */
+  looksAtWrite = 0
+  /** At the last look. */
   #seenWrite: object | null = null
-  #seenSinceMs = 0
+  #seenEndOffset = -1
   #flushing = false
   #closed: Promise<void> | null = null
   #maintenance: Promise<void> = Promise.resolve()
@@ -77,14 +79,16 @@ export class ManagedLog {
     if (this.#nextFlush === null) this.#scheduleFlush()
   }
 
-  /** How long the write under way has been seen to be; called again and again. */
-  writesForMs(nowMs: number): number {
+  /** Called again and again: whether a write came back since the last time. */
+  look(): boolean {
     const write = this.#log?.writeUnderWay ?? null
-    if (write !== this.#seenWrite) {
-      this.#seenWrite = write
-      this.#seenSinceMs = nowMs
-    }
-    return write === null ? 0 : nowMs - this.#seenSinceMs
+    const endOffset = this.#log?.writtenEndOffset ?? -1
+    const cameBack =
+      endOffset !== this.#seenEndOffset || (this.#seenWrite !== null && write !== this.#seenWrite)
+    this.looksAtWrite = write !== null && write === this.#seenWrite ? this.looksAtWrite + 1 : 0
+    this.#seenWrite = write
+    this.#seenEndOffset = endOffset
+    return cameBack
   }
 
   failed(error: SamsaError): void {

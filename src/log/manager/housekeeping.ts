@@ -97,7 +97,7 @@ export class Housekeeping {
   #watchWrites(): void {
     const { world, byName, closing } = this.#logs
     if (closing) return
-    watchWrites(this.#logs.online(), [...byName.values()], world.clock.monotonicMs(), world.logger)
+    watchWrites(this.#logs.online(), [...byName.values()], world.logger)
     this.#timers.set(
       'writes',
       world.clock.after(LOOK_FOR_HANGS_MS, () => this.#watchWrites()),

@@ -90,3 +90,36 @@ for (const [what, before, names] of [
       await manager.close(true)
     })
   })
+
+test('a directory that is slow takes records: one write comes back after the other, each after a long wait', async () => {
+  const sim = new SimWorld(5, {})
+  await sim.run(async () => {
+    const process = sim.start()
+    const manager = await startManager(process)
+    const line: (() => void)[] = []
+    const { disk, clock } = process.world
+    const open = disk.open.bind(disk)
+    disk.open = (path, mode) => {
+      const file = open(path, mode)
+      if (!/t-.*\.log$/.test(path)) return file
+      const write = file.write.bind(file)
+      file.write = (...args) => void line.push(() => write(...args))
+      return file
+    }
+    let over = false
+    const serve = (): void => {
+      line.shift()?.()
+      if (!over) clock.after(3_000, serve)
+    }
+    serve()
+    const partitions = await Promise.all(Array.from({ length: 8 }, (_, i) => partitionOf(manager, 't', i)))
+    const appends = partitions.map((partition) => partition.append(batchOf([['k', 'v']], clock.nowMs())))
+    assert.deepEqual(
+      await Promise.all(appends),
+      partitions.map(() => 0),
+    )
+    assert.deepEqual(process.logger.messages('error'), [])
+    over = true
+    await manager.close(true)
+  })
+})
