@@ -261,6 +261,11 @@ export class Metadata {
     for (const id of unknown) this.#logDirectories.add(id)
   }
 
+  /** Whether all directories that were ever remembered are among these. */
+  knowsNoOther(ids: readonly string[]): boolean {
+    return [...this.#logDirectories].every((id) => ids.includes(id))
+  }
+
   /** Whether a log directory was ever remembered: this store was there before. */
   get knowsAnyLogDirectory(): boolean {
     return this.#logDirectories.size > 0

@@ -11,10 +11,10 @@ import type { SimProcess } from '../simulator/sim-machine.ts'
 const DIRECTORIES = ['/data/one', '/data/two']
 const TOPIC = 'orders'
 
-function start(process: SimProcess): Promise<RunningBroker> {
+function start(process: SimProcess, directories: readonly string[] = DIRECTORIES): Promise<RunningBroker> {
   const values = new Map([
     ['listeners', 'PLAINTEXT://127.0.0.1:9092'],
-    ['log.dirs', DIRECTORIES.join()],
+    ['log.dirs', directories.join()],
     ['log.flush.interval.messages', '1'],
   ])
   const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
@@ -100,5 +100,24 @@ test('the metadata is lost: what lies in the directories is taken over, as what 
     const again = await start(sim.start())
     for (const index of [0, 1]) assert.equal(again.broker.logs.get(TOPIC, index)?.logEndOffset, 1)
     await again.stop()
+  })
+})
+
+test('a directory is none of log.dirs any more: what lay there is told of, and is whole when it is back', async () => {
+  const sim = new SimWorld(4)
+  await sim.run(async () => {
+    const running = await start(sim.start())
+    await running.createTopics([{ name: TOPIC, partitions: 2 }])
+    for (const index of [0, 1]) await append(running, index)
+    await running.stop()
+    const process = sim.start()
+    const less = await start(process, ['/data/one'])
+    const told = process.logger.lines.filter(({ message }) => message.includes('is none of log.dirs'))
+    assert.equal(told.length, 1)
+    assert.equal((told[0]!.fields['names'] as readonly string[]).length, 1)
+    await less.stop()
+    const back = await start(sim.start())
+    for (const index of [0, 1]) assert.equal(back.broker.logs.get(TOPIC, index)?.logEndOffset, 1)
+    await back.stop()
   })
 })

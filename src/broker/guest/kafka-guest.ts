@@ -337,7 +337,16 @@ export class KafkaGuest {
         'partitions are in a log directory that is offline or none of log.dirs: they wait for it',
       )
     const fresh = new Set(adopted.map(({ topicId }) => topicId))
-    const empty = missing.filter(({ because, topicId }) => because === null && fresh.has(topicId))
+    const here = missing.filter(({ because }) => because === null)
+    const lost = this.#metadata.knowsNoOther(this.#logs.directoryIds)
+      ? []
+      : here.filter(({ topicId }) => !fresh.has(topicId))
+    if (lost.length > 0)
+      this.#world.logger.error(
+        named(lost),
+        'partitions have no directory here, and a log directory of before is none of log.dirs: where none is offline, they start empty; stop and name it again if they lay there',
+      )
+    const empty = here.filter(({ topicId }) => fresh.has(topicId))
     if (empty.length > 0)
       this.#world.logger.warn(
         named(empty),

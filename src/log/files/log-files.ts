@@ -32,6 +32,7 @@ export const EPOCH_CHECKPOINT = 'leader-epoch-checkpoint'
  * one with the higher number took over from the other.
  */
 export const GENERATION = 'samsa-generation'
+const AS_MADE = [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX]
 
 export function segmentFile(directory: string, baseOffset: number, suffix: string): string {
   return `${directory}/${String(baseOffset).padStart(20, '0')}${suffix}`
@@ -58,6 +59,24 @@ export function readGeneration(disk: Disk, directory: string): number {
   const path = `${directory}/${GENERATION}`
   if (!disk.exists(path)) return 0
   return Number(/^(\d{1,15})\n$/.exec(disk.readFile(path).toString('latin1'))?.[1] ?? 0)
+}
+
+/** Of the directory of a partition: it was made, and there it ended. Throws what the disk throws. */
+export function isNeverWritten(disk: Disk, directory: string): boolean {
+  const names = disk.list(directory)
+  const first = segmentFile(directory, 0, LOG_SUFFIX)
+  const isAsMade = (name: string): boolean =>
+    name === PARTITION_METADATA ||
+    name === EPOCH_CHECKPOINT ||
+    (offsetOf(name) === 0 &&
+      AS_MADE.some((suffix) => name.length === 20 + suffix.length && name.endsWith(suffix)))
+  if (!names.includes(PARTITION_METADATA) || !disk.exists(first) || !names.every(isAsMade)) return false
+  const file = disk.open(first, 'read')
+  try {
+    return file.sizeBytes === 0
+  } finally {
+    file.close()
+  }
 }
 
 export function encodeGeneration(generation: number): Buffer {

@@ -6,7 +6,12 @@ import { partitionName } from '../files/checkpoints.ts'
 import { diskError, readSmall } from '../files/disk-calls.ts'
 import { patiently } from '../files/disk-problem.ts'
 import { eachAtOnce } from '../files/each-at-once.ts'
-import { PARTITION_METADATA, parsePartitionMetadata, readGeneration } from '../files/log-files.ts'
+import {
+  isNeverWritten,
+  PARTITION_METADATA,
+  parsePartitionMetadata,
+  readGeneration,
+} from '../files/log-files.ts'
 import { OpeningProgress } from '../recovery/recovery-progress.ts'
 import { partitionOfFuture } from './future-log.ts'
 import type { Admit, OwnerOf } from './log-manager-types.ts'
@@ -183,7 +188,8 @@ export class LogsAtStart {
   /**
    * One partition in several directories: it moved from one to the other when the process ended, and the number of moves
    * tells which counts; a topic was deleted and made again while one of them was offline, and the older of the two will be
-   * set aside; or somebody copied one, and nobody can tell which it is that counts.
+   * set aside; it was made anew while its directory was none of `log.dirs`, and nothing was written there; or somebody
+   * copied one, and nobody can tell which it is that counts.
    */
   #tellApart(places: readonly PartitionPlace[]): void {
     const wanted = places.filter((place) => {
@@ -194,9 +200,10 @@ export class LogsAtStart {
     })
     if (wanted.length < 2) return
     const generations = wanted.map((place) => this.#generationOf(place))
-    const newest = Math.max(...generations)
-    if (generations.filter((generation) => generation === newest).length === 1) {
-      for (const [i, place] of wanted.entries()) if (generations[i] !== newest) this.#outdated.add(place)
+    const newest = wanted.filter((_, i) => generations[i] === Math.max(...generations))
+    const counting = newest.length === 1 ? newest : newest.filter((place) => !this.#isNeverWritten(place))
+    if (counting.length === 1) {
+      for (const place of wanted) if (place !== counting[0]) this.#outdated.add(place)
       return
     }
     const name = partitionName(places[0]!.topic, places[0]!.partition)
@@ -215,6 +222,11 @@ export class LogsAtStart {
   #generationOf({ directory, topic, partition }: PartitionPlace): number {
     const path = `${directory.path}/${partitionName(topic, partition)}`
     return this.#inDirectory(directory, () => readGeneration(this.#logs.world.disk, path)) ?? 0
+  }
+
+  #isNeverWritten({ directory, topic, partition }: PartitionPlace): boolean {
+    const path = `${directory.path}/${partitionName(topic, partition)}`
+    return this.#inDirectory(directory, () => isNeverWritten(this.#logs.world.disk, path)) ?? false
   }
 
   async #loadDirectory(

@@ -327,6 +327,34 @@ test('one partition in two directories is offline, untouched, until one of them 
   })
 })
 
+test('a partition made anew while its directory was none of log.dirs gives way when that is back, if nothing was written to it', async () => {
+  for (const isWritten of [false, true])
+    await simulate(7, async (sim) => {
+      const manager = await startManager(sim.start(), two)
+      const partition = await partitionOf(manager)
+      for (let i = 0; i < 5; i++) await partition.append(batchOf([['k', `${i}`]], now(sim)))
+      const home = two.logDirs.find((path) => partition.log.directory.startsWith(path))!
+      await manager.close(true)
+      const rest = two.logDirs.filter((path) => path !== home)
+      const less = await startManager(sim.start(), { logDirs: rest })
+      const anew = await partitionOf(less)
+      assert.equal(anew.log.logEndOffset, 0)
+      if (isWritten) await anew.append(batchOf([['k', 'other']], now(sim)))
+      await less.close(true)
+      const process = sim.start()
+      const back = await startManager(process, two)
+      assert.equal(back.get('t', 0)?.logEndOffset, isWritten ? undefined : 5)
+      assert.deepEqual(
+        process.logger.messages('error'),
+        isWritten ? ['partition is in two log directories'] : [],
+      )
+      await sim.sleep(1000)
+      const places = two.logDirs.filter((path) => process.world.disk.exists(`${path}/t-0`))
+      assert.deepEqual(places, isWritten ? two.logDirs : [home])
+      await back.close(true)
+    })
+})
+
 test('a partition that cannot be opened goes with its topic', async () => {
   await simulate(7, async (sim) => {
     const process = sim.start()
