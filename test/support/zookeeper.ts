@@ -64,11 +64,15 @@ export interface ZooKeeperServer extends AsyncDisposable {
 }
 
 /** One server of its own, with files in memory where the system has a place for that. */
-export async function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
+export function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
+  return startServer(jars, null)
+}
+
+async function startServer(jars: Jars, member: Member | null): Promise<ZooKeeperServer> {
   const memory = '/dev/shm'
   const directory = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'samsa-zookeeper-'))
   const port = await freePort()
-  let child = await spawnServer(jars, directory, port)
+  let child = await spawnServer(jars, directory, port, member)
   return {
     address: `127.0.0.1:${port}`,
     get pid() {
@@ -78,7 +82,7 @@ export async function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
       await end(child, 'SIGKILL')
     },
     start: async () => {
-      child = await spawnServer(jars, directory, port)
+      child = await spawnServer(jars, directory, port, member)
     },
     [Symbol.asyncDispose]: async () => {
       await end(child, 'SIGKILL')
@@ -87,10 +91,37 @@ export async function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
   }
 }
 
-async function spawnServer(jars: Jars, directory: string, port: number): Promise<ChildProcess> {
+/** Three servers that elect a leader. Each can be killed and started by itself. */
+export async function startEnsemble(jars: Jars): Promise<readonly ZooKeeperServer[]> {
+  const members = await Promise.all([1, 2, 3].map(async () => [await freePort(), await freePort()] as const))
+  const lines = members.map(
+    ([quorum, election], index) => `server.${index + 1}=127.0.0.1:${quorum}:${election}`,
+  )
+  return Promise.all(members.map((_, index) => startServer(jars, { id: index + 1, lines })))
+}
+
+/** Whether it leads; null when it does not answer. */
+export async function isLeader(server: ZooKeeperServer): Promise<boolean | null> {
+  const answer = await fourLetters(Number(server.address.split(':')[1]), 'srvr')
+  return answer === null ? null : /Mode: leader/.test(answer)
+}
+
+/** What a server of an ensemble has to know of it. */
+interface Member {
+  readonly id: number
+  readonly lines: readonly string[]
+}
+
+async function spawnServer(
+  jars: Jars,
+  directory: string,
+  port: number,
+  member: Member | null,
+): Promise<ChildProcess> {
   const config = join(directory, 'zoo.cfg')
   const data = join(directory, 'data')
   await mkdir(data, { recursive: true })
+  if (member !== null) await writeFile(join(data, 'myid'), `${member.id}\n`)
   const lines = [
     `tickTime=${TICK_MS}`,
     'maxSessionTimeout=60000',
@@ -100,6 +131,7 @@ async function spawnServer(jars: Jars, directory: string, port: number): Promise
     'admin.enableServer=false',
     '4lw.commands.whitelist=*',
     'maxClientCnxns=0',
+    ...(member === null ? [] : ['initLimit=40', 'syncLimit=20', ...member.lines]),
   ]
   await writeFile(config, `${lines.join('\n')}\n`)
   const log = await open(join(directory, 'log'), 'a')
@@ -110,7 +142,8 @@ async function spawnServer(jars: Jars, directory: string, port: number): Promise
   )
   await log.close()
   const until = Date.now() + 60_000
-  while ((await fourLetters(port, 'ruok')) !== 'imok') {
+  // One of an ensemble serves when there is a leader.
+  while (!/Mode: /.test((await fourLetters(port, 'srvr')) ?? '')) {
     if (child.exitCode !== null || Date.now() > until)
       throw new Error(`ZooKeeper did not start:\n${await readFile(join(directory, 'log'), 'utf8')}`)
     await sleep(20)
