@@ -47,6 +47,7 @@ export class CodecThread {
   #slots: readonly Slot[] = []
   #given = 0
   #taken = 0
+  #taking = false
   readonly #jobs: (Job | null)[] = Array.from({ length: SLOTS }, () => null)
   #idleTimer: NodeJS.Timeout | null = null
   /** At the last look whether it is idle. */
@@ -129,16 +130,24 @@ export class CodecThread {
     this.#takeDone()
   }
 
+  /** Who hears of a job may give the next one while this is under way; its place is free by then. */
   #takeDone(): void {
-    const done = Atomics.load(this.#words, DONE)
-    for (; this.#taken !== done; this.#taken = (this.#taken + 1) | 0) this.#take(this.#taken & (SLOTS - 1))
+    if (this.#taking) return
+    this.#taking = true
+    try {
+      while (this.#taken !== Atomics.load(this.#words, DONE)) this.#takeNext()
+    } finally {
+      this.#taking = false
+    }
     if (this.#taken === this.#given) this.#worker?.unref()
   }
 
-  #take(index: number): void {
+  #takeNext(): void {
+    const index = this.#taken & (SLOTS - 1)
     const done = this.#jobs[index]!
     const { summary } = this.#slots[index]!
     this.#jobs[index] = null
+    this.#taken = (this.#taken + 1) | 0
     done(summary)
   }
 

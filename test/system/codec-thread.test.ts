@@ -68,6 +68,38 @@ for (const [way, addon] of ways) {
     await Promise.all(jobs)
   })
 
+  test(`${way}, who hears of a job gives it the next one at once, and all are looked at once`, async (t) => {
+    const thread = await readyThread(t, addon)
+    const counts = Array.from({ length: 4 * SLOTS }, (_, i) => 2 + (i % 7))
+    const batches = await Promise.all(
+      counts.map((count, i) => plain.compress(Codec.GZIP, null, records(count, i))),
+    )
+    const heard: number[] = []
+    let next = 0
+    let lastGiven = -1
+    const giveAll = (): void => {
+      for (; next < batches.length; next++) {
+        const i = next
+        const done = (summary: RecordsSummary | null): void => {
+          assert.equal(summary?.maxTimestampDelta, i + counts[i]! - 1)
+          heard.push(i)
+          giveAll()
+        }
+        if (!thread.summarize(Codec.GZIP, batches[i]!, counts[i]!, done)) return
+        lastGiven = i
+      }
+    }
+    giveAll()
+    // Until all of a full ring is done, so that the first to hear finds others that wait to.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+    await until(() => heard.length === batches.length)
+    assert.equal(lastGiven, batches.length - 1)
+    assert.deepEqual(
+      heard.toSorted((a, b) => a - b),
+      [...counts.keys()],
+    )
+  })
+
   test(`${way}, it takes no more than there are slots for, and nothing that is too long`, async (t) => {
     const thread = await readyThread(t, addon)
     const data = await plain.compress(Codec.GZIP, null, records(600, 7))
