@@ -277,6 +277,9 @@ export interface OutgoingReceiver extends Receiver {
  * Calls are carried out in order. CONNECTION_LOSS: nobody knows whether the call was carried out, and those made after it
  * may have been although it was not; what is read next tells. SESSION_EXPIRED says the same of a call that was under way
  * when the session ended; one made later was not carried out. All other errors: it was not.
+ *
+ * What is read is never older than anything that this session has written or read. It may be older than what another
+ * session has written, be it one that this broker had before: who begins with a write reads what there was at that write.
  */
 export interface MetadataStore {
   /** How long the store keeps the session of a broker that is silent; 0: they end together. */

@@ -10,21 +10,32 @@ import type {
 import type { EmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import { StoreError } from '../../src/system/store/embedded-store-tree.ts'
 import type { SimRandom } from './sim-random.ts'
+import { TreeHistory } from './sim-zookeeper-history.ts'
 
 /**
  * A ZooKeeper ensemble as its clients know it: sessions on one tree, over connections that are slow and break. A broken
  * one loses answers to calls that were carried out, and calls that were not; an expired session is seen as such late by
- * its own client and early by all others. Its protocol is not simulated: one conformance suite holds for it and for real
- * servers.
+ * its own client and early by all others; a server shows what was, but never what was before anything that the session
+ * has seen. Its protocol is not simulated: one conformance suite holds for it and for real servers.
  */
 export class SimZooKeeper {
   readonly clock: Clock
   readonly random: SimRandom
   readonly maxDelayMs: number
+  /** How far a server may be behind the others. */
+  readonly maxLagMs: number
+  readonly history: TreeHistory
   readonly #store: EmbeddedStore
   readonly #sessions = new Set<SimSession>()
 
-  constructor(store: EmbeddedStore, clock: Clock, random: SimRandom, maxDelayMs = 5) {
+  constructor(
+    store: EmbeddedStore,
+    clock: Clock,
+    random: SimRandom,
+    { maxDelayMs = 5, maxLagMs = 0 }: { readonly maxDelayMs?: number; readonly maxLagMs?: number } = {},
+  ) {
+    this.maxLagMs = maxLagMs
+    this.history = new TreeHistory(store.connect())
     this.#store = store
     this.clock = clock
     this.random = random
@@ -68,33 +79,68 @@ export class SimSession implements MetadataStore {
   /** Nothing overtakes what was sent before it. */
   #lastArrivalMs = 0
   #lastAnswerMs = 0
+  /** The last change that this session knows of: no server shows it what was before. */
+  #seen = 0
+  /** How far the server is behind that has the session now. */
+  #lagMs = 0
+  readonly #ephemeral = new Set<string>()
+  /** All that came before was answered. */
+  #answered = Promise.resolve()
 
   constructor(ensemble: SimZooKeeper, server: MetadataStore, sessionTimeoutMs: number) {
     this.#ensemble = ensemble
     this.#server = server
     this.sessionTimeoutMs = sessionTimeoutMs
+    this.#lagMs = ensemble.random.fraction() * ensemble.maxLagMs
   }
 
   create(path: string, data: Buffer, mode?: CreateMode): Promise<string> {
     const copy = Buffer.from(data)
-    return this.#ask(() => this.#server.create(path, copy, mode))
+    const isEphemeral = mode === 'ephemeral' || mode === 'ephemeral-sequential'
+    return this.#ask(async () => {
+      const created = this.#server.create(path, copy, mode)
+      if (mode === undefined || mode === 'persistent' || mode === 'ephemeral')
+        this.#changed(path, isEphemeral)
+      const made = await created
+      if (made !== path) this.#changed(made, isEphemeral)
+      if (isEphemeral) this.#ephemeral.add(made)
+      return made
+    })
   }
 
   get(path: string, watch?: Watch): Promise<StoredNode | null> {
-    return this.#ask(() => this.#server.get(path, this.#toldInOrder(watch)))
+    return this.#ask(() => {
+      const before = this.#lookBack(path, watch)
+      if (before === undefined) return this.#server.get(path, this.#toldInOrder(watch))
+      const { node = null, owner = null } = before ?? {}
+      if (node === null) return Promise.resolve(null)
+      return Promise.resolve({ data: node.data, stat: { ...node.stat, ownedByThisSession: owner === this } })
+    })
   }
 
   set(path: string, data: Buffer, version: number): Promise<NodeStat> {
     const copy = Buffer.from(data)
-    return this.#ask(() => this.#server.set(path, copy, version))
+    return this.#ask(() => {
+      const set = this.#server.set(path, copy, version)
+      this.#changed(path, false)
+      return set
+    })
   }
 
   delete(path: string, version: number): Promise<void> {
-    return this.#ask(() => this.#server.delete(path, version))
+    return this.#ask(() => {
+      const deleted = this.#server.delete(path, version)
+      this.#changed(path, false)
+      return deleted
+    })
   }
 
   children(path: string, watch?: Watch): Promise<string[] | null> {
-    return this.#ask(() => this.#server.children(path, this.#toldInOrder(watch)))
+    return this.#ask(() => {
+      const before = this.#lookBack(path, watch)
+      if (before === undefined) return this.#server.children(path, this.#toldInOrder(watch))
+      return Promise.resolve(before?.children === undefined ? null : before.children && [...before.children])
+    })
   }
 
   onSession(listener: (event: SessionEvent) => void): void {
@@ -104,7 +150,32 @@ export class SimSession implements MetadataStore {
   async close(): Promise<void> {
     if (this.#ended) return
     this.#end()
-    await this.#server.close()
+    await this.#closeOnServers()
+  }
+
+  async #closeOnServers(): Promise<void> {
+    const closed = this.#server.close()
+    for (const path of this.#ephemeral) this.#changed(path, false)
+    await closed
+  }
+
+  /** After every call that may change something, also where it was refused: the refusal tells how far its server is. */
+  #changed(path: string, isOwn: boolean): void {
+    const { history, clock } = this.#ensemble
+    // What is no path changes nothing.
+    history.changed(path, clock.monotonicMs(), isOwn ? this : null).catch(() => undefined)
+    this.#seen = history.transaction
+  }
+
+  /** What the server of this session takes this path for; undefined where it is as it is everywhere. */
+  #lookBack(path: string, watch: Watch | undefined): ReturnType<TreeHistory['at']> {
+    const { history, clock } = this.#ensemble
+    this.#seen = Math.max(this.#seen, history.knownAt(clock.monotonicMs() - this.#lagMs))
+    const before = history.at(path, this.#seen)
+    // That server hears of the change later, and tells of it.
+    if (before !== undefined && watch !== undefined)
+      clock.after(this.#lagMs, () => this.#toldInOrder(watch)?.())
+    return before
   }
 
   /** Breaks the connection; another one is there after so long. */
@@ -116,6 +187,9 @@ export class SimSession implements MetadataStore {
     for (const request of arriving) this.#arrive(request, this.#connection)
     this.#connection += 1
     this.#connected = false
+    // Who lost an answer asks the next server for what all of them know (`sync`).
+    this.#seen = this.#ensemble.history.transaction
+    this.#lagMs = this.#ensemble.random.fraction() * this.#ensemble.maxLagMs
     const lost = this.#unanswered
     this.#unanswered = []
     // Some hear of it before they hear that the connection is gone, and some after.
@@ -135,7 +209,7 @@ export class SimSession implements MetadataStore {
     if (this.#ended || this.#expired) return
     this.#expired = true
     this.#connection += 1
-    await this.#server.close()
+    await this.#closeOnServers()
     await new Promise<void>((resolve) => this.#ensemble.clock.after(seenAfterMs, resolve))
     if (this.#ended) return
     this.#end()
@@ -181,10 +255,11 @@ export class SimSession implements MetadataStore {
         this.#unanswered.splice(at, 1)
         tell()
       })
-    request.carryOut().then(
-      (result) => answer(() => request.done(result)),
-      (error: unknown) => answer(() => request.failed(error)),
+    const carriedOut = request.carryOut().then(
+      (result) => () => request.done(result),
+      (error: unknown) => () => request.failed(error),
     )
+    this.#answered = this.#answered.then(async () => answer(await carriedOut))
   }
 
   /** Answers and news of watches reach the client in the order in which they left. */

@@ -34,7 +34,7 @@ async function onEnsemble(seed: number, use: (rig: Rig) => Promise<void>): Promi
     const process = sim.start()
     const { world } = process
     const server = await EmbeddedStore.open(world, '/zookeeper')
-    const ensemble = new SimZooKeeper(server, world.clock, sim.random.fork())
+    const ensemble = new SimZooKeeper(server, world.clock, sim.random.fork(), { maxLagMs: 200 })
     const start = async (id: number): Promise<Started> => {
       let session!: SimSession
       const open = (): Promise<MetadataStore> => Promise.resolve((session = ensemble.connect(2_000)))
