@@ -1,5 +1,5 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import { SamsaError } from '../core/samsa-error.ts'
+import { listenFailure } from '../core/listen-failure.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
 import { startAdminHttp } from '../system/figures/admin-http.ts'
 import type { AdminHttp, Health } from '../system/figures/admin-http.ts'
@@ -24,11 +24,7 @@ export class Admin {
         hosts: knownHosts(config),
       })
     } catch (error) {
-      throw new SamsaError(
-        'SAMSA_LISTEN',
-        `samsa.admin.listener ${address.host}:${address.port} cannot be opened`,
-        error,
-      )
+      throw listenFailure('samsa.admin.listener', address, 'samsa.admin.listener=', error)
     }
   }
 

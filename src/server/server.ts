@@ -7,7 +7,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ListenerEndpoint } from '../core/config/listeners.ts'
 import { codeOf } from '../core/is-error.ts'
-import { SamsaError } from '../core/samsa-error.ts'
+import { listenFailure } from '../core/listen-failure.ts'
 import type { Address, Clock, CloseReason, Connection, Counter, Listener, Timer, World } from '../ports.ts'
 import { AnswerSizes } from './answer-sizes.ts'
 import { ClientConnection } from './connection.ts'
@@ -100,7 +100,8 @@ export class Server implements ServerShared {
         this.#listeners.set(endpoint.name, await this.#listen(endpoint))
       } catch (error) {
         await this.#closeListeners()
-        throw new SamsaError('SAMSA_LISTEN', explainListen(endpoint, codeOf(error)), error)
+        const { name } = endpoint
+        throw listenFailure(`listener ${name}`, endpoint, `listeners=${name}://`, error)
       }
     }
     this.#sweep()
@@ -217,21 +218,4 @@ function advertisedAddress(endpoint: ListenerEndpoint, connection: Connection): 
 
 function budgetBytes(configured: number): number {
   return configured < 0 ? Infinity : configured
-}
-
-function explainListen({ name, host, port }: ListenerEndpoint, code: string): string {
-  const where = `listener ${name} cannot listen on ${host || '*'}:${port}`
-  switch (code) {
-    case 'EADDRINUSE':
-      return `${where}: another process uses the port. Choose another one with listeners=${name}://${host}:PORT`
-    case 'EACCES':
-      return `${where}: not permitted. Ports below 1024 need privileges`
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `${where}: there is no host of that name`
-    case 'EADDRNOTAVAIL':
-      return `${where}: this machine does not have that address`
-    default:
-      return `${where}: ${code}`
-  }
 }

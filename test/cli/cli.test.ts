@@ -94,7 +94,29 @@ describe('samsa start', () => {
       `log.dirs=${freshPath()}`,
     ])
     assert.deepEqual(await samePort.exited, [1, null])
-    assert.match(samePort.stderr, new RegExp(`^samsa: port ${samsa.port} is in use by .*--set listeners=`))
+    assert.match(
+      samePort.stderr,
+      new RegExp(`^samsa: listener PLAINTEXT cannot listen on 127.0.0.1:${samsa.port}: the port is in use`),
+    )
+    assert.match(
+      samePort.stderr,
+      new RegExp(` listeners=PLAINTEXT://127.0.0.1:${samsa.port + 1} \\(process `),
+    )
+    const sameAdminPort = new Samsa([
+      'start',
+      '--set',
+      'listeners=PLAINTEXT://127.0.0.1:0',
+      '--set',
+      `log.dirs=${freshPath()}`,
+      '--set',
+      `samsa.admin.listener=127.0.0.1:${samsa.port}`,
+    ])
+    assert.deepEqual(await sameAdminPort.exited, [1, null])
+    assert.match(
+      sameAdminPort.stderr,
+      new RegExp(` samsa.admin.listener=127.0.0.1:${samsa.port + 1} \\(process `),
+    )
+    assert.doesNotMatch(sameAdminPort.stderr, /listeners=/)
     const sameDirectory = new Samsa([
       'start',
       '--set',

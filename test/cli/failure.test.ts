@@ -5,6 +5,7 @@ import net from 'node:net'
 import { test } from 'node:test'
 import { explain } from '../../src/cli/failure.ts'
 import { whoListensOn } from '../../src/cli/port-owner.ts'
+import { listenFailure } from '../../src/core/listen-failure.ts'
 import { SamsaError } from '../../src/core/samsa-error.ts'
 import { NetSockets } from '../../src/system/network/net-sockets.ts'
 import { Turn } from '../../src/system/turn.ts'
@@ -20,11 +21,11 @@ test('a busy port: who has it and what to do', { skip: !fs.existsSync('/proc/net
       .listen({ host: '127.0.0.1', port: bound.port }, () => null)
       .then(
         () => null,
-        (error: unknown) => new SamsaError('SAMSA_LISTEN', 'cannot listen', error),
+        (error: unknown) => listenFailure('who', { host: '::1', port: bound.port }, 'key=', error),
       )
     const text = explain(failure)
-    assert.match(text, new RegExp(`^port ${bound.port} is in use by process ${process.pid} \\(`))
-    assert.match(text, new RegExp(`--set listeners=PLAINTEXT://127.0.0.1:${bound.port + 1}$`))
+    assert.match(text, new RegExp(`^who cannot listen on \\[::1\\]:${bound.port}: the port is in use\\. `))
+    assert.match(text, new RegExp(` key=\\[::1\\]:\\d+ \\(process ${process.pid}, \\S+, uses it\\)$`))
   } finally {
     server.close()
   }
