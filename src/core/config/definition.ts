@@ -217,7 +217,8 @@ export function oneOf<const Choice extends string>(
     const found = choices.find((choice) => choice === text)
     return found === undefined ? undefined : { value: found, text: found }
   }
-  const allowed = choices.length === 1 ? `${choices[0]}` : `one of ${choices.join(', ')}`
+  const named = choices.map((choice) => (choice === '' ? 'empty' : choice))
+  const allowed = named.length === 1 ? `${named[0]}` : `one of ${named.join(', ')}`
   return build('STRING', defaultValue, allowed, doc, options, read, defaultValue)
 }
 

@@ -105,14 +105,19 @@ async function refuseWritableByOthers(real: string): Promise<void> {
     // In a directory like /tmp nobody can rename what belongs to others.
     if (who !== null && !(isParent && (mode & STICKY) !== 0)) {
       const what = isParent ? `${path}, in which it lies,` : 'it'
-      const remedy = `chmod ${who === 'everybody' ? 'o-w' : 'g-w'} ${shellWord(path)}`
       throw new DiskFailure(
         'EPERM',
-        `${what} may be written by ${who}, who could lead the broker to files elsewhere: ${remedy}`,
+        `${what} may be written by ${who}, who could lead the broker to files elsewhere: ${remedyFor(path, mode)}`,
       )
     }
     if (path === dirname(path)) return
   }
+}
+
+/** What is sticky was made for all to share: programs would fail without /tmp. */
+function remedyFor(path: string, mode: number): string {
+  if ((mode & STICKY) !== 0) return `use a directory in it, for example ${join(path, 'samsa-data')}`
+  return `chmod ${(mode & OTHERS) !== 0 ? 'o-w' : 'g-w'} ${shellWord(path)}`
 }
 
 function isOurs(gid: number): boolean {

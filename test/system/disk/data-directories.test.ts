@@ -47,7 +47,6 @@ test(
     fs.mkdirSync(directory, { recursive: true })
     for (const [path, mode] of [
       [directory, 0o777],
-      [directory, 0o1777],
       [parent, 0o777],
       [parent, 0o757],
     ] as const) {
@@ -59,9 +58,12 @@ test(
       assert.equal(spawnSync('sh', ['-c', remedy]).status, 0)
       assert.equal(await problemOf(directory), '', remedy)
     }
-    // In a directory like /tmp nobody can put another one in its place.
+    // In a directory like /tmp nobody can put another one in its place. It stays as it is, for others need it.
     fs.chmodSync(parent, 0o1777)
     assert.equal(await problemOf(directory), '')
+    const below = / use a directory in it, for example (.*)$/.exec(await problemOf(parent))?.[1]
+    assert.equal(below, join(parent, 'samsa-data'))
+    assert.equal(await problemOf(below), '')
   },
 )
 
