@@ -295,10 +295,16 @@ export class KafkaGuest {
       return
     const values = [...wanted].map(([name, value]) => ({ name, value }))
     const { errorMessage } = await this.#metadata.replaceConfigs(resource, values, false)
-    if (errorMessage !== null)
-      this.#world.logger.error(
-        { resource },
-        `configuration of Apache Kafka cannot be taken over: ${errorMessage}`,
+    const { logger } = this.#world
+    if (errorMessage !== null) {
+      logger.error({ resource }, `configuration of Apache Kafka cannot be taken over: ${errorMessage}`)
+      return
+    }
+    const given = [...current].filter(([key, value]) => wanted.get(key) !== value).map(([key]) => key)
+    if (given.length > 0)
+      logger.warn(
+        { resource, keys: given },
+        "what was set here is Apache Kafka's again, which had the directory last",
       )
   }
 

@@ -259,8 +259,15 @@ for (const lost of ['', ' and the store is lost']) {
     await before.stop()
     if (lost !== '') await loseStore(before)
     const image = await putGuest(sim, 'snapshots')
-    await startTwice(sim, async (broker) => {
+    await startTwice(sim, async (broker, isFirst) => {
       await checkWhatKafkaChanged(sim, broker, image)
+      const { lines } = broker.process.logger
+      const replaced = lines.filter(({ message }) => message.startsWith('what was set here'))
+      if (isFirst && lost === '')
+        assert.deepEqual(
+          replaced.map(({ fields }) => fields),
+          [{ resource: { kind: 'topic', name: 'forever' }, keys: ['retention.ms'] }],
+        )
       // Kafka deleted it, and had not yet taken it away.
       assert.equal(namesIn(broker, /^plain-0\..*-stray$/).length, 1)
     })
