@@ -51,6 +51,8 @@ test('every figure and key of our own that a document names exists', () => {
   const sources = sourcesBelow(join(root, 'src'))
   const figures = new Set(Array.from(sources.matchAll(/'(samsa_[a-z_]+)'/g), ([, name]) => name ?? ''))
   assert.ok(figures.size > 4, 'figures are found')
+  for (const name of figures)
+    assert.ok(section('Operations').includes(`\`${name}\``), `${name} is not told of`)
   for (const document of ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'SECURITY.md']) {
     const text = readFileSync(join(root, document), 'utf8')
     for (const [name] of text.matchAll(/\bsamsa_[a-z_]+/g))
