@@ -254,7 +254,7 @@ describe('a key has an effect, or whoever sets it is told that it has none', () 
     const unread = Object.entries<ConfigDefinition<unknown>>(brokerTable).filter(([key, definition]) => {
       const readAs = READ_AS.get(key)
       // One that may only be what the broker does anyway.
-      const isFixed = definition.defaultText === definition.allowed
+      const isFixed = (definition.defaultText || 'empty') === definition.allowed
       return !(
         isRead(key) ||
         ofTopics.has(key) ||
