@@ -144,6 +144,18 @@ async function unpackInto(project: string): Promise<void> {
   }
 }
 
+test('without anything optional, and without the addon, there is a broker', async () => {
+  const project = join(work, 'bare')
+  await unpackInto(project)
+  const program = join(project, 'node_modules/samsa/dist/src/cli/samsa.cjs')
+  const options = {
+    cwd: project,
+    env: { ...process.env, SAMSA_NATIVE: 'off', XDG_CACHE_HOME: join(work, 'cache') },
+  }
+  const { code, stderr } = await run(process.execPath, [program, '--run', 'exit 3'], options)
+  assert.deepEqual([code, stderr], [3, ''])
+})
+
 const TYPED = `
 import { Broker, SamsaError } from 'samsa'
 import type { BrokerOptions, ConfigEntries, ConfigProfile, ErrorName, LogLevel, NewTopic, SamsaErrorCode } from 'samsa'

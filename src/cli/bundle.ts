@@ -34,13 +34,6 @@ function dependencies(): string[] {
   return namesIn(root, 'dependencies')
 }
 
-/** Those that bring binaries, one package for each platform, cannot be part of a text. */
-function withBinaries(): string[] {
-  return dependencies().filter(
-    (name) => namesIn(path.join(root, 'node_modules', name), 'optionalDependencies').length > 0,
-  )
-}
-
 /** Names and texts of all that can be in a bundle, of what makes it, and of what is there of it. */
 function hashOfAll(): string {
   const hash = createHash('sha256').update(dependencies().join(' '))
@@ -81,7 +74,6 @@ async function bundleInto(directory: string): Promise<void> {
   await bundleLibrary(directory)
   const { output } = await build({
     ...common,
-    external: withBinaries(),
     input: path.join(dist, 'src/cli/main.js'),
     output: {
       ...text,

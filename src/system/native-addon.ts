@@ -4,10 +4,12 @@
  * Node's own calls. Operating errors are negative errno numbers, as the kernel gives them; only a wrong argument throws.
  */
 import { existsSync } from 'node:fs'
+import type * as NodeRsCrc32 from '@node-rs/crc32'
 import { createRequire } from 'node:module'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { useCrc32c } from '../../protocol/crc32c.ts'
+import type { Crc32c } from '../../protocol/crc32c.ts'
 import { messageOf } from '../core/is-error.ts'
 import { addonFile } from './native/addon-file.ts'
 
@@ -168,12 +170,25 @@ export interface LoadedAddon {
 let loaded: LoadedAddon | null = null
 
 /**
- * Loads the addon, once. With it, checksums are computed by it from then on. `SAMSA_NATIVE=off` turns it off.
+ * Loads the addon, once. Checksums are computed by it from then on, or by the npm package for them where there is no
+ * addon: npm leaves it out where it has no binary, and with `--omit=optional`. `SAMSA_NATIVE=off` turns the addon off.
  */
 export function loadNativeAddon(): LoadedAddon {
-  loaded ??= load()
-  if (loaded.addon !== null) useCrc32c(loaded.addon.crc32c)
+  if (loaded === null) {
+    loaded = load()
+    const quicker = loaded.addon?.crc32c ?? packageCrc32c()
+    if (quicker !== null) useCrc32c(quicker)
+  }
   return loaded
+}
+
+function packageCrc32c(): Crc32c | null {
+  try {
+    const { crc32c } = createRequire(import.meta.url)('@node-rs/crc32') as typeof NodeRsCrc32
+    return crc32c
+  } catch {
+    return null
+  }
 }
 
 function load(): LoadedAddon {

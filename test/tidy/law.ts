@@ -45,7 +45,7 @@ const REAL = new Set(['system', 'cli', 'index'])
 const PURE_MODULES = new Set(['node:assert', 'node:assert/strict', 'node:buffer', 'node:util', 'node:zlib'])
 
 /** npm packages outside the real rooms: codecs and checksums, for `protocol` only. */
-const PURE_PACKAGES = new Set(['@node-rs/crc32', 'snappyjs', 'fzstd', 'lz4js', '@mongodb-js/zstd'])
+const PURE_PACKAGES = new Set(['snappyjs', 'fzstd', 'lz4js', '@mongodb-js/zstd'])
 
 /** Rooms without promises: what they compute is there when they return. */
 const PURE = new Set(['protocol', 'core'])

@@ -5,7 +5,7 @@
  * committed together and counts as a whole or not at all; sequence numbers grow by one, which tells a frame from
  * the remains of an older log that a truncation did not remove.
  */
-import { crc32c } from '@node-rs/crc32'
+import { crc32c } from '../../../protocol/crc32c.ts'
 
 /** "SMDF" and "SMDS". */
 const FRAME_MAGIC = 0x534d4446
