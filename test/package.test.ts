@@ -28,6 +28,7 @@ interface LockEntry {
 interface Manifest {
   readonly scripts: Readonly<Record<string, string>>
   readonly dependencies: Readonly<Record<string, string>>
+  readonly optionalDependencies: Readonly<Record<string, string>>
   readonly repository: { readonly url: string }
   readonly bugs: { readonly url: string }
   readonly homepage: string
@@ -154,6 +155,12 @@ test('without anything optional, and without the addon, there is a broker', asyn
   }
   const { code, stderr } = await run(process.execPath, [program, '--run', 'exit 3'], options)
   assert.deepEqual([code, stderr], [3, ''])
+  const asking = await run(process.execPath, [program, '--set', 'compression.type=lz4'], options)
+  assert.equal(asking.code, 1)
+  const told = /^samsa: compression\.type=lz4: nothing on this machine writes lz4, .* package (\S+)\n$/.exec(
+    asking.stderr,
+  )
+  assert.ok(told !== null && Object.hasOwn(manifest.optionalDependencies, told[1]!), asking.stderr)
 })
 
 const TYPED = `

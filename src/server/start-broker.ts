@@ -15,6 +15,7 @@ import { SamsaError } from '../core/samsa-error.ts'
 import type { SamsaErrorCode } from '../core/samsa-error.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
+import { nothingWrites } from '../metadata/changes/config-change.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
@@ -59,10 +60,7 @@ export async function startBroker(
 ): Promise<RunningBroker> {
   const canCompress = (type: string): boolean => writes(world.codecs, type)
   if (!canCompress(config['compression.type']))
-    throw new SamsaError(
-      'SAMSA_CONFIG',
-      `compression.type=${config['compression.type']}: nothing on this machine writes it`,
-    )
+    throw new SamsaError('SAMSA_CONFIG', nothingWrites(config['compression.type']))
   let fail!: (error: SamsaError) => void
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   failed.catch(() => {})

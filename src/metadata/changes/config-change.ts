@@ -78,14 +78,24 @@ function changedList(
   return kept.join(',')
 }
 
+/** The optional packages that write it where Node.js itself does not. */
+const WRITERS: ReadonlyMap<string, string> = new Map([
+  ['lz4', 'lz4-napi'],
+  ['zstd', '@toondepauw/node-zstd'],
+])
+
+/** Why a compression.type cannot be had, and what mends it. */
+export function nothingWrites(type: string): string {
+  const remedy = WRITERS.get(type.trim())
+  const advice = remedy === undefined ? '' : `, for want of the optional package ${remedy}`
+  return `compression.type=${type}: nothing on this machine writes ${type}${advice}`
+}
+
 /** Null when what the values want to be compressed with can be written on this machine. */
 export function codecProblem(values: Values, canCompress: (type: string) => boolean): Outcome | null {
   const type = values.get('compression.type')
   if (type === undefined || canCompress(type.trim())) return null
-  return refused(
-    ErrorCode.INVALID_CONFIG,
-    `compression.type=${type}: nothing on this machine writes ${type}, for want of the optional package that does`,
-  )
+  return refused(ErrorCode.INVALID_CONFIG, nothingWrites(type))
 }
 
 /** Null when the values may be a topic's overrides. */
