@@ -240,6 +240,26 @@ describe('samsa start with zookeeper.connect', () => {
     assert.deepEqual(marker, { version: 0, brokerEpoch: registered.stat.createdTransaction })
   })
 
+  test('is not registered while it is stopped, and registers again when it goes on', async (t) => {
+    const root = await freshChroot()
+    const samsa = await startSamsa(freshPath(), ...settings(root))
+    const gone = new Promise<void>((resolve) => void witness.get(`${root}/brokers/ids/0`, resolve))
+    const begunMs = performance.now()
+    samsa.child.kill('SIGSTOP')
+    await gone
+    t.diagnostic(
+      `gone ${Math.round(performance.now() - begunMs)} ms after SIGSTOP; its session timeout is 3,000 ms`,
+    )
+    assert.equal(await witness.get(`${root}/controller`), null)
+    samsa.child.kill('SIGCONT')
+    await samsa.says('the event loop of this broker stood still')
+    await samsa.says('registered again in the metadata store')
+    await withAdmin(samsa, (admin) => admin.createTopics({ topics: [{ topic: 'after' }] }))
+    assert.notEqual(await witness.get(`${root}/brokers/topics/after/partitions/0/state`), null)
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [0, null], samsa.stdout + samsa.stderr)
+  })
+
   test('ends when another broker had its place meanwhile', async () => {
     const root = await freshChroot()
     const samsa = await startSamsa(freshPath(), ...settings(root))
