@@ -79,6 +79,9 @@ export class SimSession implements MetadataStore {
   /** Nothing overtakes what was sent before it. */
   #lastArrivalMs = 0
   #lastAnswerMs = 0
+  /** In order: timers of a real clock may fire in another one. */
+  readonly #arriving: (() => void)[] = []
+  readonly #answering: (() => void)[] = []
   /** The last change that this session knows of: no server shows it what was before. */
   #seen = 0
   /** How far the server is behind that has the session now. */
@@ -240,7 +243,8 @@ export class SimSession implements MetadataStore {
       this.#unanswered.push(request)
       const connection = this.#connection
       this.#lastArrivalMs = Math.max(this.#lastArrivalMs + APART_MS, clock.monotonicMs() + this.#delay())
-      clock.after(this.#lastArrivalMs - clock.monotonicMs(), () => this.#arrive(request, connection))
+      this.#arriving.push(() => this.#arrive(request, connection))
+      clock.after(this.#lastArrivalMs - clock.monotonicMs(), () => this.#arriving.shift()!())
     })
   }
 
@@ -266,9 +270,10 @@ export class SimSession implements MetadataStore {
   #inOrder(connection: number, tell: () => void): void {
     const { clock } = this.#ensemble
     this.#lastAnswerMs = Math.max(this.#lastAnswerMs + APART_MS, clock.monotonicMs() + this.#delay())
-    clock.after(this.#lastAnswerMs - clock.monotonicMs(), () => {
+    this.#answering.push(() => {
       if (connection === this.#connection && !this.#ended) tell()
     })
+    clock.after(this.#lastAnswerMs - clock.monotonicMs(), () => this.#answering.shift()!())
   }
 
   #toldInOrder(watch: Watch | undefined): Watch | undefined {

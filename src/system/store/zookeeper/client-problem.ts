@@ -48,8 +48,10 @@ function headers(): string[] {
 
 /** Where npm has to run so that the package is found from there. */
 function placeOf(file: string): { readonly folder: string; readonly isGlobal: boolean } {
-  const [before = '', inside] = file.split(`${path.sep}node_modules${path.sep}`)
-  if (inside === undefined) return { folder: path.resolve(path.dirname(file), '../..'), isGlobal: false }
+  const modules = `${path.sep}node_modules${path.sep}`
   const globalRoot = path.join(path.dirname(path.dirname(process.execPath)), 'lib')
-  return { folder: before === '' ? path.sep : before, isGlobal: before === globalRoot }
+  if (file.startsWith(globalRoot + modules)) return { folder: globalRoot, isGlobal: true }
+  const [before = '', inside] = file.split(modules)
+  const folder = inside === undefined ? path.resolve(path.dirname(file), '../..') : before
+  return { folder: folder === '' ? path.sep : folder, isGlobal: false }
 }
