@@ -139,6 +139,7 @@ test('a broker is killed amidst the load, and what follows is not disturbed by i
   await killUnder(load, { kill })
   await assert.rejects(load, /the broker closed a connection|ECONNRESET|EPIPE/)
   const over = applyLoad({ ...produce(), warmupMs: 0, measureMs: 50 })
+  await over
   await assert.rejects(
     killUnder(over, { kill: () => assert.fail('there was no load left') }),
     /the load ended before the broker was killed/,
