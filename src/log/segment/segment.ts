@@ -413,13 +413,19 @@ export class Segment implements CachedSegment {
 
   /** Makes indexes from the headers of the log file, as far as it makes sense: resolves to how far that is. */
   rebuildIndexes(): Promise<SegmentEnd> {
+    return this.#rebuildIndexes(() => true)
+  }
+
+  #rebuildIndexes(isWanted: () => boolean): Promise<SegmentEnd> {
     return this.whileHeld(async (file) => {
       // Aside, because the segment may be read, counted and evicted meanwhile.
       const counted = this.#fresh()
       const { next, problem } = await counted.#count(file, 0, file.sizeBytes)
-      this.#takeIndexes(counted)
-      this.sizeBytes = file.sizeBytes
-      this.writtenBytes = file.sizeBytes
+      if (isWanted()) {
+        this.#takeIndexes(counted)
+        this.sizeBytes = file.sizeBytes
+        this.writtenBytes = file.sizeBytes
+      }
       return { nextOffset: next, validBytes: counted.sizeBytes, problem }
     })
   }
@@ -553,9 +559,11 @@ export class Segment implements CachedSegment {
     const time = await this.#readTimeIndex()
     // Its files have other names, or are gone.
     if (this.#state === 'retired') throw new SegmentGone(this.path)
+    // The log was cut in here meanwhile: it has the indexes of what is left, and those on the disk are of more.
+    if (this.indexed) return
     if (index === null || time === null) {
-      await this.rebuildIndexes()
-      await this.writeIndexes(false)
+      await this.#rebuildIndexes(() => !this.indexed)
+      if (this.#state === 'closed') await this.writeIndexes(false)
       return
     }
     this.offsetIndex = index
