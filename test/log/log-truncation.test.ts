@@ -328,3 +328,37 @@ test('a log whose fresh start failed half way can still be closed', async () => 
     await test.log.close(false)
   })
 })
+
+test('indexes on their way from the disk do not replace those of a log that was cut meanwhile', async () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const sim = new SimWorld(seed)
+    await sim.run(async () => {
+      const test = await TestLog.open(sim.start().world, '/t-0', {
+        segmentBytes: 4000,
+        indexIntervalBytes: 1,
+      })
+      const appended = (count: number, timestampMs: number): Promise<unknown> =>
+        Promise.all(
+          Array.from({ length: count }, (_, i) =>
+            test.append(makeBatch(1, 10, { timestampMs: timestampMs + i })),
+          ),
+        )
+      await appended(120, 1_000)
+      await sim.sleep(100)
+      const [first] = test.log.segments
+      assert.ok(test.log.segments.length > 1)
+      first!.evict()
+      const found = test.log.offsetForTimestamp(1_005, Infinity, lookupWork())
+      await sim.sleep(seed / 10)
+      await test.log.truncateTo(5)
+      await found
+      // Other batches, at other places than those that were cut.
+      for (let i = 0; i < 20; i++) await test.append(makeBatch(3, 10, { timestampMs: 5_000 + 10 * i }))
+      for (let i = 0; i < 20; i++)
+        assert.equal(
+          (await test.log.offsetForTimestamp(5_000 + 10 * i, Infinity, lookupWork()))?.offset,
+          5 + 3 * i,
+        )
+    })
+  }
+})
