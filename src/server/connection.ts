@@ -136,12 +136,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   #sweep(nowMs: number, patienceMs: number): void {
     const { unsentBytes } = this.#connection
+    const { receivedBytes } = this.#assembler
     if (nowMs - this.#partialSinceMs > LINGERING_MS) this.#assembler.lingers()
     const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
     if (nowMs - this.#partialSinceMs > this.#requestTimeoutMs) {
-      this.abort('request did not arrive completely in time', {
-        receivedBytes: this.#assembler.receivedBytes,
-      })
+      this.abort('request did not arrive completely in time', { receivedBytes })
     } else if (slowForMs > patienceMs) {
       this.#shared.slowReaders.add(1)
       this.abort('client does not read its answers', { unsentBytes, seconds: Math.round(slowForMs / 1000) })
@@ -221,6 +220,12 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   get refusedBytes(): number {
     return this.#refusedBytes
+  }
+
+  /** Bytes of a request that has not arrived whole, when nothing else is in work. */
+  get incompleteBytes(): number {
+    const isIncomplete = !this.#assembler.idle || this.#refusedBytes > 0
+    return isIncomplete && this.#slots.length === 0 ? this.#reservedBytes : 0
   }
 
   budgetAvailable(): void {
@@ -344,11 +349,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {
-    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > this.#limits.maxRequestBytes) {
-      this.abort('size of the request out of range', {
-        sizeBytes,
-        maxBytes: this.#limits.maxRequestBytes,
-      })
+    const { maxRequestBytes: maxBytes } = this.#limits
+    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > maxBytes) {
+      this.abort('size of the request out of range', { sizeBytes, maxBytes })
       return false
     }
     if (apiKey !== null && apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES) {
@@ -591,9 +594,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   #who(): LogFields {
-    return {
-      client: `${this.clientAddress.host}:${this.clientAddress.port}`,
-      listener: this.listenerName,
-    }
+    const { host, port } = this.clientAddress
+    return { client: `${host}:${port}`, listener: this.listenerName }
   }
 }

@@ -8,7 +8,10 @@ const PREAMBLE_BYTES = SIZE_BYTES + 2
 
 /** A frame is collected in pieces of this size; one that is not larger gets its buffer at once. */
 const PIECE_BYTES = 64 * 1024
-/** A larger frame, which is left to the collector, moves to its buffer when half of it is there: two of it are too many. */
+/**
+ * A larger frame, which is left to the collector, moves to its buffer when an eighth of it is there: its pieces are garbage from
+ * then on, and of a buffer only what was written takes memory.
+ */
 const MAX_FRAME_OF_PIECES_BYTES = 4 * 1024 * 1024
 
 /**
@@ -115,7 +118,7 @@ export class FrameAssembler {
 
   /** Of pieces one buffer, when it is time. */
   #join(totalBytes: number): void {
-    const enough = totalBytes > MAX_FRAME_OF_PIECES_BYTES ? totalBytes / 2 : totalBytes
+    const enough = totalBytes > MAX_FRAME_OF_PIECES_BYTES ? totalBytes / 8 : totalBytes
     if (this.#filled < enough) return
     const isShared = this.#preamble.readInt16BE(SIZE_BYTES) === ApiKey.Produce
     const whole = isShared ? this.#arena.take(totalBytes) : Buffer.allocUnsafeSlow(totalBytes)

@@ -15,6 +15,7 @@ import { Containment } from './containment.ts'
 import { FrameArena } from './frame-arena.ts'
 import { LongRequests } from './long-requests.ts'
 import { MemoryBudget } from './memory-budget.ts'
+import { Standstill } from './standstill.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
 import { connectionLimits } from './server-shared.ts'
@@ -54,6 +55,7 @@ export class Server implements ServerShared {
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #connections = new Set<ClientConnection>()
+  readonly #standstill: Standstill
   readonly #connectionsPerIp = new Map<string, number>()
   #sweepTimer: Timer | null = null
   #whenEmpty: (() => void) | null = null
@@ -68,6 +70,7 @@ export class Server implements ServerShared {
     this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
       for (const connection of this.#connections) connection.pauseForBudget()
     })
+    this.#standstill = new Standstill(this.budget)
     this.limits = connectionLimits(broker.config)
     this.answers = new AnswerBudget(broker.config['samsa.queued.max.response.bytes'], world.clock)
     this.longRequests = new LongRequests(world.clock)
@@ -196,6 +199,7 @@ export class Server implements ServerShared {
     this.arena.shrink()
     this.answers.buffers.shrink()
     this.budget.rotate()
+    this.#standstill.look(nowMs, this.#connections)
     const { pressure } = this.answers
     // Who does not read holds requests too.
     const patienceMs = PATIENCE_MS[pressure === 'none' && this.budget.anyRefused ? 'debtors-wait' : pressure]
