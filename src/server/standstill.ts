@@ -4,8 +4,8 @@ import type { MemoryBudget } from './memory-budget.ts'
 const STANDSTILL_MS = 3_000
 /** Of the budget: what moves less than this in that time stands still, and who holds less is not the reason. */
 const MOVING_SHARE = 1 / 64
-/** Of the budget: what requests that have not arrived whole must hold of it to be the reason. */
-const HELD_SHARE = 1 / 2
+/** Of the budget: where requests that are whole hold so much, those that are not are not the reason. */
+const WHOLE_SHARE = 1 / 4
 
 /** A connection, as far as it may be the reason. */
 export interface IncompleteRequest {
@@ -17,7 +17,7 @@ export interface IncompleteRequest {
 /**
  * Requests that never become whole may hold all the memory for requests, and then nobody is served: the first in line reads
  * on, but at the pace of a client that means no good. When others are not read for it, next to nothing comes or is given back
- * for some seconds, and half of it or more is held by such requests, they go.
+ * for some seconds, and hardly anything else holds the memory, they go.
  *
  * A disk that is slow keeps requests that are whole, and a large request over a link of a megabyte a second moves.
  */
@@ -45,14 +45,15 @@ export class Standstill {
   }
 
   #end(connections: Iterable<IncompleteRequest>): void {
-    const leastBytes = this.#budget.limitBytes * MOVING_SHARE
-    const incomplete = [...connections].filter(({ incompleteBytes }) => incompleteBytes > leastBytes)
-    const held = incomplete.reduce((sum, { incompleteBytes }) => sum + incompleteBytes, 0)
-    if (held < this.#budget.limitBytes * HELD_SHARE) return
+    const { limitBytes, usedBytes } = this.#budget
+    const all = [...connections]
+    const wholeBytes = all.reduce((left, { incompleteBytes }) => left - incompleteBytes, usedBytes)
+    if (wholeBytes >= limitBytes * WHOLE_SHARE) return
     // All of them, or the next one would take what this one leaves.
-    for (const each of incomplete) {
+    for (const each of all) {
       const receivedBytes = each.incompleteBytes
-      each.abort('its request does not arrive whole, and others wait for the memory', { receivedBytes })
+      if (receivedBytes > limitBytes * MOVING_SHARE)
+        each.abort('its request does not arrive whole, and others wait for the memory', { receivedBytes })
     }
   }
 }
