@@ -2,8 +2,10 @@ import type { MemoryBudget } from './memory-budget.ts'
 
 /** So long it may last. */
 const STANDSTILL_MS = 3_000
-/** Of the budget: what moves less than this in that time stands still, and who holds less is not the reason. */
+/** Of the budget: what moves less than this in that time stands still. */
 const MOVING_SHARE = 1 / 64
+/** Of the budget: who holds less is not the reason. */
+const SMALL_SHARE = 1 / 1024
 /** Of the budget: where requests that are whole hold so much, those that are not are not the reason. */
 const WHOLE_SHARE = 1 / 4
 
@@ -52,7 +54,7 @@ export class Standstill {
     // All of them, or the next one would take what this one leaves.
     for (const each of all) {
       const receivedBytes = each.incompleteBytes
-      if (receivedBytes > limitBytes * MOVING_SHARE)
+      if (receivedBytes > limitBytes * SMALL_SHARE)
         each.abort('its request does not arrive whole, and others wait for the memory', { receivedBytes })
     }
   }
