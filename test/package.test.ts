@@ -303,7 +303,10 @@ test('installed by npm: without a warning, and the command runs', { timeout: 120
   const project = join(work, 'installed')
   mkdirSync(project)
   writeFileSync(join(project, 'package.json'), '{ "private": true }')
-  const installed = await run('npm', ['install', '--no-audit', '--no-fund', tarball], { cwd: project })
+  // A registry that does not answer is asked again, before the patience of this test is at its end.
+  const patience = ['--fetch-timeout=10000', '--fetch-retries=4', '--fetch-retry-mintimeout=500']
+  const quick = ['--fetch-retry-maxtimeout=2000', '--prefer-offline', '--no-audit', '--no-fund']
+  const installed = await run('npm', ['install', ...patience, ...quick, tarball], { cwd: project })
   assert.equal(installed.code, 0, installed.stderr)
   assert.doesNotMatch(installed.stdout + installed.stderr, /warn/i)
   const ran = await run('npx', ['samsa', '--run', 'test -n "$KAFKA_BROKERS" && exit 7'], {
