@@ -142,8 +142,8 @@ const IS_NOT_THERE: ReadonlySet<number> = new Set<ErrorCode>([
 /** Null says that nobody looked, which Kafka does not say of a partition that is not there. */
 function abortedTransactions(result: FetchedPartition, readCommitted: boolean) {
   const { aborted, errorCode, nextOffset, sizeBytes, target } = result
-  if (IS_NOT_THERE.has(errorCode)) return NONE_ABORTED
-  if (errorCode !== ErrorCode.NONE || !readCommitted) return null
+  if (errorCode !== ErrorCode.NONE) return IS_NOT_THERE.has(errorCode) ? NONE_ABORTED : null
+  if (!readCommitted) return null
   return sizeBytes === 0 ? NONE_ABORTED : (aborted?.within(target.fetchOffset, nextOffset) ?? NONE_ABORTED)
 }
 

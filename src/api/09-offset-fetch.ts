@@ -2,6 +2,7 @@ import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetFetchRequest, offsetFetchResponse } from '../../protocol/messages/09-offset-fetch.ts'
 import type { FetchedTopic } from '../core/group/group-types.ts'
+import { PARTITIONS_BY_TOPIC } from './requests/array-rules.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 
@@ -34,23 +35,13 @@ export const offsetFetch = defineApi({
   response: offsetFetchResponse,
   versions: [1, 9],
   arrays: {
-    topics: {
-      repeats: 'merged',
-      key: ({ name }) => name,
-      cost: 0,
-      inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
-    },
+    topics: PARTITIONS_BY_TOPIC,
     groups: {
       repeats: 'merged',
       key: ({ groupId }) => groupId,
       cost: 0,
       inside: {
-        topics: {
-          repeats: 'merged',
-          key: ({ name }) => name,
-          cost: 0,
-          inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
-        },
+        topics: PARTITIONS_BY_TOPIC,
       },
     },
   },

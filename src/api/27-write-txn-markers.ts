@@ -5,6 +5,7 @@ import {
 } from '../../protocol/messages/27-write-txn-markers.ts'
 import { endTransaction } from '../broker/open-transactions.ts'
 import type { TransactionEnd } from '../broker/open-transactions.ts'
+import { PARTITIONS_BY_TOPIC } from './requests/array-rules.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import { eachInSlices, inSlices } from './requests/in-slices.ts'
@@ -27,12 +28,7 @@ export const writeTxnMarkers = defineApi({
       repeats: 'kept',
       cost: 0,
       inside: {
-        topics: {
-          repeats: 'merged',
-          key: ({ name }) => name,
-          cost: 0,
-          inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
-        },
+        topics: PARTITIONS_BY_TOPIC,
       },
     },
   },

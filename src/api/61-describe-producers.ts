@@ -7,6 +7,7 @@ import type { Partition } from '../broker/partition.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { topicNameProblem } from '../metadata/layout/topic-names.ts'
+import { PARTITIONS_BY_TOPIC } from './requests/array-rules.ts'
 import { defineApi, inSteps } from './requests/handler.ts'
 
 /** Producers in one answer, of all partitions together: some 4 MB. A partition remembers 5,000. */
@@ -23,12 +24,7 @@ export const describeProducers = defineApi({
   response: describeProducersResponse,
   versions: [0, 0],
   arrays: {
-    topics: {
-      repeats: 'merged',
-      key: ({ name }) => name,
-      cost: 0,
-      inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
-    },
+    topics: PARTITIONS_BY_TOPIC,
   },
   handle: inSteps(function* (request, { broker }) {
     const topics = []

@@ -42,7 +42,7 @@ export function tellOpenTransactions(partitions: Iterable<Partition>, logger: Lo
 }
 
 /**
- * Writes the marker that ends the transaction of a producer in a partition. `done` gets NONE when it is as safe as the flush
+ * Writes the marker that ends the transaction of a producer in a partition, which `leaderOf` just gave. `done` gets NONE when it is as safe as the flush
  * mode says, and at once when the producer has no transaction open there: there is nothing to end.
  */
 export function endTransaction(
@@ -53,7 +53,7 @@ export function endTransaction(
 ): void {
   const { producerId, producerEpoch, coordinatorEpoch, commits } = end
   const { producers } = partition.log
-  const problem = partition.errorCode || producers.checkMarker(producerId, producerEpoch, coordinatorEpoch)
+  const problem = producers.checkMarker(producerId, producerEpoch, coordinatorEpoch)
   if (problem !== ErrorCode.NONE) return done(problem)
   if (producers.openTransactionOf(producerId) < 0) return done(ErrorCode.NONE)
   // What such a transaction commits are offsets of groups, and their coordinator has not read it.

@@ -19,9 +19,8 @@ const OVERDRAFT_SHARE = 1 / 4
 
 export class MemoryBudget {
   readonly limitBytes: number
-  /** All that was ever reserved or given back. */
-  movedBytes = 0
   #usedBytes = 0
+  #movedBytes = 0
   #overdrawing: BudgetWaiter | null = null
   /** It has taken nothing since it may. */
   #isIdle = false
@@ -45,6 +44,11 @@ export class MemoryBudget {
     return this.#usedBytes
   }
 
+  /** All that was ever reserved or given back. */
+  get movedBytes(): number {
+    return this.#movedBytes
+  }
+
   get isSpent(): boolean {
     return this.#usedBytes > this.limitBytes
   }
@@ -62,7 +66,7 @@ export class MemoryBudget {
   reserve(bytes: number, waiter: BudgetWaiter): boolean {
     const wasWithin = !this.isSpent
     this.#usedBytes += bytes
-    this.movedBytes += bytes
+    this.#movedBytes += bytes
     if (!this.isSpent) return true
     if (this.#mayOverdraw) this.#overdrawing = waiter
     const overdraws = this.#overdrawing === waiter
@@ -95,7 +99,7 @@ export class MemoryBudget {
 
   release(bytes: number): void {
     this.#usedBytes -= bytes
-    this.movedBytes += bytes
+    this.#movedBytes += bytes
     this.#overdrawnBytes = this.isSpent ? Math.max(0, this.#overdrawnBytes - bytes) : 0
     this.#admit()
   }

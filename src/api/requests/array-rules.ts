@@ -52,6 +52,14 @@ type Cost<Element> =
       readonly excess: Outcome
     }
 
+/** Topics by name, and in each the indexes of partitions: what is named twice is asked once. */
+export const PARTITIONS_BY_TOPIC = {
+  repeats: 'merged',
+  key: ({ name }: { readonly name: string }) => name,
+  cost: 0,
+  inside: { partitionIndexes: { repeats: 'once', cost: 0 } },
+} as const
+
 export interface Refused<Element> {
   readonly element: Element
   readonly outcome: Outcome

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { IsrProposal } from '../replication/leader.ts'
-import { isActive } from '../replication/partition-state.ts'
+import { isActive, sameMembers } from '../replication/partition-state.ts'
 import type { Assignment, BrokerView, PartitionState } from '../replication/partition-state.ts'
 
 export interface ProposalContext {
@@ -39,7 +39,10 @@ function errorOf(state: PartitionState, proposal: IsrProposal, context: Proposal
 
 function isAsProposed(state: PartitionState, { isr, recovered }: IsrProposal): boolean {
   if (recovered && state.leaderRecoveryState === 1) return false
-  return isr.length === state.isr.length && isr.every(({ id }) => state.isr.includes(id))
+  return sameMembers(
+    state.isr,
+    isr.map(({ id }) => id),
+  )
 }
 
 function isPossible(

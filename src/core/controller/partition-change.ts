@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isActive } from '../replication/partition-state.ts'
+import { isActive, sameMembers } from '../replication/partition-state.ts'
 import type { Assignment, BrokerView, PartitionState } from '../replication/partition-state.ts'
 
 /**
@@ -241,8 +241,4 @@ function without(ids: readonly number[], id: number): readonly number[] {
 
 function union(left: readonly number[], right: readonly number[]): readonly number[] {
   return [...left, ...right.filter((id) => !left.includes(id))]
-}
-
-function sameMembers(left: readonly number[], right: readonly number[]): boolean {
-  return left.length === right.length && left.every((id) => right.includes(id))
 }

@@ -45,3 +45,8 @@ export interface Assignment {
 export function isActive(broker: BrokerView | undefined): broker is BrokerView {
   return broker !== undefined && broker.epoch !== -1 && !broker.fenced && !broker.shuttingDown
 }
+
+/** In any order. `left` names nobody twice. */
+export function sameMembers(left: readonly number[], right: readonly number[]): boolean {
+  return left.length === right.length && left.every((id) => right.includes(id))
+}

@@ -42,6 +42,11 @@ export function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/')) || '/'
 }
 
+/** Whether a name is `<20 digits>` and one of the suffixes. */
+export function isSegmentFile(name: string, suffixes: readonly string[]): boolean {
+  return suffixes.some((suffix) => name.length === 20 + suffix.length && name.endsWith(suffix))
+}
+
 /** The offset in `<20 digits>.<anything>`, -1 when the name is not of that form. */
 export function offsetOf(name: string): number {
   const match = /^(\d{20})\./.exec(name)
@@ -68,8 +73,7 @@ export function isNeverWritten(disk: Disk, directory: string): boolean {
   const isAsMade = (name: string): boolean =>
     name === PARTITION_METADATA ||
     name === EPOCH_CHECKPOINT ||
-    (offsetOf(name) === 0 &&
-      AS_MADE.some((suffix) => name.length === 20 + suffix.length && name.endsWith(suffix)))
+    (offsetOf(name) === 0 && isSegmentFile(name, AS_MADE))
   if (!names.includes(PARTITION_METADATA) || !disk.exists(first) || !names.every(isAsMade)) return false
   const file = disk.open(first, 'read')
   try {

@@ -1,6 +1,7 @@
 import type { Disk, Random } from '../../ports.ts'
-import type { FutureReplica } from '../directory/log-directory.ts'
-import type { LogDirectory } from '../directory/log-directory.ts'
+import { parsePartitionName } from '../directory/log-directory.ts'
+import type { FutureReplica, LogDirectory } from '../directory/log-directory.ts'
+import { partitionName } from '../files/checkpoints.ts'
 import {
   copyBytes,
   readWhole,
@@ -15,6 +16,7 @@ import {
   EPOCH_CHECKPOINT,
   GENERATION,
   INDEX_SUFFIX,
+  isSegmentFile,
   LOG_SUFFIX,
   offsetOf,
   PARTITION_METADATA,
@@ -29,19 +31,19 @@ import type { Segment } from '../segment/segment.ts'
 /** Read and written at once. */
 const CHUNK_BYTES = 256 << 10
 const SIDE_SUFFIXES = [INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX]
-const FUTURE = /^([a-zA-Z0-9._-]{1,249})-(0|[1-9]\d{0,9})\.[0-9a-f]{32}-future$/
+const FUTURE = /^(.+)\.[0-9a-f]{32}-future$/
 /** What recovery cut off and kept, for its owner to look at. */
 const KEPT_ASIDE = /^\d{20}\.log\.corrupt-\d+$/
 
 /** Kafka's name for a partition that is on its way into a directory. */
 export function futureName(topic: string, partition: number, random: Random): string {
-  return `${topic}-${partition}.${random.bytes(16).toString('hex')}-future`
+  return `${partitionName(topic, partition)}.${random.bytes(16).toString('hex')}-future`
 }
 
 /** The partition in the name of a directory; null when it is none that is on its way. */
 export function partitionOfFuture(name: string): { topic: string; partition: number } | null {
   const match = FUTURE.exec(name)
-  return match === null ? null : { topic: match[1]!, partition: Number(match[2]) }
+  return match === null ? null : parsePartitionName(match[1]!)
 }
 
 /** The partition's own log cannot be read. */
@@ -256,5 +258,5 @@ export class FutureLog implements FutureReplica {
 /** What goes along beside the log files. Not what is on its way in or out of the log. */
 function isOfLog(name: string): boolean {
   if (name === PARTITION_METADATA || name === EPOCH_CHECKPOINT) return true
-  return SIDE_SUFFIXES.some((suffix) => name.length === 20 + suffix.length && name.endsWith(suffix))
+  return isSegmentFile(name, SIDE_SUFFIXES)
 }

@@ -15,7 +15,7 @@ import {
   encodeTopic,
   paths,
 } from '../layout/znodes.ts'
-import type { PartitionState, TopicRecord } from '../layout/znodes.ts'
+import type { StoredState, TopicRecord } from '../layout/znodes.ts'
 
 export interface LoadContext {
   readonly store: MetadataStore
@@ -90,13 +90,13 @@ function storedConfig(
   return resolveTopicConfig(overrides, config)
 }
 
-const NO_STATE: PartitionState = { leader: -1, leaderEpoch: -1, isr: [] }
+const NO_STATE: StoredState = { leader: -1, leaderEpoch: -1, isr: [] }
 
 export function partitionImage(
   topic: string,
   index: number,
   replicas: readonly number[],
-  state: PartitionState,
+  state: StoredState,
   partitionEpoch: number,
 ): PartitionImage {
   const { leader, leaderEpoch, isr } = state
@@ -125,7 +125,7 @@ async function leadPartitions(
   nodes: readonly (StoredNode | null)[],
 ): Promise<PartitionImage[]> {
   const { store, nodeId, controllerEpoch } = context
-  const missing = new Map<number, PartitionState>()
+  const missing = new Map<number, StoredState>()
   const images = record.assignment.map(async (replicas, index) => {
     const node = nodes[index] ?? null
     const path = paths.partitionState(name, index)
@@ -148,13 +148,13 @@ async function leadPartitions(
 }
 
 /** The state of a partition that holds nothing yet: every replica is as good as the first. */
-export function firstState(replicas: readonly number[], nodeId: number, leaderEpoch: number): PartitionState {
+export function firstState(replicas: readonly number[], nodeId: number, leaderEpoch: number): StoredState {
   const leads = replicas.includes(nodeId)
   return { leader: leads ? nodeId : -1, leaderEpoch, isr: leads ? [nodeId] : [...replicas] }
 }
 
 /** Only a replica in the ISR has every acknowledged record. */
-function electedState(replicas: readonly number[], before: PartitionState, nodeId: number): PartitionState {
+function electedState(replicas: readonly number[], before: StoredState, nodeId: number): StoredState {
   if (replicas.includes(nodeId) && before.isr.includes(nodeId))
     return { leader: nodeId, leaderEpoch: before.leaderEpoch + 1, isr: [nodeId] }
   if (before.leader === -1) return before

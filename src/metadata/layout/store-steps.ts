@@ -3,7 +3,7 @@ import type { MetadataStore } from '../../ports.ts'
 import { inPortions } from './in-portions.ts'
 import { hasStoreCode } from './outcome.ts'
 import { encodeConfig, encodePartitionState, encodeTopic, paths } from './znodes.ts'
-import type { PartitionState } from './znodes.ts'
+import type { StoredState } from './znodes.ts'
 
 const NOTHING = Buffer.alloc(0)
 /** Partitions of a topic that are written together: enough for one write to the device, few for one turn. */
@@ -57,7 +57,7 @@ async function putConfig(
 export async function createPartitionNodes(
   store: MetadataStore,
   topic: string,
-  states: ReadonlyMap<number, PartitionState>,
+  states: ReadonlyMap<number, StoredState>,
   controllerEpoch: number,
 ): Promise<void> {
   const parent = createIfMissing(store, paths.partitions(topic))
@@ -82,7 +82,7 @@ export async function createPartitionNodes(
 export async function createTopicNodes(
   store: MetadataStore,
   topic: { readonly name: string; readonly topicId: string; readonly overrides: ReadonlyMap<string, string> },
-  states: ReadonlyMap<number, PartitionState>,
+  states: ReadonlyMap<number, StoredState>,
   assignment: readonly (readonly number[])[],
   controllerEpoch: number,
 ): Promise<void> {

@@ -2,6 +2,7 @@
  * Where things lie in the metadata store and how they are written: the paths and the JSON of Kafka's ZooKeeper
  * layout, so that its tools can read what we store.
  */
+import type { PartitionState } from '../../core/replication/partition-state.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 
 export const paths = {
@@ -102,14 +103,10 @@ export function decodeTopic(path: string, data: Buffer): TopicRecord {
   return { topicId: typeof topicId === 'string' ? topicId : null, assignment }
 }
 
-export interface PartitionState {
-  /** -1: none. */
-  readonly leader: number
-  readonly leaderEpoch: number
-  readonly isr: readonly number[]
-}
+/** What is kept of a partition while there is one replica. */
+export type StoredState = Pick<PartitionState, 'leader' | 'leaderEpoch' | 'isr'>
 
-export function encodePartitionState(state: PartitionState, controllerEpoch: number): Buffer {
+export function encodePartitionState(state: StoredState, controllerEpoch: number): Buffer {
   return encode({
     version: 1,
     leader: state.leader,
@@ -120,7 +117,7 @@ export function encodePartitionState(state: PartitionState, controllerEpoch: num
   })
 }
 
-export function decodePartitionState(path: string, data: Buffer): PartitionState {
+export function decodePartitionState(path: string, data: Buffer): StoredState {
   const json = decode(path, data)
   const leader = json['leader']
   const leaderEpoch = json['leader_epoch']
