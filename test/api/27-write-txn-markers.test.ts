@@ -162,3 +162,22 @@ test('who does not know the producer ends nothing', async () => {
     assert.deepEqual(await guest.end({ partitions: [0, 0] }), [[0, ErrorCode.NONE]])
   })
 })
+
+test('a marker that the disk did not take ends nothing, and nobody is told that it did', async () => {
+  const sim = new SimWorld(2)
+  await sim.run(async () => {
+    const before = await SimBroker.start(sim, {})
+    await before.createTopics({ name: 't', partitions: 1 })
+    await before.stop()
+    const log = await TestLog.open(sim.start().world, '/data/t-0', {}, { topicId: null })
+    await log.append(makeBatch(1, 10, { ...OPEN, baseSequence: 0, transactional: true }))
+    await log.log.close(true)
+    // Another directory, so that the broker lives on.
+    const guest = new Guest(await SimBroker.start(sim, { 'log.dirs': '/data,/other' }))
+    sim.faults.add({ operation: 'write', code: 'EIO', path: /^\/data\/t-0\// })
+    assert.deepEqual(await guest.end(), [[0, ErrorCode.KAFKA_STORAGE_ERROR]])
+    sim.faults.clear()
+    assert.deepEqual(await guest.end(), [[0, ErrorCode.KAFKA_STORAGE_ERROR]])
+    await guest.broker.stop()
+  })
+})
