@@ -7,6 +7,11 @@ const LOOK_EVERY_MS = 5_000
 const QUIET_LOOKS = 2
 /** Memory of the process beyond what JavaScript accounts for that is worth asking back: code, threads, the C heap in use. */
 const USUAL_BYTES = 64 * 1024 * 1024
+/**
+ * V8 collects in small steps, and what became garbage after it began it takes for alive: only when so many collections in
+ * a row gave next to nothing is the rest needed.
+ */
+const FRUITLESS_COLLECTIONS = 3
 /** What must have come on top since the last time. */
 const WORTH_BYTES = 16 * 1024 * 1024
 /** While it takes more of a processor than this nothing is given back: it would be needed again at once. */
@@ -38,6 +43,7 @@ export class FreedMemory {
   #quietLooks = 0
   /** What was accounted for when V8 was asked the last time, until it is known what came of it. */
   #collectedFromBytes: number | null = null
+  #fruitless = 0
   /** What V8 is known to need. */
   #neededBytes: number
   /** What the C library had left the last time. */
@@ -64,6 +70,10 @@ export class FreedMemory {
     const isBusy = workedUntilMs - this.#workedUntilMs > BUSY * LOOK_EVERY_MS
     this.#workedUntilMs = workedUntilMs
     this.#quietLooks = isBusy ? 0 : this.#quietLooks + 1
+    if (isBusy) {
+      this.#collectedFromBytes = null
+      this.#fruitless = 0
+    }
     if (this.#quietLooks === 0) return false
     this.#collect()
     return this.#trim()
@@ -73,9 +83,8 @@ export class FreedMemory {
     const bytes = accountedBytes(this.#figures())
     const before = this.#collectedFromBytes
     this.#collectedFromBytes = null
-    // A collection that gave little has shown what is alive.
-    if (bytes < this.#neededBytes || (before !== null && bytes > before - WORTH_BYTES))
-      this.#neededBytes = bytes
+    this.#fruitless = before !== null && bytes > before - WORTH_BYTES ? this.#fruitless + 1 : 0
+    if (bytes < this.#neededBytes || this.#fruitless === FRUITLESS_COLLECTIONS) this.#neededBytes = bytes
     if (this.#quietLooks < QUIET_LOOKS || bytes < this.#neededBytes + WORTH_BYTES) return
     this.#collectedFromBytes = bytes
     this.#returns.collect()

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { build } from 'rolldown'
 import { FreedMemory } from '../../src/system/freed-memory.ts'
 import { loadNativeAddon } from '../../src/system/native-addon.ts'
 import { skipMissing } from '../support/requirements.ts'
@@ -79,15 +84,42 @@ test('garbage is collected once the load is over, until that gives nothing more'
   now.heapTotal = 60 * MIB
   memory.look()
   assert.equal(now.collections, 2, 'there may be more')
-  memory.look()
-  memory.look()
-  assert.equal(now.collections, 2, 'the rest is alive')
+  for (let look = 0; look < 10; look++) memory.look()
+  assert.equal(now.collections, 4, 'the rest is alive')
   now.heapTotal = 70 * MIB
   memory.look()
-  assert.equal(now.collections, 2, 'too little to be worth it')
+  assert.equal(now.collections, 4, 'too little to be worth it')
   now.heapTotal = 80 * MIB
   memory.look()
+  assert.equal(now.collections, 5)
+})
+
+test('a collection that has not ended, or began before there was garbage, does not show what is alive', () => {
+  const { now, memory } = setUp()
+  now.heapTotal = 200 * MIB
+  memory.look()
+  memory.look()
+  memory.look()
+  memory.look()
   assert.equal(now.collections, 3)
+  now.heapTotal = 140 * MIB
+  memory.look()
+  assert.equal(now.collections, 4)
+  now.heapTotal = 60 * MIB
+  for (let look = 0; look < 10; look++) memory.look()
+  assert.equal(now.collections, 7)
+})
+
+test('what was asked before a load says nothing of what the load left', () => {
+  const { now, memory } = setUp()
+  now.heapTotal = 200 * MIB
+  for (let look = 0; look < 4; look++) memory.look()
+  assert.equal(now.collections, 3, 'the third is yet to show what it gives')
+  now.load = 0.9
+  memory.look()
+  now.load = 0.01
+  for (let look = 0; look < 10; look++) memory.look()
+  assert.equal(now.collections, 6)
 })
 
 /** Many objects and buffers, dropped by a process that does nothing any more. */
@@ -107,20 +139,34 @@ const idleProgram = `
   }
   console.log(JSON.stringify({ before, after }))`
 
-function idleGarbage(asked: 'asked' | 'not asked'): { before: number; after: number } {
-  const url = new URL('../../src/system/heap-growth.js', import.meta.url).href
+const heapGrowth = fileURLToPath(new URL('../../src/system/heap-growth.js', import.meta.url))
+
+function idleGarbage(file: string, asked: 'asked' | 'not asked'): { before: number; after: number } {
+  const url = pathToFileURL(file).href
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', idleProgram, url, asked])
   return JSON.parse(output.toString()) as ReturnType<typeof idleGarbage>
 }
 
+function assertCollects(file: string): void {
+  const { before, after } = idleGarbage(file, 'asked')
+  assert.ok(after <= before / 4, `${Math.round(after / MIB)} of ${Math.round(before / MIB)} MiB`)
+}
+
 test('a process that does nothing collects its garbage when it is asked to', () => {
-  const left = idleGarbage('not asked')
+  const left = idleGarbage(heapGrowth, 'not asked')
   assert.ok(left.after > left.before / 2, 'by itself it does not')
-  const asked = idleGarbage('asked')
-  assert.ok(
-    asked.after <= asked.before / 4,
-    `${Math.round(asked.after / MIB)} of ${Math.round(asked.before / MIB)} MiB`,
-  )
+  assertCollects(heapGrowth)
+})
+
+test('so it does in a bundle, from which what has no effect is left out', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'samsa-bundle-'))
+  try {
+    const file = join(directory, 'heap-growth.mjs')
+    await build({ input: heapGrowth, platform: 'node', logLevel: 'warn', output: { file } })
+    assertCollects(file)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
 })
 
 test('the system gets it back', (t) => {
