@@ -25,6 +25,9 @@ const isComplete = process.env['SAMSA_REQUIRE_ALL'] === '1'
 /** The suite may not take this long; a hanging run must still end with a report. */
 const deadlineMs = (isComplete ? 30 : 15) * 60_000
 
+/** Many tests wait most of their time: one more than there are processors keeps these at work. */
+const filesAtOnce = Math.max(2, availableParallelism()) + 1
+
 /** Nor may one file: the run goes on without it, and says which one it was. */
 const fileDeadlineMs = (isComplete ? 20 : 10) * 60_000
 
@@ -85,7 +88,7 @@ async function main(): Promise<void> {
       '--enable-source-maps',
       '--test',
       `--test-timeout=${fileDeadlineMs}`,
-      `--test-concurrency=${Math.max(2, availableParallelism())}`,
+      `--test-concurrency=${filesAtOnce}`,
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
       '--test-reporter=tap',

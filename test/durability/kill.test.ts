@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { requireAll } from '../support/cache.ts'
 import { startSamsa } from '../support/broker-process.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
@@ -7,7 +8,8 @@ import { cells, engines, flushProperties, share } from './cells.ts'
 import { briskProperties, Ledger } from './ledger.ts'
 
 /** Rounds of produce and kill -9 in total, over all engines and flush modes. */
-const ROUNDS = Number(process.env['SAMSA_KILL_ROUNDS'] ?? 36)
+/** CI has the time for more. */
+const ROUNDS = Number(process.env['SAMSA_KILL_ROUNDS'] ?? (requireAll ? 36 : 12))
 
 test(`kill -9 under load, ${ROUNDS} rounds`, { timeout: 120_000 + ROUNDS * 10_000 }, async (t) => {
   const random = new Seeded()

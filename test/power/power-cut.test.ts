@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { requireAll } from '../support/cache.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { Seeded } from '../support/seed.ts'
 import { cells, engines, share } from '../durability/cells.ts'
@@ -8,9 +9,7 @@ import { mountProblem } from './mounts.ts'
 import { measureLoss } from './power-cut.ts'
 
 /** Cuts in total, over all engines and modes, on disks of both kinds: a few, and in CI as many as it has time for. */
-const ROUNDS = Number(
-  process.env['SAMSA_POWER_ROUNDS'] ?? (process.env['SAMSA_REQUIRE_ALL'] === '1' ? 36 : 12),
-)
+const ROUNDS = Number(process.env['SAMSA_POWER_ROUNDS'] ?? (requireAll ? 36 : 12))
 
 test(`${ROUNDS} power cuts under load`, { timeout: 120_000 + ROUNDS * 15_000 }, async (t) => {
   const problem = await mountProblem()

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { seedsFrom } from '../seed-order.ts'
 import { DurabilityRun } from './durability-run.ts'
 import type { FlushMode } from './durability-run.ts'
 import type { Fault } from './durability-trouble.ts'
@@ -12,7 +13,8 @@ import type { Lie } from './lying-disk.ts'
 
 const WITHIN_SEEDS = 200
 
-const BUGS: readonly (readonly [Lie, FlushMode, Fault])[] = [
+/** The number: the seed that noticed it the last time, where it was a late one. */
+const BUGS: readonly (readonly [Lie, FlushMode, Fault, number?])[] = [
   ['done-before-written', 'os', 'none'],
   ['done-before-written', 'durable', 'none'],
   ['durable-write-is-not', 'durable', 'none'],
@@ -24,7 +26,7 @@ const BUGS: readonly (readonly [Lie, FlushMode, Fault])[] = [
   ['write-error-swallowed', 'durable', 'eio'],
   ['directory-sync-skipped', 'durable', 'none'],
   ['parent-directory-sync-skipped', 'durable', 'none'],
-  ['marker-not-removed', 'os', 'none'],
+  ['marker-not-removed', 'os', 'none', 12],
   ['checkpoint-before-flush', 'os', 'none'],
   ['write-cut-short', 'os', 'none'],
   ['write-dropped', 'durable', 'none'],
@@ -32,9 +34,9 @@ const BUGS: readonly (readonly [Lie, FlushMode, Fault])[] = [
   ['padding-not-zero', 'durable', 'none'],
   ['reservation-not-durable', 'durable', 'none'],
   ['reservation-over-data', 'durable', 'none'],
-  ['truncation-not-durable', 'durable', 'none'],
-  ['replacement-not-synced', 'durable', 'none'],
-  ['slice-leaked', 'os', 'none'],
+  ['truncation-not-durable', 'durable', 'none', 95],
+  ['replacement-not-synced', 'durable', 'none', 29],
+  ['slice-leaked', 'os', 'none', 8],
   ['timers-late', 'interval', 'none'],
 ]
 
@@ -42,9 +44,9 @@ const BUGS: readonly (readonly [Lie, FlushMode, Fault])[] = [
 const ACCIDENT =
   /while another write of it is under way|while another one is under way|after close|buffers changed/
 
-for (const [lie, mode, fault] of BUGS) {
+for (const [lie, mode, fault, firstSeed = 1] of BUGS) {
   test(`the checker sees the bug '${lie}' with flush mode ${mode}`, async (context) => {
-    for (let seed = 1; seed <= WITHIN_SEEDS; seed++) {
+    for (const seed of seedsFrom(firstSeed, WITHIN_SEEDS)) {
       try {
         await new DurabilityRun(seed, { mode, lives: 3, fault, lie }).run()
       } catch (error) {

@@ -1,5 +1,6 @@
 import { register } from 'node:module'
 import type { Replacement } from '../../mutation/mutating-loader.ts'
+import { seedsFrom } from '../seed-order.ts'
 import type { Mutant, MutantFate } from './mutants.ts'
 
 /** The process a mutant lives in: the code is changed before anything of it is loaded, then seed after seed is run. */
@@ -19,7 +20,10 @@ async function live(mutant: Mutant): Promise<void> {
   })
   try {
     const { runMutant } = await import('./run-mutant.ts')
-    for (current = 1; current <= WITHIN_SEEDS; current++) await runMutant(mutant, current)
+    for (const seed of seedsFrom(mutant.firstSeed ?? 1, WITHIN_SEEDS)) {
+      current = seed
+      await runMutant(mutant, seed)
+    }
     send({ seed: 0, error: `nobody noticed in ${WITHIN_SEEDS} seeds` })
   } catch (error) {
     send({ seed: current, error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) })

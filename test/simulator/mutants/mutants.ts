@@ -14,6 +14,8 @@ interface Change {
   /** Stands there once, in the compiled file as in the source. */
   readonly from: string
   readonly to: string
+  /** The seed that saw it the last time, where it was a late one. */
+  readonly firstSeed?: number
 }
 
 /** A bug that somebody might build in, the campaign that must see it, and what it takes to see it. */
@@ -44,6 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/segment/retention.ts',
     from: 'segment.largestTimestampMs >= 0 ? segment.largestTimestampMs : segment.createdMs',
     to: 'segment.firstTimestampMs',
+    firstSeed: 15,
   },
   {
     name: 'a segment is gone before a power loss can no longer bring it back',
@@ -51,6 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/change/apply-retention.ts',
     from: 'await syncDirectory(world.disk, directory)',
     to: '',
+    firstSeed: 87,
   },
   {
     name: 'a read below the log start is answered',
@@ -145,6 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/change/truncation.ts',
     from: 'await body.takeBackPromises(cut.keptEndOffset, cut.endOffset)',
     to: '',
+    firstSeed: 19,
   },
   {
     name: 'a start inside of a segment is in no checkpoint',
@@ -159,6 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/space/segment-bin.ts',
     from: 'if (other.baseOffset !== segment.baseOffset)',
     to: 'if (true)',
+    firstSeed: 131,
   },
   {
     name: 'the list of segments changes under those who read along it',
@@ -166,6 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/segment/segment-list.ts',
     from: '#replace(segments) {\n        this.#all = segments',
     to: '#replace(segments) {\n        this.#all.splice(0, Infinity, ...segments)',
+    firstSeed: 44,
   },
   {
     name: 'the file of a segment that is gone is made again for whoever asks for it',
@@ -173,5 +180,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/log/segment/segment.ts',
     from: 'throw new SegmentGone(this.path);\n        const opened',
     to: "return this.#file.open('create');\n        const opened",
+    firstSeed: 180,
   },
 ]
