@@ -9,10 +9,16 @@ import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { Address } from '../ports.ts'
 import { formatAddress, fromHere } from '../server/client-addresses.ts'
+import { NetSockets } from '../system/network/net-sockets.ts'
+import { SystemClock } from '../system/system-clock.ts'
+import { Turn } from '../system/turn.ts'
+import { BrokerLink } from '../wire/broker-link.ts'
 import { reportFailure } from './failure.ts'
-import { KafkaClient } from './kafka-client.ts'
 import { loadConfig } from './load-config.ts'
 import type { ConfigOptions } from './load-config.ts'
+
+/** Of all topics and partitions of a large cluster. */
+const MAX_RESPONSE_BYTES = 64 << 20
 
 export interface HealthOptions extends ConfigOptions {
   readonly bootstrapServer?: string
@@ -60,9 +66,13 @@ function report(where: string, found: MetadataResponse, tookMs: number): void {
 }
 
 async function askForMetadata(address: Address, timeoutMs: number): Promise<MetadataResponse> {
-  const client = await KafkaClient.connect(address, timeoutMs)
+  const turn = new Turn()
+  const link = new BrokerLink(
+    { clock: new SystemClock(turn), network: new NetSockets(turn) },
+    { address, clientId: 'samsa', requestTimeoutMs: timeoutMs, maxResponseBytes: MAX_RESPONSE_BYTES },
+  )
   try {
-    const versions = await client.send(apiVersions, {
+    const versions = await link.send(apiVersions, {
       clientSoftwareName: 'samsa-health',
       clientSoftwareVersion: '1',
     })
@@ -76,11 +86,11 @@ async function askForMetadata(address: Address, timeoutMs: number): Promise<Meta
     ) {
       throw new Error(`Metadata v${metadata.apiVersion} is not served`)
     }
-    const found = await client.send(metadata, { topics: null, allowAutoTopicCreation: false })
+    const found = await link.send(metadata, { topics: null, allowAutoTopicCreation: false })
     if (found.brokers.length === 0) throw new Error('the cluster has no brokers')
     return found
   } finally {
-    client.close()
+    link.close()
   }
 }
 

@@ -9,12 +9,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: ['protocol'],
   ports: [],
   log: ['core', 'protocol', 'ports'],
+  wire: ['core', 'protocol', 'ports'],
   metadata: ['core', 'protocol', 'ports'],
   broker: ['log', 'metadata', 'core', 'protocol', 'ports'],
   api: ['broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
   server: ['api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
   system: ['core', 'protocol', 'ports'],
-  cli: ['index', 'system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
+  cli: 'index system server api broker wire log metadata core protocol ports'.split(' '),
   index: ['system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
 }
 

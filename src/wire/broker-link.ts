@@ -1,0 +1,145 @@
+import { decoderFor, encoderFor } from '../../protocol/compile.ts'
+import { readResponseHeader, writeRequestHeader } from '../../protocol/frame.ts'
+import { ProtocolError } from '../../protocol/protocol-error.ts'
+import { Reader } from '../../protocol/reader.ts'
+import type { Decoded, Encodable, Schema } from '../../protocol/schema.ts'
+import { Writer } from '../../protocol/writer.ts'
+import type { Address, CloseReason, Connection, Timer, World } from '../ports.ts'
+import { AnswerFrames } from './answer-frames.ts'
+import { LinkError, linkErrorOf } from './link-error.ts'
+
+/** One API in one version: what is sent and what comes back. */
+export interface Exchange<Request extends Schema, Response extends Schema> {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly request: Request
+  readonly response: Response
+}
+
+export interface LinkOptions {
+  readonly address: Address
+  readonly clientId: string
+  /** For each answer, from the call of `send` on: who is not connected by then is not either. */
+  readonly requestTimeoutMs: number
+  /** A broker that announces a longer answer is none. */
+  readonly maxResponseBytes: number
+}
+
+interface Pending {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly correlationId: number
+  readonly deadlineMs: number
+  /** Throws what decoding throws. */
+  readonly answered: (reader: Reader) => void
+  readonly failed: (error: LinkError) => void
+}
+
+const FRAME_BYTES = 256
+
+/**
+ * One outgoing connection to one broker. Requests leave at once, one behind the other; answers come in their order, as
+ * Kafka's brokers give them. Nothing is asked twice: when the connection is lost, or one answer does not come in time,
+ * all that wait fail, the connection closes, and whoever wants more makes another link.
+ */
+export class BrokerLink {
+  readonly #world: Pick<World, 'clock' | 'network'>
+  readonly #options: LinkOptions
+  readonly #connection: Connection
+  readonly #frames: AnswerFrames
+  readonly #pending: Pending[] = []
+  #correlationId = 0
+  #timer: Timer | null = null
+  #failure: LinkError | null = null
+
+  constructor(world: Pick<World, 'clock' | 'network'>, options: LinkOptions) {
+    this.#world = world
+    this.#options = options
+    this.#frames = new AnswerFrames(options.maxResponseBytes, (frame) => this.#answer(frame))
+    this.#connection = world.network.connect(options.address, {
+      connected: () => {},
+      bytes: (slab, start, end) => this.#received(slab, start, end),
+      drained: () => {},
+      failed: (error) =>
+        this.#fail(new LinkError('nonsense', 'an answer could not be taken', { cause: error })),
+      closed: (reason: CloseReason) => this.#fail(linkErrorOf(reason)),
+    })
+  }
+
+  /** Why nothing can be asked any more; null as long as it can. */
+  get failure(): LinkError | null {
+    return this.#failure
+  }
+
+  /** Rejects with a LinkError. */
+  send<Request extends Schema, Response extends Schema>(
+    { apiKey, apiVersion, request, response }: Exchange<Request, Response>,
+    body: Encodable<Request>,
+  ): Promise<Decoded<Response>> {
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    const correlationId = (this.#correlationId = (this.#correlationId + 1) & 0x7fff_ffff)
+    const writer = new Writer(FRAME_BYTES)
+    writer.beginFrame()
+    writeRequestHeader(writer, { apiKey, apiVersion, correlationId, clientId: this.#options.clientId })
+    encoderFor(request, apiVersion)(writer, body)
+    const frame = writer.finishBuffer()
+    const deadlineMs = this.#world.clock.monotonicMs() + this.#options.requestTimeoutMs
+    return new Promise((resolve, reject) => {
+      const decode = decoderFor(response, apiVersion)
+      const answered = (reader: Reader): void => {
+        const decoded = decode(reader)
+        reader.expectEnd()
+        resolve(decoded)
+      }
+      this.#pending.push({ apiKey, apiVersion, correlationId, deadlineMs, answered, failed: reject })
+      this.#connection.write([frame])
+      this.#timer ??= this.#timerForFirst()
+    })
+  }
+
+  /** What waits for an answer fails. */
+  close(): void {
+    this.#fail(new LinkError('closed', 'the connection was given up'))
+  }
+
+  #received(slab: Buffer, start: number, end: number): void {
+    if (this.#failure !== null) return
+    try {
+      this.#frames.receive(slab, start, end)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#fail(new LinkError('nonsense', error.message, { cause: error }))
+    }
+  }
+
+  #answer(frame: Buffer): void {
+    const first = this.#pending[0]
+    if (first === undefined) throw new ProtocolError('an answer to nothing that was asked')
+    const reader = new Reader(frame)
+    const correlationId = readResponseHeader(reader, first.apiKey, first.apiVersion)
+    if (correlationId !== first.correlationId)
+      throw new ProtocolError(`answer ${correlationId} to request ${first.correlationId}`)
+    first.answered(reader)
+    this.#pending.shift()
+    this.#timer?.cancel()
+    this.#timer = this.#pending.length === 0 ? null : this.#timerForFirst()
+  }
+
+  /** Answers come in order, so the first one that is late is that of the oldest request. */
+  #timerForFirst(): Timer {
+    const { deadlineMs } = this.#pending[0]!
+    const { requestTimeoutMs } = this.#options
+    return this.#world.clock.after(deadlineMs - this.#world.clock.monotonicMs(), () =>
+      this.#fail(new LinkError('timeout', `no answer within ${requestTimeoutMs} ms`)),
+    )
+  }
+
+  #fail(error: LinkError): void {
+    if (this.#failure !== null) return
+    this.#failure = error
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#connection.destroy()
+    for (const { failed } of this.#pending.splice(0)) failed(error)
+  }
+}
