@@ -2,11 +2,12 @@ import { ErrorCode } from '../../protocol/errors.ts'
 import { withStoredConfig } from '../core/config/held-config.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import { SamsaError } from '../core/samsa-error.ts'
-import type { MetadataStore, World } from '../ports.ts'
+import type { Address, MetadataStore, World } from '../ports.ts'
 import { ConfigAlterations } from './changes/config-alterations.ts'
 import type { ConfigChange, ConfigResource } from './changes/config-change.ts'
-import { joinCluster } from './changes/join-cluster.ts'
+import { joinCluster, updateRegistration } from './changes/join-cluster.ts'
 import type { Membership } from './changes/join-cluster.ts'
+import { Registration } from './changes/registration.ts'
 import { SessionRenewal } from './changes/session-renewal.ts'
 import { loadTopics } from './image/load-metadata.ts'
 import type { BrokerImage, TopicImage } from './image/metadata-image.ts'
@@ -52,6 +53,7 @@ export interface Renewal {
 interface MetadataParts {
   readonly state: MetadataState
   readonly membership: Membership
+  readonly registration: Registration
   readonly topics: TopicChanges
   readonly alterations: ConfigAlterations
   readonly deleting: readonly TopicImage[]
@@ -78,6 +80,7 @@ export class Metadata {
   #kafkaState: string | null
   #deleting: readonly TopicImage[]
   readonly #membership: Membership
+  readonly #registration: Registration
   #lasting: { readonly store: LastingStore; readonly renewal: SessionRenewal } | null = null
 
   private constructor(parts: MetadataParts) {
@@ -86,6 +89,7 @@ export class Metadata {
     this.nodeId = parts.state.nodeId
     this.#state = parts.state
     this.#membership = parts.membership
+    this.#registration = parts.registration
     this.#topics = parts.topics
     this.#alterations = parts.alterations
     this.#deleting = parts.deleting
@@ -133,7 +137,7 @@ export class Metadata {
       image.brokers.set(this.nodeId, { ...image.brokers.get(this.nodeId)!, epoch })
     }
     const renewal = new SessionRenewal(
-      { store, world, config, open, renewed: registeredAs, lost },
+      { store, world, config, registration: this.#registration, open, renewed: registeredAs, lost },
       this.#membership,
       session,
     )
@@ -147,7 +151,9 @@ export class Metadata {
   ): Promise<Metadata> {
     const { random, logger } = world
     const { maxOpenFiles = Infinity, canCompress = () => true } = options
-    const membership = await joinCluster(store, world, options.config, options.clusterId ?? null)
+    const registration = new Registration(world, options.config)
+    const { clusterId = null } = options
+    const membership = await joinCluster(store, world, options.config, registration, clusterId)
     const { controllerEpoch } = membership
     const nodeId = options.config['broker.id']
     const [clusterDefaults, brokerValues, logDirectories, kafkaMetadata] = await Promise.all([
@@ -181,6 +187,7 @@ export class Metadata {
     return new Metadata({
       state,
       membership,
+      registration,
       topics: changes,
       alterations,
       deleting,
@@ -195,6 +202,14 @@ export class Metadata {
     const deleting = this.#deleting
     this.#deleting = []
     await Promise.all(deleting.map((topic) => this.#topics.finishDeletion(topic)))
+  }
+
+  /** The listeners are open, by name: others may learn now what a port of 0 became. */
+  async listensOn(addresses: ReadonlyMap<string, Address>): Promise<void> {
+    const { store } = this.#state
+    const isNews = this.#registration.listensOn(addresses)
+    // Into a store without sessions nobody else looks.
+    if (isNews && store.sessionTimeoutMs > 0) await updateRegistration(store, this.nodeId, this.#registration)
   }
 
   /** Grows each time a broker registers under this id, also when it does so again in a new session. */

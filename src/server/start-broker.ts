@@ -66,6 +66,7 @@ export async function startBroker(
   failed.catch(() => {})
   const logs = await LogManager.open(world, logManagerOptions(config, fail))
   let metadata: Metadata | null = null
+  let server: Server | null = null
   try {
     // Files beside the partitions, and not a directory among them: Apache Kafka would take one for a partition.
     const open = (): Promise<MetadataStore> => openStore(config['log.dirs'][0]!)
@@ -84,9 +85,12 @@ export async function startBroker(
     await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
     await guest.adopt()
     const assembled = await assemble(world, logs, metadata, guest)
-    await assembled.server.start()
+    server = assembled.server
+    await server.start()
+    await metadata.listensOn(server.addresses)
     return running(assembled, logs, metadata, failed)
   } catch (error) {
+    await server?.stop(0)
     await metadata?.close()
     await logs.close(false)
     throw error

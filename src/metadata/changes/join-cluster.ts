@@ -9,12 +9,12 @@ import {
   decodeController,
   decodeControllerEpoch,
   describeBroker,
-  encodeBroker,
   encodeClusterId,
   encodeController,
   paths,
   PERSISTENT_DIRECTORIES,
 } from '../layout/znodes.ts'
+import type { Registration } from './registration.ts'
 
 export interface Membership {
   readonly clusterId: string
@@ -79,12 +79,13 @@ async function claimBoth(
   store: MetadataStore,
   world: Pick<World, 'clock' | 'random' | 'logger'>,
   config: BrokerConfig,
+  registration: Registration,
 ): Promise<StoredNode> {
   const id = config['broker.id']
   const ensemble = config['zookeeper.connect']
   const registered = claim(store, world, {
     path: paths.brokerId(id),
-    data: registration(world, config),
+    data: registration.encoded(),
     refusal: (holder, stays) =>
       stays
         ? new SamsaError(
@@ -111,20 +112,6 @@ async function claimBoth(
   return node
 }
 
-function registration(world: Pick<World, 'clock' | 'random'>, config: BrokerConfig): Buffer {
-  return encodeBroker({
-    endpoints: config.endpoints.map(({ name, host, port, advertised }) => {
-      const address = advertised ?? { host, port }
-      const shown = address.host.includes(':') ? `[${address.host}]` : address.host
-      return `${name}://${shown}:${address.port}`
-    }),
-    protocols: new Map(config.endpoints.map(({ name, protocol }) => [name, protocol])),
-    rack: config['broker.rack'],
-    incarnation: randomUuid(world.random),
-    timestampMs: world.clock.nowMs(),
-  })
-}
-
 /**
  * Makes the store ready, registers this broker and makes it the controller. Everything leaves in one go. Rejects
  * with SAMSA_METADATA_STORE when another broker holds this one's place or the disk belongs to another cluster.
@@ -133,12 +120,13 @@ export async function joinCluster(
   store: MetadataStore,
   world: Pick<World, 'clock' | 'random' | 'logger'>,
   config: BrokerConfig,
+  registration: Registration,
   knownClusterId: string | null,
 ): Promise<Membership> {
   const candidate = knownClusterId ?? config['cluster.id'] ?? randomUuid(world.random)
   const directories = PERSISTENT_DIRECTORIES.map((path) => createIfMissing(store, path))
   const cluster = createIfMissing(store, paths.clusterId, encodeClusterId(candidate))
-  const places = claimBoth(store, world, config)
+  const places = claimBoth(store, world, config, registration)
   const [clusterNode, epochNode, brokerNode] = await Promise.all([
     store.get(paths.clusterId),
     store.get(paths.controllerEpoch),
@@ -167,9 +155,10 @@ export async function rejoinCluster(
   store: MetadataStore,
   world: Pick<World, 'clock' | 'random' | 'logger'>,
   config: BrokerConfig,
+  registration: Registration,
   before: Membership,
 ): Promise<number> {
-  const broker = await claimBoth(store, world, config)
+  const broker = await claimBoth(store, world, config, registration)
   // Read when nobody can become controller any more. Whoever did began an epoch.
   const [cluster, epoch] = await Promise.all([store.get(paths.clusterId), store.get(paths.controllerEpoch)])
   if (cluster === null || decodeClusterId(cluster.data) !== before.clusterId)
@@ -177,6 +166,25 @@ export async function rejoinCluster(
   if (epoch === null || decodeControllerEpoch(epoch.data) !== before.controllerEpoch)
     throw changedMeanwhile('another broker was its controller')
   return broker.stat.createdTransaction
+}
+
+/**
+ * Tells what has become known of this broker since it registered. Without a node of this session the session is over, and
+ * the next one begins with all that is known.
+ */
+export async function updateRegistration(
+  store: MetadataStore,
+  brokerId: number,
+  registration: Registration,
+): Promise<void> {
+  const path = paths.brokerId(brokerId)
+  const node = await store.get(path)
+  if (node === null || !node.stat.ownedByThisSession) return
+  try {
+    await store.set(path, registration.encoded(), node.stat.version)
+  } catch (error) {
+    if (!hasStoreCode(error, 'NO_NODE')) throw error
+  }
 }
 
 function changedMeanwhile(how: string): SamsaError {

@@ -5,6 +5,7 @@ import type { MetadataStore, World } from '../../ports.ts'
 import type { LastingStore } from '../layout/lasting-store.ts'
 import { rejoinCluster } from './join-cluster.ts'
 import type { Membership } from './join-cluster.ts'
+import type { Registration } from './registration.ts'
 
 const FIRST_DELAY_MS = 100
 const MAX_DELAY_MS = 5_000
@@ -13,6 +14,7 @@ export interface RenewalOptions {
   readonly store: LastingStore
   readonly world: Pick<World, 'clock' | 'random' | 'logger'>
   readonly config: BrokerConfig
+  readonly registration: Registration
   readonly open: () => Promise<MetadataStore>
   /** The broker is registered again, under this epoch. */
   readonly renewed: (brokerEpoch: number) => void
@@ -72,7 +74,7 @@ export class SessionRenewal {
   }
 
   async #open(): Promise<void> {
-    const { store, world, config, open, renewed } = this.#options
+    const { store, world, config, registration, open, renewed } = this.#options
     const session = await open()
     let isOver = false
     session.onSession((event) => {
@@ -81,7 +83,7 @@ export class SessionRenewal {
     this.#candidate = session
     try {
       if (this.#closed) throw new Error('the broker ends')
-      const brokerEpoch = await rejoinCluster(session, world, config, this.#membership).catch(
+      const brokerEpoch = await rejoinCluster(session, world, config, registration, this.#membership).catch(
         (error: unknown) => {
           throw error instanceof SamsaError ? new LostPlace(error) : error
         },

@@ -15,7 +15,7 @@ interface Rig {
   readonly sim: SimWorld
   readonly ensemble: SimZooKeeper
   /** Metadata of the broker with this id, and the session it has now. */
-  readonly start: (id: number) => Promise<Started>
+  readonly start: (id: number, properties?: Readonly<Record<string, string>>) => Promise<Started>
   readonly sleep: (ms: number) => Promise<void>
   /** Sees what is in the tree. */
   readonly witness: MetadataStore
@@ -35,12 +35,12 @@ async function onEnsemble(seed: number, use: (rig: Rig) => Promise<void>): Promi
     const { world } = process
     const server = await EmbeddedStore.open(world, '/zookeeper')
     const ensemble = new SimZooKeeper(server, world.clock, sim.random.fork(), { maxLagMs: 200 })
-    const start = async (id: number): Promise<Started> => {
+    const start: Rig['start'] = async (id, properties = {}) => {
       let session!: SimSession
       const open = (): Promise<MetadataStore> => Promise.resolve((session = ensemble.connect(2_000)))
       let lose!: (error: SamsaError) => void
       const lost = new Promise<SamsaError>((resolve) => (lose = resolve))
-      const config = brokerConfig({ 'broker.id': String(id), 'zookeeper.connect': 'zk:2181' })
+      const config = brokerConfig({ 'broker.id': String(id), 'zookeeper.connect': 'zk:2181', ...properties })
       const metadata = await Metadata.open(await open(), world, {
         config,
         renewal: { open, renewed: () => undefined, lost: lose },
@@ -79,6 +79,33 @@ describe('a broker whose session with the metadata store expires', () => {
       await sleep(100)
       assert.equal(await witness.get('/controller'), null)
     })
+  })
+
+  it('tells which ports it got, in that session and in those after it', async () => {
+    for (const seed of seedsFromEnvironment(1, 10))
+      await onEnsemble(seed, async ({ start, witness, sleep }) => {
+        const { metadata, session } = await start(0, {
+          listeners: 'IN://10.0.0.1:0,OUT://[::1]:0',
+          'advertised.listeners': 'OUT://example:9094',
+          'listener.security.protocol.map': 'IN:PLAINTEXT,OUT:PLAINTEXT',
+        })
+        const registered = async (): Promise<unknown> =>
+          JSON.parse((await witness.get('/brokers/ids/0'))!.data.toString()).endpoints
+        assert.deepEqual(await registered(), ['IN://10.0.0.1:0', 'OUT://example:9094'])
+        await metadata.listensOn(
+          new Map([
+            ['IN', { host: '10.0.0.1', port: 5001 }],
+            ['OUT', { host: '::1', port: 5002 }],
+          ]),
+        )
+        const known = ['IN://10.0.0.1:5001', 'OUT://example:9094']
+        assert.deepEqual(await registered(), known)
+        assert.equal((await witness.get('/brokers/ids/0'))!.stat.createdTransaction, metadata.brokerEpoch)
+        await session().expire(20)
+        await sleep(1_000)
+        assert.deepEqual(await registered(), known)
+        await metadata.close()
+      })
   })
 
   it('waits for the nodes of its earlier session, whose end it does not bring about', async () => {
