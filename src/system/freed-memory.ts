@@ -3,8 +3,11 @@ import { requestCollection } from './heap-growth.ts'
 import type { NativeAddon } from './native-addon.ts'
 
 const LOOK_EVERY_MS = 5_000
-/** Pools have shrunk by then (`FrameArena.shrink`): what they let go is collected along with the rest. */
-const QUIET_LOOKS = 2
+/**
+ * Pools have shrunk by then (`FrameArena.shrink`): what they let go is collected along with the rest. And a load that only
+ * paused would make garbage while V8 collects, which takes that for alive.
+ */
+const QUIET_LOOKS = 3
 /** Memory of the process beyond what JavaScript accounts for that is worth asking back: code, threads, the C heap in use. */
 const USUAL_BYTES = 64 * 1024 * 1024
 /**

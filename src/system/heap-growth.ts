@@ -9,7 +9,7 @@ const MIB = 1024 * 1024
  * several times that, which suits a program whose garbage is small; requests of very many elements live just long
  * enough to get there, and leave hundreds of megabytes that nobody needs.
  */
-const OLD_GENERATION_PERCENT = 50
+const OLD_GENERATION_PERCENT = 20
 
 /** Half of the young generation: V8 of Node.js 20 stops here by itself, later ones go on to four times as much. */
 const SEMI_SPACE_BYTES = 16 * MIB

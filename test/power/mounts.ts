@@ -98,10 +98,19 @@ export async function resizeTmpfs(directory: string, sizeMb: number): Promise<vo
   await runOrThrow('mount', ['-o', `remount,size=${sizeMb}m`, directory])
 }
 
+/** Two that mount at once may find the same loop device free. */
+const LOOP_TRIES = 20
+
 async function mount(args: readonly string[], directory: string): Promise<void> {
   watchExit()
   mkdirSync(directory, { recursive: true })
-  await runOrThrow('mount', args)
+  for (let triesLeft = LOOP_TRIES; ; triesLeft--) {
+    const { code, stderr } = await run('mount', args)
+    if (code === 0) break
+    if (!stderr.includes('failed to setup loop device') || triesLeft === 0)
+      throw new Error(`mount ${args.join(' ')}: ${stderr}`)
+    await sleep(50)
+  }
   mounted.push(directory)
 }
 
