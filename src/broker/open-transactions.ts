@@ -42,8 +42,8 @@ export function tellOpenTransactions(partitions: Iterable<Partition>, logger: Lo
 }
 
 /**
- * Writes the marker that ends the transaction of a producer in a partition, which `leaderOf` just gave. `done` gets NONE when it is as safe as the flush
- * mode says, and at once when the producer has no transaction open there: there is nothing to end.
+ * Writes the marker that ends the transaction of a producer in a partition, which `leaderOf` just gave. `done` gets NONE when
+ * it is as safe as the flush mode says, and at once when the producer has no transaction open there: there is nothing to end.
  */
 export function endTransaction(
   partition: Partition,

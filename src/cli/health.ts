@@ -25,19 +25,8 @@ export interface HealthOptions extends ConfigOptions {
   readonly timeout: number
 }
 
-const apiVersions = {
-  apiKey: ApiKey.ApiVersions,
-  apiVersion: 3,
-  request: apiVersionsRequest,
-  response: apiVersionsResponse,
-} as const
-
-const metadata = {
-  apiKey: ApiKey.Metadata,
-  apiVersion: 9,
-  request: metadataRequest,
-  response: metadataResponse,
-} as const
+const apiVersions = { request: apiVersionsRequest, response: apiVersionsResponse, version: 3 } as const
+const metadata = { request: metadataRequest, response: metadataResponse, version: 9 } as const
 
 /** `samsa health`: what a client does first. Throws when no broker answers as it should. */
 export async function health(argument: string | undefined, options: HealthOptions): Promise<void> {
@@ -79,12 +68,8 @@ async function askForMetadata(address: Address, timeoutMs: number): Promise<Meta
     if (versions.errorCode !== ErrorCode.NONE)
       throw new Error(`ApiVersions failed with error ${versions.errorCode}`)
     const range = versions.apiKeys.find(({ apiKey }) => apiKey === ApiKey.Metadata)
-    if (
-      range === undefined ||
-      range.minVersion > metadata.apiVersion ||
-      range.maxVersion < metadata.apiVersion
-    ) {
-      throw new Error(`Metadata v${metadata.apiVersion} is not served`)
+    if (range === undefined || range.minVersion > metadata.version || range.maxVersion < metadata.version) {
+      throw new Error(`Metadata v${metadata.version} is not served`)
     }
     const found = await link.send(metadata, { topics: null, allowAutoTopicCreation: false })
     if (found.brokers.length === 0) throw new Error('the cluster has no brokers')

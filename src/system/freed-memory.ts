@@ -46,6 +46,7 @@ export class FreedMemory {
   #quietLooks = 0
   /** What was accounted for when V8 was asked the last time, until it is known what came of it. */
   #collectedFromBytes: number | null = null
+  /** Collections in a row that gave next to nothing. */
   #fruitless = 0
   /** What V8 is known to need. */
   #neededBytes: number
@@ -72,12 +73,13 @@ export class FreedMemory {
     const workedUntilMs = this.#workedMs()
     const isBusy = workedUntilMs - this.#workedUntilMs > BUSY * LOOK_EVERY_MS
     this.#workedUntilMs = workedUntilMs
-    this.#quietLooks = isBusy ? 0 : this.#quietLooks + 1
     if (isBusy) {
+      this.#quietLooks = 0
       this.#collectedFromBytes = null
       this.#fruitless = 0
+      return false
     }
-    if (this.#quietLooks === 0) return false
+    this.#quietLooks += 1
     this.#collect()
     return this.#trim()
   }

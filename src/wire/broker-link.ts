@@ -2,18 +2,17 @@ import { decoderFor, encoderFor } from '../../protocol/compile.ts'
 import { readResponseHeader, writeRequestHeader } from '../../protocol/frame.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import { Reader } from '../../protocol/reader.ts'
-import type { Decoded, Encodable, Schema } from '../../protocol/schema.ts'
+import type { Decoded, Encodable, MessageSchema } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
-import type { Address, CloseReason, Connection, Timer, World } from '../ports.ts'
+import type { Address, Connection, Timer, World } from '../ports.ts'
 import { AnswerFrames } from './answer-frames.ts'
 import { LinkError, linkErrorOf } from './link-error.ts'
 
-/** One API in one version: what is sent and what comes back. */
-export interface Exchange<Request extends Schema, Response extends Schema> {
-  readonly apiKey: number
-  readonly apiVersion: number
+/** A request and its response in one version. */
+export interface Exchange<Request extends MessageSchema, Response extends MessageSchema> {
   readonly request: Request
   readonly response: Response
+  readonly version: number
 }
 
 export interface LinkOptions {
@@ -26,12 +25,9 @@ export interface LinkOptions {
 }
 
 interface Pending {
-  readonly apiKey: number
-  readonly apiVersion: number
-  readonly correlationId: number
   readonly deadlineMs: number
-  /** Throws what decoding throws. */
-  readonly answered: (reader: Reader) => void
+  /** Throws a ProtocolError for what is no answer to it. */
+  readonly answered: (frame: Buffer) => void
   readonly failed: (error: LinkError) => void
 }
 
@@ -62,7 +58,7 @@ export class BrokerLink {
       drained: () => {},
       failed: (error) =>
         this.#fail(new LinkError('nonsense', 'an answer could not be taken', { cause: error })),
-      closed: (reason: CloseReason) => this.#fail(linkErrorOf(reason)),
+      closed: (reason) => this.#fail(linkErrorOf(reason)),
     })
   }
 
@@ -72,26 +68,30 @@ export class BrokerLink {
   }
 
   /** Rejects with a LinkError. */
-  send<Request extends Schema, Response extends Schema>(
-    { apiKey, apiVersion, request, response }: Exchange<Request, Response>,
+  send<Request extends MessageSchema, Response extends MessageSchema>(
+    { request, response, version }: Exchange<Request, Response>,
     body: Encodable<Request>,
   ): Promise<Decoded<Response>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const correlationId = (this.#correlationId = (this.#correlationId + 1) & 0x7fff_ffff)
     const writer = new Writer(FRAME_BYTES)
     writer.beginFrame()
-    writeRequestHeader(writer, { apiKey, apiVersion, correlationId, clientId: this.#options.clientId })
-    encoderFor(request, apiVersion)(writer, body)
+    const { clientId, requestTimeoutMs } = this.#options
+    writeRequestHeader(writer, { apiKey: request.key, apiVersion: version, correlationId, clientId })
+    encoderFor(request, version)(writer, body)
     const frame = writer.finishBuffer()
-    const deadlineMs = this.#world.clock.monotonicMs() + this.#options.requestTimeoutMs
+    const deadlineMs = this.#world.clock.monotonicMs() + requestTimeoutMs
     return new Promise((resolve, reject) => {
-      const decode = decoderFor(response, apiVersion)
-      const answered = (reader: Reader): void => {
-        const decoded = decode(reader)
+      const answered = (frame: Buffer): void => {
+        const reader = new Reader(frame)
+        const answeredId = readResponseHeader(reader, request.key, version)
+        if (answeredId !== correlationId)
+          throw new ProtocolError(`answer ${answeredId} to request ${correlationId}`)
+        const decoded = decoderFor(response, version)(reader)
         reader.expectEnd()
         resolve(decoded)
       }
-      this.#pending.push({ apiKey, apiVersion, correlationId, deadlineMs, answered, failed: reject })
+      this.#pending.push({ deadlineMs, answered, failed: reject })
       this.#connection.write([frame])
       this.#timer ??= this.#timerForFirst()
     })
@@ -115,11 +115,7 @@ export class BrokerLink {
   #answer(frame: Buffer): void {
     const first = this.#pending[0]
     if (first === undefined) throw new ProtocolError('an answer to nothing that was asked')
-    const reader = new Reader(frame)
-    const correlationId = readResponseHeader(reader, first.apiKey, first.apiVersion)
-    if (correlationId !== first.correlationId)
-      throw new ProtocolError(`answer ${correlationId} to request ${first.correlationId}`)
-    first.answered(reader)
+    first.answered(frame)
     this.#pending.shift()
     this.#timer?.cancel()
     this.#timer = this.#pending.length === 0 ? null : this.#timerForFirst()

@@ -7,8 +7,7 @@ import { Seeded } from '../support/seed.ts'
 import { cells, engines, flushProperties, share } from './cells.ts'
 import { briskProperties, Ledger } from './ledger.ts'
 
-/** Rounds of produce and kill -9 in total, over all engines and flush modes. */
-/** CI has the time for more. */
+/** Rounds of produce and kill -9 in total, over all engines and flush modes. CI has the time for more. */
 const ROUNDS = Number(process.env['SAMSA_KILL_ROUNDS'] ?? (requireAll ? 36 : 12))
 
 test(`kill -9 under load, ${ROUNDS} rounds`, { timeout: 120_000 + ROUNDS * 10_000 }, async (t) => {

@@ -98,33 +98,35 @@ export async function resizeTmpfs(directory: string, sizeMb: number): Promise<vo
   await runOrThrow('mount', ['-o', `remount,size=${sizeMb}m`, directory])
 }
 
-/** Two that mount at once may find the same loop device free. */
-const LOOP_TRIES = 20
-
 async function mount(args: readonly string[], directory: string): Promise<void> {
   watchExit()
   mkdirSync(directory, { recursive: true })
-  for (let triesLeft = LOOP_TRIES; ; triesLeft--) {
-    const { code, stderr } = await run('mount', args)
-    if (code === 0) break
-    if (!stderr.includes('failed to setup loop device') || triesLeft === 0)
-      throw new Error(`mount ${args.join(' ')}: ${stderr}`)
-    await sleep(50)
-  }
+  // Two that mount at once may find the same loop device free.
+  await runAgainWhile('failed to setup loop device', 1_000, 'mount', args)
   mounted.push(directory)
+}
+
+/** Until it succeeds; any other complaint than this one, or this one for so long, is an error. */
+async function runAgainWhile(
+  complaint: string,
+  forMs: number,
+  command: string,
+  args: readonly string[],
+): Promise<void> {
+  const until = performance.now() + forMs
+  for (;;) {
+    const { code, stderr } = await run(command, args)
+    if (code === 0) return
+    if (!stderr.includes(complaint) || performance.now() > until)
+      throw new Error(`${command} ${args.join(' ')}: ${stderr}`)
+    await sleep(5)
+  }
 }
 
 /** Waits while a dying process still holds files. */
 export async function unmount(directory: string): Promise<void> {
   if (!mounted.includes(directory)) return
-  const until = performance.now() + 20_000
-  for (;;) {
-    const { code, stderr } = await run('umount', [directory])
-    if (code === 0) break
-    if (!stderr.includes('busy') || performance.now() > until)
-      throw new Error(`umount ${directory}: ${stderr}`)
-    await sleep(5)
-  }
+  await runAgainWhile('busy', 20_000, 'umount', [directory])
   mounted.splice(mounted.indexOf(directory), 1)
 }
 

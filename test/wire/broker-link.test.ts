@@ -8,43 +8,27 @@ import { metadataRequest, metadataResponse } from '../../protocol/messages/03-me
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
-import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
-import type { Address, Connection } from '../../src/ports.ts'
-import { startBroker } from '../../src/server/start-broker.ts'
-import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
+import type { Address } from '../../src/ports.ts'
 import { BrokerLink } from '../../src/wire/broker-link.ts'
-import type { LinkOptions } from '../../src/wire/broker-link.ts'
 import { LinkError } from '../../src/wire/link-error.ts'
 import type { LinkFailure } from '../../src/wire/link-error.ts'
-import type { SimMachine } from '../simulator/sim-machine.ts'
+import { SimBroker } from '../api/sim-broker.ts'
+import type { SimMachine, SimProcess } from '../simulator/sim-machine.ts'
 import { seedsFromEnvironment } from '../simulator/sim-random.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 
 const PORT = 9092
 
-const apiVersions = {
-  apiKey: ApiKey.ApiVersions,
-  apiVersion: 3,
-  request: apiVersionsRequest,
-  response: apiVersionsResponse,
-} as const
-
-const metadata = {
-  apiKey: ApiKey.Metadata,
-  apiVersion: 12,
-  request: metadataRequest,
-  response: metadataResponse,
-} as const
-
+const apiVersions = { request: apiVersionsRequest, response: apiVersionsResponse, version: 3 } as const
+const metadata = { request: metadataRequest, response: metadataResponse, version: 12 } as const
 const who = { clientSoftwareName: 'test', clientSoftwareVersion: '1' }
 
-function linkTo(machine: SimMachine, address: Address, options: Partial<LinkOptions> = {}): BrokerLink {
-  return new BrokerLink(machine.start().world, {
+function linkFrom({ world }: SimProcess, address: Address): BrokerLink {
+  return new BrokerLink(world, {
     address,
     clientId: 'test',
     requestTimeoutMs: 1_000,
     maxResponseBytes: 1 << 20,
-    ...options,
   })
 }
 
@@ -56,18 +40,16 @@ function fails(answer: Promise<unknown>, failure: LinkFailure): Promise<void> {
 type Answerer = (correlationId: number, count: number) => Buffer
 
 /** An answer as it should be, to ApiVersions v3. */
-function answerOf(correlationId: number, errorCode = 0): Buffer {
+function answerOf(correlationId: number): Buffer {
   const writer = new Writer(256)
   writer.beginFrame()
   writeResponseHeader(writer, ApiKey.ApiVersions, 3, correlationId)
-  encoderFor(apiVersionsResponse, 3)(writer, { errorCode, apiKeys: [] })
+  encoderFor(apiVersionsResponse, 3)(writer, { errorCode: 0, apiKeys: [] })
   return writer.finishBuffer()
 }
 
-async function listen(machine: SimMachine, answer: Answerer): Promise<Connection[]> {
-  const connections: Connection[] = []
+async function listen(machine: SimMachine, answer: Answerer): Promise<void> {
   await machine.start().world.network.listen({ host: machine.host, port: PORT }, (connection) => {
-    connections.push(connection)
     let received = Buffer.alloc(0)
     let count = 0
     return {
@@ -89,7 +71,6 @@ async function listen(machine: SimMachine, answer: Answerer): Promise<Connection
       closed: () => {},
     }
   })
-  return connections
 }
 
 /** A link of one machine to what listens on another, in a world of its own. */
@@ -102,7 +83,7 @@ async function world(
     const [one, two] = [sim.addMachine(), sim.addMachine()]
     await sim.run(async () => {
       await listen(one, answer)
-      await body(linkTo(two, { host: one.host, port: PORT }), sim)
+      await body(linkFrom(two.start(), { host: one.host, port: PORT }), sim)
     })
   }
 }
@@ -113,21 +94,9 @@ test('a broker answers what is asked in a pipeline, under connections that are r
     const sim = new SimWorld(seed)
     const machine = sim.addMachine()
     await sim.run(async () => {
-      const { world: ofBroker } = sim.start()
-      const values = new Map([
-        ['listeners', `PLAINTEXT://127.0.0.1:${PORT}`],
-        ['log.dirs', '/data'],
-      ])
-      const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
-      const running = await startBroker(ofBroker, config, (path) => openEmbeddedStore(ofBroker, path))
-      const { world: ofLink } = machine.start()
-      const newLink = () =>
-        new BrokerLink(ofLink, {
-          address: { host: '127.0.0.1', port: PORT },
-          clientId: 'test',
-          requestTimeoutMs: 1_000,
-          maxResponseBytes: 1 << 20,
-        })
+      const broker = await SimBroker.start(sim, {})
+      const process = machine.start()
+      const newLink = () => linkFrom(process, { host: '127.0.0.1', port: PORT })
       const ask = async (link: BrokerLink): Promise<void> => {
         const [versions, cluster, again] = await Promise.all([
           link.send(apiVersions, who),
@@ -157,7 +126,7 @@ test('a broker answers what is asked in a pipeline, under connections that are r
       link = newLink()
       await ask(link)
       link.close()
-      await running.stop()
+      await broker.stop()
     })
   }
   assert.ok(outcomes.answered > 100 && outcomes.lost > 20, JSON.stringify(outcomes))
@@ -213,13 +182,13 @@ test('nobody there, nobody of that name, nobody who answers, and closed by ourse
     const [one, two] = [sim.addMachine(), sim.addMachine()]
     await sim.run(async () => {
       const address = { host: one.host, port: PORT }
-      await fails(linkTo(two, address).send(apiVersions, who), 'refused')
-      await fails(linkTo(two, { ...address, host: 'nobody' }).send(apiVersions, who), 'unreachable')
+      await fails(linkFrom(two.start(), address).send(apiVersions, who), 'refused')
+      await fails(linkFrom(two.start(), { ...address, host: 'nobody' }).send(apiVersions, who), 'unreachable')
       await listen(one, (id) => answerOf(id))
       sim.fabric.cut(two, one)
-      await fails(linkTo(two, address).send(apiVersions, who), 'timeout')
+      await fails(linkFrom(two.start(), address).send(apiVersions, who), 'timeout')
       sim.fabric.heal(two, one)
-      const link = linkTo(two, address)
+      const link = linkFrom(two.start(), address)
       const waiting = link.send(apiVersions, who)
       link.close()
       await fails(waiting, 'closed')

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { joinCluster } from '../../../src/metadata/changes/join-cluster.ts'
+import type { Membership } from '../../../src/metadata/changes/join-cluster.ts'
 import { Registration } from '../../../src/metadata/changes/registration.ts'
 import { paths } from '../../../src/metadata/layout/znodes.ts'
+import type { MetadataStore, World } from '../../../src/ports.ts'
 import { EmbeddedStore, openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { brokerConfig } from '../metadata-harness.ts'
@@ -14,6 +16,10 @@ const CONFIG = brokerConfig({
   'broker.rack': 'r1',
 })
 
+function join(store: MetadataStore, world: World, knownClusterId: string | null): Promise<Membership> {
+  return joinCluster(store, world, CONFIG, new Registration(world, CONFIG), knownClusterId)
+}
+
 test('a broker that joins is registered, is the controller, and every time in a later epoch', async () => {
   const sim = new SimWorld(1)
   await sim.run(async () => {
@@ -22,13 +28,7 @@ test('a broker that joins is registered, is the controller, and every time in a 
     for (let epoch = 1; epoch <= 3; epoch++) {
       const process = sim.start()
       const store = await openEmbeddedStore(process.world, '/data')
-      const joined = await joinCluster(
-        store,
-        process.world,
-        CONFIG,
-        new Registration(process.world, CONFIG),
-        clusterId,
-      )
+      const joined = await join(store, process.world, clusterId)
       assert.equal(joined.controllerEpoch, epoch)
       assert.ok(joined.brokerEpoch > brokerEpoch)
       brokerEpoch = joined.brokerEpoch
@@ -50,15 +50,9 @@ test('a broker does not join another cluster than that of its disks, and not bes
   await sim.run(async () => {
     const { world } = sim.start()
     const store = await EmbeddedStore.open(world, '/data')
-    const { clusterId } = await joinCluster(
-      store.connect(),
-      world,
-      CONFIG,
-      new Registration(world, CONFIG),
-      'AAAAAAAAQACAAAAAAAAAAQ',
-    )
+    const { clusterId } = await join(store.connect(), world, 'AAAAAAAAQACAAAAAAAAAAQ')
     assert.equal(clusterId, 'AAAAAAAAQACAAAAAAAAAAQ')
-    const again = joinCluster(store.connect(), world, CONFIG, new Registration(world, CONFIG), clusterId)
+    const again = join(store.connect(), world, clusterId)
     await assert.rejects(again, {
       code: 'SAMSA_METADATA_STORE',
       message: /another broker is registered as 0/,
@@ -67,22 +61,13 @@ test('a broker does not join another cluster than that of its disks, and not bes
   const other = new SimWorld(2)
   await other.run(async () => {
     const process = other.start()
-    await joinCluster(
-      await openEmbeddedStore(process.world, '/data'),
-      process.world,
-      CONFIG,
-      new Registration(process.world, CONFIG),
-      null,
-    )
+    await join(await openEmbeddedStore(process.world, '/data'), process.world, null)
     await other.powerLoss(process)
     const next = other.start()
     const store = await openEmbeddedStore(next.world, '/data')
-    await assert.rejects(
-      joinCluster(store, next.world, CONFIG, new Registration(next.world, CONFIG), 'BBBBBBBBQACAAAAAAAAAAQ'),
-      {
-        code: 'SAMSA_METADATA_STORE',
-        message: /belong to cluster BBBB/,
-      },
-    )
+    await assert.rejects(join(store, next.world, 'BBBBBBBBQACAAAAAAAAAAQ'), {
+      code: 'SAMSA_METADATA_STORE',
+      message: /belong to cluster BBBB/,
+    })
   })
 })
