@@ -3,16 +3,23 @@
  * is unmounted when the process ends, whatever ends it.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run, runOrThrow } from '../support/processes.ts'
+import { until } from '../support/until.ts'
 
-/** Mount points of this process, the outermost first. */
-const mounted: string[] = []
+interface Mounted {
+  readonly directory: string
+  /** The file that it lies in; null for one in memory. */
+  readonly image: string | null
+}
+
+/** Mounted by this process, the outermost first. */
+const mounted: Mounted[] = []
 const workDirectories = new Set<string>()
 let watchingExit = false
 
@@ -39,7 +46,7 @@ function watchExit(): void {
   watchingExit = true
   process.once('exit', () => {
     // Lazily: a broker that is being killed may hold files for some more milliseconds.
-    for (const directory of mounted.splice(0).toReversed()) spawnSync('umount', ['-l', directory])
+    for (const { directory } of mounted.splice(0).toReversed()) spawnSync('umount', ['-l', directory])
     for (const directory of workDirectories) removeWorkDirectory(directory)
   })
   for (const [signal, code] of [
@@ -60,7 +67,8 @@ export function makeWorkDirectory(): string {
 
 /** Removes it, unless something is still mounted inside. */
 export function removeWorkDirectory(directory: string): void {
-  if (process.env['SAMSA_KEEP'] === '1' || mounted.some((path) => path.startsWith(directory))) return
+  if (process.env['SAMSA_KEEP'] === '1' || mounted.some((mount) => mount.directory.startsWith(directory)))
+    return
   workDirectories.delete(directory)
   rmSync(directory, { recursive: true, force: true })
 }
@@ -87,23 +95,23 @@ export async function makeImage(file: string, sizeMb: number, written = false): 
 
 /** Also replays the journal of an image that was cut off. The journal is flushed by the clock, ext4's default is 5 s. */
 export async function mountImage(file: string, directory: string, commitSeconds = 5): Promise<void> {
-  await mount(['-o', `loop,commit=${commitSeconds}`, file, directory], directory)
+  await mount(['-o', `loop,commit=${commitSeconds}`, file, directory], { directory, image: file })
 }
 
 export async function mountTmpfs(directory: string, sizeMb: number): Promise<void> {
-  await mount(['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'samsa-test', directory], directory)
+  await mount(['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'samsa-test', directory], { directory, image: null })
 }
 
 export async function resizeTmpfs(directory: string, sizeMb: number): Promise<void> {
   await runOrThrow('mount', ['-o', `remount,size=${sizeMb}m`, directory])
 }
 
-async function mount(args: readonly string[], directory: string): Promise<void> {
+async function mount(args: readonly string[], made: Mounted): Promise<void> {
   watchExit()
-  mkdirSync(directory, { recursive: true })
+  mkdirSync(made.directory, { recursive: true })
   // Two that mount at once may find the same loop device free.
   await runAgainWhile('failed to setup loop device', 1_000, 'mount', args)
-  mounted.push(directory)
+  mounted.push(made)
 }
 
 /** Until it succeeds; any other complaint than this one, or this one for so long, is an error. */
@@ -125,9 +133,29 @@ async function runAgainWhile(
 
 /** Waits while a dying process still holds files. */
 export async function unmount(directory: string): Promise<void> {
-  if (!mounted.includes(directory)) return
+  const index = mounted.findIndex((mount) => mount.directory === directory)
+  if (index === -1) return
   await runAgainWhile('busy', 20_000, 'umount', [directory])
-  mounted.splice(mounted.indexOf(directory), 1)
+  const [gone] = mounted.splice(index, 1)
+  // Whoever made a mount namespace meanwhile (`unshare`) has it mounted there still. The same image mounted again
+  // would be the same file system, with its power cut.
+  await until(
+    () => !isAttached(gone!.image),
+    () => sleep(10),
+  )
+}
+
+/** Whether a loop device still has the image. */
+function isAttached(image: string | null): boolean {
+  if (image === null) return false
+  return readdirSync('/sys/block').some((device) => {
+    try {
+      return readFileSync(`/sys/block/${device}/loop/backing_file`, 'utf8').trim() === image
+    } catch {
+      // No loop device, or one that has nothing now.
+      return false
+    }
+  })
 }
 
 /** All I/O below the directory fails from now on. `flush`: what was written before is on the device. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, constants, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -85,3 +87,14 @@ for (const cache of ['none', 'volatile'] as const) {
     }
   })
 }
+
+test('power comes back although others had the mount in a namespace of their own', async (t) => {
+  const problem = await mountProblem()
+  if (problem !== null) return skipMissing(t, problem)
+  await using disk = await PowerDisk.make({ sizeMb: 64, cache: 'none' })
+  const container = spawn('unshare', ['--mount', 'sh', '-c', 'echo made; exec sleep 0.5'])
+  await once(container.stdout, 'data')
+  await disk.cut(new Seeded())
+  await disk.restore()
+  writeDurably(join(disk.directory, 'later'), 'a')
+})
