@@ -231,6 +231,13 @@ describe('the checker sees', () => {
       assert.equal(of('protocol/a.ts', known(harmless)), '', harmless)
   })
 
+  test('accessors that every object of a literal has for itself', () => {
+    for (const use of ['const o = { get x() { return 1 } }', 'f({ a: 1, set x(to) {} })'])
+      assert.match(of('src/broker/a.ts', use), /an accessor in a literal/, use)
+    for (const harmless of ['class A { get x() { return 1 } }', 'const o = { get: 1, set() {} }'])
+      assert.equal(of('src/broker/a.ts', harmless), '', harmless)
+  })
+
   test('imports in every form', () => {
     for (const form of [
       `import { x } from 'FROM'`,

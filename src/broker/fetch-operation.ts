@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../protocol/errors.ts'
+import { Deadline, type Expirable } from '../core/deadline-queue.ts'
 import { readToSend } from '../log/read/log-reader.ts'
 import type { SendableRead } from '../log/log-types.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
@@ -8,13 +9,13 @@ import type { AbortedTransactions } from '../log/segment/transaction-index.ts'
 import type { Clock } from '../ports.ts'
 import { heldBytesOf } from './answer-budget.ts'
 import type { AnswerBudget, AnswerWaiter } from './answer-budget.ts'
-import type { Deadlines, Expirable } from './deadlines.ts'
+import type { Deadlines } from './deadlines.ts'
 import type { FetchTarget } from './fetch-sessions.ts'
 import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { Slices } from './slices.ts'
-import type { FetchWaiter } from './waits.ts'
+import type { FetchWait, FetchWaiter } from './waits.ts'
 
 export interface FetchOptions {
   readonly targets: readonly FetchTarget[]
@@ -82,7 +83,8 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #sliceEndsMs = 0
   #totalBytes = 0
   #answerNow = false
-  #parkedAt: Partition[] = []
+  readonly #deadline = new Deadline(this)
+  #parkedAt: FetchWait[] = []
   #missingBytes = 0
   #rereadQueued = false
   /** Taken from the budget of answers: by the read under way, and for what was read. */
@@ -148,18 +150,17 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     this.#missingBytes = this.#options.minBytes - this.#totalBytes
     for (const { partition, highWatermark } of this.#results) {
       if (partition === null) continue
-      partition.addFetchWaiter(this)
-      this.#parkedAt.push(partition)
+      this.#parkedAt.push(partition.awaitRecords(this))
       // It advanced while the disk was read: nobody will tell this waiter again.
       if (partition.highWatermark !== highWatermark) this.#queueReread()
     }
     this.#release()
-    this.#parts.deadlines.add(this, this.#options.maxWaitMs)
+    this.#parts.deadlines.arm(this.#deadline, this.#options.maxWaitMs)
   }
 
   #unpark(): void {
-    this.#parts.deadlines.remove(this)
-    for (const partition of this.#parkedAt) partition.removeFetchWaiter(this)
+    this.#parts.deadlines.cancel(this.#deadline)
+    for (const wait of this.#parkedAt) wait.end()
     this.#parkedAt = []
   }
 

@@ -4,7 +4,7 @@ import type { Log } from '../log/log.ts'
 import type { AppendResult } from '../log/log-types.ts'
 import { isInternalTopic } from '../metadata/layout/topic-names.ts'
 import { AppendLine } from './append-line.ts'
-import { AppendWaits, type AppendWaiter, type FetchWaiter } from './waits.ts'
+import { AppendWaits, type AppendWaiter, type FetchWait, type FetchWaiter, FetchWaits } from './waits.ts'
 
 /**
  * One partition this broker leads: where its log, its high watermark and those who wait for either meet.
@@ -21,7 +21,7 @@ export class Partition {
   /** Appends in the order they came, while the records of some are still looked at. */
   readonly appendLine = new AppendLine()
   readonly #appendWaits = new AppendWaits()
-  readonly #fetchWaits = new Set<FetchWaiter>()
+  readonly #fetchWaits = new FetchWaits()
   #log: Log
   #leaderEpoch: number
   #highWatermark: number
@@ -105,12 +105,9 @@ export class Partition {
     else this.#appendWaits.add(endOffset, waiter, tag)
   }
 
-  addFetchWaiter(waiter: FetchWaiter): void {
-    this.#fetchWaits.add(waiter)
-  }
-
-  removeFetchWaiter(waiter: FetchWaiter): void {
-    this.#fetchWaits.delete(waiter)
+  /** Tells the waiter what happens here until the wait ends. */
+  awaitRecords(waiter: FetchWaiter): FetchWait {
+    return this.#fetchWaits.add(waiter)
   }
 
   /** The log has written everything below `endOffset`. */
@@ -120,7 +117,7 @@ export class Partition {
     const bytes = this.#appendedBytes - this.#advancedBytes
     this.#advancedBytes = this.#appendedBytes
     this.#appendWaits.reached(endOffset)
-    for (const waiter of this.#fetchWaits) waiter.partitionAdvanced(bytes)
+    this.#fetchWaits.advanced(bytes)
   }
 
   holdAppends(): Promise<() => void> {
@@ -135,7 +132,7 @@ export class Partition {
   /** The log failed: nothing that waits can be promised any more. */
   failed(): void {
     this.#appendWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
-    this.#wakeFetches()
+    this.#fetchWaits.changed()
   }
 
   /** The disk does not answer. Who waits for it may learn otherwise by asking again. */
@@ -147,7 +144,7 @@ export class Partition {
   removed(): void {
     this.#removed = true
     this.#appendWaits.fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-    this.#wakeFetches()
+    this.#fetchWaits.changed()
   }
 
   /** DeleteRecords: the log starts at `offset` (-1: the high watermark) or where it starts already, if that is later. */
@@ -158,11 +155,5 @@ export class Partition {
     if (target < 0 || target > this.#highWatermark) return ErrorCode.OFFSET_OUT_OF_RANGE
     if (target > this.log.logStartOffset) this.log.deleteRecordsBefore(target)
     return ErrorCode.NONE
-  }
-
-  #wakeFetches(): void {
-    const waiting = [...this.#fetchWaits]
-    this.#fetchWaits.clear()
-    for (const waiter of waiting) waiter.partitionChanged()
   }
 }

@@ -3,11 +3,11 @@ import { ErrorCode, errorMessage } from '../../protocol/errors.ts'
 import { nearestInt64 } from '../../protocol/records/record-batch.ts'
 import type { RecordsSummary } from '../../protocol/records/records-summary.ts'
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
+import { Deadline, type Expirable } from '../core/deadline-queue.ts'
 import type { BatchProblem, RecordError } from '../log/append/batch-problem.ts'
 import { UnreadBatch, validateProduceBatch } from '../log/append/validate.ts'
 import type { AppendPlace } from './append-line.ts'
 import type { Broker } from './broker.ts'
-import type { Expirable } from './deadlines.ts'
 import type { RequestGuard } from './request-guard.ts'
 import type { Partition } from './partition.ts'
 import type { ProducedPartition } from './produced-partition.ts'
@@ -42,6 +42,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #done: (partitions: readonly ProducedPartition[]) => void
   readonly #guard: ProduceGuard
   readonly #partitions: ProducedPartition[] = []
+  readonly #deadline = new Deadline(this)
   #unsettled = 0
   /** The partition that begins next. */
   #topicAt = 0
@@ -91,7 +92,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
       this.#guard.holdOthers()
       const done = (): void => this.#begun()
       slices.finish(this.#beginRest(), {
-        gone: false,
+        gone: () => false,
         done,
         failed: (error) => this.#guard.fail(error),
       })
@@ -133,7 +134,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #startClock(): void {
     if (this.#request.acks === -1 && this.#inLine === 0)
-      this.#broker.deadlines.add(this, this.#request.timeoutMs)
+      this.#broker.deadlines.arm(this.#deadline, this.#request.timeoutMs)
   }
 
   /** The log has written the batch, or never will. */
@@ -295,7 +296,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #answer(): void {
     if (this.#answered) return
     this.#answered = true
-    this.#broker.deadlines.remove(this)
+    this.#broker.deadlines.cancel(this.#deadline)
     this.#broker.topicMetrics.produced(this.#request, this.#partitions)
     this.#done(this.#partitions)
   }

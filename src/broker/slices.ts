@@ -13,7 +13,7 @@ const SHORT_STEPS = 16
 /** Who waits for work that is done in steps. */
 export interface StepsOwner<Result> {
   /** Nobody needs the result any more: the work stops where it is. */
-  readonly gone: boolean
+  gone(): boolean
   /** It is not a short one, which would have ended by now. Calls `goOn` when there is room for what it grows to. */
   long?(goOn: () => void): void
   done(result: Result): void
@@ -68,7 +68,7 @@ export class Slices {
 
   #goOn<Result>(steps: Steps<Result>, owner: StepsOwner<Result>): void {
     const piece: Piece = (endsMs) => {
-      if (owner.gone) return null
+      if (owner.gone()) return null
       const done = this.#advance(steps, owner, endsMs)
       if (done === null) this.#later(piece)
       return done

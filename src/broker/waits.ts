@@ -63,3 +63,56 @@ export interface FetchWaiter {
   /** The partition went away or failed: answer now. */
   partitionChanged(): void
 }
+
+/** A waiter at one partition. */
+export class FetchWait {
+  readonly waiter: FetchWaiter
+  readonly #waits: FetchWaits
+  /** Its place among the others, -1 when it is none of them any more. */
+  index: number
+
+  constructor(waits: FetchWaits, waiter: FetchWaiter, index: number) {
+    this.#waits = waits
+    this.waiter = waiter
+    this.index = index
+  }
+
+  end(): void {
+    this.#waits.remove(this)
+  }
+}
+
+/**
+ * Long polls of one partition. No Set: whoever comes and goes has its table made anew again and again, and each old
+ * table holds the next one, so that once one of them is old nothing that ever waited is young garbage.
+ */
+export class FetchWaits {
+  readonly #waits: FetchWait[] = []
+
+  add(waiter: FetchWaiter): FetchWait {
+    const wait = new FetchWait(this, waiter, this.#waits.length)
+    this.#waits.push(wait)
+    return wait
+  }
+
+  remove(wait: FetchWait): void {
+    const { index } = wait
+    if (index === -1) return
+    wait.index = -1
+    const last = this.#waits.pop()!
+    if (last === wait) return
+    last.index = index
+    this.#waits[index] = last
+  }
+
+  advanced(bytes: number): void {
+    for (const { waiter } of this.#waits) waiter.partitionAdvanced(bytes)
+  }
+
+  /** Nobody waits any more. */
+  changed(): void {
+    const waits = this.#waits.splice(0)
+    for (const wait of waits) wait.index = -1
+    for (const { waiter } of waits) waiter.partitionChanged()
+  }
+}

@@ -418,11 +418,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   #decodeInSlices(slot: RequestSlot, request: RequestHeader, reader: Reader, frame: Buffer): void {
     this.#waitFor(slot)
     let isOnLoop = true
-    const isClosed = (): boolean => this.#closed
     this.#shared.broker.slices.finish(decodeBodyInSteps(request, reader), {
-      get gone() {
-        return isClosed()
-      },
+      gone: () => this.#closed,
       long: (goOn) => slot.growsLong(goOn),
       done: slot.guard((body) => {
         this.#waitFor(slot, false)
@@ -495,11 +492,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   #encodeInSlices(slot: RequestSlot, response: unknown): void {
-    const isClosed = (): boolean => this.#closed
     this.#shared.broker.slices.finish(encodeResponseInSteps(slot, response), {
-      get gone() {
-        return isClosed()
-      },
+      gone: () => this.#closed,
       done: slot.guard((chunks) => this.#finish(slot, chunks)),
       failed: (error) => slot.fail(error),
     })

@@ -80,7 +80,7 @@ test('the high watermark is what was written, and goes forward only', () => {
 test('who waits for records hears how many bytes became visible, duplicates and refusals left out', () => {
   const { log, partition } = make()
   const waiter = new Waiter()
-  partition.addFetchWaiter(waiter)
+  const wait = partition.awaitRecords(waiter)
   partition.append(Buffer.alloc(100))
   partition.append(Buffer.alloc(20))
   log.answer = { errorCode: 0, duplicate: true }
@@ -92,7 +92,7 @@ test('who waits for records hears how many bytes became visible, duplicates and 
   assert.deepEqual(waiter.heard, [120])
   partition.written(12)
   assert.deepEqual(waiter.heard, [120, 0])
-  partition.removeFetchWaiter(waiter)
+  wait.end()
   partition.written(13)
   assert.equal(waiter.heard.length, 2)
 })
@@ -135,7 +135,7 @@ test('a partition that fails or goes tells all who wait, once', () => {
   ] as const) {
     const { log, partition, settled, waiter } = make()
     const fetch = new Waiter()
-    partition.addFetchWaiter(fetch)
+    partition.awaitRecords(fetch)
     partition.awaitAppended(11, waiter, 1)
     assert.equal(partition.errorCode, ErrorCode.NONE)
     if (end === 'failed') log.failed = true

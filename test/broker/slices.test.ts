@@ -13,12 +13,18 @@ function* counting(steps: number, seen: (step: number) => void): Steps<number> {
   return steps
 }
 
-function waiting<Result>(): StepsOwner<Result> & { gone: boolean; readonly result: Promise<Result> } {
+interface Waiting<Result> extends StepsOwner<Result> {
+  readonly result: Promise<Result>
+  leave(): void
+}
+
+function waiting<Result>(): Waiting<Result> {
+  let hasLeft = false
   let owner!: StepsOwner<Result>
   const result = new Promise<Result>((resolve, reject) => {
-    owner = { gone: false, done: resolve, failed: reject }
+    owner = { gone: () => hasLeft, done: resolve, failed: reject }
   })
-  return Object.assign(owner, { result })
+  return Object.assign(owner, { result, leave: () => void (hasLeft = true) })
 }
 
 test('a little work is done at once, much of it over many turns', async () => {
@@ -69,7 +75,7 @@ test('work that nobody waits for stops, and its failure is told', async () => {
   slices.finish(
     counting(1_000, (step) => {
       steps = step
-      if (step === 100) left.gone = true
+      if (step === 100) left.leave()
     }),
     left,
   )
@@ -111,7 +117,7 @@ test('work without a stop is done at once, whatever the turn has had, and what c
     slices.finish(
       counting(0, () => {}),
       {
-        gone: false,
+        gone: () => false,
         done: () => {
           for (let looks = 0; looks < 100; looks++) clock.monotonicMs()
           done += 1

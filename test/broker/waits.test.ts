@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
-import { AppendWaits } from '../../src/broker/waits.ts'
+import { AppendWaits, type FetchWait, FetchWaits } from '../../src/broker/waits.ts'
+import { Seeded } from '../support/seed.ts'
 
 class Recorder {
   readonly settled: [tag: number, errorCode: number][] = []
@@ -56,4 +58,91 @@ test('a wait behind a later one is settled with it, never before', () => {
     [10, 0],
     [5, 0],
   ])
+})
+
+class Counter {
+  bytes = 0
+  changes = 0
+  partitionAdvanced(bytes: number): void {
+    this.bytes += bytes
+  }
+  partitionChanged(): void {
+    this.changes += 1
+  }
+}
+
+test('every long poll hears of what comes while it waits, and of nothing else', (t) => {
+  const random = new Seeded()
+  t.diagnostic(`SAMSA_SEED=${random.seed}`)
+  const waits = new FetchWaits()
+  const waiting = new Map<FetchWait, Counter>()
+  const expected = new Map<Counter, [bytes: number, changes: number]>()
+  for (let step = 0; step < 5_000; step++) {
+    const dice = random.between(0, 99)
+    if (dice < 45) {
+      const counter = new Counter()
+      waiting.set(waits.add(counter), counter)
+      expected.set(counter, [0, 0])
+    } else if (dice < 85 && waiting.size > 0) {
+      const wait = [...waiting.keys()][random.between(0, waiting.size - 1)]!
+      wait.end()
+      wait.end()
+      waiting.delete(wait)
+    } else if (dice < 99) {
+      waits.advanced(dice)
+      for (const counter of waiting.values()) expected.get(counter)![0] += dice
+    } else {
+      waits.changed()
+      for (const [wait, counter] of waiting) {
+        expected.get(counter)![1] += 1
+        wait.end()
+      }
+      waiting.clear()
+    }
+  }
+  for (const [{ bytes, changes }, heard] of expected) assert.deepEqual([bytes, changes], heard)
+})
+
+test('who waited and is gone is garbage at the next small collection, however old the list is', () => {
+  const program = `
+    const [waits, deadlines, queue] = await Promise.all(process.argv.slice(1).map((url) => import(url)))
+    const { getHeapSpaceStatistics } = await import('node:v8')
+    const polls = new waits.FetchWaits()
+    const due = new deadlines.Deadlines({
+      monotonicMs: () => performance.now(), nowMs: Date.now, after: () => ({ cancel() {} }),
+    })
+    const parked = []
+    const park = () => {
+      const poll = { answer: new Array(1000).fill(0), partitionAdvanced() {}, partitionChanged() {}, expired() {} }
+      poll.deadline = new queue.Deadline(poll)
+      due.arm(poll.deadline, 500)
+      poll.wait = polls.add(poll)
+      parked.push(poll)
+    }
+    const leave = () => {
+      const poll = parked.shift()
+      due.cancel(poll.deadline)
+      poll.wait.end()
+    }
+    for (let i = 0; i < 16; i++) park()
+    // All that there is becomes old.
+    global.gc()
+    global.gc()
+    for (let i = 0; i < 5000; i++) { park(); leave() }
+    global.gc({ type: 'minor' })
+    const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space').space_used_size
+    const all = process.memoryUsage().heapUsed
+    global.gc()
+    console.log(JSON.stringify([young, all - process.memoryUsage().heapUsed]))`
+  const urls = ['broker/waits.js', 'broker/deadlines.js', 'core/deadline-queue.js'].map(
+    (path) => new URL(`../../src/${path}`, import.meta.url).href,
+  )
+  const output = execFileSync(
+    process.execPath,
+    ['--expose-gc', '--input-type=module', '-e', program, ...urls],
+    { encoding: 'utf8' },
+  )
+  // 5,000 polls took 40 MB. Sixteen wait.
+  const [young, garbageLeft]: number[] = JSON.parse(output)
+  assert.ok(young! < 1_000_000 && garbageLeft! < 1_000_000, output)
 })

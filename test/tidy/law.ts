@@ -116,6 +116,10 @@ export function violations(path: string, source: string): string[] {
   }
   if (!REAL.has(room)) found.push(...worldly(path, facts))
   if (PURE.has(room)) found.push(...asynchronous(path, facts))
+  for (const line of facts.literalAccessorLines)
+    found.push(
+      `${path}:${line}: an accessor in a literal: V8 then keeps each object of it for the one before`,
+    )
   if (room === 'ports')
     for (const { line } of facts.statements) found.push(`${path}:${line}: ports.ts holds types only`)
   return found

@@ -17,6 +17,8 @@ export interface SourceFacts {
   readonly statements: readonly Used[]
   /** Where `import.meta` stands. */
   readonly metaLines: readonly number[]
+  /** Accessors of object literals. */
+  readonly literalAccessorLines: readonly number[]
 }
 
 export interface Import {
@@ -105,6 +107,7 @@ class Reading implements SourceFacts {
   readonly members: Member[] = []
   readonly statements: Used[] = []
   readonly metaLines: number[] = []
+  readonly literalAccessorLines: number[] = []
   readonly #source: string
   /** Innermost last. A name maps to the module it stands for as a whole, to null when it is anything else. */
   readonly #scopes: Scope[] = []
@@ -125,6 +128,8 @@ class Reading implements SourceFacts {
     this.#lookAtImports(node)
     this.#lookAtAsync(node)
     if (parent?.type === 'Program') this.#lookAtStatement(node)
+    if (node.type === 'Property' && node['kind'] !== 'init' && parent?.type === 'ObjectExpression')
+      this.literalAccessorLines.push(this.#line(node))
     if (node.type === 'TSTypeReference') this.#useType(node['typeName'] as Node)
     if (node.type === 'TSTypeQuery') this.#useValue(rootOf(node['exprName'] as Node), null)
     if (node.type === 'Identifier' && !inType) this.#useValue(node, parent)

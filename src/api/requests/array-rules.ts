@@ -123,15 +123,29 @@ export function isPlain(rules: AnyRules, request: unknown): boolean {
   for (const name in rules) {
     const elements = (request as Arrays)[name]
     if (!Array.isArray(elements)) continue
-    const { repeats, cost, inside } = rules[name]!
-    if ((repeats !== 'kept' && elements.length > 1) || elements.length > FEW || typeof cost === 'function')
-      return false
+    const { repeats, key, cost, inside } = rules[name]!
+    if (elements.length > FEW || typeof cost === 'function') return false
+    if (repeats !== 'kept' && !areDistinct(elements, key)) return false
     if (inside !== undefined && !elements.every((element) => isPlain(inside, element))) return false
   }
   return true
 }
 
-const FEW = 8
+/** As many as are compared with each other in less time than it takes to begin with steps. */
+const FEW = 16
+
+function areDistinct(elements: readonly unknown[], key: AnyRule['key']): boolean {
+  for (let at = 1; at < elements.length; at++) {
+    const one = keyOf(elements[at], key)
+    for (let before = 0; before < at; before++) if (keyOf(elements[before], key) === one) return false
+  }
+  return true
+}
+
+/** Numbers and strings are themselves. */
+function keyOf(element: unknown, key: AnyRule['key']): unknown {
+  return key === undefined ? element : key(element as never)
+}
 
 /** Applies the rules to a decoded request, in steps: what they do not admit is in the refusals. */
 export function* admit(rules: AnyRules, request: unknown, broker: Broker): Steps<Refusals> {

@@ -132,9 +132,7 @@ export function finishSteps<Result>(
   done: (result: Result) => void,
 ): void {
   context.broker.slices.finish(steps, {
-    get gone() {
-      return context.abandoned
-    },
+    gone: () => context.abandoned,
     done,
     failed: (error) => context.fail(error),
   })

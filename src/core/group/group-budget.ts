@@ -1,4 +1,4 @@
-import type { Now } from './deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 import type { Group } from './group.ts'
 import type { GroupOwner } from './group-owner.ts'
 import type { GroupConfig } from './group-types.ts'

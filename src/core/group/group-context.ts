@@ -1,5 +1,5 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import type { DeadlineQueue, Now } from './deadline-queue.ts'
+import type { DeadlineQueue, Now } from '../deadline-queue.ts'
 import type { Group } from './group.ts'
 import type { GroupBudget } from './group-budget.ts'
 import type { GroupConfig } from './group-types.ts'

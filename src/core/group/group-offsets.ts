@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { memberError } from './answers.ts'
-import type { Now } from './deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 import type { Group } from './group.ts'
 import { groupAppendError, offsetAppendError } from './group-context.ts'
 import type { GroupContext } from './group-context.ts'

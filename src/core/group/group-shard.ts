@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { GroupMetadataValue } from '../../../protocol/messages/group-records.ts'
 import { failedJoin } from './answers.ts'
-import type { DeadlineQueue, Now } from './deadline-queue.ts'
+import type { DeadlineQueue, Now } from '../deadline-queue.ts'
 import { NO_BYTES } from './group.ts'
 import type { Group } from './group.ts'
 import { GroupContext } from './group-context.ts'

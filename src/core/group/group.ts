@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { Deadline } from './deadline-queue.ts'
-import type { Now } from './deadline-queue.ts'
+import { Deadline } from '../deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 import type { GroupOwner } from './group-owner.ts'
 import type { GroupState, JoinedMember, JoinWaiter, Protocol, SyncWaiter } from './group-types.ts'
 import { OffsetTable } from './offset-table.ts'
@@ -46,7 +46,7 @@ export class Member {
     this.groupInstanceId = identity.groupInstanceId
     this.clientId = identity.clientId
     this.clientHost = identity.clientHost
-    this.session = new Deadline((now) => sessionExpired(this, now))
+    this.session = new Deadline({ expired: (now) => sessionExpired(this, now) })
   }
 
   metadata(protocolName: string | null): Buffer {
@@ -157,8 +157,8 @@ export class Group {
     this.lastActiveMs = now.monotonicMs
     this.pendingMembers = this.#pendingMembers
     this.#events = events
-    this.joinTimer = new Deadline((at) => events.joinTimeout(this, at))
-    this.syncTimer = new Deadline((at) => events.syncTimeout(this, at))
+    this.joinTimer = new Deadline({ expired: (at) => events.joinTimeout(this, at) })
+    this.syncTimer = new Deadline({ expired: (at) => events.syncTimeout(this, at) })
   }
 
   evict(now: Now): void {

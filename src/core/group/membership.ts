@@ -1,7 +1,7 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { failedJoin, memberError, some } from './answers.ts'
-import { Deadline } from './deadline-queue.ts'
-import type { Now } from './deadline-queue.ts'
+import { Deadline } from '../deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 import { Member, protocolBytes } from './group.ts'
 import type { Group, MemberIdentity } from './group.ts'
 import { groupOwner } from './group-owner.ts'
@@ -135,7 +135,7 @@ export class Membership {
       this.#refuse(waiter, NO_MEMBER_ID, ErrorCode.GROUP_MAX_SIZE_REACHED)
     } else {
       // KIP-394: a client that gives up before it learns its id must not leave a member behind.
-      const timeout = new Deadline((at) => this.#pendingExpired(group, memberId, at))
+      const timeout = new Deadline({ expired: (at) => this.#pendingExpired(group, memberId, at) })
       group.addPending(memberId, { sinceMs: now.monotonicMs, timeout })
       this.#context.deadlines.arm(timeout, now.monotonicMs + request.sessionTimeoutMs)
       this.#refuse(waiter, memberId, ErrorCode.MEMBER_ID_REQUIRED)

@@ -1,5 +1,5 @@
 import { excerpt } from '../printable.ts'
-import type { Now } from './deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 
 /** Where the answer to a request goes. The core keeps it and never calls it: answers leave through the outbox. */
 export type Waiter<Response> = (response: Response) => void

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { failedJoin, failedSync, memberError, some } from './answers.ts'
-import type { Now } from './deadline-queue.ts'
+import type { Now } from '../deadline-queue.ts'
 import { Group, NO_BYTES } from './group.ts'
 import type { Member } from './group.ts'
 import type { GroupOwner } from './group-owner.ts'

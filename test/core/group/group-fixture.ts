@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { DeadlineQueue } from '../../../src/core/group/deadline-queue.ts'
-import type { Now } from '../../../src/core/group/deadline-queue.ts'
+import { DeadlineQueue } from '../../../src/core/deadline-queue.ts'
+import type { Now } from '../../../src/core/deadline-queue.ts'
 import { GroupBudget } from '../../../src/core/group/group-budget.ts'
 import { GroupShard } from '../../../src/core/group/group-shard.ts'
 import type {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { Deadline, DeadlineQueue } from '../../../src/core/group/deadline-queue.ts'
-import { SimRandom, seedsFromEnvironment } from '../../simulator/sim-random.ts'
+import { Deadline, DeadlineQueue } from '../../src/core/deadline-queue.ts'
+import { SimRandom, seedsFromEnvironment } from '../simulator/sim-random.ts'
 
 describe('deadlines', () => {
   const at = (monotonicMs: number) => ({ monotonicMs, wallMs: 0 })
@@ -9,7 +9,7 @@ describe('deadlines', () => {
   test('fire in order, once, and not before they are due', () => {
     const queue = new DeadlineQueue()
     const fired: number[] = []
-    for (const dueMs of [30, 10, 20]) queue.arm(new Deadline(() => fired.push(dueMs)), dueMs)
+    for (const dueMs of [30, 10, 20]) queue.arm(new Deadline({ expired: () => fired.push(dueMs) }), dueMs)
     assert.equal(queue.nextMs, 10)
     queue.expire(at(9.9))
     assert.deepEqual(fired, [])
@@ -23,7 +23,7 @@ describe('deadlines', () => {
   test('can be put off, brought forward and cancelled', () => {
     const queue = new DeadlineQueue()
     const fired: string[] = []
-    const [a, b, c] = ['a', 'b', 'c'].map((name) => new Deadline(() => fired.push(name)))
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => new Deadline({ expired: () => fired.push(name) }))
     for (const deadline of [a!, b!, c!]) queue.arm(deadline, 50)
     queue.arm(a!, 80)
     queue.arm(b!, 10)
@@ -39,8 +39,10 @@ describe('deadlines', () => {
   test('that arm themselves for now run in the same round', () => {
     const queue = new DeadlineQueue()
     let runs = 0
-    const deadline: Deadline = new Deadline((now) => {
-      if (++runs < 3) queue.arm(deadline, now.monotonicMs)
+    const deadline: Deadline = new Deadline({
+      expired(now) {
+        if (++runs < 3) queue.arm(deadline, now.monotonicMs)
+      },
     })
     queue.arm(deadline, 5)
     queue.expire(at(5))
@@ -53,7 +55,7 @@ describe('deadlines', () => {
       const queue = new DeadlineQueue()
       const due = new Map<number, number>()
       const fired: number[] = []
-      const deadlines = Array.from({ length: 30 }, (_, i) => new Deadline(() => fired.push(i)))
+      const deadlines = Array.from({ length: 30 }, (_, i) => new Deadline({ expired: () => fired.push(i) }))
       let nowMs = 0
       for (let step = 0; step < 500; step++) {
         const i = random.below(deadlines.length)

@@ -6,9 +6,14 @@ export interface Now {
   readonly wallMs: number
 }
 
+export interface Expirable {
+  /** The deadline passed, and is out of the queue. */
+  expired(now: Now): void
+}
+
 /** Something that happens unless it is put off. Belongs to one queue. */
 export class Deadline {
-  readonly expired: (now: Now) => void
+  readonly owner: Expirable
   /** When it is due. Infinity: not armed. */
   dueMs = Infinity
   /** The due time under which it sits in the heap: never later than `dueMs`. */
@@ -16,8 +21,8 @@ export class Deadline {
   /** Position in the heap, -1 when it is not in there. */
   index = -1
 
-  constructor(expired: (now: Now) => void) {
-    this.expired = expired
+  constructor(owner: Expirable) {
+    this.owner = owner
   }
 
   get armed(): boolean {
@@ -79,8 +84,18 @@ export class DeadlineQueue {
         continue
       }
       this.cancel(first)
-      first.expired(now)
+      first.owner.expired(now)
     }
+  }
+
+  /** Takes all of them out, in no order. */
+  drain(): Deadline[] {
+    const drained = this.#heap.splice(0)
+    for (const deadline of drained) {
+      deadline.dueMs = Infinity
+      deadline.index = -1
+    }
+    return drained
   }
 
   #up(deadline: Deadline): void {
