@@ -42,6 +42,25 @@ export interface ChangeContext {
   readonly controllerEpoch: number
 }
 
+/** A partition that holds nothing yet: of its replicas each one is as good as the others. */
+export function bornWith(minIsr: number, leaderEpoch: number, context: ChangeContext): PartitionState {
+  const { replicas } = context.assignment
+  const active = replicas.filter((id) => isActive(context.broker(id)))
+  const leader = active[0] ?? -1
+  return {
+    leader,
+    leaderEpoch,
+    leaderBrokerEpoch: leader === -1 ? -1 : context.broker(leader)!.epoch,
+    controllerEpoch: context.controllerEpoch,
+    partitionEpoch: 0,
+    isr: active,
+    elr: leader === -1 && context.eligibleLeaderReplicas ? replicas : [],
+    lastKnownElr: [],
+    leaderRecoveryState: 0,
+    minIsr,
+  }
+}
+
 /** A change in the making. */
 interface Draft {
   readonly before: PartitionState

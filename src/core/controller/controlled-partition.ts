@@ -1,0 +1,195 @@
+import { bornWith, changePartition } from './partition-change.ts'
+import type { ChangeContext, PartitionEvent } from './partition-change.ts'
+import { isActive } from '../replication/partition-state.ts'
+import type { Assignment, BrokerView, PartitionState } from '../replication/partition-state.ts'
+import type { StoreOutcome, TopicRules } from './controller-types.ts'
+
+/** What a partition must know of the cluster. */
+export interface PartitionSurroundings {
+  readonly controllerEpoch: number
+  readonly eligibleLeaderReplicas: boolean
+  broker(id: number): BrokerView | undefined
+  /** Its logs may lack what they once had: it is neither in sync nor eligible, until a leader says so again. */
+  isDoubtful(id: number): boolean
+  /** The store is to hold this, if it holds what the partition was loaded with or wrote last. */
+  write(partition: ControlledPartition, state: PartitionState): void
+  /** The store holds another state now. */
+  changed(partition: ControlledPartition): void
+}
+
+/** Something that was asked for. */
+export interface AskedChange {
+  /** Called when its turn has come. Null: nothing is to be done after all. */
+  decide(state: PartitionState): PartitionEvent | null
+  /** Called once: what it came to is stored, or nothing was to be done; null when the partition is gone. */
+  settled(state: PartitionState | null): void
+}
+
+/**
+ * A partition under its controller. One change is written after the other, each from what the store agreed to. Whatever
+ * happens to brokers is not kept as events: when its turn comes a partition looks at the brokers as they are.
+ */
+export class ControlledPartition {
+  readonly topic: string
+  readonly topicId: string
+  readonly index: number
+  readonly assignment: Assignment
+  rules: TopicRules
+  readonly #around: PartitionSurroundings
+  #state: PartitionState
+  /** Of the node in the store; -1: there is none yet. */
+  #version: number
+  #writing: { readonly state: PartitionState; readonly asked: AskedChange | null } | null = null
+  #asked: AskedChange[] = []
+  #isLeaving = false
+
+  constructor(
+    parts: {
+      readonly topic: string
+      readonly topicId: string
+      readonly index: number
+      readonly assignment: Assignment
+      readonly rules: TopicRules
+      /** Null: of a topic that was half made. */
+      readonly state: PartitionState | null
+    },
+    around: PartitionSurroundings,
+  ) {
+    this.topic = parts.topic
+    this.topicId = parts.topicId
+    this.index = parts.index
+    this.assignment = parts.assignment
+    this.rules = parts.rules
+    this.#around = around
+    this.#state = parts.state ?? bornWith(this.#minIsr, 0, this.#context(this.#seen))
+    this.#version = parts.state?.partitionEpoch ?? -1
+  }
+
+  /** Its topic is being made, with this as its state: `stored` tells when it is. */
+  isBeingMade(): PartitionState {
+    this.#writing = { state: this.#state, asked: null }
+    return this.#state
+  }
+
+  /** What the store holds; of one that was half made, what it is to hold. */
+  get state(): PartitionState {
+    return this.#state
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get #minIsr(): number {
+    return Math.min(this.rules.minInsyncReplicas, this.assignment.replicas.length)
+  }
+
+  /** Nothing hinders the broker from coming back: it is not in sync, and not eligible when it is doubtful. */
+  hasLet(broker: number): boolean {
+    if (this.#version === -1 || this.#writing !== null) return false
+    const { isr, elr, leader } = this.#state
+    if (leader === broker || (this.#around.isDoubtful(broker) && elr.includes(broker))) return false
+    return !isr.includes(broker) || (!this.#around.eligibleLeaderReplicas && isr.length === 1)
+  }
+
+  /** To be called whenever brokers, or the rules of its topic, are not what they were. */
+  look(): void {
+    if (this.#isLeaving || this.#writing !== null) return
+    if (this.#version === -1) return this.#write(this.#state, null)
+    const now = this.#asItShouldBe()
+    if (now !== this.#state) return this.#write(now, null)
+    while (this.#asked.length > 0) {
+      const asked = this.#asked.shift()!
+      const event = asked.decide(this.#state)
+      const after = event === null ? null : changePartition(this.#state, event, this.#context(this.#seen))
+      if (after !== null) return this.#write(after, asked)
+      asked.settled(this.#state)
+    }
+  }
+
+  ask(change: AskedChange): void {
+    if (this.#isLeaving) return change.settled(null)
+    this.#asked.push(change)
+    this.look()
+  }
+
+  /** The outcome of the write under way; false when somebody else wrote. */
+  stored(outcome: StoreOutcome): boolean {
+    const writing = this.#writing
+    if (writing === null) return true
+    this.#writing = null
+    if (outcome === 'changed') return false
+    if (outcome === 'gone') {
+      writing.asked?.settled(null)
+      this.leave()
+      return true
+    }
+    this.#version = outcome.version
+    this.#state = { ...writing.state, partitionEpoch: outcome.version }
+    this.#around.changed(this)
+    writing.asked?.settled(this.#state)
+    this.look()
+    return true
+  }
+
+  /** Its topic is to be deleted: nothing of it changes any more. Until it is, the store holds it as it is. */
+  leave(): void {
+    this.#isLeaving = true
+    for (const asked of this.#asked.splice(0)) asked.settled(null)
+  }
+
+  #write(state: PartitionState, asked: AskedChange | null): void {
+    this.#writing = { state, asked }
+    this.#around.write(this, state)
+  }
+
+  readonly #seen = (id: number): BrokerView | undefined => this.#around.broker(id)
+
+  #context(broker: ChangeContext['broker']): ChangeContext {
+    return {
+      assignment: this.assignment,
+      broker,
+      eligibleLeaderReplicas: this.#around.eligibleLeaderReplicas,
+      uncleanElection: this.rules.uncleanElection,
+      controllerEpoch: this.#around.controllerEpoch,
+    }
+  }
+
+  /**
+   * The state after all that brokers have been through. Of several that are gone one goes after the other, and each time the
+   * others still seem to be there: who left last holds most.
+   */
+  #asItShouldBe(): PartitionState {
+    const before = this.#state
+    let state = before
+    const leaving = this.#leaving(before)
+    for (let at = 0; at < leaving.length; at++) {
+      const later = leaving.slice(at + 1)
+      const broker = (id: number): BrokerView | undefined =>
+        later.includes(id) ? stillThere(id, before) : this.#seen(id)
+      const left = leaving[at]!
+      const event = { kind: 'fenced', broker: left, unclean: this.#around.isDoubtful(left) } as const
+      state = changePartition(state, event, this.#context(broker)) ?? state
+    }
+    // Who came back may lead a partition that has no leader, or one whose leader is another process now.
+    const elected = { kind: 'elect', how: 'clean' } as const
+    state = changePartition(state, elected, this.#context(this.#seen)) ?? state
+    if (state.minIsr === this.#minIsr) return state
+    const minIsr = { kind: 'min-isr', minIsr: this.#minIsr } as const
+    return changePartition(state, minIsr, this.#context(this.#seen)) ?? state
+  }
+
+  /** In the order of the assignment. */
+  #leaving({ isr, elr, leader }: PartitionState): number[] {
+    return this.assignment.replicas.filter((id) => {
+      if (this.#around.isDoubtful(id) && (isr.includes(id) || elr.includes(id))) return true
+      if (!isr.includes(id) || isActive(this.#seen(id))) return false
+      return this.#around.eligibleLeaderReplicas || isr.length > 1 || leader === id
+    })
+  }
+}
+
+/** As it was before it went. */
+function stillThere(id: number, { leader, leaderBrokerEpoch }: PartitionState): BrokerView {
+  return { id, epoch: id === leader ? leaderBrokerEpoch : 0, fenced: false, shuttingDown: false }
+}

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { ControllerCore } from '../../../src/core/controller/controller.ts'
+import type { LiveBroker } from '../../../src/core/controller/controller-types.ts'
+import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
+import { ClusterWorld } from './cluster-world.ts'
+
+test('whatever becomes of brokers and controllers: who leads has all that was acknowledged, and all serve again', (t) => {
+  let [elections, accepted] = [0, 0]
+  for (const seed of seedsFromEnvironment(Math.floor(Math.random() * 2 ** 31), 300)) {
+    const world = new ClusterWorld(seed)
+    try {
+      for (let step = 0; step < 600; step++) world.step()
+      world.heal()
+    } catch (error) {
+      throw new Error(`replay with SAMSA_SEED=${seed}\n${world.story.slice(-40).join('\n')}`, {
+        cause: error,
+      })
+    }
+    elections += world.elections
+    accepted += world.accepted
+  }
+  t.diagnostic(`${elections} elections, ${accepted} registrations accepted`)
+})
+
+const RULES = { minInsyncReplicas: 2, uncleanElection: false }
+
+/** A controller whose store does at once what it is told, and whose brokers learn at once what is published. */
+class Driven {
+  readonly core = new ControllerCore({ controllerEpoch: 1, eligibleLeaderReplicas: true })
+  readonly replies: unknown[] = []
+  #versions = new Map<string, number>()
+
+  constructor(live: readonly LiveBroker[]) {
+    this.core.load({ topics: [], accepted: [], live })
+    this.run()
+    for (const { id, epoch } of live) this.core.applied(id, epoch, this.core.sequence)
+    this.run()
+  }
+
+  readonly reply = (answer: unknown): void => void this.replies.push(answer)
+
+  /** The next answers, when all is done. */
+  run(): unknown[] {
+    while (this.core.effects.length > 0) {
+      const effect = this.core.effects.shift()!
+      if (effect.kind === 'reply') effect.send()
+      if (!('id' in effect)) continue
+      const node = effect.kind === 'write-state' ? `${effect.topic}-${effect.index}` : effect.kind
+      const version =
+        effect.kind === 'write-state' ? effect.version + 1 : (this.#versions.get(node) ?? -1) + 1
+      this.#versions.set(node, version)
+      this.core.stored(effect.id, {
+        version: effect.kind === 'write-accepted' ? effect.version + 1 : version,
+      })
+    }
+    return this.replies.splice(0)
+  }
+
+  create(name: string, topicId: string): unknown[] {
+    const assignments = [{ replicas: [1, 2], adding: [], removing: [] }]
+    this.core.createTopic({ name, topicId, assignments, rules: RULES }, this.reply)
+    return this.run()
+  }
+}
+
+const LIVE = [1, 2].map((id) => ({ id, epoch: 10 + id, lineage: [] }))
+
+test('topics are made once and removed once', () => {
+  const cluster = new Driven(LIVE)
+  assert.deepEqual(cluster.create('a', 'A'), [ErrorCode.NONE])
+  assert.deepEqual(cluster.create('a', 'B'), [ErrorCode.TOPIC_ALREADY_EXISTS])
+  const [partition] = [...cluster.core.partitions()]
+  assert.deepEqual([partition!.state.leader, partition!.state.isr], [1, [1, 2]])
+  cluster.core.deleteTopic('B', cluster.reply)
+  cluster.core.deleteTopic('A', cluster.reply)
+  cluster.core.deleteTopic('A', cluster.reply)
+  assert.deepEqual(cluster.run(), [ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.UNKNOWN_TOPIC_ID, ErrorCode.NONE])
+  assert.deepEqual(cluster.create('a', 'C'), [ErrorCode.NONE])
+  cluster.core.registrations([])
+  assert.deepEqual(cluster.create('b', 'D'), [ErrorCode.INVALID_REPLICA_ASSIGNMENT], 'nobody is there')
+})
+
+test('proposals are answered together, and only for the process that is registered', () => {
+  const cluster = new Driven(LIVE)
+  cluster.create('a', 'A')
+  const proposal = {
+    isr: [{ id: 1, epoch: 11 }],
+    leaderEpoch: 0,
+    partitionEpoch: 0,
+    recovered: false,
+  }
+  const ask = (epoch: number, ...named: readonly (readonly [topicId: string, index: number])[]): unknown => {
+    const proposals = named.map(([topicId, index]) => ({ ...proposal, topicId, index }))
+    cluster.core.alterPartitions(1, epoch, proposals, ({ errorCode, answers }) =>
+      cluster.reply([errorCode, ...answers.map((answer) => answer.errorCode)]),
+    )
+    return cluster.run()[0]
+  }
+  assert.deepEqual(ask(10, ['A', 0]), [ErrorCode.STALE_BROKER_EPOCH])
+  assert.deepEqual(ask(11), [ErrorCode.NONE])
+  assert.deepEqual(ask(11, ['B', 0], ['A', 1], ['A', 0]), [
+    ErrorCode.NONE,
+    ErrorCode.UNKNOWN_TOPIC_ID,
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    ErrorCode.NONE,
+  ])
+  assert.deepEqual(ask(11, ['A', 0]), [ErrorCode.NONE, ErrorCode.NONE], 'it is so already')
+})
+
+test('who wants to stop may when nothing counts on it; what led stays without a leader where nobody else may', () => {
+  const cluster = new Driven(LIVE)
+  cluster.create('a', 'A')
+  cluster.core.controlledShutdown(1, 10, cluster.reply)
+  cluster.core.controlledShutdown(1, 11, cluster.reply)
+  assert.deepEqual(cluster.run(), [ErrorCode.STALE_BROKER_EPOCH, ErrorCode.NONE])
+  const [partition] = [...cluster.core.partitions()]
+  assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [2, [2], [1]])
+  cluster.core.registrations([])
+  cluster.run()
+  assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [1, 2]])
+})
