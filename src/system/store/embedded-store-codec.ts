@@ -7,9 +7,10 @@
  */
 import { crc32c } from '../../../protocol/crc32c.ts'
 
-/** "SMDF" and "SMDS". */
+/** "SMDF", "SMDS" and "SMDC". */
 const FRAME_MAGIC = 0x534d4446
 const SNAPSHOT_MAGIC = 0x534d4453
+const MARK_MAGIC = 0x534d4443
 const FRAME_MAGIC_BYTES = Buffer.from('SMDF', 'latin1')
 /** magic 4, length 4, crc 4, then what the CRC covers: sequence 6, payload. */
 const HEADER_BYTES = 12
@@ -146,6 +147,16 @@ export function findFrame(buffer: Buffer, start: number, sequence: number): Fram
     if (frame !== null && frame.sequence > sequence) return frame
   }
   return null
+}
+
+/** Change `sequence` was confirmed. */
+export function encodeMark(sequence: number): Buffer {
+  return sealed(MARK_MAGIC, sequence, [])
+}
+
+/** The change that the mark at `start` names; 0 when there is none. */
+export function readMark(buffer: Buffer, start: number): number {
+  return readSealed(MARK_MAGIC, buffer, start)?.sequence ?? 0
 }
 
 export function encodeSnapshot(sequence: number, transaction: number, nodes: Iterable<StoredRecord>): Buffer {

@@ -1,6 +1,8 @@
 import { isError } from '../../core/is-error.ts'
 import type { Disk, DiskError, File, Logger } from '../../ports.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
+import { ConfirmedMark } from './confirmed-mark.ts'
+import { settled } from './disk-calls.ts'
 import {
   decodeOperations,
   decodeSnapshot,
@@ -12,8 +14,8 @@ import {
 import type { Tree } from './embedded-store-tree.ts'
 
 /**
- * The store's two files. They lie beside the partition directories as plain files: Kafka takes every directory
- * there for a partition and does not start when the name is not one.
+ * The store's two files; the third is that of `ConfirmedMark`. They lie beside the partition directories as plain
+ * files: Kafka takes every directory there for a partition and does not start when the name is not one.
  */
 const LOG_NAME = 'samsa-metadata.log'
 const SNAPSHOT_NAME = 'samsa-metadata.snapshot'
@@ -30,12 +32,8 @@ function failed(what: string, cause: unknown): SamsaError {
 /** What was confirmed is not there, and nobody can tell what it was. */
 function lost(what: string): SamsaError {
   const way =
-    'with both files moved away, topics are taken over as they lie in the log directories, and nothing of them is deleted'
+    'with samsa-metadata.log and samsa-metadata.snapshot moved away, topics are taken over as they lie in the log directories, and nothing of them is deleted'
   return failed('go on', new Error(`${what}; ${way}`))
-}
-
-function done(start: (done: (error: DiskError | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => start((error) => (error === null ? resolve() : reject(error))))
 }
 
 function readIfThere(disk: Disk, path: string): Buffer | null {
@@ -58,6 +56,7 @@ export class StoreFiles {
   private readonly disk: Disk
   private readonly directory: string
   private readonly log: File
+  private readonly mark: ConfirmedMark
   private end: number
   private sequence: number
   /** Log size at which the next snapshot is due. */
@@ -68,6 +67,7 @@ export class StoreFiles {
     disk: Disk,
     directory: string,
     log: File,
+    mark: ConfirmedMark,
     end: number,
     sequence: number,
     snapshotAfterBytes: number,
@@ -75,10 +75,12 @@ export class StoreFiles {
     this.disk = disk
     this.directory = directory
     this.log = log
+    this.mark = mark
     this.end = end
     this.sequence = sequence
     this.snapshotAfterBytes = snapshotAfterBytes
     this.snapshotDueBytes = snapshotAfterBytes
+    mark.confirm(sequence)
   }
 
   /** Fills the tree with what the files hold. Rejects with SAMSA_METADATA_STORE when they are damaged or unreadable. */
@@ -97,10 +99,13 @@ export class StoreFiles {
       const bytes = readIfThere(disk, logPath)
       // It is made before any snapshot and never removed.
       if (bytes === null && sequence > 0) throw lost(`${logPath} is missing`)
+      if (bytes === null) await ConfirmedMark.remove(disk, directory)
       const replayed = replay(bytes ?? Buffer.alloc(0), sequence, tree, logPath)
+      refuseLoss(replayed, ConfirmedMark.read(disk, directory), logPath)
       // Whoever wrote to the files before has passed this point, so the directory's own name is durable.
       if (bytes === null) await syncAncestors(disk, directory)
       const log = disk.open(logPath, 'create')
+      const mark = new ConfirmedMark(disk, directory, logger)
       if (bytes !== null && replayed.end < bytes.length) {
         // A durable write may leave zeros behind its end.
         if (bytes.subarray(replayed.end).some((byte) => byte !== 0)) {
@@ -109,12 +114,12 @@ export class StoreFiles {
             'the last change of the metadata was never confirmed and is dropped',
           )
         }
-        await done((callback) => log.truncate(replayed.end, callback))
+        await settled((done) => log.truncate(replayed.end, done))
       }
       // What was read may still be in the page cache only; serving it before it is durable could take it back later.
-      await done((callback) => log.sync(callback))
-      await done((callback) => disk.syncDirectory(directory, callback))
-      return new StoreFiles(disk, directory, log, replayed.end, replayed.sequence, snapshotAfterBytes)
+      await settled((done) => log.sync(done))
+      await settled((done) => disk.syncDirectory(directory, done))
+      return new StoreFiles(disk, directory, log, mark, replayed.end, replayed.sequence, snapshotAfterBytes)
     } catch (error) {
       throw error instanceof SamsaError ? error : failed(`read its files in ${directory}`, error)
     }
@@ -127,8 +132,8 @@ export class StoreFiles {
   /** Durable when resolved. */
   async append(operations: readonly Buffer[]): Promise<void> {
     const frame = encodeFrame(this.sequence + 1, operations)
-    await done((callback) => this.log.write(this.end, [frame], true, callback))
-    this.sequence += 1
+    await settled((done) => this.log.write(this.end, [frame], true, done))
+    this.confirmed()
     this.end += frame.length
   }
 
@@ -139,23 +144,29 @@ export class StoreFiles {
     const file = this.disk.open(unfinished, 'replace')
     try {
       // Not a durable write: that may leave zeros behind its end, and a snapshot ends where its file ends.
-      await done((callback) => file.write(0, [bytes], false, callback))
-      await done((callback) => file.sync(callback))
+      await settled((done) => file.write(0, [bytes], false, done))
+      await settled((done) => file.sync(done))
     } finally {
       file.close()
     }
     this.disk.rename(unfinished, `${this.directory}/${SNAPSHOT_NAME}`)
-    await done((callback) => this.disk.syncDirectory(this.directory, callback))
-    this.sequence += 1
+    await settled((done) => this.disk.syncDirectory(this.directory, done))
+    this.confirmed()
     // A crash before the truncation is durable leaves frames that the snapshot's sequence number makes void.
-    await done((callback) => this.log.truncate(0, callback))
-    await done((callback) => this.log.sync(callback))
+    await settled((done) => this.log.truncate(0, done))
+    await settled((done) => this.log.sync(done))
     this.end = 0
     this.snapshotDueBytes = Math.max(this.snapshotAfterBytes, bytes.length)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.log.close()
+    await this.mark.close()
+  }
+
+  private confirmed(): void {
+    this.sequence += 1
+    this.mark.confirm(this.sequence)
   }
 }
 
@@ -168,7 +179,7 @@ async function syncAncestors(disk: Disk, directory: string): Promise<void> {
   }
   await Promise.all(
     ancestors.map((path) =>
-      done((callback) => disk.syncDirectory(path, callback)).catch((error: unknown) => {
+      settled((done) => disk.syncDirectory(path, done)).catch((error: unknown) => {
         // A directory that may not be read was not made by this process.
         const code = (error as DiskError).code
         if (code !== 'EACCES' && code !== 'EPERM') throw error
@@ -186,16 +197,24 @@ function loadSnapshot(disk: Disk, path: string, tree: Tree): number {
   return snapshot.sequence
 }
 
+/** A last frame that is not whole was never confirmed, unless it is known that it was. */
+function refuseLoss({ end, sequence }: Replayed, confirmed: number, path: string): void {
+  if (sequence >= confirmed) return
+  const missing = confirmed - sequence
+  const what = missing === 1 ? 'a confirmed change is' : `${missing} confirmed changes are`
+  throw lost(`${path} is damaged or cut short at byte ${end}: ${what} missing behind change ${sequence}`)
+}
+
+interface Replayed {
+  readonly end: number
+  readonly sequence: number
+}
+
 /**
  * Repeats the frames after the snapshot. Frames are written one at a time, so an incomplete one can only be the
  * last, and nobody was told that it happened. A complete one behind it means that confirmed bytes went bad.
  */
-function replay(
-  bytes: Buffer,
-  snapshotSequence: number,
-  tree: Tree,
-  path: string,
-): { end: number; sequence: number } {
+function replay(bytes: Buffer, snapshotSequence: number, tree: Tree, path: string): Replayed {
   let sequence = snapshotSequence
   let end = 0
   for (let frame = readFrame(bytes, 0); frame !== null; frame = readFrame(bytes, end)) {

@@ -76,7 +76,7 @@ export class EmbeddedStore {
     await Promise.allSettled([...this.sessions].map((session) => session.close()))
     if (this.collecting !== null || this.writing !== null)
       await new Promise<void>((resolve) => this.idle.push(resolve))
-    this.files.close()
+    await this.files.close()
   }
 
   /** @internal Runs `act` on the tree now and answers with its result when everything before it is durable. */

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 
 import type { LogFields, Logger, MetadataStore, World } from '../../../src/ports.ts'
 import { SystemDisk } from '../../../src/system/disk/system-disk.ts'
+import { ConfirmedMark } from '../../../src/system/store/confirmed-mark.ts'
 import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SystemClock } from '../../../src/system/system-clock.ts'
 import { Turn } from '../../../src/system/turn.ts'
@@ -217,25 +218,131 @@ describe('the embedded store under power cuts', () => {
   })
 
   it('refuses to start on damage that is not a torn end', async () => {
-    const damage = async (position: number): Promise<unknown> => {
+    const damage = async (position: number, keepsMark = true): Promise<unknown> => {
       const sim = new SimWorld(7)
       return sim.run(async () => {
         const process = sim.start()
         const store = (await EmbeddedStore.open(process.world, '/data')).connect()
         for (let index = 0; index < 5; index++) await store.create(`/n${index}`, Buffer.alloc(50))
+        await sim.sleep(100)
         await sim.kill(process)
         // A durable write may have left zeros behind the last frame.
         const size = process.world.disk.readFile('/data/samsa-metadata.log').findLastIndex(Boolean) + 1
         sim.image.flipBit('/data/samsa-metadata.log', position < 0 ? size + position : position, 3)
-        const again = await EmbeddedStore.open(sim.start().world, '/data')
+        const { world } = sim.start()
+        if (!keepsMark)
+          await new Promise((removed) => world.disk.remove('/data/samsa-metadata.confirmed', removed))
+        const again = await EmbeddedStore.open(world, '/data')
         return (await again.connect().children('/'))?.length
       })
     }
     for (const position of [0, 5, 9, 14, 60, 200]) {
       await assert.rejects(damage(position), { code: 'SAMSA_METADATA_STORE' }, `byte ${position}`)
     }
-    // The last frame cannot be told from one that a crash cut short.
-    assert.equal(await damage(-1), 4)
+    // Without the mark the last frame cannot be told from one that a crash cut short.
+    await assert.rejects(damage(-1), { message: /a confirmed change is missing behind change \d+/ })
+    assert.equal(await damage(-1, false), 4)
+  })
+
+  for (const [what, ends] of [
+    ['a clean stop', true],
+    ['a kill', false],
+  ] as const)
+    it(`refuses to start when confirmed changes are gone from the end, after ${what}`, async () => {
+      let cases = 0
+      const after = async (snapshotAfterBytes: number, left: (bytes: Buffer) => Buffer): Promise<void> => {
+        const sim = new SimWorld(11)
+        await sim.run(async () => {
+          const process = sim.start()
+          const opened = await EmbeddedStore.open(process.world, '/data', { snapshotAfterBytes })
+          const store = opened.connect()
+          for (let index = 0; index < 5; index++) await store.create(`/n${index}`, Buffer.alloc(50))
+          await store.get('/')
+          await (ends ? opened.close() : sim.sleep(100))
+          await sim.kill(process)
+          const { world } = sim.start()
+          const path = '/data/samsa-metadata.log'
+          const bytes = world.disk.readFile(path)
+          const file = world.disk.open(path, 'replace')
+          await new Promise((resolve) => file.write(0, [left(bytes)], true, resolve))
+          file.close()
+          const message =
+            /^the metadata store cannot go on: \/data\/samsa-metadata\.log is damaged or cut short at byte \d+: .* missing behind change \d+; with samsa-metadata\.log and samsa-metadata\.snapshot moved away, .* nothing of them is deleted$/
+          for (let starts = 0; starts < 2; starts++)
+            await assert.rejects(EmbeddedStore.open(world, '/data'), {
+              code: 'SAMSA_METADATA_STORE',
+              message,
+            })
+          // What stands there is left as it is.
+          assert(world.disk.readFile(path).subarray(0, left(bytes).length).equals(left(bytes)))
+          for (const name of ['log', 'snapshot'])
+            await new Promise((removed) => world.disk.remove(`/data/samsa-metadata.${name}`, removed))
+          const anew = (await EmbeddedStore.open(world, '/data')).connect()
+          assert.deepEqual(await anew.children('/'), [])
+          await anew.create('/anew', Buffer.alloc(0))
+          await sim.powerLoss(process)
+          const again = (await EmbeddedStore.open(sim.start().world, '/data')).connect()
+          assert.deepEqual(await again.children('/'), ['anew'])
+          cases += 1
+        })
+      }
+      const frames = (bytes: Buffer): number[] => {
+        const starts: number[] = []
+        for (let at = -1; (at = bytes.indexOf('SMDF', at + 1)) !== -1;) starts.push(at)
+        return starts
+      }
+      for (const from of [1, 2, 4]) {
+        const start = (bytes: Buffer): number => frames(bytes).at(-from)!
+        await after(1 << 20, (bytes) => bytes.subarray(0, start(bytes)))
+        await after(1 << 20, (bytes) => bytes.subarray(0, start(bytes) + 20))
+        await after(1 << 20, (bytes) => Buffer.concat([bytes.subarray(0, start(bytes)), Buffer.alloc(300)]))
+      }
+      // Behind a snapshot, all that the log held.
+      await after(200, () => Buffer.alloc(0))
+      await after(200, (bytes) => Buffer.alloc(bytes.length))
+      assert.equal(cases, 11)
+    })
+
+  it('a mark that a crash tore leaves the one before, and what nobody marked is believed', async () => {
+    const sim = new SimWorld(13)
+    await sim.run(async () => {
+      const opened = await EmbeddedStore.open(sim.start().world, '/data')
+      const store = opened.connect()
+      for (let index = 0; index < 5; index++) {
+        await store.create(`/n${index}`, Buffer.alloc(50))
+        await sim.sleep(100)
+      }
+      await opened.close()
+      const { disk } = sim.start().world
+      assert.equal(ConfirmedMark.read(disk, '/data'), 5)
+      for (const [at, left] of [
+        [10, 4],
+        [522, 0],
+      ] as const) {
+        sim.image.flipBit('/data/samsa-metadata.confirmed', at, 1)
+        assert.equal(ConfirmedMark.read(disk, '/data'), left)
+      }
+      const again = await EmbeddedStore.open(sim.start().world, '/data')
+      assert.equal((await again.connect().children('/'))?.length, 5)
+      await again.close()
+      assert.equal(ConfirmedMark.read(disk, '/data'), 5)
+    })
+  })
+
+  it('goes on without its mark when that cannot be written', async () => {
+    const sim = new SimWorld(17)
+    await sim.run(async () => {
+      const process = sim.start()
+      const opened = await EmbeddedStore.open(process.world, '/data')
+      sim.faults.add({ operation: 'write', code: 'ENOSPC', path: /confirmed$/ })
+      const store = opened.connect()
+      for (let index = 0; index < 3; index++) await store.create(`/n${index}`, Buffer.alloc(50))
+      await opened.close()
+      assert.equal(process.logger.messages('warn').length, 1)
+      sim.faults.clear()
+      const again = await EmbeddedStore.open(sim.start().world, '/data')
+      assert.equal((await again.connect().children('/'))?.length, 3)
+    })
   })
 
   it('takes no notice of the zeros that a durable write leaves behind its end', async () => {
@@ -284,7 +391,8 @@ describe('the embedded store under power cuts', () => {
       await new Promise((removed) => world.disk.remove('/data/samsa-metadata.log', removed))
       await assert.rejects(EmbeddedStore.open(world, '/data'), {
         code: 'SAMSA_METADATA_STORE',
-        message: /samsa-metadata\.log is missing; with both files moved away, .* nothing of them is deleted/,
+        message:
+          /samsa-metadata\.log is missing; with samsa-metadata\.log and samsa-metadata\.snapshot moved away, .* nothing of them is deleted/,
       })
     })
   })
@@ -313,6 +421,7 @@ describe('the embedded store', () => {
       await store.close()
       const entries = await readdir(directory, { withFileTypes: true })
       assert.deepEqual(entries.map(({ name }) => name).sort(), [
+        'samsa-metadata.confirmed',
         'samsa-metadata.log',
         'samsa-metadata.snapshot',
       ])
