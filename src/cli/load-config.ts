@@ -109,7 +109,8 @@ function withoutPlaces(origin: string, values: Map<string, string>): string[] {
 
 function readProperties(option: string, file: string): Map<string, string> {
   try {
-    return parseProperties(fs.readFileSync(file, 'utf8'))
+    // Some editors begin a file with a mark that is no part of its first key.
+    return parseProperties(fs.readFileSync(file, 'utf8').replace(/^\uFEFF/, ''))
   } catch (error) {
     throw new SamsaError('SAMSA_CONFIG', `${option} ${file} cannot be read`, error)
   }

@@ -60,6 +60,8 @@ export async function start(options: StartOptions): Promise<void> {
       },
     })
   })
+  // Whoever runs Kafka sends it for a thread dump, which the process survives.
+  process.on('SIGQUIT', () => logger.info({ memory: process.memoryUsage() }, 'SIGQUIT: running on'))
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
   const running = await keptAlive(startBroker(world, config, metadataStores(world, config)))
@@ -78,11 +80,11 @@ export async function start(options: StartOptions): Promise<void> {
     },
   )
   admin?.stopping()
-  await keptAlive(running.stop())
+  const isClean = await keptAlive(running.stop())
   await admin?.close()
   logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
   // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
-  process.exit(exitCode)
+  process.exit(isClean ? exitCode : 1)
 }
 
 function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, running: RunningBroker): void {

@@ -42,8 +42,8 @@ export interface RunningBroker {
   createTopics(topics: readonly NewTopic[]): Promise<void>
   /** All but the internal ones. */
   deleteAllTopics(): Promise<void>
-  /** Drains connections, makes everything durable and writes the clean marker. */
-  stop(): Promise<void>
+  /** Drains connections, makes everything durable and writes the clean marker. Resolves to whether all of that was done. */
+  stop(): Promise<boolean>
 }
 
 /**
@@ -177,8 +177,9 @@ function running(
       broker.deadlines.expireAll()
       broker.groups.close()
       await server.stop(DRAIN_MS)
-      await logs.close(true)
+      const isClean = await logs.close(true)
       await metadata.close()
+      return isClean
     },
   }
 }

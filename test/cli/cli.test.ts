@@ -48,7 +48,8 @@ describe('samsa start', () => {
   test('start is the default command; KAFKA_ variables and a file configure it', async () => {
     const dataDir = freshPath()
     const file = `${dataDir}.properties`
-    fs.writeFileSync(file, `log.dirs=${dataDir}\nno.such.key=1\n`)
+    // Some editors begin it with a mark.
+    fs.writeFileSync(file, `\uFEFFlog.dirs=${dataDir}\nno.such.key=1\n`)
     const samsa = new Samsa(['--config', file], {
       env: { KAFKA_LISTENERS: 'PLAINTEXT://127.0.0.1:0', KAFKA_BROKER_ID: '3' },
     })
@@ -56,6 +57,17 @@ describe('samsa start', () => {
     assert.match(samsa.stdout, /"level":"warn".*unknown configuration no\.such\.key/)
     samsa.child.kill('SIGTERM')
     assert.deepEqual(await samsa.exited, [0, null])
+  })
+
+  test('SIGQUIT does not end it, and a stop that cannot close its directory is no success', async () => {
+    const dataDir = freshPath()
+    const samsa = await startSamsa(dataDir)
+    samsa.child.kill('SIGQUIT')
+    await samsa.says('SIGQUIT: running on')
+    fs.renameSync(dataDir, `${dataDir}.gone`)
+    samsa.child.kill('SIGTERM')
+    assert.deepEqual(await samsa.exited, [1, null], samsa.stdout + samsa.stderr)
+    assert.equal(fs.existsSync(path.join(`${dataDir}.gone`, '.kafka_cleanshutdown')), false)
   })
 
   test('unknown keys are told whatever the log leaves out', async () => {

@@ -414,22 +414,58 @@ describe('the cluster', () => {
     })
   })
 
-  it('takes the id that the log directories or the configuration name, and never another one later', async () => {
+  it('takes the id that the log directories or the configuration name, and no other one later or beside it', async () => {
     const fromDisk = 'AAAAAAAAAAAAAAAAAAAAAQ'
     const configured = 'AAAAAAAAAAAAAAAAAAAAAg'
     const sim = new SimWorld(1)
     await sim.run(async () => {
-      const config = brokerConfig({ 'cluster.id': configured })
       const process = sim.start()
-      const { metadata } = await openMetadata(process, config, fromDisk)
+      const { metadata } = await openMetadata(process, brokerConfig(), fromDisk)
       assert.equal(metadata.clusterId, fromDisk)
       await sim.kill(process)
-      await assert.rejects(openMetadata(sim.start(), config, configured), { code: 'SAMSA_METADATA_STORE' })
+      await assert.rejects(openMetadata(sim.start(), brokerConfig(), configured), {
+        code: 'SAMSA_METADATA_STORE',
+      })
+      const config = brokerConfig({ 'cluster.id': configured })
+      for (const known of [fromDisk, null])
+        await assert.rejects(openMetadata(sim.start(), config, known), {
+          code: 'SAMSA_CONFIG',
+          message: `cluster.id=${configured}: invalid, what lies here belongs to cluster ${fromDisk}`,
+        })
     })
     const other = new SimWorld(1)
     await other.run(async () => {
-      const { metadata } = await openMetadata(other.start(), brokerConfig({ 'cluster.id': configured }))
-      assert.equal(metadata.clusterId, configured)
+      const { metadata } = await openMetadata(other.start(), brokerConfig({ 'cluster.id': 'my-cluster' }))
+      assert.equal(metadata.clusterId, 'my-cluster')
+    })
+  })
+
+  it('tells of topics that come, grow and go, and once of each key of theirs that has no effect', async () => {
+    const sim = new SimWorld(1)
+    await sim.run(async () => {
+      const process = sim.start()
+      const { metadata } = await openMetadata(process)
+      const configs = [
+        { name: 'min.insync.replicas', value: '2' },
+        { name: 'retention.ms', value: '5' },
+      ]
+      for (const name of ['a', 'b']) await create(metadata, newTopic(name, 1, { configs }))
+      const change = { name: 'preallocate', operation: 'set', value: 'true' } as const
+      await metadata.incrementalAlterConfigs({ kind: 'topic', name: 'a' }, [change], false)
+      await metadata.createPartitions('a', 3, null, false)
+      await metadata.deleteTopic('b')
+      const told = process.logger.lines.flatMap(({ fields: { topic, key }, message }) =>
+        topic === undefined ? [] : [[topic, message, ...(key === undefined ? [] : [key])]],
+      )
+      const noEffect = 'a topic has a configuration that has no effect here; told once for this key'
+      assert.deepEqual(told, [
+        ['a', 'topic created'],
+        ['a', noEffect, 'min.insync.replicas'],
+        ['b', 'topic created'],
+        ['a', noEffect, 'preallocate'],
+        ['a', 'partitions added to a topic'],
+        ['b', 'topic deleted'],
+      ])
     })
   })
 

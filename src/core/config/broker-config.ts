@@ -211,10 +211,11 @@ function checkTogether(values: BrokerConfigValues): void {
     )
   checkZooKeeper(values)
   const clusterId = values['cluster.id']
-  if (clusterId !== null && !/^[A-Za-z0-9_-]{22}$/.test(clusterId))
+  // Kafka formats a directory with any text.
+  if (clusterId !== null && !/^[!-~]{1,255}$/.test(clusterId))
     throw new SamsaError(
       'SAMSA_CONFIG',
-      wrongSetting('cluster.id', clusterId, '', 'must be 22 characters of base64url'),
+      wrongSetting('cluster.id', clusterId, '', 'must be 1 to 255 characters of ASCII without spaces'),
     )
 }
 

@@ -32,7 +32,7 @@ export const identityKeys = {
     'Where Apache Kafka kept its own metadata, when that was in none of log.dirs. It is read when the topics that Kafka wrote are taken over, and never written.',
   ),
   'cluster.id': optionalString(
-    'Id a new cluster is created with: 22 characters of base64url. An existing cluster keeps its own.',
+    'Id a new cluster is created with, and that an existing one must have. By default one of 22 characters of base64url is made.',
   ),
 } as const
 

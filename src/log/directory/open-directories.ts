@@ -11,7 +11,7 @@ export interface OpenedDirectories {
 
 /**
  * Opens and locks all of `log.dirs` that can be used. Rejects with SAMSA_DATA_DIR_LOCKED, SAMSA_CONFIG (a directory of
- * another node or cluster, or named twice) or, when none can be used, SAMSA_DISK_IO.
+ * another node or cluster, named twice, or inside another one) or, when none can be used, SAMSA_DISK_IO.
  */
 export async function openDirectories(
   world: World,
@@ -20,6 +20,10 @@ export async function openDirectories(
 ): Promise<OpenedDirectories> {
   const twice = logDirs.find((path, i) => logDirs.indexOf(path) < i)
   if (twice !== undefined) throw new SamsaError('SAMSA_CONFIG', `log.dirs: ${twice} is named twice`)
+  // The inner one would be a partition of the outer one, by its name.
+  const inner = logDirs.find((path) => logDirs.some((outer) => path.startsWith(`${outer}/`)))
+  if (inner !== undefined)
+    throw new SamsaError('SAMSA_CONFIG', `log.dirs: ${inner} lies in another one of them`)
   const opened = await Promise.allSettled(logDirs.map((path) => LogDirectory.open(world, path)))
   const directories: LogDirectory[] = []
   const unusable: string[] = []

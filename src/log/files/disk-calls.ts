@@ -1,4 +1,4 @@
-import { messageOf } from '../../core/is-error.ts'
+import { isError, messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk, File } from '../../ports.ts'
 
@@ -91,6 +91,24 @@ export async function copyBytes(from: File, to: File, sizeBytes: number): Promis
   await syncFile(to)
 }
 
+/**
+ * Opens a file whose content does not matter any more. What somebody else put in its place goes: Kafka's own tools make the
+ * index that they miss, as whoever runs them.
+ */
+async function openAnew(disk: Disk, path: string, mode: 'create' | 'replace'): Promise<File> {
+  try {
+    return disk.open(path, mode)
+  } catch (error) {
+    if (!isDenied(error)) throw error
+    await removePath(disk, path)
+    return disk.open(path, mode)
+  }
+}
+
+function isDenied(error: unknown): boolean {
+  return isError(error) && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM')
+}
+
 /** Overwrites a file that nobody reads meanwhile. */
 export async function writeWhole(
   disk: Disk,
@@ -99,7 +117,7 @@ export async function writeWhole(
   durable: boolean,
   mode: 'create' | 'replace' = 'create',
 ): Promise<void> {
-  const file = disk.open(path, mode)
+  const file = await openAnew(disk, path, mode)
   try {
     if (file.sizeBytes > bytes.length) await truncateFile(file, bytes.length)
     if (bytes.length > 0) await writeAt(file, 0, [bytes], false)

@@ -233,29 +233,36 @@ export class LogManager {
    * Ends maintenance and closes every log. `clean`: when it resolves, everything is durable and each directory that
    * did not fail carries the clean marker. Releases the locks either way.
    */
-  async close(clean: boolean): Promise<void> {
+  /** Resolves to whether every directory that was online then was closed as it should be. */
+  async close(clean: boolean): Promise<boolean> {
     const logs = this.#logs
-    if (logs.closing) return
+    if (logs.closing) return true
     logs.closing = true
     this.#removal.stop()
     for (const managed of logs.byName.values()) managed.leaving = true
     await Promise.all([this.#housekeeping.stop(), this.#changes.settled(), this.#moves.stop()])
-    await Promise.all(logs.directories.map((directory) => this.#closeDirectory(directory, clean)))
+    const closed = await Promise.all(
+      logs.directories.map((directory) => this.#closeDirectory(directory, clean)),
+    )
+    return closed.every((isAsItShouldBe) => isAsItShouldBe)
   }
 
-  async #closeDirectory(directory: LogDirectory, clean: boolean): Promise<void> {
+  async #closeDirectory(directory: LogDirectory, clean: boolean): Promise<boolean> {
+    const wasOffline = directory.failure !== null
     try {
       const logs = this.#logs.of(directory)
       await eachAtOnce(logs, CLEAN_OPENS_AT_ONCE, (managed) =>
         managed.close(clean && directory.failure === null),
       )
-      if (!clean || directory.failure !== null) return
+      if (!clean || directory.failure !== null) return wasOffline || directory.failure === null
       await directory.checkpoint()
       if (directory.failure === null && logs.every(({ log }) => !log.failed))
         await directory.writeCleanMarker(this.#brokerEpoch)
+      return directory.failure === null
     } catch (error) {
       // No marker: the next start scans.
       this.#world.logger.error({ logDir: directory.path, error }, 'log directory could not be closed cleanly')
+      return false
     } finally {
       directory.release()
     }

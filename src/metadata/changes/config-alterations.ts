@@ -87,6 +87,10 @@ export class ConfigAlterations {
     // The topic may have been resolved again under another broker configuration meanwhile, but not changed otherwise.
     const next = { ...state.image.topics.get(name)!, config: resolveTopicConfig(overrides, state.config) }
     state.image.put(next)
+    state.tellOfNoEffect(
+      name,
+      changes.map((change) => change.name).filter((key) => overrides.has(key)),
+    )
     await state.listener.onTopicConfigChanged(next)
     return DONE
   }

@@ -135,6 +135,12 @@ export async function joinCluster(
     ...directories,
   ])
   const clusterId = decodeClusterId(clusterNode!.data)
+  const configured = config['cluster.id']
+  if (configured !== null && configured !== (knownClusterId ?? clusterId))
+    throw new SamsaError(
+      'SAMSA_CONFIG',
+      `cluster.id=${configured}: invalid, what lies here belongs to cluster ${knownClusterId ?? clusterId}`,
+    )
   if (knownClusterId !== null && knownClusterId !== clusterId)
     throw new SamsaError(
       'SAMSA_METADATA_STORE',

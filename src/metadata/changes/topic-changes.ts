@@ -180,6 +180,7 @@ export class TopicChanges {
     await deleteTopicNodes(store, topic.name)
     await deleteIfThere(store, paths.deleteTopic(topic.name))
     this.#deleting.delete(topic.name)
+    this.#state.logger.info({ topic: topic.name, topicId: topic.topicId }, 'topic deleted')
   }
 
   /** For a topic that was deleted by somebody else. */
@@ -280,6 +281,9 @@ export class TopicChanges {
     this.#creatingPartitions += assignment.length
     try {
       const topic = await this.#write(draft)
+      const { topicId } = topic
+      this.#state.logger.info({ topic: name, topicId, partitions: assignment.length }, 'topic created')
+      this.#state.tellOfNoEffect(name, overrides.keys())
       return this.#succeeded(name, topic.topicId, assignment, overrides)
     } catch (error) {
       return failedCreation(name, this.#failure(error, `creation of topic ${name}`))
@@ -364,6 +368,8 @@ export class TopicChanges {
       const grown = { ...topic, partitions: [...topic.partitions, ...images] }
       await this.#host(grown, images, false)
       await this.#state.publish(grown, config)
+      const partitions = grown.partitions.length
+      this.#state.logger.info({ topic: topic.name, partitions, before: first }, 'partitions added to a topic')
       return DONE
     } catch (error) {
       return this.#failure(error, `growth of topic ${topic.name}`)

@@ -1,4 +1,5 @@
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import { topicKeysWithoutEffect } from '../../core/config/topic-keys.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import type { Logger, MetadataStore, Random } from '../../ports.ts'
 import { KeyedQueue } from './keyed-queue.ts'
@@ -61,6 +62,21 @@ export class MetadataState {
     this.maxOpenFiles = parts.maxOpenFiles
     this.canCompress = parts.canCompress
     this.nodeId = parts.config['broker.id']
+  }
+
+  readonly #toldKeys = new Set<string>()
+
+  /** Each key once: a script may set it on thousands of topics. */
+  tellOfNoEffect(topic: string, keys: Iterable<string>): void {
+    for (const key of keys) {
+      if (!Object.hasOwn(topicKeysWithoutEffect, key) || this.#toldKeys.has(key)) continue
+      this.#toldKeys.add(key)
+      const reason = topicKeysWithoutEffect[key as keyof typeof topicKeysWithoutEffect].doc
+      this.logger.warn(
+        { topic, key, reason },
+        'a topic has a configuration that has no effect here; told once for this key',
+      )
+    }
   }
 
   /** Makes a topic visible. `resolvedUnder` is the broker configuration its own was resolved under. */

@@ -124,7 +124,7 @@ describe('broker configuration', () => {
     refused({ 'log.retention.hours': '0' }, 'log.retention.hours', 'not 0')
     refused({ 'compression.type': 'brotli' }, 'brotli', 'zstd')
     refused({ 'log.cleaner.min.cleanable.ratio': '1.01' }, '1.01', 'from 0 to 1')
-    refused({ 'cluster.id': 'short' }, 'cluster.id', '22')
+    refused({ 'cluster.id': 'not one' }, 'cluster.id', '255')
     refused({ 'group.min.session.timeout.ms': '10', 'group.max.session.timeout.ms': '9' }, '10', '9')
     refused({ 'authorizer.class.name': 'kafka.AclAuthorizer' }, 'authorizer.class.name', 'must be empty')
     refused({ 'samsa.admin.listener': '9100' }, 'samsa.admin.listener', 'host:port')

@@ -233,12 +233,17 @@ test('a directory that cannot be used when the broker starts is left out; none t
   })
 })
 
-test('a directory that is named twice is a mistake in the configuration, not somebody else in it', async () => {
+test('a directory that is named twice, or lies in another one, is a mistake in the configuration, not somebody else in it', async () => {
   await simulate(9, async (sim) => {
     const logDirs = ['/data/one', '/data/two', '/data/one']
     await assert.rejects(LogManager.open(sim.start().world, { ...options, logDirs }), {
       code: 'SAMSA_CONFIG',
       message: 'log.dirs: /data/one is named twice',
+    })
+    const nested = { ...options, logDirs: ['/data/one/t-0', '/data/two', '/data/one'] }
+    await assert.rejects(LogManager.open(sim.start().world, nested), {
+      code: 'SAMSA_CONFIG',
+      message: 'log.dirs: /data/one/t-0 lies in another one of them',
     })
     // Nobody holds the directories.
     const manager = await startManager(sim.start(), dirs)
