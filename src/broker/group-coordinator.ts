@@ -1,3 +1,4 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
@@ -73,6 +74,9 @@ const CHANGES_LOGGED_PER_SECOND = 100
 
 /** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
 const RELOAD_BACKOFF_MS = 1_000
+
+/** What looking for expired offsets may take of a turn. */
+const EXPIRY_SLICE_MS = 5
 
 /**
  * Coordinates the classic consumer groups of this broker: passes requests on to the partition that holds the group,
@@ -417,23 +421,30 @@ export class GroupCoordinator {
   }
 
   #scheduleRetention(): void {
-    this.#retentionTimer = this.#world.clock.after(this.#checkIntervalMs, () => {
-      this.#expire([...this.#hosted.keys()])
-    })
+    this.#retentionTimer = this.#world.clock.after(this.#checkIntervalMs, () =>
+      this.#expire(this.#expiring()),
+    )
   }
 
-  /** A partition in each turn: all groups at once would keep the loop from others. */
-  #expire(partitions: readonly number[]): void {
-    const [partition, ...rest] = partitions
+  /** All groups at once would keep the loop from others. */
+  #expire(steps: Steps<void>): void {
     if (this.#closed) return
-    if (partition === undefined) {
-      this.#scheduleRetention()
-      return
-    }
-    const hosted = this.#hosted.get(partition)
-    if (hosted?.state === 'active') hosted.shard.expireOffsets(this.#now())
+    const { clock } = this.#world
+    const endsMs = clock.monotonicMs() + EXPIRY_SLICE_MS
+    let isOver
+    do isOver = steps.next().done === true
+    while (!isOver && clock.monotonicMs() < endsMs)
     this.#settle()
-    this.#retentionTimer = this.#world.clock.after(0, () => this.#expire(rest))
+    if (isOver) this.#scheduleRetention()
+    else this.#retentionTimer = clock.after(0, () => this.#expire(steps))
+  }
+
+  *#expiring(): Steps<void> {
+    for (const partition of [...this.#hosted.keys()]) {
+      const hosted = this.#hosted.get(partition)
+      if (hosted?.state === 'active') yield* hosted.shard.expireOffsets(this.#now())
+      yield
+    }
   }
 
   /** A version 4 UUID. */

@@ -1,3 +1,4 @@
+import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { memberError } from './answers.ts'
 import type { Now } from '../deadline-queue.ts'
@@ -15,7 +16,7 @@ import type {
   FetchOffsetsRequest,
 } from './group-types.ts'
 import { NO_MEMBER_ID } from './group-types.ts'
-import type { CommittedOffset, OffsetPlace } from './offset-table.ts'
+import type { Committed, CommittedOffset, OffsetPlace } from './offset-table.ts'
 import type { OffsetsRecord, Waiter } from './outbox.ts'
 import type { Rebalance } from './rebalance.ts'
 
@@ -24,6 +25,9 @@ const NO_LEADER_EPOCH = -1
 
 /** What a record takes in a batch besides its key and value, at most. */
 const RECORD_OVERHEAD_BYTES = 32
+
+/** Offsets that are looked at between two chances for others. */
+const OFFSETS_PER_STEP = 1_000
 
 /** Committed offsets: written, read, deleted, expired. */
 export class GroupOffsets {
@@ -76,7 +80,7 @@ export class GroupOffsets {
     const records: OffsetsRecord[] = []
     let growthBytes = 0
     let isFull = false
-    const written: (OffsetPlace & { readonly committed: CommittedOffset })[] = []
+    const written: Committed[] = []
     const errorCodes = request.offsets.map(({ topic, partition, offset, leaderEpoch, metadata }) => {
       if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
         return ErrorCode.OFFSET_METADATA_TOO_LARGE
@@ -161,9 +165,10 @@ export class GroupOffsets {
     if (group === undefined || group.state === 'Dead') return refuse(ErrorCode.GROUP_ID_NOT_FOUND)
     // Only of consumers is it known which topics they read.
     if (group.state !== 'Empty' && !group.usesConsumerProtocol) return refuse(ErrorCode.NON_EMPTY_GROUP)
+    const subscribed = group.subscribedAmong(request.topics.map(({ name }) => name))
     const places: OffsetPlace[] = []
     const topicErrorCodes = request.topics.map(({ name, partitions }) => {
-      if (group.isSubscribedTo(name)) return ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
+      if (subscribed === null || subscribed.has(name)) return ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
       for (const partition of new Set(partitions)) {
         if (group.offsets.has(name, partition)) places.push({ topic: name, partition })
       }
@@ -182,32 +187,52 @@ export class GroupOffsets {
     }
   }
 
-  /** What nobody has needed for the retention time goes; groups that are empty and have nothing left go with it. */
-  expire(now: Now): void {
+  /**
+   * What nobody has needed for the retention time goes; groups that are empty and have nothing left go with it. In steps:
+   * what is found in one is decided in it, as anything may happen until the next.
+   */
+  *expire(now: Now): Steps<void> {
     for (const group of this.#context.groups.values()) {
-      if (group.state === 'Dead') continue
-      const expired: OffsetPlace[] = []
-      for (const { topic, partition, committed } of group.offsets.idle()) {
-        if (this.#isExpired(group, topic, committed, now)) expired.push({ topic, partition })
+      const found: Committed[] = []
+      for (const offset of group.offsets.idle()) {
+        found.push(offset)
+        if (found.length < OFFSETS_PER_STEP) continue
+        this.#expireThese(group, found.splice(0), now)
+        yield
+        if (!this.#context.owns(group)) break
       }
-      const isOver =
-        group.state === 'Empty' && group.pendingMembers.size === 0 && expired.length === group.offsets.size
-      if (isOver) {
-        this.#context.outbox.log('info', { groupId: group.groupId, offsets: expired.length }, 'group expired')
-        this.#bury(group, () => {})
-      } else if (expired.length > 0) {
-        const fields = { groupId: group.groupId, offsets: expired.length }
-        this.#context.outbox.log('info', fields, 'offsets expired')
-        this.#tombstone(group, expired, [], () => {})
-      }
+      if (this.#context.owns(group)) this.#expireThese(group, found, now)
+      yield
     }
   }
 
-  #isExpired(group: Group, topic: string, committed: CommittedOffset, now: Now): boolean {
-    const unusedSinceMs = offsetUnusedSinceMs(group, topic, committed)
-    if (unusedSinceMs === null) return false
+  #expireThese(group: Group, offsets: readonly Committed[], now: Now): void {
+    if (group.state === 'Dead') return
+    const expired = this.#expired(group, offsets, now)
+    const isOver =
+      group.state === 'Empty' && group.pendingMembers.size === 0 && expired.length === group.offsets.size
+    const fields = { groupId: group.groupId, offsets: expired.length }
+    if (isOver) {
+      this.#context.outbox.log('info', fields, 'group expired')
+      this.#bury(group, () => {})
+    } else if (expired.length > 0) {
+      this.#context.outbox.log('info', fields, 'offsets expired')
+      this.#tombstone(group, expired, [], () => {})
+    }
+  }
+
+  #expired(group: Group, offsets: readonly Committed[], now: Now): readonly OffsetPlace[] {
+    const old = offsets.filter(({ committed }) => this.#isOld(group, committed, now))
+    if (old.length === 0 || !isInUse(group)) return old
+    // KIP-211: while there are members, only topics that no consumer subscribes to.
+    if (group.state !== 'Stable') return []
+    const subscribed = group.subscribedAmong(old.map(({ topic }) => topic))
+    return subscribed === null ? [] : old.filter(({ topic }) => !subscribed.has(topic))
+  }
+
+  #isOld(group: Group, committed: CommittedOffset, now: Now): boolean {
     if (committed.expireTimestampMs !== null) return now.wallMs >= committed.expireTimestampMs
-    return now.wallMs - unusedSinceMs >= this.#context.config.offsetsRetentionMs
+    return now.wallMs - unusedSinceMs(group, committed) >= this.#context.config.offsetsRetentionMs
   }
 
   /** Makes room for another group: it has no offsets, and nobody was heard of for a while. Who comes back joins anew. */
@@ -306,15 +331,16 @@ function commitError(group: Group, request: CommitRequest): number {
   return group.state === 'CompletingRebalance' ? ErrorCode.REBALANCE_IN_PROGRESS : ErrorCode.NONE
 }
 
-/**
- * From when on an offset counts as unused, wall clock; null while it is in use (KIP-211). With members, only topics
- * that no consumer subscribes to; without, since the group is empty; simple consumers, since the commit.
- */
-function offsetUnusedSinceMs(group: Group, topic: string, committed: CommittedOffset): number | null {
-  if (group.protocolType === null) return committed.commitTimestampMs
-  if (group.state === 'Empty') return group.stateSinceMs ?? committed.commitTimestampMs
-  const isUnsubscribed = group.state === 'Stable' && group.topics !== null && !group.topics.has(topic)
-  return isUnsubscribed ? committed.commitTimestampMs : null
+/** It has members. Without a protocol type it never had: its offsets are a simple consumer's. */
+function isInUse(group: Group): boolean {
+  return group.protocolType !== null && group.state !== 'Empty'
+}
+
+/** From when on an offset counts as unused, wall clock (KIP-211): since the group is empty, else since the commit. */
+function unusedSinceMs(group: Group, committed: CommittedOffset): number {
+  return group.protocolType !== null && group.state === 'Empty'
+    ? (group.stateSinceMs ?? committed.commitTimestampMs)
+    : committed.commitTimestampMs
 }
 
 function fetched(partitionIndex: number, committed: CommittedOffset | null): FetchedOffset {

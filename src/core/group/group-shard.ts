@@ -1,3 +1,4 @@
+import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { GroupMetadataValue } from '../../../protocol/messages/group-records.ts'
 import { failedJoin } from './answers.ts'
@@ -114,8 +115,8 @@ export class GroupShard {
     this.#offsets.topicDeleted(topic)
   }
 
-  expireOffsets(now: Now): void {
-    this.#offsets.expire(now)
+  expireOffsets(now: Now): Steps<void> {
+    return this.#offsets.expire(now)
   }
 
   /** A group that is not known is described as Dead. */
@@ -189,7 +190,6 @@ export class GroupShard {
     }
     const leader = value?.leader ?? null
     if (leader !== null && group.members.has(leader)) group.leaderId = leader
-    group.computeTopics()
   }
 
   /** The partition is replayed: members have their session timeout, from now, to show up. */

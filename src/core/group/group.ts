@@ -4,7 +4,7 @@ import type { Now } from '../deadline-queue.ts'
 import type { GroupOwner } from './group-owner.ts'
 import type { GroupState, JoinedMember, JoinWaiter, Protocol, SyncWaiter } from './group-types.ts'
 import { OffsetTable } from './offset-table.ts'
-import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from './subscription.ts'
+import { CONSUMER_PROTOCOL_TYPE, subscribedAmong } from './subscription.ts'
 
 export const NO_BYTES = Buffer.alloc(0)
 
@@ -123,8 +123,6 @@ export class Group {
   protocolName: string | null = null
   /** A key of `members`, or null when there are none. */
   leaderId: string | null = null
-  /** Null: unknown, or no consumers. */
-  topics: ReadonlySet<string> | null = null
 
   /** The first rebalance after Empty waits for members instead of counting them. */
   initialRebalance = false
@@ -332,25 +330,17 @@ export class Group {
     this.newMemberAdded = false
     this.assignmentInFlight = false
     this.pendingSync.clear()
-    this.computeTopics()
     this.transition(this.members.size === 0 ? 'Empty' : 'CompletingRebalance', now)
   }
 
-  computeTopics(): void {
-    this.topics = null
-    if (!this.usesConsumerProtocol) return
-    const topics = new Set<string>()
-    for (const member of this.members.values()) {
-      const subscribed = subscribedTopics(member.metadata(this.protocolName))
-      if (subscribed === null) return
-      for (const topic of subscribed) topics.add(topic)
-    }
-    this.topics = topics
+  /** Which of these topics the members read. Null when it cannot be known: they may read anything. */
+  subscribedAmong(topics: Iterable<string>): ReadonlySet<string> | null {
+    if (this.members.size === 0) return new Set()
+    return this.usesConsumerProtocol ? subscribedAmong(new Set(topics), this.#chosenMetadata()) : null
   }
 
-  /** When it cannot be known what consumers read, they may read anything. */
-  isSubscribedTo(topic: string): boolean {
-    return this.topics?.has(topic) ?? this.usesConsumerProtocol
+  *#chosenMetadata(): Generator<Buffer> {
+    for (const member of this.members.values()) yield member.metadata(this.protocolName)
   }
 
   joinedMembers(): JoinedMember[] {

@@ -271,7 +271,6 @@ export class Membership {
     group.parkJoin(member, waiter)
     const reason = `static member ${memberId} replaces ${old.memberId}${because(request.reason)}`
     if (group.state === 'Stable' && group.selectProtocol() === group.protocolName) {
-      group.computeTopics()
       this.#persistReplacement(group, old, member, request, waiter, currentLeader)
     } else if (group.state === 'PreparingRebalance') this.#rebalance.completeJoinIfReady(group, now)
     else {
@@ -342,7 +341,6 @@ export class Membership {
     const restored = this.#newMember(group, old)
     group.replace(member, restored)
     group.update(restored, old.protocols, old.sessionTimeoutMs, old.rebalanceTimeoutMs)
-    group.computeTopics()
     this.#rebalance.restartSession(group, restored, now)
     this.#context.charge(group)
   }

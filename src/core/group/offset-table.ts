@@ -25,6 +25,11 @@ export interface OffsetPlace {
   readonly partition: number
 }
 
+/** A value, and where it counts. */
+export interface Committed extends OffsetPlace {
+  readonly committed: CommittedOffset
+}
+
 /** Rough cost of a slot in memory besides its texts. */
 const SLOT_BYTES = 160
 /** Of a text, at most. */
@@ -111,7 +116,7 @@ export class OffsetTable {
   }
 
   /** Settled offsets that nothing in flight is about to replace. */
-  *idle(): Generator<OffsetPlace & { readonly committed: CommittedOffset }> {
+  *idle(): Generator<Committed> {
     for (const [topic, slots] of this.#topics) {
       for (const [partition, slot] of slots) {
         if (slot.stable !== null && slot.inFlight === 0) yield { topic, partition, committed: slot.stable }

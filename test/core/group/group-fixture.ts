@@ -214,7 +214,7 @@ export class GroupFixture {
   }
 
   expireOffsets(): void {
-    this.shard.expireOffsets(this.now)
+    for (const _ of this.shard.expireOffsets(this.now)) this.settle()
     this.settle()
   }
 

@@ -9,7 +9,7 @@ import {
   offsetCommitValue,
 } from '../../../protocol/messages/group-records.ts'
 import { groupPartition } from '../../../src/core/group/group-partition.ts'
-import { subscribedTopics } from '../../../src/core/group/subscription.ts'
+import { MAX_TOPICS_READ, subscribedAmong } from '../../../src/core/group/subscription.ts'
 import { GROUP, GroupFixture, range, subscription } from './group-fixture.ts'
 
 const OFFSET = { offset: 42, leaderEpoch: 7, metadata: 'm', commitTimestamp: 1_700_000_000_000 }
@@ -162,24 +162,43 @@ test('a restart in the middle of a rebalance falls back to the last generation t
 })
 
 describe('subscriptions', () => {
-  test('topics of any version', () => {
-    const bytes = subscription('a', 'bé')
+  const among = (...subscriptions: Buffer[]): string[] | null => {
+    const found = subscribedAmong(new Set(['a', 'bé', 'c']), subscriptions)
+    return found === null ? null : [...found]
+  }
+
+  test('topics of any version, of all members', () => {
+    const bytes = subscription('a', 'other', 'bé')
     for (const version of [0, 1, 3, 9]) {
       bytes.writeInt16BE(version)
-      assert.deepEqual(subscribedTopics(bytes), ['a', 'bé'])
+      assert.deepEqual(among(bytes), ['a', 'bé'])
     }
+    assert.deepEqual(among(bytes, bytes, subscription('a', 'other'), subscription(), subscription('c')), [
+      'a',
+      'bé',
+      'c',
+    ])
+    assert.deepEqual(among(), [])
   })
 
   test('everything else is nothing, and no count is believed', () => {
     const bytes = subscription('a', 'b')
+    const longer = subscription('a', 'b', 'c')
     for (let length = 0; length < 12; length++) {
-      assert.equal(subscribedTopics(bytes.subarray(0, length)), null)
+      assert.equal(among(bytes.subarray(0, length)), null)
+      assert.equal(among(bytes, longer.subarray(0, length)), null)
     }
     bytes.writeInt32BE(0x7fff_ffff, 2)
-    assert.equal(subscribedTopics(bytes), null)
+    assert.equal(among(bytes), null)
     bytes.writeInt32BE(-1, 2)
-    assert.equal(subscribedTopics(bytes), null)
+    assert.equal(among(bytes), null)
     bytes.writeInt16BE(-1, 0)
-    assert.equal(subscribedTopics(bytes), null)
+    assert.equal(among(bytes), null)
+  })
+
+  test('the same list is read once, and of very many topics nothing is known', () => {
+    const most = subscription(...Array.from({ length: MAX_TOPICS_READ }, () => 'a'))
+    assert.deepEqual(among(most, most, Buffer.concat([most, Buffer.from('data of the user')])), ['a'])
+    assert.equal(among(most, subscription('b')), null)
   })
 })
