@@ -3,6 +3,8 @@ import { ProtocolError } from './protocol-error.ts'
 const SLAB_BYTES = 0x4000
 const MAX_SLAB_BYTES = 0x10_0000
 const MAX_STRING_BYTES = 0x7fff
+/** Copying as many takes longer than a chunk of their own. */
+const EXTERNAL_BYTES = 0x4000
 const TWO_POW_32 = 0x1_0000_0000
 
 /** Bytes that become a chunk of a frame unseen: a buffer, or a stretch of a file. All that is asked of them is their length. */
@@ -230,9 +232,10 @@ export class Writer {
     else this.compactString(value)
   }
 
+  /** Copied when they are few; else they must not change until the frame is sent. */
   bytes(value: Buffer): void {
     this.int32(value.length)
-    this.raw(value)
+    this.#bytes(value)
   }
 
   nullableBytes(value: Buffer | null): void {
@@ -242,7 +245,7 @@ export class Writer {
 
   compactBytes(value: Buffer): void {
     this.uvarint(value.length + 1)
-    this.raw(value)
+    this.#bytes(value)
   }
 
   compactNullableBytes(value: Buffer | null): void {
@@ -300,6 +303,11 @@ export class Writer {
       return
     }
     for (const chunk of value) if (chunk.length > 0) this.#push(chunk)
+  }
+
+  #bytes(value: Buffer): void {
+    if (value.length < EXTERNAL_BYTES) this.raw(value)
+    else this.external(value)
   }
 
   #text(value: string, length: number): void {

@@ -490,6 +490,8 @@ const GROUP_STATES: readonly GroupState[] = [
 
 /** Caps that have no key of Kafka's: see `GroupConfig`. */
 const MAX_PENDING_MEMBERS = 5_000
+/** Clients have one to four: all that members offer is counted when a generation begins. */
+const MAX_MEMBER_PROTOCOLS = 100
 const MAX_MEMBER_METADATA_BYTES = 4 * 1024 * 1024
 const MAX_GROUPS = 100_000
 const MAX_STATE_BYTES = 128 * 1024 * 1024
@@ -506,6 +508,7 @@ function groupConfig(config: GroupSettings): GroupConfig {
     offsetMetadataMaxBytes: config['offset.metadata.max.bytes'],
     offsetsRetentionMs: config['offsets.retention.minutes'] * MS_PER_MINUTE,
     maxPendingMembers: MAX_PENDING_MEMBERS,
+    maxMemberProtocols: MAX_MEMBER_PROTOCOLS,
     maxMemberMetadataBytes: MAX_MEMBER_METADATA_BYTES,
     maxGroups: MAX_GROUPS,
     maxStateBytes: MAX_STATE_BYTES,

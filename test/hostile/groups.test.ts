@@ -10,7 +10,7 @@ import { listGroupsRequest, listGroupsResponse } from '../../protocol/messages/1
 import { createTopicsRequest, createTopicsResponse } from '../../protocol/messages/19-create-topics.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { startTarget, within } from './target.ts'
+import { startTarget, startWatchedTarget, within } from './target.ts'
 
 const createTopics = { request: createTopicsRequest, response: createTopicsResponse, version: 4 } as const
 const findCoordinator = {
@@ -95,4 +95,46 @@ test('a hundred thousand invented groups, joined and committed to, bar nobody el
     await holdsAShare(target.port, 'j-')
   })
   admin.close()
+})
+
+/** Reading all that they subscribe to takes a second. */
+const SUBSCRIBERS = 16
+const SUBSCRIBED_TOPICS = 200_000
+const MAX_PIECE_MS = 300
+
+/** A ConsumerProtocolSubscription of very many topics with two letters each. */
+function hugeSubscription(): Buffer {
+  const metadata = Buffer.alloc(6 + SUBSCRIBED_TOPICS * 4 + 4)
+  metadata.writeInt32BE(SUBSCRIBED_TOPICS, 2)
+  for (let i = 0; i < SUBSCRIBED_TOPICS; i++) {
+    metadata.writeInt16BE(2, 6 + i * 4)
+    metadata.writeUInt16BE(0x2121 + (i % 0x5050), 8 + i * 4)
+  }
+  metadata.writeInt32BE(-1, 6 + SUBSCRIBED_TOPICS * 4)
+  return metadata
+}
+
+test('a generation of members that subscribe to millions of topics does not hold the loop', async () => {
+  await using target = await startWatchedTarget()
+  const clients = await Promise.all(Array.from({ length: SUBSCRIBERS }, () => RawClient.connect(target.port)))
+  await clients[0]!.send(findCoordinator, { key: 'g', keyType: 0 })
+  const protocols = [{ name: 'range', metadata: hugeSubscription() }]
+  const ids: string[] = []
+  for (const client of clients) {
+    const { memberId } = await within(client.send(join, { ...joining('g'), protocols }))
+    ids.push(memberId)
+  }
+  const rejoin = () => clients.map((client, i) => client.send(join, { ...joining('g', ids[i]), protocols }))
+  await target.survives(async () => {
+    // Some of them have a generation without the others, who make them join once more.
+    const first = rejoin()
+    await within(Promise.race(first))
+    target.longestPieceMs()
+    const answers = await within(Promise.all([...first, ...rejoin()]))
+    assert.equal(Math.max(...answers.map(({ members }) => members.length)), SUBSCRIBERS)
+    for (const { errorCode } of answers.slice(SUBSCRIBERS)) assert.equal(errorCode, ErrorCode.NONE)
+    const heldMs = target.longestPieceMs()
+    assert.ok(heldMs <= MAX_PIECE_MS, `the loop was held for ${heldMs} ms`)
+  })
+  for (const client of clients) client.close()
 })

@@ -11,6 +11,8 @@ export interface GroupConfig {
   readonly offsetsRetentionMs: number
   /** Member ids handed out and not used yet (KIP-394), per group. */
   readonly maxPendingMembers: number
+  /** Ways of assigning that one member offers. */
+  readonly maxMemberProtocols: number
   /** Protocol names and metadata of one member, together. */
   readonly maxMemberMetadataBytes: number
   /** Groups of one kind, of all partitions together: of those with members, and of those with offsets only. */

@@ -310,14 +310,19 @@ export class Group {
   /** Each member votes for the first of its protocols that all have; most votes win, the earlier on a tie. */
   selectProtocol(): string {
     const votes = new Map<string, number>()
-    for (const member of this.members.values()) {
-      const vote = member.protocols.find((protocol) => this.#isCommon(protocol.name))
-      assert.ok(vote !== undefined, 'members of a group have a protocol in common')
-      votes.set(vote.name, (votes.get(vote.name) ?? 0) + 1)
+    let common: ReadonlySet<string> | null = null
+    for (const { protocols } of this.members.values()) {
+      // What all have any member tells.
+      common ??= new Set(protocols.flatMap(({ name }) => (this.#isCommon(name) ? name : [])))
+      for (const { name } of protocols) {
+        if (!common.has(name)) continue
+        votes.set(name, (votes.get(name) ?? 0) + 1)
+        break
+      }
     }
     let winner: string | null = null
     for (const [name, count] of votes) if (winner === null || count > votes.get(winner)!) winner = name
-    assert.ok(winner !== null)
+    assert.ok(winner !== null, 'members of a group have a protocol in common')
     return winner
   }
 

@@ -79,7 +79,8 @@ export class Membership {
     ) {
       return ErrorCode.INVALID_SESSION_TIMEOUT
     }
-    return protocolBytes(request.protocols) > config.maxMemberMetadataBytes
+    return request.protocols.length > config.maxMemberProtocols ||
+      protocolBytes(request.protocols) > config.maxMemberMetadataBytes
       ? ErrorCode.INVALID_REQUEST
       : ErrorCode.NONE
   }
@@ -225,7 +226,8 @@ export class Membership {
   }
 
   #update(group: Group, member: Member, request: JoinRequest): void {
-    group.update(member, copied(request.protocols), request.sessionTimeoutMs, rebalanceTimeout(request))
+    const protocols = copied(request.protocols, member.protocols)
+    group.update(member, protocols, request.sessionTimeoutMs, rebalanceTimeout(request))
   }
 
   #refuse(waiter: JoinWaiter, memberId: string, errorCode: number): void {
@@ -458,9 +460,17 @@ function distinct(protocols: readonly Protocol[]): Protocol[] {
   return protocols.filter(({ name }) => !seen.has(name) && seen.add(name))
 }
 
-/** Own copies: the request's buffers are views of its frame, which would be kept as a whole. */
-function copied(protocols: readonly Protocol[]): Protocol[] {
-  return distinct(protocols).map(({ name, metadata }) => ({ name, metadata: Buffer.from(metadata) }))
+/**
+ * Own copies: the request's buffers are views of its frame, which would be kept as a whole. Members say the same each
+ * time as a rule: what is `held` already stays.
+ */
+function copied(protocols: readonly Protocol[], held: readonly Protocol[] = []): Protocol[] {
+  return distinct(protocols).map(({ name, metadata }, i) => {
+    const before = held[i]
+    return before?.name === name && before.metadata.equals(metadata)
+      ? before
+      : { name, metadata: Buffer.from(metadata) }
+  })
 }
 
 /**

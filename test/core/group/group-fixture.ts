@@ -31,6 +31,7 @@ export const DEFAULT_CONFIG: GroupConfig = {
   offsetMetadataMaxBytes: 4_096,
   offsetsRetentionMs: 7 * 24 * 3_600_000,
   maxPendingMembers: 100,
+  maxMemberProtocols: 100,
   maxMemberMetadataBytes: 100_000,
   maxGroups: 100,
   maxStateBytes: 10_000_000,

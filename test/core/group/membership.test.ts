@@ -159,6 +159,20 @@ describe('joining', () => {
     for (const ticket of rejoined) assert.equal(ticket.response.generationId, 2)
   })
 
+  test('a member offers no more ways of assigning than it may, and all of them count', () => {
+    const fixture = new GroupFixture({ maxMemberProtocols: 3 })
+    const offering = (...names: string[]) => ({
+      protocols: names.map((name) => ({ name, metadata: Buffer.alloc(0) })),
+    })
+    assert.equal(fixture.join(offering('a', 'b', 'c', 'd')).response.errorCode, ErrorCode.INVALID_REQUEST)
+    assert.equal(fixture.join(offering('a', 'a', 'a', 'a')).response.errorCode, ErrorCode.INVALID_REQUEST)
+    const first = fixture.join(offering('a', 'b', 'c'))
+    const second = fixture.join(offering('d', 'c', 'b'))
+    const third = fixture.join(offering('c', 'b', 'a'))
+    fixture.advance(10_000)
+    for (const { response } of [first, second, third]) assert.equal(response.protocolName, 'c')
+  })
+
   test('groups and their memory are capped', () => {
     const fixture = new GroupFixture({ maxGroups: 1, maxMemberMetadataBytes: 1_000, maxStateBytes: 14_500 })
     const metadata = (bytes: number) => ({ protocols: [{ name: 'range', metadata: Buffer.alloc(bytes) }] })
