@@ -440,7 +440,7 @@ export class GroupCoordinator {
   }
 
   *#expiring(): Steps<void> {
-    for (const partition of [...this.#hosted.keys()]) {
+    for (let partition = 0; partition < this.#log.partitionCount; partition++) {
       const hosted = this.#hosted.get(partition)
       if (hosted?.state === 'active') yield* hosted.shard.expireOffsets(this.#now())
       yield
