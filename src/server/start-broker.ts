@@ -21,6 +21,7 @@ import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { Metadata } from '../metadata/metadata.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
+import { metadataDirectory } from './metadata-directory.ts'
 import { Server } from './server.ts'
 
 /** How long connections may take to receive their last answers when the broker stops. */
@@ -68,8 +69,8 @@ export async function startBroker(
   let metadata: Metadata | null = null
   let server: Server | null = null
   try {
-    // Files beside the partitions, and not a directory among them: Apache Kafka would take one for a partition.
-    const open = (): Promise<MetadataStore> => openStore(config['log.dirs'][0]!)
+    const place = metadataDirectory(world.disk, logs, config['log.dirs'][0]!)
+    const open = (): Promise<MetadataStore> => openStore(place)
     const store = await open()
     metadata = await Metadata.open(store, world, {
       config,

@@ -3,18 +3,15 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ZooKeeperAddress } from '../core/config/zookeeper-connect.ts'
+import { EMBEDDED_FILES, METADATA_ELSEWHERE } from '../core/metadata-files.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { MetadataStore, World } from '../ports.ts'
 import { openEmbeddedStore } from './store/embedded-store.ts'
-import { EMBEDDED_FILES } from './store/embedded-store-files.ts'
 import { checkPath, StoreError } from './store/embedded-store-tree.ts'
 import type * as ZooKeeperBundle from './store/zookeeper/zookeeper-stores.ts'
 
 /** Opens a session on what keeps the metadata: the ensemble of `zookeeper.connect`, else files in `directory`. */
 export type OpenSession = (directory: string) => Promise<MetadataStore>
-
-/** In the first log directory of a broker whose metadata is in ZooKeeper. A file: Apache Kafka takes directories for partitions. */
-const ELSEWHERE = 'samsa-metadata.zookeeper'
 
 export function metadataStores(world: World, config: BrokerConfig): OpenSession {
   const { zookeeper } = config
@@ -34,12 +31,12 @@ export function metadataStores(world: World, config: BrokerConfig): OpenSession 
 
 /** Topics would be taken over without their configurations, and served under two of them. */
 function refuseElsewhere(world: World, directory: string): void {
-  const marker = `${directory}/${ELSEWHERE}`
+  const marker = `${directory}/${METADATA_ELSEWHERE}`
   if (!world.disk.exists(marker)) return
   const where = world.disk.readFile(marker).toString('utf8').trim()
   throw new SamsaError(
     'SAMSA_CONFIG',
-    `log.dirs=${directory}: its topics and configurations are in ZooKeeper: set zookeeper.connect=${where}. Without ${ELSEWHERE} topics are taken over as they lie there, without their configurations`,
+    `log.dirs=${directory}: its topics and configurations are in ZooKeeper: set zookeeper.connect=${where}. Without ${METADATA_ELSEWHERE} topics are taken over as they lie there, without their configurations`,
   )
 }
 
@@ -53,7 +50,7 @@ function refuseHere(world: World, directory: string, connect: string): void {
 }
 
 function rememberElsewhere(directory: string, connect: string): void {
-  const marker = `${directory}/${ELSEWHERE}`
+  const marker = `${directory}/${METADATA_ELSEWHERE}`
   const text = `${connect}\n`
   if (fs.existsSync(marker) && fs.readFileSync(marker, 'utf8') === text) return
   const descriptor = fs.openSync(marker, 'w', 0o600)

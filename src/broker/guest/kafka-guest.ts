@@ -14,7 +14,7 @@ import type { PartitionImage, TopicImage } from '../../metadata/image/metadata-i
 import type { Metadata } from '../../metadata/metadata.ts'
 import { toLogConfig } from '../../metadata/topic-log-config.ts'
 import type { LogFields, World } from '../../ports.ts'
-import { keepAside, KEPT_FILE, lookForKafkaMetadata } from './kafka-metadata.ts'
+import { keepAside, lookForKafkaMetadata } from './kafka-metadata.ts'
 import type { KafkaMetadata } from './kafka-metadata.ts'
 import { heldOverrides, isHeld, withHold } from './taken-overrides.ts'
 
@@ -52,7 +52,6 @@ export class KafkaGuest {
   readonly #metadata: Metadata
   readonly #kafka: KafkaMetadata
   readonly #topics: ReadonlyMap<string, KraftTopic>
-  readonly #firstDirectory: string
   readonly #storeWasHere: boolean
   readonly #trust: Trust
 
@@ -62,7 +61,6 @@ export class KafkaGuest {
     this.#metadata = metadata
     this.#kafka = kafka
     this.#topics = kafka.image?.topics() ?? new Map()
-    this.#firstDirectory = metadata.config['log.dirs'][0]!
     this.#storeWasHere = metadata.knowsAnyLogDirectory || metadata.kafkaState !== null
     this.#trust = trustIn(kafka, this.#storeWasHere, metadata.kafkaState)
   }
@@ -72,8 +70,13 @@ export class KafkaGuest {
     const { config, kafkaState } = metadata
     const own = config['metadata.log.dir']
     const directories = [...(own === null ? [] : [own]), ...logs.directoryPaths]
-    const first = config['log.dirs'][0]!
-    const kafka = await lookForKafkaMetadata(world, directories, first, logs.clusterId, kafkaState)
+    const kafka = await lookForKafkaMetadata(
+      world,
+      directories,
+      logs.directoryPaths,
+      logs.clusterId,
+      kafkaState,
+    )
     if (own !== null && kafka.problem === null && kafka.path?.startsWith(`${own}/`) !== true)
       world.logger.warn(
         { path: own, found: kafka.path },
@@ -149,7 +152,7 @@ export class KafkaGuest {
     // But Kafka's metadata is past from now on: what clients change here must not be taken back by it.
     if (image !== null && state !== null) {
       const isTaken = (topicId: string): boolean => metadata.topicById(topicId) !== undefined
-      await keepAside(this.#world, this.#firstDirectory, state, image, isTaken)
+      await keepAside(this.#world, this.#kafka.keptPath, state, image, isTaken)
       await metadata.rememberKafkaState(state)
     }
     this.#tellOfMissing(adopted)
@@ -373,7 +376,7 @@ export class KafkaGuest {
           }
     if (counts === undefined || Object.values(counts).every((count) => count === 0)) return
     this.#world.logger.warn(
-      { ...counts, keptIn: `${this.#firstDirectory}/${KEPT_FILE}` },
+      { ...counts, keptIn: this.#kafka.keptPath },
       "Apache Kafka's ACLs, client quotas and credentials are kept, and NOT ENFORCED",
     )
   }

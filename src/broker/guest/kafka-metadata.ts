@@ -8,8 +8,8 @@ import { writeFileDurably } from '../../log/files/checkpoints.ts'
 import { diskError, readSmall } from '../../log/files/disk-calls.ts'
 import type { Disk, World } from '../../ports.ts'
 
-/** Beside the logs, in the first log directory. Not Kafka's, which passes over files that it does not know. */
-export const KEPT_FILE = 'samsa-kafka-metadata.json'
+/** Beside the logs, in one of the log directories. Not Kafka's, which passes over files that it does not know. */
+const KEPT_FILE = 'samsa-kafka-metadata.json'
 
 /** The metadata of Kafka's controllers: in the guest's own directory, and what was kept of it. */
 export interface KafkaMetadata {
@@ -21,22 +21,27 @@ export interface KafkaMetadata {
   /** Why it cannot be read. */
   readonly problem: string | null
   readonly kept: KeptAside | null
+  /** Where that is, or will be. */
+  readonly keptPath: string
 }
 
 /**
- * `clusterId`: that of the log directories. `takenOver`: the state in which the store knows it. Whatever is wrong with the
+ * `logDirs`: those that can be used, one at least; the first is where things are kept from now on, unless they are in
+ * another already. `clusterId`: that of the log directories. `takenOver`: the state in which the store knows it. Whatever is wrong with the
  * guest's files, this resolves.
  */
 export async function lookForKafkaMetadata(
   world: Pick<World, 'disk' | 'logger'>,
   directories: readonly string[],
-  firstDirectory: string,
+  logDirs: readonly string[],
   clusterId: string | null,
   takenOver: string | null,
 ): Promise<KafkaMetadata> {
   const { disk } = world
-  const kept = readKept(disk, `${firstDirectory}/${KEPT_FILE}`)
-  const nothing = { path: null, state: null, image: null, problem: null, kept }
+  const keptPaths = logDirs.map((path) => `${path}/${KEPT_FILE}`)
+  const keptPath = keptPaths.find((path) => disk.exists(path)) ?? keptPaths[0]!
+  const kept = readKept(disk, keptPath)
+  const nothing = { path: null, state: null, image: null, problem: null, kept, keptPath }
   let found
   try {
     found = findClusterMetadata(disk, directories)
@@ -55,7 +60,7 @@ export async function lookForKafkaMetadata(
         { path, records: Object.fromEntries(unknown) },
         "records of Apache Kafka's metadata are of types that this version does not know: passed over",
       )
-    return { path, state, image, problem: null, kept }
+    return { ...nothing, path, state, image }
   } catch (error) {
     const problem = messageOf(error)
     return { ...nothing, path: found?.path ?? null, problem }
@@ -73,12 +78,11 @@ function readKept(disk: Disk, path: string): KeptAside | null {
 
 export async function keepAside(
   world: Pick<World, 'disk'>,
-  firstDirectory: string,
+  path: string,
   state: string,
   image: KraftImage,
   isTaken: (topicId: string) => boolean,
 ): Promise<void> {
-  const path = `${firstDirectory}/${KEPT_FILE}`
   try {
     await writeFileDurably(world.disk, path, encodeKeptAside(state, image, isTaken))
   } catch (error) {

@@ -84,6 +84,11 @@ export class LogManager {
     return this.#logs.online().map(({ path }) => path)
   }
 
+  /** Of those of `log.dirs` that could not be opened. */
+  get unusablePaths(): readonly string[] {
+    return this.#unusable
+  }
+
   /** Broker epoch at which this broker stopped cleanly; -1 when it did not, or never ran. */
   get cleanShutdownEpoch(): number {
     const epochs = this.#logs.directories.map((directory) => directory.cleanShutdownEpoch)

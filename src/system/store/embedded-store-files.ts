@@ -1,4 +1,5 @@
 import { isError } from '../../core/is-error.ts'
+import { METADATA_LOG, METADATA_SNAPSHOT } from '../../core/metadata-files.ts'
 import type { Disk, DiskError, File, Logger } from '../../ports.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import { ConfirmedMark } from './confirmed-mark.ts'
@@ -13,16 +14,7 @@ import {
 } from './embedded-store-codec.ts'
 import type { Tree } from './embedded-store-tree.ts'
 
-/**
- * The store's two files; the third is that of `ConfirmedMark`. They lie beside the partition directories as plain
- * files: Kafka takes every directory there for a partition and does not start when the name is not one.
- */
-const LOG_NAME = 'samsa-metadata.log'
-const SNAPSHOT_NAME = 'samsa-metadata.snapshot'
-const UNFINISHED_NAME = 'samsa-metadata.snapshot.tmp'
-
-/** What a directory has whose metadata is kept in it. */
-export const EMBEDDED_FILES: readonly string[] = [LOG_NAME, SNAPSHOT_NAME]
+const UNFINISHED_NAME = `${METADATA_SNAPSHOT}.tmp`
 
 function failed(what: string, cause: unknown): SamsaError {
   const why = isError(cause) ? `: ${cause.message}` : ''
@@ -51,7 +43,12 @@ async function forgetCached(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** Writes frames and snapshots, one at a time; the caller waits for each. */
+/**
+ * Writes frames and snapshots, one at a time; the caller waits for each.
+ *
+ * The two files, and the third of `ConfirmedMark`, lie beside the partition directories as plain files: Kafka takes
+ * every directory there for a partition and does not start when the name is not one.
+ */
 export class StoreFiles {
   private readonly disk: Disk
   private readonly directory: string
@@ -93,9 +90,9 @@ export class StoreFiles {
   ): Promise<StoreFiles> {
     try {
       disk.makeDirectory(directory)
-      const logPath = `${directory}/${LOG_NAME}`
-      for (const path of [`${directory}/${SNAPSHOT_NAME}`, logPath]) await forgetCached(disk, path)
-      const sequence = loadSnapshot(disk, `${directory}/${SNAPSHOT_NAME}`, tree)
+      const logPath = `${directory}/${METADATA_LOG}`
+      for (const path of [`${directory}/${METADATA_SNAPSHOT}`, logPath]) await forgetCached(disk, path)
+      const sequence = loadSnapshot(disk, `${directory}/${METADATA_SNAPSHOT}`, tree)
       const bytes = readIfThere(disk, logPath)
       // It is made before any snapshot and never removed.
       if (bytes === null && sequence > 0) throw lost(`${logPath} is missing`)
@@ -149,7 +146,7 @@ export class StoreFiles {
     } finally {
       file.close()
     }
-    this.disk.rename(unfinished, `${this.directory}/${SNAPSHOT_NAME}`)
+    this.disk.rename(unfinished, `${this.directory}/${METADATA_SNAPSHOT}`)
     await settled((done) => this.disk.syncDirectory(this.directory, done))
     this.confirmed()
     // A crash before the truncation is durable leaves frames that the snapshot's sequence number makes void.

@@ -154,6 +154,18 @@ inSim('committed offsets are compacted whoever wrote them', async (sim) => {
   await broker.stop()
 })
 
+inSim('the store is lost, and a new directory stands in front: what was kept is found', async (sim) => {
+  await putGuest(sim, 'kafka-4.3')
+  const before = await startGuest(sim)
+  await before.stop()
+  await loseStore(before)
+  const broker = await startGuest(sim, { 'log.dirs': `/data2,${DATA}` })
+  assert.deepEqual(overridesOf(broker, 'compacted'), { ...HELD, 'min.cleanable.dirty.ratio': '0.1' })
+  assert.equal(warningsOf(broker, /NOT ENFORCED/).length, 1)
+  await broker.stop()
+  assert.deepEqual(namesIn(broker, /^samsa-/), ['samsa-kafka-metadata.json'])
+})
+
 inSim('the store is lost: what Kafka once said may be past, so nothing is deleted', async (sim) => {
   await putGuest(sim, 'kafka-4.3')
   const before = await startGuest(sim)

@@ -1,0 +1,9 @@
+/** Names of the files, beside the partitions, that say where topics and configurations are. */
+
+export const METADATA_LOG = 'samsa-metadata.log'
+export const METADATA_SNAPSHOT = 'samsa-metadata.snapshot'
+/** Of a broker whose metadata is in ZooKeeper. A file: Apache Kafka takes directories for partitions. */
+export const METADATA_ELSEWHERE = 'samsa-metadata.zookeeper'
+
+/** What a directory has in which the metadata is kept. */
+export const EMBEDDED_FILES: readonly string[] = [METADATA_LOG, METADATA_SNAPSHOT]
