@@ -6,16 +6,19 @@ import { readControlRecord, RecordReader } from '../../../protocol/records/recor
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
-import { decodeMetaProperties, META_PROPERTIES } from '../files/checkpoints.ts'
+import { CLEAN_SHUTDOWN_MARKER, decodeMetaProperties, META_PROPERTIES } from '../files/checkpoints.ts'
 import { readSmall } from '../files/disk-calls.ts'
 import { LOG_SUFFIX, segmentFile } from '../files/log-files.ts'
 import { inspectEnd } from '../recovery/log-end.ts'
+import type { EndKind } from '../recovery/log-end.ts'
 
 /** The partition in which Kafka's controllers keep their log. */
 export const CLUSTER_METADATA_TOPIC = '__cluster_metadata'
 const DIRECTORY = `${CLUSTER_METADATA_TOPIC}-0`
 const SNAPSHOT = /^(\d{20})-(\d{10})\.checkpoint$/
 const SEGMENT = /^(\d{20})\.log$/
+/** Kafka makes one where the log ends, at least whenever it closes it. */
+const PRODUCER_SNAPSHOT = /^(\d{20})\.snapshot$/
 /** Control records that stand at the ends of a snapshot that is whole. */
 const SNAPSHOT_HEADER = 3
 const SNAPSHOT_FOOTER = 4
@@ -31,6 +34,10 @@ export interface ClusterMetadata {
   readonly snapshots: readonly Snapshot[]
   /** Base offsets, in order. */
   readonly segments: readonly number[]
+  /** The log was this long once: what ends before is damaged. */
+  readonly reachedOffset: number
+  /** Whoever had the directory last stopped cleanly, so that nothing is half written. */
+  readonly cleanShutdown: boolean
   /** Another one when Apache Kafka wrote there since: names, and the length of the log. */
   readonly state: string
 }
@@ -59,6 +66,7 @@ export function findClusterMetadata(disk: Disk, directories: readonly string[]):
       const match = SEGMENT.exec(name)
       return match === null ? [] : [Number(match[1])]
     })
+    const reached = names.map((name) => Number(PRODUCER_SNAPSHOT.exec(name)?.[1] ?? 0))
     const last = segments.at(-1)
     const length = last === undefined ? 0 : sizeOf(disk, segmentFile(path, last, LOG_SUFFIX))
     const state = [...snapshots.map(({ name }) => name), ...segments, length].join(' ')
@@ -67,6 +75,8 @@ export function findClusterMetadata(disk: Disk, directories: readonly string[]):
       clusterId: clusterIdIn(disk, directory),
       snapshots: snapshots.toReversed(),
       segments,
+      reachedOffset: Math.max(0, ...reached),
+      cleanShutdown: disk.exists(`${directory}/${CLEAN_SHUTDOWN_MARKER}`),
       state,
     }
   }
@@ -90,8 +100,8 @@ function sizeOf(disk: Disk, path: string): number {
 
 /**
  * Hands all records to a sink: those of the newest snapshot that is whole, then those of the log from there on. `begin`
- * makes a sink for each try. Rejects with SAMSA_LOG_CORRUPT when no snapshot leads to the end of the log; what a crash
- * left half written at that end was never promised to anybody.
+ * makes a sink for each try. Rejects with SAMSA_LOG_CORRUPT when no snapshot leads to the end of the log, or when that end
+ * is missing; what a crash left half written there was never promised to anybody.
  */
 export async function readClusterMetadata<Sink extends RecordSink>(
   disk: Disk,
@@ -101,12 +111,18 @@ export async function readClusterMetadata<Sink extends RecordSink>(
   const { path, snapshots, segments } = metadata
   if (snapshots.length + segments.length === 0) throw corrupt(path, 'it holds neither a log nor a snapshot')
   const problems: string[] = []
+  let reachedOffset = metadata.reachedOffset
   // Without any, where the log begins with the first record there was.
   for (const snapshot of [...snapshots, null]) {
     const sink = begin()
     try {
-      if (snapshot !== null) await readSnapshot(disk, `${path}/${snapshot.name}`, sink)
-      await readLog(disk, metadata, snapshot?.endOffset ?? 0, sink)
+      if (snapshot !== null) {
+        await readSnapshot(disk, `${path}/${snapshot.name}`, sink)
+        reachedOffset = Math.max(reachedOffset, snapshot.endOffset)
+      }
+      const endOffset = await readLog(disk, metadata, snapshot?.endOffset ?? 0, sink)
+      if (endOffset < reachedOffset)
+        throw corrupt(path, `it ends at offset ${endOffset}, and ended at ${reachedOffset} before`)
       return sink
     } catch (error) {
       if (!isContentProblem(error)) throw error
@@ -158,15 +174,16 @@ async function readSnapshot(disk: Disk, path: string, sink: RecordSink): Promise
   }
 }
 
+/** Resolves to the offset at which it ends. */
 async function readLog(
   disk: Disk,
-  { path, segments }: ClusterMetadata,
+  { path, segments, cleanShutdown }: ClusterMetadata,
   startOffset: number,
   sink: RecordSink,
-): Promise<void> {
+): Promise<number> {
   const first = segments.findLastIndex((baseOffset) => baseOffset <= startOffset)
   if (first === -1) {
-    if (segments.length === 0 && startOffset > 0) return
+    if (segments.length === 0 && startOffset > 0) return startOffset
     throw corrupt(path, `no log from offset ${startOffset} on`)
   }
   let next = segments[first]!
@@ -174,24 +191,30 @@ async function readLog(
     if (index < first) continue
     if (baseOffset !== next) throw corrupt(path, `the log ends at ${next} and goes on at ${baseOffset}`)
     const isLast = index === segments.length - 1
+    const behind: readonly EndKind[] = !isLast
+      ? []
+      : cleanShutdown
+        ? ['unused', 'stale']
+        : ['unused', 'stale', 'torn']
     next = await readSegment(
       disk,
       segmentFile(path, baseOffset, LOG_SUFFIX),
       baseOffset,
       startOffset,
-      isLast,
+      behind,
       sink,
     )
   }
+  return next
 }
 
-/** Resolves to the offset after its last record. */
+/** `behind`: what may stand behind its last batch. Resolves to the offset after its last record. */
 async function readSegment(
   disk: Disk,
   path: string,
   baseOffset: number,
   startOffset: number,
-  isLast: boolean,
+  behind: readonly EndKind[],
   sink: RecordSink,
 ): Promise<number> {
   const file = disk.open(path, 'read')
@@ -212,9 +235,8 @@ async function readSegment(
       }
     }
     if (scanner.problem === null) return next
-    const torn =
-      isLast && (await inspectEnd(file, scanner.position, file.sizeBytes, next, baseOffset)) !== 'damaged'
-    if (!torn) throw corrupt(path, `at position ${scanner.position}: ${scanner.problem}`)
+    const kind = await inspectEnd(file, scanner.position, file.sizeBytes, next, baseOffset)
+    if (!behind.includes(kind)) throw corrupt(path, `at position ${scanner.position}: ${scanner.problem}`)
     return next
   } finally {
     file.close()

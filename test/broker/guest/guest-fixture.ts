@@ -31,7 +31,7 @@ export function inSim(name: string, body: (sim: SimWorld) => Promise<void>): voi
   })
 }
 
-async function putFile(disk: Disk, path: string, bytes: Buffer): Promise<void> {
+export async function putFile(disk: Disk, path: string, bytes: Buffer): Promise<void> {
   const file = disk.open(path, 'replace')
   await writeAt(file, 0, [bytes], true)
   file.close()

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import * as batch from '../../../protocol/records/record-batch.ts'
 import { syncDirectory, writeAt } from '../../../src/log/files/disk-calls.ts'
 import type { Disk } from '../../../src/ports.ts'
 
@@ -31,4 +32,16 @@ export async function putGolden(
   }
   for (const path of [directory, logDir]) await syncDirectory(disk, path)
   return directory
+}
+
+/** Of the golden's log. */
+export function batchesOf(golden: Golden): { at: number; bytes: number; endOffset: number }[] {
+  const log = readFileSync(new URL(`${golden}/00000000000000000000.log`, GOLDEN))
+  const batches = []
+  for (let at = 0; at < log.length;) {
+    const bytes = batch.batchSizeBytes(log, at)
+    batches.push({ at, bytes, endOffset: batch.lastOffset(log, at) + 1 })
+    at += bytes
+  }
+  return batches
 }

@@ -4,10 +4,11 @@ import { KraftResource } from '../../../src/core/kraft/kraft-image.ts'
 import type { KraftImage } from '../../../src/core/kraft/kraft-image.ts'
 import { KraftReplay } from '../../../src/core/kraft/kraft-replay.ts'
 import { findClusterMetadata, readClusterMetadata } from '../../../src/log/directory/cluster-metadata.ts'
+import { writeWhole } from '../../../src/log/files/disk-calls.ts'
 import type { Disk } from '../../../src/ports.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { onEveryDisk } from '../log-fixture.ts'
-import { putGolden } from './cluster-metadata-golden.ts'
+import { batchesOf, putGolden } from './cluster-metadata-golden.ts'
 import type { Golden } from './cluster-metadata-golden.ts'
 
 async function read(disk: Disk, logDir: string): Promise<KraftReplay> {
@@ -156,6 +157,66 @@ test('what a crash left half written at the end is left out, wherever it was cut
       )
       assert.equal((await read(disk, `/cut-${left}`)).image.topicsById.size, 3)
     }
+  })
+})
+
+async function put(disk: Disk, path: string): Promise<void> {
+  await writeWhole(disk, path, Buffer.from('{"version":0,"brokerEpoch":1}'), true)
+}
+
+test('a log that ends before the offset at which Kafka closed it is damaged, wherever it was cut', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const { disk } = sim.start().world
+    const ways = [
+      (bytes: Buffer, left: number) => bytes.subarray(0, left),
+      (bytes: Buffer, left: number) => Buffer.concat([bytes.subarray(0, left), Buffer.alloc(500)]),
+    ]
+    const batches = batchesOf('kafka-4.3')
+    const end = batches.at(-1)!.endOffset
+    const producerSnapshot = `__cluster_metadata-0/${String(end).padStart(20, '0')}.snapshot`
+    for (const { at, bytes: size } of batches)
+      for (const [i, way] of ways.entries())
+        for (const left of [at, at + 30, at + (size >> 1)]) {
+          const logDir = `/cut-${left}-${i}`
+          await putGolden(disk, 'kafka-4.3', logDir, (name, bytes) =>
+            name.endsWith('.log') ? way(bytes, left) : bytes,
+          )
+          await put(disk, `${logDir}/${producerSnapshot}`)
+          await assert.rejects(read(disk, logDir), { code: 'SAMSA_LOG_CORRUPT' }, logDir)
+        }
+    // And with that snapshot behind a whole log, and zeros, it is as it was.
+    await putGolden(disk, 'kafka-4.3', '/whole', (name, bytes) =>
+      name.endsWith('.log') ? Buffer.concat([bytes, Buffer.alloc(500)]) : bytes,
+    )
+    for (const name of [producerSnapshot, '.kafka_cleanshutdown']) await put(disk, `/whole/${name}`)
+    assert.deepEqual(summary((await read(disk, '/whole')).image), BEFORE_THE_END)
+  })
+})
+
+test('after a clean stop nothing is half written: an end that does not decode is damage', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const { disk } = sim.start().world
+    const last = batchesOf('kafka-4.3').at(-1)!
+    await putGolden(disk, 'kafka-4.3', '/data', (name, bytes) =>
+      name.endsWith('.log') ? bytes.subarray(0, last.at + 40) : bytes,
+    )
+    assert.deepEqual(summary((await read(disk, '/data')).image), BEFORE_THE_END)
+    await put(disk, '/data/.kafka_cleanshutdown')
+    await assert.rejects(read(disk, '/data'), { code: 'SAMSA_LOG_CORRUPT', message: /at position \d+/ })
+  })
+})
+
+test('a log that ends before its snapshot is damaged, and an older snapshot is no way around that', async () => {
+  const sim = new SimWorld(1)
+  await sim.run(async () => {
+    const { disk } = sim.start().world
+    const { at } = batchesOf('snapshots').find(({ endOffset }) => endOffset > 62)!
+    await putGolden(disk, 'snapshots', '/data', (name, bytes) =>
+      name.endsWith('.log') ? bytes.subarray(0, at) : bytes,
+    )
+    await assert.rejects(read(disk, '/data'), { message: /ends at offset \d+, and ended at 64 before/ })
   })
 })
 
