@@ -362,6 +362,7 @@ export class Log implements ReadSource {
     await body.writer.drained()
     await body.flusher.flush()
     await body.flusher.run(() => swap.run())
+    if (swap.noRoom !== null) throw swap.noRoom
     if (!swap.swapped && body.failure !== null) throw body.failure
     return swap.swapped
   }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { isError } from '../../core/is-error.ts'
 import { syncDirectory } from '../files/disk-calls.ts'
+import { isNoRoom } from '../files/disk-problem.ts'
 import { CLEANED_SUFFIX, DELETED_SUFFIX, LOG_SUFFIX, segmentFile, SWAP_SUFFIX } from '../files/log-files.ts'
 import type { AbortedTransaction } from '../log-types.ts'
 import { SegmentReplacement } from '../segment/segment-replacement.ts'
@@ -31,6 +33,8 @@ export function beginReplacement(body: LogBody, baseOffset: number, cuts: number
 export class SegmentSwap {
   /** False: nothing happened, for the log was cut since the replacement was begun. */
   swapped = false
+  /** Why nothing happened, where the volume took no more: the log and its directory are as they were. */
+  noRoom: Error | null = null
   #completed = false
   readonly #body: LogBody
   readonly #replaced: readonly Segment[]
@@ -55,8 +59,7 @@ export class SegmentSwap {
     if (!this.swapped) {
       if (this.#by.cuts !== this.#body.cuts) return
       // Once: when this is begun again its files may have the next suffix already.
-      if (!this.#completed) await this.#by.complete(this.#transactionIndex())
-      this.#completed = true
+      if (!this.#completed && !(await this.#complete())) return
       // The snapshot where a segment starts is the proof that a gap before it is no loss: it comes before the gap.
       await this.#syncNames()
       this.#by.segment.rename(SWAP_SUFFIX)
@@ -74,6 +77,18 @@ export class SegmentSwap {
     }
   }
 
+  /** False: there is no room for it. What a sync did not take is not tried again, but made anew later. */
+  async #complete(): Promise<boolean> {
+    try {
+      await this.#by.complete(this.#transactionIndex())
+      this.#completed = true
+    } catch (error) {
+      if (!isError(error) || !isNoRoom(error)) throw error
+      this.noRoom = error
+    }
+    return this.#completed
+  }
+
   get #coveredCount(): number {
     return Math.max(1, this.#replaced.filter(({ baseOffset }) => baseOffset < this.#by.endOffset).length)
   }
@@ -85,8 +100,8 @@ export class SegmentSwap {
     const at = list.all.indexOf(first)
     assert(at >= 0 && at + this.#replaced.length < list.count, 'only closed segments can be replaced')
     assert(this.#replaced.every((segment, i) => list.all[at + i] === segment))
-    transactions.remove(this.#ended)
-    return transactions.encode(first.baseOffset, list.all[at + this.#replaced.length]!.baseOffset)
+    const endOffset = list.all[at + this.#replaced.length]!.baseOffset
+    return transactions.encode(first.baseOffset, endOffset, this.#ended)
   }
 
   #swap(): void {
@@ -95,6 +110,7 @@ export class SegmentSwap {
     segment.become('closed')
     // It is opened again when it is read.
     segment.evict()
+    this.#body.transactions.remove(this.#ended)
     this.#body.list.swap(this.#replaced, segment)
     for (const old of this.#replaced) this.#body.bin.retire(old, -1)
     this.swapped = true

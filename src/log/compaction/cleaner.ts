@@ -3,7 +3,7 @@ import * as batch from '../../../protocol/records/record-batch.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter, World } from '../../ports.ts'
 import type { ManagedLog } from '../directory/managed-log.ts'
-import { SegmentGone } from '../files/disk-problem.ts'
+import { isNoRoom, SegmentGone } from '../files/disk-problem.ts'
 import type { AbortedTransaction } from '../log-types.ts'
 import type { Log } from '../log.ts'
 import { BatchCleaner } from './batch-cleaner.ts'
@@ -11,6 +11,7 @@ import { noteKeys } from './cleaner-batch.ts'
 import type { CleaningRules } from './cleaner-batch.ts'
 import { OffsetMap } from './offset-map.ts'
 import { OpaqueBatch } from './opaque-batch.ts'
+import { CleaningRoom } from './cleaning-room.ts'
 import { Pace } from './pace.ts'
 import { firstTimestampMs, groupsOf, planPass } from './plan.ts'
 import type { Plan, SegmentGroup } from './plan.ts'
@@ -62,12 +63,19 @@ export class LogCleaner {
   readonly #pace: Pace
   /** Logs in which bytes are not what was written. They stay as they are until the next start. */
   readonly #uncleanable = new Set<ManagedLog>()
+  /** Logs for which there was no room. */
+  readonly #room: CleaningRoom
   /** Up to where batches that do not decode were told of. */
   readonly #toldOffsets = new WeakMap<Log, number>()
   readonly #undecodable: Counter
 
-  constructor(world: Pick<World, 'clock' | 'codecs' | 'logger' | 'metrics'>, options: CleanerOptions) {
+  constructor(
+    world: Pick<World, 'clock' | 'codecs' | 'logger' | 'metrics'>,
+    options: CleanerOptions,
+    minFreeBytes: number,
+  ) {
     this.#world = world
+    this.#room = new CleaningRoom(world, minFreeBytes)
     this.#maxMapBytes = options.maxMapBytes ?? DEFAULT_MAP_BYTES
     this.#pace = new Pace(world.clock, options.maxBytesPerSecond ?? DEFAULT_BYTES_PER_SECOND)
     this.#undecodable = world.metrics.counter(
@@ -83,7 +91,7 @@ export class LogCleaner {
 
   /** One pass, if the log needs one. Rejects with an error of the disk; nothing else may change the log meanwhile. */
   async clean(managed: ManagedLog): Promise<void> {
-    if (this.#uncleanable.has(managed)) return
+    if (this.#uncleanable.has(managed) || this.#room.mustWait(managed)) return
     const { cuts } = managed.log
     try {
       await this.#rollOld(managed.log)
@@ -92,6 +100,10 @@ export class LogCleaner {
     } catch (error) {
       // What was looked at is not there any more, or is just being taken away.
       if (managed.log.cuts !== cuts || error instanceof SegmentGone) return
+      if (isNoRoom(error)) {
+        this.#room.refused(managed, error)
+        return
+      }
       if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
       this.#uncleanable.add(managed)
       this.#world.logger.error({ log: managed.name, error: error.message }, 'log cannot be compacted')
@@ -114,6 +126,8 @@ export class LogCleaner {
 
   async #pass(managed: ManagedLog, plan: Plan): Promise<void> {
     const { log } = managed
+    const largest = groupsOf(plan, plan.endOffset, log.config.segmentBytes)
+    if (!this.#room.isFor(managed, Math.max(...largest.map(({ sizeBytes }) => sizeBytes)))) return
     const aborted = log.abortedTransactions.within(0, plan.endOffset)
     const rules = this.#rules(log)
     const mappedOffset = await this.#noteNewest(managed, plan, rules, aborted)
@@ -129,7 +143,8 @@ export class LogCleaner {
     })
     let alive = true
     for (const group of groupsOf(plan, mappedOffset, log.config.segmentBytes)) {
-      alive = await this.#rewrite(managed, plan, group, cleaner, rules.plain)
+      alive = this.#room.isFor(managed, group.sizeBytes)
+      alive &&= await this.#rewrite(managed, plan, group, cleaner, rules.plain)
       if (!alive) break
     }
     this.#tell(managed, opaque)
@@ -222,7 +237,7 @@ export class LogCleaner {
         const alive = await scanSegment(
           segment,
           this.#pace,
-          leaving(managed, plan),
+          () => leaving(managed, plan)() || this.#room.isGone(managed),
           (buffer, at, output) => {
             const cleaned = cleaner.clean(buffer, at)
             if (cleaned === 'all') output.push(buffer.subarray(at, at + batch.batchSizeBytes(buffer, at)))

@@ -1,4 +1,4 @@
-import { isError } from '../../core/is-error.ts'
+import { codeOf, isError } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Clock } from '../../ports.ts'
 
@@ -41,6 +41,13 @@ export function diskProblem(error: unknown): DiskProblem {
   // Node.js's own, which says nothing of a disk: ERR_ASSERTION, ERR_OUT_OF_RANGE.
   if (typeof code !== 'string' || code.startsWith('ERR_')) return 'invariant'
   return PROBLEMS[code] ?? 'device'
+}
+
+/** The volume, or a quota, takes no more bytes. */
+export function isNoRoom(error: unknown): boolean {
+  if (!isError(error)) return false
+  const code = codeOf(error)
+  return code === 'ENOSPC' || code === 'EDQUOT' || isNoRoom(error.cause)
 }
 
 /**

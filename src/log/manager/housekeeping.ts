@@ -18,7 +18,7 @@ export class Housekeeping {
 
   constructor(logs: ManagedLogs) {
     this.#logs = logs
-    this.#cleaner = new LogCleaner(logs.world, logs.options.cleaner)
+    this.#cleaner = new LogCleaner(logs.world, logs.options.cleaner, this.#minFreeBytes)
   }
 
   start(): void {
@@ -94,6 +94,10 @@ export class Housekeeping {
     this.#timers.set(name, timer)
   }
 
+  get #minFreeBytes(): number {
+    return this.#logs.options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
+  }
+
   #watchWrites(): void {
     const { world, byName, closing } = this.#logs
     if (closing) return
@@ -107,9 +111,8 @@ export class Housekeeping {
   #watchSpace(): void {
     const logs = this.#logs
     if (logs.closing) return
-    const minFreeBytes = logs.options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
     const delays = logs.online().map((directory) =>
-      watchFreeSpace(directory, minFreeBytes, logs.world.logger, () => {
+      watchFreeSpace(directory, this.#minFreeBytes, logs.world.logger, () => {
         for (const { log } of logs.of(directory)) log.dropSpare()
       }),
     )

@@ -1,12 +1,12 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { codeOf, isError, messageOf } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Counter } from '../../ports.ts'
 import type { LogDirectory } from '../directory/log-directory.ts'
 import type { LogListener, ManagedLog } from '../directory/managed-log.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import { diskError, syncDirectory, writeWhole } from '../files/disk-calls.ts'
-import { diskProblem, patiently, RETRY_MS } from '../files/disk-problem.ts'
+import { diskProblem, isNoRoom, patiently, RETRY_MS } from '../files/disk-problem.ts'
 import { encodeGeneration, GENERATION, readGeneration } from '../files/log-files.ts'
 import type { Log } from '../log.ts'
 import { FutureLog, SourceUnreadable } from './future-log.ts'
@@ -21,7 +21,6 @@ const LOOK_AGAIN_MS = 250
 /** Of a name in a directory. */
 const MAX_NAME_LENGTH = 255
 const FUTURE_SUFFIX_LENGTH = '.-future'.length + 32
-const NO_SPACE: readonly unknown[] = ['ENOSPC', 'EDQUOT']
 
 interface Move {
   readonly managed: ManagedLog
@@ -389,7 +388,7 @@ export class LogMoves {
     if (error instanceof SourceUnreadable) {
       if (diskProblem(error.cause) === 'short') return
       this.#logs.failed(managed.directory, `cannot read ${managed.name}`, error.cause)
-    } else if (NO_SPACE.includes(codeOf(error)) || NO_SPACE.includes(codeOf(causeOf(error)))) {
+    } else if (isNoRoom(error)) {
       // The copy was the first to find out; what else is there lives on.
       this.#logs.world.logger.error(fields, 'partition stays where it is: there is no room for it')
       if (!move.cancelled) this.#dropCopy(move, future.path)
@@ -398,8 +397,4 @@ export class LogMoves {
       this.#logs.failed(target, `cannot copy ${managed.name} to ${target.path}`, error)
     }
   }
-}
-
-function causeOf(error: unknown): unknown {
-  return isError(error) ? error.cause : undefined
 }

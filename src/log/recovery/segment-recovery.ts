@@ -1,9 +1,11 @@
+import { SamsaError } from '../../core/samsa-error.ts'
 import type { EpochCache } from '../../core/replication/epoch-cache.ts'
 import type { ProducerState } from '../../core/transaction/producer-state.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import type { Disk } from '../../ports.ts'
 import { BatchScanner } from '../files/batch-scanner.ts'
-import { readAt, syncFile, truncateFile, writeAt } from '../files/disk-calls.ts'
+import { readAt, removePath, syncFile, truncateFile, writeAt } from '../files/disk-calls.ts'
+import { isNoRoom } from '../files/disk-problem.ts'
 import type { RecoveryProgress } from '../log-types.ts'
 import { MAX_RELATIVE_OFFSET } from '../segment/offset-index.ts'
 import { recordProducer } from './producer-replay.ts'
@@ -103,9 +105,24 @@ function batchProblem(
   return null
 }
 
-/** Copies what is about to be cut to `<file>.corrupt-<position>`, durably. Resolves to that path. */
+/**
+ * Copies what is about to be cut to `<file>.corrupt-<position>`, durably. Resolves to that path. Without room for it nothing
+ * may be cut: rejects with SAMSA_LOG_CORRUPT, which is of this log and not of its directory.
+ */
 export async function keepCutBytes(disk: Disk, segment: Segment, position: number): Promise<string> {
   const path = `${segment.path}.corrupt-${position}`
+  try {
+    await copyCutBytes(disk, segment, position, path)
+  } catch (error) {
+    if (!isNoRoom(error)) throw error
+    await removePath(disk, path)
+    const what = `${segment.path} is damaged at ${position}, and there is no room to keep what follows aside`
+    throw new SamsaError('SAMSA_LOG_CORRUPT', what, error)
+  }
+  return path
+}
+
+async function copyCutBytes(disk: Disk, segment: Segment, position: number, path: string): Promise<void> {
   const copy = disk.open(path, 'create')
   try {
     const chunk = Buffer.allocUnsafe(COPY_BYTES)
@@ -120,7 +137,6 @@ export async function keepCutBytes(disk: Disk, segment: Segment, position: numbe
   } finally {
     copy.close()
   }
-  return path
 }
 
 /**

@@ -127,9 +127,15 @@ export class TransactionIndex {
       this.#all = AbortedTransactions.of(this.#all.slice().filter((entry) => !gone.has(entry)))
   }
 
-  /** The file of the segment [baseOffset, endOffset); null when it needs none. */
-  encode(baseOffset: number, endOffset: number): Buffer | null {
-    const entries = this.#all.slice(this.#all.countBelow(baseOffset), this.#all.countBelow(endOffset))
+  /** The file of the segment [baseOffset, endOffset) without those `gone`; null when it needs none. */
+  encode(
+    baseOffset: number,
+    endOffset: number,
+    gone: ReadonlySet<AbortedTransaction> = new Set(),
+  ): Buffer | null {
+    const entries = this.#all
+      .slice(this.#all.countBelow(baseOffset), this.#all.countBelow(endOffset))
+      .filter((entry) => !gone.has(entry))
     if (entries.length === 0) return null
     const bytes = Buffer.alloc(entries.length * ENTRY_BYTES)
     entries.forEach((entry, i) => {
