@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { writeWhole } from '../../src/log/files/disk-calls.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { batchOf, logConfig, partitionOf, startManager } from './manager/log-manager-fixture.ts'
 
@@ -100,3 +101,54 @@ test('what retention takes away can be read until it is gone for good', async ()
     await manager.close(true)
   })
 })
+
+/** Minutes before now of the five batches of each segment, and what the last entry of the first time index becomes. */
+const WRONG_TIMES: readonly (readonly [what: string, ages: readonly number[], claimedAge: number])[] = [
+  ['the tail of the segment shows it', [0, 0, 0, 0, 0], 20_000],
+  ['the batch that it names is another', [9, 0, 9, 9, 9], 5],
+  ['as if all were from the future', [0, 0, 0, 0, 0], -20_000],
+]
+const UNIT_MS = 60_000
+
+for (const [what, ages, claimedAge] of WRONG_TIMES) {
+  test(`no record is deleted on the word of a time index alone: ${what}`, async () => {
+    const sim = new SimWorld(7)
+    await sim.run(async () => {
+      const settings = logConfig({ segmentBytes: 1500, indexIntervalBytes: 300, flushMessages: 1 })
+      const kept = { ...settings, retentionMs: UNIT_MS }
+      let process = sim.start()
+      const manager = await startManager(process, {}, settings)
+      const partition = await partitionOf(manager, 't', 0, settings)
+      const now = process.world.clock.nowMs()
+      for (let i = 0; i < 15; i++) {
+        const at = now - (i < 5 ? ages[i]! : 0) * UNIT_MS + i
+        await partition.append(batchOf([[`k${i}`, 'x'.repeat(200)]], at))
+      }
+      assert.deepEqual(
+        partition.log.segments.map(({ baseOffset }) => baseOffset),
+        [0, 5, 10],
+      )
+      await manager.close(true)
+      process = sim.start()
+      const { disk } = process.world
+      const path = '/data/one/t-0/00000000000000000000.timeindex'
+      const good = Buffer.from(disk.readFile(path))
+      const wrong = Buffer.from(good)
+      wrong.writeBigInt64BE(BigInt(now - claimedAge * UNIT_MS), wrong.length - 12)
+      await writeWhole(disk, path, wrong, true)
+      const again = await startManager(process, {}, kept)
+      await again.applyRetention()
+      const { log } = await partitionOf(again, 't', 0, kept)
+      assert.equal(log.logStartOffset, 0)
+      assert.deepEqual(disk.readFile(path), good)
+      assert.match(
+        process.logger.messages('warn').join(),
+        /time index says something else|index missing or damaged: rebuilding it/,
+      )
+      await sim.sleep(2 * UNIT_MS)
+      await again.applyRetention()
+      assert.equal(log.logStartOffset, 15)
+      await again.close(true)
+    })
+  })
+}

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { syncDirectory } from '../files/disk-calls.ts'
+import { diskProblem } from '../files/disk-problem.ts'
 import { DELETED_SUFFIX } from '../files/log-files.ts'
+import { checkYoungest } from '../segment/check-youngest.ts'
 import { countDeletable } from '../segment/retention.ts'
 import type { Segment } from '../segment/segment.ts'
 import type { LogBody } from './log-body.ts'
@@ -52,11 +54,30 @@ export class RetentionRound {
     logger.info({ segments: this.count, logStartOffset: this.#body.logStartOffset }, 'deleted old segments')
   }
 
+  /** No record goes on the word of a time index alone. */
+  async #checkAge(segment: Segment): Promise<void> {
+    if (this.#body.config.retentionMs < 0) return
+    const { largestTimestampMs } = segment
+    try {
+      if (await checkYoungest(segment)) return
+    } catch (error) {
+      // Somebody took its file away: there is nothing left to be deleted too early.
+      if (diskProblem(error) === 'gone') return
+      throw error
+    }
+    this.#body.logger.warn(
+      { segment: segment.path, timeIndexMs: largestTimestampMs, youngestMs: segment.largestTimestampMs },
+      'time index says something else than the batches: they decide when the segment is deleted',
+    )
+  }
+
   /** When it resolves, the segment that comes after them is there for good. */
   async #decide(): Promise<readonly Segment[]> {
     const body = this.#body
     const highWatermark = Math.min(this.#highWatermark, body.writtenEndOffset)
-    const count = countDeletable(body, body.config, this.#nowMs, highWatermark)
+    const countNow = (): number => countDeletable(body, body.config, this.#nowMs, highWatermark)
+    for (const segment of body.list.all.slice(0, countNow())) await this.#checkAge(segment)
+    const count = countNow()
     if (count === 0 || body.closing) return []
     if (count === body.list.count) body.startSegment()
     if (!body.names.durable) await body.names.persist()

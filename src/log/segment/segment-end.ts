@@ -13,6 +13,41 @@ export interface SegmentEnd {
   readonly problem: string | null
 }
 
+/** What a time index says of the youngest record of a segment; `timestampMs` is -1 when it says of none. */
+export interface Youngest {
+  readonly timestampMs: number
+  /** Of the record, or of another one in its batch. */
+  readonly offset: number
+}
+
+/** What batches say about that. */
+export class YoungestCheck {
+  /** The batch with that offset was there. */
+  seen: boolean
+  /** It has another timestamp, or one of the batches a later one. */
+  disproved = false
+  readonly #claim: Youngest
+
+  constructor(claim: Youngest) {
+    this.#claim = claim
+    this.seen = claim.timestampMs < 0
+  }
+
+  batch(buffer: Buffer, at: number): void {
+    const { offset, timestampMs } = this.#claim
+    const maxTimestampMs = batch.maxTimestamp(buffer, at)
+    if (maxTimestampMs > timestampMs) this.disproved = true
+    if (timestampMs < 0 || batch.lastOffset(buffer, at) < offset) return
+    const holdsIt =
+      batch.magic(buffer, at) < 2
+        ? batch.lastOffset(buffer, at) === offset
+        : batch.baseOffset(buffer, at) <= offset
+    if (!holdsIt) return
+    this.seen = true
+    if (maxTimestampMs !== timestampMs) this.disproved = true
+  }
+}
+
 /**
  * Goes from header to header, from `start`, where a batch begins, to the end of a file of `sizeBytes`. What is between the
  * headers is not looked at.
@@ -22,6 +57,7 @@ export async function endOf(
   start: number,
   sizeBytes: number,
   baseOffset: number,
+  youngest: YoungestCheck | null = null,
 ): Promise<SegmentEnd> {
   const chunk = Buffer.allocUnsafe(LOOK_BYTES)
   let chunkAt = start
@@ -39,6 +75,7 @@ export async function endOf(
         ? 'the file ends early'
         : headerProblem(chunk, at, sizeBytes - position, nextOffset, baseOffset)
     if (problem !== null) return { nextOffset, validBytes: position, problem }
+    youngest?.batch(chunk, at)
     nextOffset = batch.lastOffset(chunk, at) + 1
     position += batch.batchSizeBytes(chunk, at)
   }
@@ -54,6 +91,16 @@ function headerProblem(
 ): string | null {
   const problem = batch.frameProblem(buffer, at, at + leftBytes)
   if (problem !== null) return problem
+  return orderProblem(buffer, at, nextOffset, segmentBase)
+}
+
+/** Why the offsets of a batch cannot be those that come next in a segment; null when they can. */
+export function orderProblem(
+  buffer: Buffer,
+  at: number,
+  nextOffset: number,
+  segmentBase: number,
+): string | null {
   // What stands in an old message set is the last offset.
   const first = batch.magic(buffer, at) < 2 ? batch.lastOffset(buffer, at) : batch.baseOffset(buffer, at)
   if (first < nextOffset) return `offset ${first} where at least ${nextOffset} is due`

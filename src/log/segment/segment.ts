@@ -14,7 +14,8 @@ import {
 } from '../files/log-files.ts'
 import type { CachedSegment, SegmentCache } from '../log-types.ts'
 import { OffsetIndex } from './offset-index.ts'
-import { endOf } from './segment-end.ts'
+import { readIndexEnds } from './index-ends.ts'
+import { endOf, orderProblem, YoungestCheck } from './segment-end.ts'
 import type { SegmentEnd } from './segment-end.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { HeldFile } from './segment-file.ts'
@@ -123,6 +124,7 @@ export class Segment implements CachedSegment {
   #recycled = false
   #bytesSinceIndexEntry = 0
   #loading: Promise<void> | null = null
+  #repairing: Promise<void> | null = null
   #reserving: Promise<void> | null = null
 
   constructor(options: SegmentOptions) {
@@ -324,51 +326,25 @@ export class Segment implements CachedSegment {
     try {
       this.sizeBytes = file.sizeBytes
       this.writtenBytes = file.sizeBytes
-      const start = await this.#examineIndexes()
-      if (start < 0 || (start >= file.sizeBytes && start > 0)) return null
-      const end = await endOf(file, start, file.sizeBytes, this.baseOffset)
-      // No batch begins where the index says.
-      if (end.problem !== null && start > 0 && end.validBytes === start) return null
+      const ends = await readIndexEnds(
+        this.#disk,
+        this.#sibling(INDEX_SUFFIX),
+        this.#sibling(TIME_INDEX_SUFFIX),
+        this.baseOffset,
+      )
+      if (ends === null || (ends.position >= file.sizeBytes && ends.position > 0)) return null
+      const { position, youngest } = ends
+      this.largestTimestampMs = youngest.timestampMs
+      this.largestTimestampOffset = youngest.offset
+      const check = new YoungestCheck(youngest)
+      const end = await endOf(file, position, file.sizeBytes, this.baseOffset, check)
+      // No batch begins where the index says, or the times are others.
+      if ((end.problem !== null && position > 0 && end.validBytes === position) || check.disproved)
+        return null
       this.become('closed')
       return end
     } finally {
       file.close()
-    }
-  }
-
-  /** Resolves to the last position in the offset index; -1 when the files cannot be true. */
-  async #examineIndexes(): Promise<number> {
-    const indexPath = this.#sibling(INDEX_SUFFIX)
-    const timePath = this.#sibling(TIME_INDEX_SUFFIX)
-    if (!this.#disk.exists(indexPath) || !this.#disk.exists(timePath)) return -1
-    const position = await this.#lastIndexed(indexPath)
-    const time = this.#disk.open(timePath, 'read')
-    try {
-      if (position < 0 || time.sizeBytes % 12 !== 0) return -1
-      if (time.sizeBytes > 0) {
-        const entry = Buffer.allocUnsafe(12)
-        await readAt(time, time.sizeBytes - 12, entry)
-        this.largestTimestampMs = batch.readInt64(entry, 0)
-        this.largestTimestampOffset = this.baseOffset + entry.readUInt32BE(8)
-        // A preallocated index that was not cut ends in zeros.
-        if (this.largestTimestampMs <= 0 && time.sizeBytes > 12) return -1
-      }
-    } finally {
-      time.close()
-    }
-    return position
-  }
-
-  async #lastIndexed(path: string): Promise<number> {
-    const index = this.#disk.open(path, 'read')
-    try {
-      if (index.sizeBytes % 8 !== 0) return -1
-      if (index.sizeBytes === 0) return 0
-      const entry = Buffer.allocUnsafe(8)
-      await readAt(index, index.sizeBytes - 8, entry)
-      return entry.readInt32BE(4)
-    } finally {
-      index.close()
     }
   }
 
@@ -414,6 +390,21 @@ export class Segment implements CachedSegment {
   /** Makes indexes from the headers of the log file, as far as it makes sense: resolves to how far that is. */
   rebuildIndexes(): Promise<SegmentEnd> {
     return this.#rebuildIndexes(() => true)
+  }
+
+  /** Of a closed segment, whose batches say something else than its index files. */
+  repairIndexes(): Promise<void> {
+    this.#repairing ??= this.#repairIndexes().finally(() => {
+      this.#repairing = null
+    })
+    return this.#repairing
+  }
+
+  async #repairIndexes(): Promise<void> {
+    await this.#rebuildIndexes(() => this.#state === 'closed')
+    if (this.#state !== 'closed') return
+    await this.writeIndexes(false)
+    this.#cache.touch(this)
   }
 
   #rebuildIndexes(isWanted: () => boolean): Promise<SegmentEnd> {
@@ -525,6 +516,11 @@ export class Segment implements CachedSegment {
             problem: null,
             stoppedAt: batch.magic(buffer, at) < 2 ? -1 : batch.baseOffset(buffer, at),
           }
+        const problem = orderProblem(buffer, at, next, this.baseOffset)
+        if (problem !== null) {
+          scanner.reject(problem)
+          break
+        }
         next = lastOffset + 1
         this.appended(lastOffset, batch.maxTimestamp(buffer, at), scanner.sizeBytes)
       }
