@@ -118,7 +118,14 @@ export class LogLoader {
   async load(): Promise<LoadedLog> {
     const { disk } = this.#world
     const { topicId, foundTopicId } = this.#options
-    const content = await prepareDirectory(disk, this.#directory, topicId, this.#logger, foundTopicId)
+    const content = await prepareDirectory(
+      disk,
+      this.#directory,
+      topicId,
+      this.#logger,
+      this.#gapLimit,
+      foundTopicId,
+    )
     this.#namesDirty = content.created
     this.#snapshots = new ProducerSnapshots(
       this.#world,

@@ -1,7 +1,5 @@
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk, Logger } from '../../ports.ts'
-import * as batch from '../../../protocol/records/record-batch.ts'
-import { BatchScanner } from '../files/batch-scanner.ts'
 import { removePath, replaceWhole, syncDirectory } from '../files/disk-calls.ts'
 import {
   CLEANED_SUFFIX,
@@ -13,13 +11,13 @@ import {
   offsetOf,
   parsePartitionMetadata,
   PARTITION_METADATA,
-  SEGMENT_SUFFIXES,
   SNAPSHOT_SUFFIX,
   SPARE_SUFFIX,
   SWAP_SUFFIX,
   TIME_INDEX_SUFFIX,
   TRANSACTION_INDEX_SUFFIX,
 } from '../files/log-files.ts'
+import { finishSwap } from './interrupted-swap.ts'
 
 export interface DirectoryContent {
   /** Ascending. */
@@ -44,6 +42,7 @@ export async function prepareDirectory(
   directory: string,
   topicId: string | null,
   logger: Logger,
+  gapLimit: number,
   foundTopicId?: string | null,
 ): Promise<DirectoryContent> {
   let created = false
@@ -55,7 +54,7 @@ export async function prepareDirectory(
     found = false
   } else {
     names = disk.list(directory)
-    if (await finishInterrupted(disk, directory, names, logger)) names = disk.list(directory)
+    if (await finishInterrupted(disk, directory, names, gapLimit, logger)) names = disk.list(directory)
   }
   const known = names.includes(PARTITION_METADATA)
     ? (foundTopicId ?? readTopicId(disk, directory, topicId))
@@ -119,6 +118,7 @@ async function finishInterrupted(
   disk: Disk,
   directory: string,
   names: readonly string[],
+  gapLimit: number,
   logger: Logger,
 ): Promise<boolean> {
   let changed = false
@@ -145,54 +145,9 @@ async function finishInterrupted(
     else complete.push(name)
   }
   if (complete.length > 0) {
-    await finishSwap(disk, directory, names, complete, logger)
+    await finishSwap(disk, directory, names, complete, gapLimit, logger)
     changed = true
   }
   if (changed) await syncDirectory(disk, directory)
   return changed
-}
-
-async function finishSwap(
-  disk: Disk,
-  directory: string,
-  names: readonly string[],
-  swaps: readonly string[],
-  logger: Logger,
-): Promise<void> {
-  let from = Infinity
-  let to = -1
-  for (const name of swaps) {
-    if (!name.endsWith(LOG_SUFFIX + SWAP_SUFFIX)) continue
-    from = Math.min(from, offsetOf(name))
-    to = Math.max(to, offsetOf(name) + 1, await nextOffsetIn(disk, `${directory}/${name}`, offsetOf(name)))
-  }
-  // While the `.swap` could be lost, the segments that it replaces must stay: a killed process left it in memory only.
-  await syncDirectory(disk, directory)
-  for (const name of names) {
-    const offset = offsetOf(name)
-    const ofSegment = SEGMENT_SUFFIXES.some(
-      (suffix) => name.length === 20 + suffix.length && name.endsWith(suffix),
-    )
-    if (ofSegment && offset >= from && offset < to) await removePath(disk, `${directory}/${name}`)
-  }
-  // While a segment could come back, the `.swap` must say that it is replaced.
-  await syncDirectory(disk, directory)
-  for (const name of swaps) {
-    logger.info({ file: name }, 'finishing an interrupted compaction')
-    disk.rename(`${directory}/${name}`, `${directory}/${name.slice(0, -SWAP_SUFFIX.length)}`)
-  }
-}
-
-async function nextOffsetIn(disk: Disk, path: string, baseOffset: number): Promise<number> {
-  const file = disk.open(path, 'read')
-  let next = baseOffset
-  try {
-    const scanner = new BatchScanner(file, 0, file.sizeBytes)
-    while (await scanner.fill()) {
-      while (scanner.step()) next = batch.lastOffset(scanner.buffer, scanner.at) + 1
-    }
-  } finally {
-    file.close()
-  }
-  return next
 }
