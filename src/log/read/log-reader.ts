@@ -123,6 +123,8 @@ class LogRead {
   /** Of the segment, as far as it could be read when the read of it began. */
   #endPosition = 0
   #endOffset = 0
+  /** Where the offset index led to in this segment; -1 when it was not asked. */
+  #indexPosition = -1
   /** Where the reader of the slice found last reads on. */
   #sliceEndOffset = 0
   /** What is read into, until it is the answer or given back. */
@@ -194,6 +196,7 @@ class LogRead {
     }
     this.#index = index
     this.#segment = segment
+    this.#indexPosition = -1
     this.#letGo()
     try {
       this.#held = segment.hold()
@@ -210,7 +213,7 @@ class LogRead {
     let position = this.#source.appendHints.find(this.#offset, segment)
     if (position < 0) position = this.#source.readHints.find(this.#offset, segment)
     if (position >= 0) this.#read(position, this.#maxBytes)
-    else if (segment.indexed) this.#locate(segment.offsetIndex?.positionBefore(this.#offset) ?? 0)
+    else if (segment.indexed) this.#locateByIndex()
     else this.#load()
   }
 
@@ -218,10 +221,15 @@ class LogRead {
     this.#segment.load().then(
       () => {
         if (this.#wasCut()) this.#restart()
-        else this.#locate(this.#segment.offsetIndex?.positionBefore(this.#offset) ?? 0)
+        else this.#locateByIndex()
       },
       (error: unknown) => this.#failed(error),
     )
+  }
+
+  #locateByIndex(): void {
+    this.#indexPosition = this.#segment.offsetIndex?.positionBefore(this.#offset) ?? 0
+    this.#locate(this.#indexPosition)
   }
 
   /** Goes along the headers from `position` on. */
@@ -240,7 +248,12 @@ class LogRead {
           this.#corrupt(position + at, problem)
           return
         }
-        if (batch.lastOffset(buffer, at) >= this.#offset) {
+        const lastOffset = batch.lastOffset(buffer, at)
+        if (lastOffset > this.#offset && position + at === this.#indexPosition && this.#indexPosition > 0) {
+          this.#corrupt(position, 'the index leads beyond the offset')
+          return
+        }
+        if (lastOffset >= this.#offset) {
           this.#read(position + at, this.#maxBytes)
           return
         }
@@ -453,12 +466,32 @@ class LogRead {
     this.#done({ errorCode, pieces: NO_PIECES, sizeBytes: 0, nextOffset: this.#offset })
   }
 
+  /** Nothing to be read stands where the index led to, or behind: the log is to blame when the index is not. */
   #corrupt(position: number, problem: string): void {
+    if (this.#indexPosition > 0 && !this.#segment.indexesChecked) {
+      this.#repairIndexes(problem)
+      return
+    }
     this.#source.logger.error(
       { segment: this.#segment.path, position, problem },
       'a stored batch does not read back',
     )
     this.#refuse(ErrorCode.CORRUPT_MESSAGE)
+  }
+
+  #repairIndexes(problem: string): void {
+    const segment = this.#segment
+    segment.repairIndexes().then(
+      (made) => {
+        if (made)
+          this.#source.logger.warn(
+            { segment: segment.path, problem },
+            'index does not lead to what was asked for: made anew from the log',
+          )
+        this.#restart()
+      },
+      (error: unknown) => this.#failed(error),
+    )
   }
 
   #bytes(position: number, into: Buffer, use: (buffer: Buffer, bytesRead: number) => void): void {

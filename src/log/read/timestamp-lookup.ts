@@ -96,7 +96,10 @@ async function findInSegment(
       if (found !== null) return found
     }
   }
-  return null
+  if (scanner.problem === null || start === 0 || segment.indexesChecked) return null
+  // No batch begins where the index says, perhaps.
+  await segment.repairIndexes()
+  return findInSegment(segment, file, asked)
 }
 
 async function findInBatch(buffer: Buffer, at: number, asked: Lookup): Promise<OffsetAndTimestamp | null> {

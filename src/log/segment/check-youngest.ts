@@ -14,15 +14,7 @@ export async function checkYoungest(segment: Segment): Promise<boolean> {
     endOf(file, start, Math.min(segment.writtenBytes, file.sizeBytes), segment.baseOffset, check),
   )
   if (end.problem === null && check.seen && !check.disproved) return true
-  if (segment.state === 'closed') {
-    await segment.repairIndexes()
-  } else {
-    const { counted } = await segment.measureUpTo(Infinity)
-    if (counted.largestTimestampMs > segment.largestTimestampMs) {
-      segment.largestTimestampMs = counted.largestTimestampMs
-      segment.largestTimestampOffset = counted.largestTimestampOffset
-    }
-  }
+  await segment.repairIndexes()
   // Of damaged batches nobody knows how young they are.
   if (end.problem !== null) segment.largestTimestampMs = Math.max(segment.largestTimestampMs, timestampMs)
   return segment.largestTimestampMs === timestampMs

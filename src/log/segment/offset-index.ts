@@ -39,6 +39,14 @@ export class OffsetIndex {
     this.#count++
   }
 
+  /** Appends what `other` says of batches from `position` on. */
+  takeFrom(other: OffsetIndex, position: number): void {
+    for (let i = 0; i < other.#count; i++) {
+      const at = other.#data[i * 2 + 1] ?? 0
+      if (at >= position) this.append(other.#baseOffset + (other.#data[i * 2] ?? 0), at)
+    }
+  }
+
   /** Position of the last indexed batch whose last offset is <= `offset`; 0 when there is none. */
   positionBefore(offset: number): number {
     const i = this.#floor(offset - this.#baseOffset)

@@ -19,30 +19,12 @@ import { endOf, orderProblem, YoungestCheck } from './segment-end.ts'
 import type { SegmentEnd } from './segment-end.ts'
 import { SegmentFile } from './segment-file.ts'
 import type { HeldFile } from './segment-file.ts'
+import { FOLLOWS } from './segment-state.ts'
+import type { SegmentState } from './segment-state.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** What an open file costs beside its indexes, for the cache's sums. */
 const OPEN_FILE_BYTES = 1024
-
-/**
- * Where a segment is in its life.
- *
- * `making`: not part of the log yet. Compaction fills it, or it was found on the disk and is being looked at.
- * `active`: the last of the log, the one that is appended to.
- * `rolled`: full. Its bytes may still be on their way, its side files are not written.
- * `closed`: everything is on the disk, so what is in memory of it can be dropped.
- * `retired`: no longer part of the log. Who holds its file reads on; nobody else gets it, and nothing is made in its name.
- */
-export type SegmentState = 'making' | 'active' | 'rolled' | 'closed' | 'retired'
-
-/** A truncation makes a segment active again. */
-const FOLLOWS: Readonly<Record<SegmentState, readonly SegmentState[]>> = {
-  making: ['active', 'closed', 'retired'],
-  active: ['rolled', 'retired'],
-  rolled: ['closed', 'active', 'retired'],
-  closed: ['active', 'retired'],
-  retired: [],
-}
 
 /** Where a log ends in a segment that is going to be cut. */
 export interface SegmentCut {
@@ -108,6 +90,8 @@ export class Segment implements CachedSegment {
   firstTimestampMs = -1
   offsetIndex: OffsetIndex | null = null
   timeIndex: TimeIndex | null = null
+  /** This process compared its indexes with its batches. */
+  indexesChecked = false
   readonly #options: SegmentOptions
   readonly #disk: Disk
   readonly #cache: SegmentCache
@@ -124,7 +108,7 @@ export class Segment implements CachedSegment {
   #recycled = false
   #bytesSinceIndexEntry = 0
   #loading: Promise<void> | null = null
-  #repairing: Promise<void> | null = null
+  #repairing: Promise<boolean> | null = null
   #reserving: Promise<void> | null = null
 
   constructor(options: SegmentOptions) {
@@ -392,19 +376,37 @@ export class Segment implements CachedSegment {
     return this.#rebuildIndexes(() => true)
   }
 
-  /** Of a closed segment, whose batches say something else than its index files. */
-  repairIndexes(): Promise<void> {
-    this.#repairing ??= this.#repairIndexes().finally(() => {
+  /**
+   * The batches say something else than the indexes, as it seems: these are made anew, once, unless it is the batches that
+   * are damaged. Resolves to whether they were.
+   */
+  repairIndexes(): Promise<boolean> {
+    this.#repairing ??= this.whileHeld((file) => this.#repairIndexes(file)).finally(() => {
       this.#repairing = null
     })
     return this.#repairing
   }
 
-  async #repairIndexes(): Promise<void> {
-    await this.#rebuildIndexes(() => this.#state === 'closed')
-    if (this.#state !== 'closed') return
-    await this.writeIndexes(false)
-    this.#cache.touch(this)
+  async #repairIndexes(file: File): Promise<boolean> {
+    const before = this.offsetIndex
+    const counted = this.#fresh()
+    const { problem } = await counted.#count(file, 0, Math.min(this.writtenBytes, file.sizeBytes))
+    this.indexesChecked = true
+    if (problem === null && this.#state === 'closed') {
+      this.#takeIndexes(counted)
+      await this.writeIndexes(false)
+      this.#cache.touch(this)
+      return true
+    }
+    if (counted.largestTimestampMs > this.largestTimestampMs) {
+      this.largestTimestampMs = counted.largestTimestampMs
+      this.largestTimestampOffset = counted.largestTimestampOffset
+    }
+    // It was cut meanwhile, and has the indexes of what is left.
+    if (problem !== null || before === null || this.offsetIndex !== before || this.retired) return false
+    counted.offsetIndex?.takeFrom(before, counted.sizeBytes)
+    this.offsetIndex = counted.offsetIndex
+    return true
   }
 
   #rebuildIndexes(isWanted: () => boolean): Promise<SegmentEnd> {
