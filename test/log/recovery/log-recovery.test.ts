@@ -272,7 +272,7 @@ test('what a crash left of a deletion or a compaction is finished or undone', as
     for (const [kind, extra, offsets] of cases) {
       const directory = `/data/${kind}-0`
       await writeFiles(world, directory, { ...files, ...extra })
-      const test = await TestLog.open(world, directory, CONFIG, { cleanShutdown: true })
+      const test = await TestLog.open(world, directory, CONFIG, { cleanShutdown: true, gapLimit: secondBase })
       const found = (await test.readAll()).map((bytes) => batch.baseOffset(bytes, 0))
       assert.deepEqual(found, offsets, kind)
       const left = segmentNames(world, directory, '').filter((name) =>
