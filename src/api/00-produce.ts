@@ -67,11 +67,12 @@ function refuse(request: ProduceRequest, apiVersion: number): ErrorCode {
   return ErrorCode.NONE
 }
 
-/** `partitions` holds the results in the order of the request. */
+/** `partitions` holds the results in the order of the request. Of a topic without any nothing is said, as in Kafka. */
 function toResponses(request: ProduceRequest, partitions: readonly ProducedPartition[]) {
   let next = 0
-  return request.topicData.map((topic) => ({
-    name: topic.name,
-    partitionResponses: topic.partitionData.map(() => partitions[next++]!),
-  }))
+  const responses = []
+  for (const { name, partitionData } of request.topicData)
+    if (partitionData.length > 0)
+      responses.push({ name, partitionResponses: partitionData.map(() => partitions[next++]!) })
+  return responses
 }

@@ -6,6 +6,7 @@ import type { Log } from '../log/log.ts'
 import type { OffsetAndTimestamp } from '../log/log-types.ts'
 import { refused } from '../metadata/layout/outcome.ts'
 import type { LookupWork } from '../log/read/timestamp-lookup.ts'
+import { withoutEmpty } from './requests/empty-topics.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { eachInSlices } from './requests/in-slices.ts'
@@ -78,7 +79,7 @@ export const listOffsets = defineApi({
         partitions.push({ partitionIndex: element.partitionIndex, ...failed(outcome.errorCode) })
       return { name: topic.name, partitions }
     })
-    return { topics }
+    return { topics: withoutEmpty(topics) }
   }),
 })
 

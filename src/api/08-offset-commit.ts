@@ -47,7 +47,7 @@ export const offsetCommit = defineApi({
     const { broker, apiVersion, clientAddress, clientId } = context
     const offsets: OffsetToCommit[] = []
     const open: { errorCode: number }[] = []
-    const topics = request.topics.map((topic) => {
+    const named = request.topics.map((topic) => {
       const { name } = topic
       const partitionCount = broker.metadata.topics.get(name)?.partitions.length ?? 0
       const partitions = topic.partitions.map((asked) => {
@@ -68,6 +68,10 @@ export const offsetCommit = defineApi({
         partitions.push({ partitionIndex: element.partitionIndex, errorCode: outcome.errorCode })
       return { name, partitions }
     })
+    // Of a topic without partitions Kafka tells only that it is not there.
+    const topics = named.filter(
+      ({ name, partitions }) => partitions.length > 0 || !broker.metadata.topics.has(name),
+    )
     if (offsets.length === 0) {
       respond({ topics })
       return

@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { deleteRecordsRequest, deleteRecordsResponse } from '../../protocol/messages/21-delete-records.ts'
 import type { Partition } from '../broker/partition.ts'
+import { withoutEmpty } from './requests/empty-topics.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import { eachInSlices, inSlices } from './requests/in-slices.ts'
 
@@ -42,21 +43,20 @@ export const deleteRecords = defineApi({
       return { name, deleted }
     })
     const isDurable = await broker.logs.checkpointLogStartOffsets()
-    return {
-      topics: topics.map(({ name, deleted }) => ({
-        name,
-        partitions: deleted.map(({ partitionIndex, partition, log, errorCode }) => {
-          if (errorCode !== ErrorCode.NONE || typeof partition === 'number' || log === null)
-            return { partitionIndex, lowWatermark: -1, errorCode }
-          const lost = partition.errorCode || (isDurable(log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
-          return {
-            partitionIndex,
-            lowWatermark: lost === ErrorCode.NONE ? log.logStartOffset : -1,
-            errorCode: lost,
-          }
-        }),
-      })),
-    }
+    const answers = topics.map(({ name, deleted }) => ({
+      name,
+      partitions: deleted.map(({ partitionIndex, partition, log, errorCode }) => {
+        if (errorCode !== ErrorCode.NONE || typeof partition === 'number' || log === null)
+          return { partitionIndex, lowWatermark: -1, errorCode }
+        const lost = partition.errorCode || (isDurable(log) ? 0 : ErrorCode.KAFKA_STORAGE_ERROR)
+        return {
+          partitionIndex,
+          lowWatermark: lost === ErrorCode.NONE ? log.logStartOffset : -1,
+          errorCode: lost,
+        }
+      }),
+    }))
+    return { topics: withoutEmpty(answers) }
   }),
 })
 

@@ -122,8 +122,19 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #begin(topic: string, index: number, records: Buffer | null): void {
     const tag = this.#partitions.push(unsettled(index)) - 1
     this.#unsettled += 1
-    if (this.#refusal !== ErrorCode.NONE) this.#refuse(tag, this.#refusal, null)
-    else this.#append(tag, topic, index, records)
+    if (this.#refusal === ErrorCode.NONE) this.#append(tag, topic, index, records)
+    else
+      this.#refuse(
+        tag,
+        this.#isMissing(topic, index) ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : this.#refusal,
+        null,
+      )
+  }
+
+  /** What is not there is told first, as in Kafka. */
+  #isMissing(topic: string, index: number): boolean {
+    if (this.#refusal !== ErrorCode.INVALID_REQUIRED_ACKS) return false
+    return this.#broker.partitions.leaderOf(topic, index) === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
   }
 
   #begun(): void {

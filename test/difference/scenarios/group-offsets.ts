@@ -292,3 +292,14 @@ groupOffsets.add('a group with offsets is deleted', async (s) => {
   await fetched(s, 5, groupId, null)
   await fetched(s, 5, groupId, [{ name, partitionIndexes: [0] }])
 })
+
+groupOffsets.addVersions('a topic without partitions', 'OffsetCommit', async (s, version) => {
+  const topic = await s.topic()
+  const groupId = s.name('group')
+  const named = {
+    name: topic,
+    partitions: [{ partitionIndex: 0, committedOffset: 1, committedMetadata: '' }],
+  }
+  for (const topics of [[{ name: topic, partitions: [] }], [{ name: s.name('none'), partitions: [] }, named]])
+    await s.ask('OffsetCommit', version, { groupId, topics })
+})

@@ -271,3 +271,17 @@ offsets.add('lookups after records were deleted', async (s) => {
   await deleteBefore(s, 2, topic, -1)
   for (const timestamp of [-1, -2, -3, -4, 0, T]) await lookUp(s, 8, topic, { timestamp })
 })
+
+offsets.addVersions('a topic without partitions', 'ListOffsets', async (s, version) => {
+  const topic = await s.topic()
+  const named = { name: topic, partitions: [{ partitionIndex: 0, timestamp: -1 }] }
+  for (const topics of [[{ name: topic, partitions: [] }], [{ name: s.name('none'), partitions: [] }, named]])
+    await s.ask('ListOffsets', version, { replicaId: -1, topics })
+})
+
+offsets.addVersions('a topic without partitions', 'DeleteRecords', async (s, version) => {
+  const topic = await s.topic()
+  const named = { name: topic, partitions: [{ partitionIndex: 0, offset: 0 }] }
+  for (const topics of [[{ name: topic, partitions: [] }], [{ name: s.name('none'), partitions: [] }, named]])
+    await s.ask('DeleteRecords', version, { topics, timeoutMs: 10_000 })
+})

@@ -331,3 +331,20 @@ for (const isr of ['1', '2'])
       await s.ask('Produce', 8, produceBody(topic, batch(['a']), { acks }))
       await fetchAll(s, topic)
     })
+
+produce.addVersions(
+  'a topic without partitions, and acks that cannot be for one that is not there',
+  'Produce',
+  async (s, version) => {
+    const topic = await s.topic()
+    const [named] = produceBody(topic, batch(['a']))['topicData'] as [Body]
+    for (const topicData of [
+      [{ name: topic, partitionData: [] }],
+      [{ name: s.name('none'), partitionData: [] }, named],
+    ])
+      await s.ask('Produce', version, { acks: 1, timeoutMs: 10_000, topicData })
+    await s.ask('Produce', version, produceBody(s.name('none'), batch(['a']), { acks: 2 }))
+    await s.ask('Produce', version, produceBody(topic, batch(['a']), { acks: 2, index: 7 }))
+  },
+  batchVersions,
+)
