@@ -107,6 +107,14 @@ function attributesOf(options: BatchOptions, codec: number): number {
   )
 }
 
+/** What a record without headers takes in a batch of records with its timestamp; of a key and a value of these bytes. */
+export function recordBytes(keyBytes: number, valueBytes: number, offsetDelta: number): number {
+  const fields = varintBytes(keyBytes) + keyBytes + varintBytes(valueBytes) + valueBytes
+  // Attributes, a distance in time of 0 and no headers are a byte each.
+  const content = 3 + varintBytes(offsetDelta) + fields
+  return varintBytes(content) + content
+}
+
 function contentBytes(record: NewRecord, offsetDelta: number, baseTimestamp: number): number {
   let bytes = 1 + varlongBytes(record.timestampMs - baseTimestamp) + varintBytes(offsetDelta)
   bytes += fieldBytes(record.key) + fieldBytes(record.value) + varintBytes(record.headers?.length ?? 0)

@@ -14,7 +14,8 @@ const TOO_MANY_OFFSETS = refused(ErrorCode.INVALID_COMMIT_OFFSET_SIZE, 'More off
  * Behavior: offsets of a member in its generation, of a simple consumer (generation -1, no member id), or of an
  * administrator while the group is empty. All offsets of a request are one batch in the log and the answer waits
  * for it. Partitions that do not exist get UNKNOWN_TOPIC_OR_PARTITION, the others are committed all the same.
- * Offsets beyond 10,000 answer INVALID_COMMIT_OFFSET_SIZE: a batch of Kafka's holds fewer.
+ * Offsets beyond 10,000 answer INVALID_COMMIT_OFFSET_SIZE: a batch of Kafka's holds fewer. When they do not fit into a
+ * batch of the offsets topic (max.message.bytes) none is committed, and all answer UNKNOWN_SERVER_ERROR.
  *
  * Version notes: v0 has no generation: a simple consumer's. v1 commit timestamps are ignored, the broker's clock
  * counts. v2-4 a retention of its own (dropped by KIP-211 in v5), v6 leader epochs (KIP-320), v7 static members

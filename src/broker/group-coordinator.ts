@@ -45,6 +45,8 @@ export interface CoordinatorLog {
    * flush mode holds. The order of the calls for a partition is the order in its log.
    */
   append(partition: number, batch: Buffer, done: (errorCode: number) => void): void
+  /** What one batch of the partition may have: max.message.bytes, which may change. */
+  maxBatchBytes(partition: number): number
   /** Passes on every batch of the partition, from its start and in order. A missing partition has none. */
   load(partition: number, onBatch: (batch: Buffer) => void): Promise<void>
 }
@@ -107,7 +109,7 @@ export class GroupCoordinator {
     this.#changes = new RateLimitedLog(this.#world.logger, world.clock, CHANGES_LOGGED_PER_SECOND)
     this.#warnings = new RateLimitedLog(this.#world.logger, world.clock)
     this.#log = log
-    this.#config = groupConfig(config)
+    this.#config = groupConfig(config, log)
     this.#budget = new GroupBudget(this.#config)
     this.#checkIntervalMs = config['offsets.retention.check.interval.ms']
     this.#registerMetrics()
@@ -499,7 +501,7 @@ const MAX_TOMBSTONE_BATCH_BYTES = 256 * 1024
 
 const MS_PER_MINUTE = 60_000
 
-function groupConfig(config: GroupSettings): GroupConfig {
+function groupConfig(config: GroupSettings, log: CoordinatorLog): GroupConfig {
   return {
     groupMinSessionTimeoutMs: config['group.min.session.timeout.ms'],
     groupMaxSessionTimeoutMs: config['group.max.session.timeout.ms'],
@@ -512,6 +514,7 @@ function groupConfig(config: GroupSettings): GroupConfig {
     maxMemberMetadataBytes: MAX_MEMBER_METADATA_BYTES,
     maxGroups: MAX_GROUPS,
     maxStateBytes: MAX_STATE_BYTES,
+    appendableBytes: (partition) => log.maxBatchBytes(partition),
     maxBatchBytes: MAX_TOMBSTONE_BATCH_BYTES,
   }
 }

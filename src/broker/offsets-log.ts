@@ -1,6 +1,7 @@
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { batchSizeBytes } from '../../protocol/records/record-batch.ts'
 import { SamsaError } from '../core/samsa-error.ts'
+import { defaultLogConfig } from '../log/log-config.ts'
 import type { ReadResult } from '../log/log-types.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { CoordinatorLog } from './group-coordinator.ts'
@@ -47,6 +48,11 @@ export class OffsetsLog implements CoordinatorLog {
     // While the partition changes its directory, what comes waits.
     if (partition.appendLine.isEmpty) append(partition, batch, done)
     else partition.appendLine.enter().ready(() => append(partition, batch, done))
+  }
+
+  maxBatchBytes(index: number): number {
+    const config = this.#partitions.get(OFFSETS_TOPIC, index)?.log.config ?? defaultLogConfig
+    return Math.min(config.maxMessageBytes, config.segmentBytes)
   }
 
   async load(index: number, onBatch: (batch: Buffer) => void): Promise<void> {

@@ -39,6 +39,10 @@ export class MemoryCoordinatorLog implements CoordinatorLog {
     else finish()
   }
 
+  maxBatchBytes(): number {
+    return 1_048_588
+  }
+
   async load(partition: number, onBatch: (batch: Buffer) => void): Promise<void> {
     await this.loadGate
     if (this.loadError !== null) throw this.loadError

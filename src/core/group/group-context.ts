@@ -59,6 +59,11 @@ export class GroupContext {
     return this.groups.get(group.groupId) === group
   }
 
+  /** What does not fit into one batch is refused before anything is done about it, as Kafka does. */
+  fits(batchBytes: number): boolean {
+    return batchBytes <= this.config.appendableBytes(this.partition)
+  }
+
   append(records: readonly OffsetsRecord[], settled: Settled): PendingAppend {
     const append = new PendingAppend(this.#sequence++)
     append.whenSettled(settled)
@@ -89,7 +94,7 @@ export class PendingAppend {
   }
 }
 
-/** What a client is told when the group's record could not be written. */
+/** What a client is told when records of its group could not be written. */
 export function groupAppendError(errorCode: number): number {
   switch (errorCode) {
     case ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
@@ -106,17 +111,5 @@ export function groupAppendError(errorCode: number): number {
       return ErrorCode.UNKNOWN_SERVER_ERROR
     default:
       return errorCode
-  }
-}
-
-/** As `groupAppendError`, for committed offsets. */
-export function offsetAppendError(errorCode: number): number {
-  switch (errorCode) {
-    case ErrorCode.MESSAGE_TOO_LARGE:
-    case ErrorCode.RECORD_LIST_TOO_LARGE:
-    case ErrorCode.INVALID_FETCH_SIZE:
-      return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
-    default:
-      return groupAppendError(errorCode)
   }
 }

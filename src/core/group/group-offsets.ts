@@ -1,11 +1,12 @@
 import type { Steps } from '../../../protocol/compile.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { BATCH_OVERHEAD } from '../../../protocol/records/record-batch.ts'
 import { memberError } from './answers.ts'
 import type { Now } from '../deadline-queue.ts'
 import type { Group } from './group.ts'
-import { groupAppendError, offsetAppendError } from './group-context.ts'
+import { groupAppendError } from './group-context.ts'
 import type { GroupContext } from './group-context.ts'
-import { encodeOffset, groupTombstone } from './group-records.ts'
+import { encodeOffset, groupTombstone, offsetRecordBytes } from './group-records.ts'
 import type {
   CommitRequest,
   CommitResponse,
@@ -68,8 +69,29 @@ export class GroupOffsets {
     if (error !== ErrorCode.NONE) return refuse(error)
     const member = group.members.get(request.memberId)
     if (member !== undefined) this.#rebalance.restartSession(group, member, now)
-    this.#append(group, request, waiter, now)
+    if (this.#fits(request)) this.#append(group, request, waiter, now)
+    else refuse(ErrorCode.UNKNOWN_SERVER_ERROR)
     this.#context.charge(group)
+  }
+
+  /** All offsets of a request are one batch, or none. Those that are refused for their metadata are not in it. */
+  #fits(request: CommitRequest): boolean {
+    const { groupId } = request
+    const expireTimestampMs = request.retentionTimeMs < 0 ? null : 0
+    let bytes = BATCH_OVERHEAD
+    let records = 0
+    for (const { topic, metadata } of request.offsets) {
+      if (this.#hasLongMetadata(metadata)) continue
+      bytes += offsetRecordBytes(groupId, topic, { metadata, expireTimestampMs }, records++)
+    }
+    if (this.#context.fits(bytes)) return true
+    const fields = { groupId, clientId: request.client.clientId, offsets: records, bytes }
+    this.#context.outbox.log('warn', fields, 'offsets do not fit into a batch: max.message.bytes')
+    return false
+  }
+
+  #hasLongMetadata(metadata: string): boolean {
+    return metadata.length > this.#context.config.offsetMetadataMaxBytes
   }
 
   #append(group: Group, request: CommitRequest, waiter: Waiter<CommitResponse>, now: Now): void {
@@ -82,9 +104,7 @@ export class GroupOffsets {
     let isFull = false
     const written: Committed[] = []
     const errorCodes = request.offsets.map(({ topic, partition, offset, leaderEpoch, metadata }) => {
-      if (metadata.length > this.#context.config.offsetMetadataMaxBytes) {
-        return ErrorCode.OFFSET_METADATA_TOO_LARGE
-      }
+      if (this.#hasLongMetadata(metadata)) return ErrorCode.OFFSET_METADATA_TOO_LARGE
       const ownBytes = Math.max(0, group.offsets.growthBytes(topic, partition, metadata))
       isFull ||= ownBytes > 0 && !this.#context.budget.makeRoomForOffsets(group, growthBytes + ownBytes, now)
       if (isFull && ownBytes > 0) return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
@@ -104,7 +124,7 @@ export class GroupOffsets {
       for (const { topic, partition, committed } of written) {
         group.offsets.settled(topic, partition, committed, append.sequence, errorCode === ErrorCode.NONE)
       }
-      const outcome = offsetAppendError(errorCode)
+      const outcome = groupAppendError(errorCode)
       this.#context.outbox.reply(
         waiter,
         errorCodes.map((own) => (own === ErrorCode.NONE ? outcome : own)),

@@ -6,6 +6,7 @@ import {
   offsetCommitValue,
 } from '../../../protocol/messages/group-records.ts'
 import type { GroupMetadataValue } from '../../../protocol/messages/group-records.ts'
+import { recordBytes } from '../../../protocol/records/record-builder.ts'
 import type { Group } from './group.ts'
 import type { CommittedOffset } from './offset-table.ts'
 import type { OffsetsRecord } from './outbox.ts'
@@ -20,6 +21,13 @@ const OFFSET_VALUE_VERSION = 3
 const GROUP_VALUE_VERSION = 3
 /** The one version that has an expiry, and no leader epoch. */
 const EXPIRING_OFFSET_VALUE_VERSION = 1
+
+/** Version, two lengths of texts and the partition. */
+const OFFSET_KEY_BYTES = 10
+/** Version, offset, leader epoch, a length of a text and the time of the commit. */
+const OFFSET_VALUE_BYTES = 24
+/** Its expiry instead of the leader epoch. */
+const EXPIRING_OFFSET_VALUE_BYTES = 28
 
 /** A null value is a tombstone. */
 export function encodeOffset(
@@ -40,6 +48,18 @@ export function encodeOffset(
     expireTimestamp: expireTimestampMs ?? -1,
   })
   return { key, value }
+}
+
+/** What the record of `encodeOffset` takes in a batch, behind `index` others. Nothing is encoded to find out. */
+export function offsetRecordBytes(
+  groupId: string,
+  topic: string,
+  committed: Pick<CommittedOffset, 'metadata' | 'expireTimestampMs'>,
+  index: number,
+): number {
+  const keyBytes = OFFSET_KEY_BYTES + Buffer.byteLength(groupId) + Buffer.byteLength(topic)
+  const valueBytes = committed.expireTimestampMs === null ? OFFSET_VALUE_BYTES : EXPIRING_OFFSET_VALUE_BYTES
+  return recordBytes(keyBytes, valueBytes + Buffer.byteLength(committed.metadata), index)
 }
 
 /** `assignments` stand for the members' own, which are missing until the record is written. */

@@ -19,6 +19,8 @@ export interface GroupConfig {
   readonly maxGroups: number
   /** Estimated memory of the groups of one kind, with their members and offsets. */
   readonly maxStateBytes: number
+  /** What the log of a partition takes in one batch at present: max.message.bytes of the offsets topic. */
+  readonly appendableBytes: (partition: number) => number
   /** Bytes of keys and values in one batch of tombstones. */
   readonly maxBatchBytes: number
 }

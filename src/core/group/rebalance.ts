@@ -193,7 +193,7 @@ export class Rebalance {
         member.awaitingSync = waiter
         this.#synced(group, member)
         if (group.leaderId === member.memberId && !group.assignmentInFlight) {
-          this.#persistAssignment(group, request)
+          this.#persistAssignment(group, request, now)
         }
         return
       case 'Stable':
@@ -208,7 +208,7 @@ export class Rebalance {
     if (group.pendingSync.size === 0) this.#context.deadlines.cancel(group.syncTimer)
   }
 
-  #persistAssignment(group: Group, request: SyncRequest): void {
+  #persistAssignment(group: Group, request: SyncRequest, now: Now): void {
     const { generationId } = group
     const assignments = new Map<string, Buffer>()
     for (const { memberId, assignment } of request.assignments) {
@@ -222,27 +222,35 @@ export class Rebalance {
         `the leader assigned nothing to ${some(missing)}`,
       )
     }
+    if (!this.#context.fits(membersBytes(group, assignments))) {
+      this.#assignmentRefused(group, ErrorCode.MESSAGE_TOO_LARGE, now)
+      return
+    }
     group.assignmentInFlight = true
     group.persisted = true
     const record = encodeGroupMetadata(group, assignments)
-    this.#context.append([record], (errorCode, now) => {
+    this.#context.append([record], (errorCode, at) => {
       // Whatever began meanwhile has answered the waiting members, and its own record follows this one.
       const isCurrent = group.state === 'CompletingRebalance' && group.generationId === generationId
       if (!this.#context.owns(group) || !isCurrent) return
       group.assignmentInFlight = false
       if (errorCode !== ErrorCode.NONE) {
-        this.#warnNotWritten(group, errorCode)
-        this.#resetAssignments(group, groupAppendError(errorCode), now)
-        this.prepare(group, `the assignment could not be written (error ${errorCode})`, now)
+        this.#assignmentRefused(group, errorCode, at)
         return
       }
       for (const member of group.members.values()) {
         group.assign(member, assignments.get(member.memberId) ?? NO_BYTES)
       }
-      group.transition('Stable', now)
-      for (const member of group.members.values()) this.answerSync(group, member, ErrorCode.NONE, now)
+      group.transition('Stable', at)
+      for (const member of group.members.values()) this.answerSync(group, member, ErrorCode.NONE, at)
       this.#context.charge(group)
     })
+  }
+
+  #assignmentRefused(group: Group, errorCode: number, now: Now): void {
+    this.#warnNotWritten(group, errorCode)
+    this.#resetAssignments(group, groupAppendError(errorCode), now)
+    this.prepare(group, `the assignment could not be written (error ${errorCode})`, now)
   }
 
   #resetAssignments(group: Group, errorCode: number, now: Now): void {
@@ -338,4 +346,13 @@ export class Rebalance {
       'the state of the group could not be written',
     )
   }
+}
+
+/** Of the group's record what members bring along, which is nearly all of it. */
+function membersBytes(group: Group, assignments: ReadonlyMap<string, Buffer>): number {
+  let bytes = 0
+  for (const member of group.members.values()) {
+    bytes += member.metadata(group.protocolName).length + (assignments.get(member.memberId)?.length ?? 0)
+  }
+  return bytes
 }

@@ -35,6 +35,7 @@ export const DEFAULT_CONFIG: GroupConfig = {
   maxMemberMetadataBytes: 100_000,
   maxGroups: 100,
   maxStateBytes: 10_000_000,
+  appendableBytes: () => 1_048_588,
   maxBatchBytes: 10_000,
 }
 

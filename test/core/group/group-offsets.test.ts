@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { buildBatch } from '../../../protocol/records/record-builder.ts'
 import { GROUP, GroupFixture, range } from './group-fixture.ts'
 
 const HOUR_MS = 3_600_000
@@ -88,12 +89,41 @@ describe('committing', () => {
     assert.deepEqual(response, [ErrorCode.NONE, ErrorCode.OFFSET_METADATA_TOO_LARGE])
   })
 
+  test('offsets that do not fit into one batch are all refused before anything is done about them', () => {
+    for (const retentionTimeMs of [-1, 1_000]) {
+      const offsets = Array.from({ length: 300 }, (_, partition) => ({
+        topic: partition % 2 === 0 ? 'topic' : 'tópic',
+        partition,
+        metadata: 'é'.repeat(partition),
+      }))
+      const whole = new GroupFixture()
+      assert.ok(whole.commit({ offsets, retentionTimeMs }).response.every((code) => code === ErrorCode.NONE))
+      const timestampMs = 0
+      const { length } = buildBatch(whole.log.map(({ key, value }) => ({ key, value, timestampMs })))
+
+      const fitting = new GroupFixture({ appendableBytes: () => length })
+      const long = { partition: 300, metadata: 'x'.repeat(4_097) }
+      const codes = fitting.commit({ offsets: [...offsets, long], retentionTimeMs }).response
+      assert.deepEqual(new Set(codes.slice(0, -1)), new Set([ErrorCode.NONE]))
+      assert.equal(codes.at(-1), ErrorCode.OFFSET_METADATA_TOO_LARGE)
+
+      const small = new GroupFixture({ appendableBytes: () => length - 1 })
+      const refused = small.commit({ offsets: [...offsets, long], retentionTimeMs }).response
+      assert.deepEqual(
+        refused,
+        Array.from(refused, () => ErrorCode.UNKNOWN_SERVER_ERROR),
+      )
+      assert.deepEqual([small.log, small.shard.groupCount, small.budget.bytes], [[], 0, 0])
+      assert.ok(small.logLines.some((line) => line.includes('max.message.bytes')))
+    }
+  })
+
   test('what the log refused is not there, and the error is told in Kafka’s words', () => {
     for (const [logError, clientError] of [
       [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.COORDINATOR_NOT_AVAILABLE],
       [ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND, ErrorCode.COORDINATOR_NOT_AVAILABLE],
       [ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.NOT_COORDINATOR],
-      [ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.INVALID_COMMIT_OFFSET_SIZE],
+      [ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.UNKNOWN_SERVER_ERROR],
     ] as const) {
       const fixture = new GroupFixture()
       fixture.holdAppends = true

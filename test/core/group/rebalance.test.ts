@@ -187,6 +187,17 @@ describe('sync', () => {
     }
   })
 
+  test('an assignment that does not fit into one batch is refused before it is written', () => {
+    const fixture = new GroupFixture({ appendableBytes: () => 5_000 })
+    const tickets = [fixture.join(), fixture.join()]
+    fixture.advance(6_000)
+    const assigned = { 'client-1': 'x'.repeat(3_000), 'client-2': 'y'.repeat(3_000) }
+    const synced = [1, 0].map((i) => fixture.sync(tickets[i]!.response, assigned))
+    for (const { response } of synced) assert.equal(response.errorCode, ErrorCode.UNKNOWN_SERVER_ERROR)
+    assert.equal(fixture.group.groupState, 'PreparingRebalance')
+    assert.deepEqual(fixture.log, [])
+  })
+
   test('an assignment that is written after the next rebalance began changes nothing', () => {
     const fixture = new GroupFixture()
     const joined = fixture.join()

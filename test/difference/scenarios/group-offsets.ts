@@ -190,6 +190,22 @@ groupOffsets.add('a partition is named twice', async (s) => {
   await fetched(s, 5, groupId, null)
 })
 
+groupOffsets.add('more offsets than one batch of the log holds', async (s) => {
+  const name = await s.topic('t', { partitions: 300 })
+  const groupId = s.name('g')
+  const partitions = (bytes: number) =>
+    Array.from({ length: 300 }, (_, partitionIndex) => ({
+      partitionIndex,
+      committedOffset: 1,
+      committedMetadata: 'x'.repeat(partitionIndex === 299 ? 5_000 : bytes),
+    }))
+  const committing = (bytes: number) => ({ groupId, topics: [{ name, partitions: partitions(bytes) }] })
+  await s.ask('OffsetCommit', 8, committing(4_000))
+  await fetched(s, 7, groupId, [{ name, partitionIndexes: [0, 298] }])
+  await s.ask('OffsetCommit', 8, committing(3_000))
+  await fetched(s, 7, groupId, [{ name, partitionIndexes: [299] }])
+})
+
 groupOffsets.add('offsets of a topic that is deleted', async (s) => {
   const name = await s.topic()
   const groupId = s.name('g')

@@ -347,3 +347,16 @@ groups.add('a member whose connection ends stays', async (s) => {
   await s.hangUp('gone')
   await s.ask('Heartbeat', 3, { groupId, generationId: 1, memberId: text(joined, 'memberId') })
 })
+
+groups.add('an assignment that does not fit into one batch of the log', async (s) => {
+  const groupId = s.name('g')
+  const first = await s.ask('JoinGroup', 5, joining(groupId))
+  const memberId = text(first, 'memberId')
+  const joined = await s.ask('JoinGroup', 5, joining(groupId, { memberId }))
+  const generationId = joined['generationId']!
+  const assignments = [{ memberId, assignment: Buffer.alloc(1_100_000) }]
+  await s.ask('SyncGroup', 3, { groupId, generationId, memberId, assignments })
+  await s.ask('Heartbeat', 3, { groupId, generationId, memberId })
+  await s.ask('JoinGroup', 5, joining(groupId, { memberId }))
+  await s.ask('DescribeGroups', 5, { groups: [groupId] })
+})
