@@ -322,9 +322,9 @@ export class Log implements ReadSource {
     return closeLog(this.#body, false)
   }
 
-  /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
+  /** Its directory failed, which was told. */
   fail(error: SamsaError): void {
-    this.#body.fail(error)
+    this.#body.fail(error, true)
   }
 
   readableBytes(segment: Segment): number {

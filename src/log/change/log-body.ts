@@ -159,14 +159,17 @@ export class LogBody implements ReadSource, WriterOwner {
     return this.list.sizeBytes
   }
 
-  /** The disk this log lies on is not to be trusted any more. Reported to the owner the first time. */
-  fail(error: SamsaError): void {
+  /**
+   * The disk this log lies on is not to be trusted any more. Reported to the owner the first time. `isTold`: with the
+   * directory, of which there is a line already.
+   */
+  fail(error: SamsaError, isTold = false): void {
     if (this.failure !== null) return
     this.failure = error
     this.writer.stop()
     this.flusher.stop()
     this.bin.stop()
-    this.logger.error({ error }, 'log failed')
+    if (!isTold) this.logger.error({ error }, 'log failed')
     this.options.onFailed(error)
   }
 

@@ -45,9 +45,17 @@ export function diskProblem(error: unknown): DiskProblem {
 
 /** The volume, or a quota, takes no more bytes. */
 export function isNoRoom(error: unknown): boolean {
-  if (!isError(error)) return false
-  const code = codeOf(error)
-  return code === 'ENOSPC' || code === 'EDQUOT' || isNoRoom(error.cause)
+  return hasCode(error, 'ENOSPC', 'EDQUOT')
+}
+
+/** What stands where a file should be is a link, or a directory: nothing is wrong with the device. */
+export function isNoFile(error: unknown): boolean {
+  return hasCode(error, 'ELOOP', 'EISDIR')
+}
+
+/** The error of the system below what the rooms said about it. */
+function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return isError(error) && (codes.includes(codeOf(error)) || hasCode(error.cause, ...codes))
 }
 
 /**

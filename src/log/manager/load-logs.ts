@@ -1,10 +1,11 @@
+import { messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import { CLUSTER_METADATA_TOPIC } from '../directory/cluster-metadata.ts'
 import { NEW_LOG, parsePartitionName } from '../directory/log-directory.ts'
 import type { KnownOffsets, LogDirectory } from '../directory/log-directory.ts'
 import { partitionName } from '../files/checkpoints.ts'
 import { diskError, readSmall } from '../files/disk-calls.ts'
-import { patiently } from '../files/disk-problem.ts'
+import { isNoFile, patiently } from '../files/disk-problem.ts'
 import { eachAtOnce } from '../files/each-at-once.ts'
 import {
   isNeverWritten,
@@ -277,10 +278,17 @@ export class LogsAtStart {
     const { directory, topic, partition } = place
     const name = partitionName(topic, partition)
     if (this.#outdated.has(place)) return 'deleted'
-    const topicId = this.#topicIdOf(place)
+    const offsets = checkpoints.get(name) ?? NEW_LOG
+    let topicId: string | null
+    try {
+      topicId = this.#topicIdOf(place)
+    } catch (error) {
+      this.#stayOffline(place, error)
+      directory.unopened.set(name, { topic, partition, known: offsets })
+      return 'opened'
+    }
     const config = this.#admit(topic, partition, topicId, directory.id)
     if (typeof config === 'string') return config
-    const offsets = checkpoints.get(name) ?? NEW_LOG
     const known = { ...offsets, found: { topicId, progress } }
     if (!this.#logs.corrupt.has(name))
       await this.#open({ directory, topic, partition, topicId: null, config, known })
@@ -307,14 +315,19 @@ export class LogsAtStart {
         () => this.#logs.open(request),
       )
     } catch (error) {
-      if (!(error instanceof SamsaError) || error.code !== 'SAMSA_LOG_CORRUPT') throw error
-      const { directory, topic, partition } = request
-      this.#logs.world.logger.error(
-        { topic, partition, error: error.message },
-        'partition is damaged and stays offline',
-      )
-      this.#logs.corrupt.set(partitionName(topic, partition), { error, directories: [directory] })
+      this.#stayOffline(request, error)
     }
+  }
+
+  /** Throws the error when it is none of the partition alone. */
+  #stayOffline({ directory, topic, partition }: PartitionPlace, error: unknown): void {
+    const damage = isNoFile(error) ? new SamsaError('SAMSA_LOG_CORRUPT', messageOf(error)) : error
+    if (!(damage instanceof SamsaError) || damage.code !== 'SAMSA_LOG_CORRUPT') throw error
+    this.#logs.world.logger.error(
+      { topic, partition, error: damage.message },
+      'partition is damaged and stays offline',
+    )
+    this.#logs.corrupt.set(partitionName(topic, partition), { error: damage, directories: [directory] })
   }
 
   #reportRecovery(directory: LogDirectory, progress: OpeningProgress, partitions: number): void {

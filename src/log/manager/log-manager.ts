@@ -261,7 +261,9 @@ export class LogManager {
       )
       if (!clean || directory.failure !== null) return wasOffline || directory.failure === null
       await directory.checkpoint()
-      if (directory.failure === null && logs.every(({ log }) => !log.failed))
+      // One that could not be opened was not scanned either.
+      const isClean = directory.cleanShutdown || directory.unopened.size === 0
+      if (isClean && directory.failure === null && logs.every(({ log }) => !log.failed))
         await directory.writeCleanMarker(this.#brokerEpoch)
       return directory.failure === null
     } catch (error) {

@@ -30,6 +30,8 @@ export function openFile(path: string, flags: number): OpenedFile {
   try {
     const stats = fs.fstatSync(fd)
     if (stats.isFIFO()) throw noFile(path)
+    // What is read from it would fail without a name.
+    if (stats.isDirectory()) throw new DiskFailure('EISDIR', `EISDIR: ${path} is a directory, and no file`)
     return { fd, stats }
   } catch (error) {
     fs.closeSync(fd)

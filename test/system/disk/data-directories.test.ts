@@ -116,6 +116,9 @@ test('links are not followed, and pipes are not waited for', { skip: !posix }, (
       assert.throws(() => disk.open(at(name), mode), { code: 'ELOOP', message: /symbolic link/ })
     assert.throws(() => disk.readFile(at(name)), { code: 'ELOOP' })
   }
+  fs.mkdirSync(at('directory'))
+  for (const read of [() => disk.readFile(at('directory')), () => disk.open(at('directory'), 'read')])
+    assert.throws(read, { code: 'EISDIR', message: `EISDIR: ${at('directory')} is a directory, and no file` })
   // What is made anew takes the place of the link, and of a second name of the file.
   fs.linkSync(victim, at('hard'))
   for (const name of ['link', 'dangling', 'hard']) {
