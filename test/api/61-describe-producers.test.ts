@@ -62,3 +62,31 @@ test('DescribeProducers tells what each partition remembers of its producers', a
     assert.equal(unknown?.partitions[0]?.errorCode, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
   })
 })
+
+test('an answer holds 100,000 producers, and those of a partition are all in it or none', async () => {
+  await withSimBroker(async (broker) => {
+    await broker.createTopics({ name: 't', partitions: 3 })
+    for (const [index, count] of [70_000, 30_001, 100_001].entries()) {
+      const { producers } = broker.running.broker.partitions.get('t', index)!.log
+      for (let id = 0; id < count; id++) producers.appended(id, 0, 0, id, id, NOW, false, id)
+    }
+    const counted = async (...partitionIndexes: number[]) => {
+      const [topic] = await describe(broker, { name: 't', partitionIndexes })
+      return topic!.partitions.map(({ errorCode, errorMessage, activeProducers }) => [
+        errorCode,
+        activeProducers.length,
+        errorMessage,
+      ])
+    }
+    const fewer = 'The answer holds 100000 producers at most: ask for fewer partitions.'
+    const never = 'The partition has 100001 producers, and one answer holds 100000.'
+    assert.deepEqual(await counted(0, 1), [
+      [ErrorCode.NONE, 70_000, null],
+      [ErrorCode.POLICY_VIOLATION, 0, fewer],
+    ])
+    assert.deepEqual(await counted(2, 1), [
+      [ErrorCode.POLICY_VIOLATION, 0, never],
+      [ErrorCode.NONE, 30_001, null],
+    ])
+  })
+})

@@ -233,16 +233,14 @@ export class ProducerState {
     this.#latest = null
   }
 
-  /** In the shape DescribeProducers answers. */
   describe(): ProducerView[] {
-    return Array.from(this.#producers.values(), (entry) => ({
-      producerId: entry.producerId,
-      producerEpoch: entry.epoch,
-      lastSequence: lastOf(entry, LAST_SEQUENCE),
-      lastTimestamp: nearestInt64(entry.lastTimestampMs),
-      coordinatorEpoch: entry.coordinatorEpoch,
-      currentTxnStartOffset: entry.transactionFirstOffset,
-    }))
+    return Array.from(this.#producers.values(), viewOf)
+  }
+
+  /** As `describe`, one by one for whoever cannot take hundreds of thousands at once: those that are there now. */
+  *views(): Generator<ProducerView> {
+    const entries = Array.from(this.#producers.values())
+    for (const entry of entries) yield viewOf(entry)
   }
 
   /**
@@ -393,4 +391,16 @@ function setInt64(view: DataView, at: number, value: number): void {
 
 function getInt64(view: DataView, at: number): number {
   return view.getInt32(at) * TWO_POW_32 + view.getUint32(at + 4)
+}
+
+/** In the shape DescribeProducers answers. */
+function viewOf(entry: ProducerEntry): ProducerView {
+  return {
+    producerId: entry.producerId,
+    producerEpoch: entry.epoch,
+    lastSequence: lastOf(entry, LAST_SEQUENCE),
+    lastTimestamp: nearestInt64(entry.lastTimestampMs),
+    coordinatorEpoch: entry.coordinatorEpoch,
+    currentTxnStartOffset: entry.transactionFirstOffset,
+  }
 }

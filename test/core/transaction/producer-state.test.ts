@@ -212,3 +212,14 @@ test('batches of an older epoch in a snapshot do not count', () => {
   assert.equal(loaded.loadSnapshot(both, 0), true)
   assert.deepEqual(loaded.encodeSnapshot(), second)
 })
+
+test('producers one by one: those that were there, whatever comes and goes meanwhile', () => {
+  const partition = new Partition()
+  for (let id = 1; id <= 4; id++) partition.send(id, 0, 0)
+  const all = partition.state.describe()
+  const views = partition.state.views()
+  const first = views.next().value
+  partition.send(5, 0, 0)
+  partition.state.forgetOldest(2)
+  assert.deepEqual([first, ...views], all)
+})
