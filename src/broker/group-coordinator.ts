@@ -30,7 +30,8 @@ import type {
 import { Outbox } from '../core/group/outbox.ts'
 import type { AppendEffect, Effect, LogEffect, Waiter } from '../core/group/outbox.ts'
 import { messageOf } from '../core/is-error.ts'
-import type { Timer, World } from '../ports.ts'
+import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
+import type { LogFields, Timer, World } from '../ports.ts'
 import { GroupReplay } from './group-replay.ts'
 import { RateLimitedLog } from './rate-limited-log.ts'
 
@@ -76,6 +77,9 @@ const CHANGES_LOGGED_PER_SECOND = 100
 
 /** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
 const RELOAD_BACKOFF_MS = 1_000
+
+const DAMAGED_LEFT_OUT =
+  'GROUPS AND OFFSETS ARE MISSING OR OLD: batches of the offsets topic are damaged and were left out; consumers may read records again, or begin anew'
 
 /** What looking for expired offsets may take of a turn. */
 const EXPIRY_SLICE_MS = 5
@@ -332,12 +336,22 @@ export class GroupCoordinator {
   async #replay(partition: number): Promise<GroupShard> {
     const shard = new GroupShard(partition, this.#config, this.#outbox, this.#deadlines, this.#budget)
     const now = this.#now()
-    const replay = new GroupReplay((key, value) => shard.replay(key, value, now))
+    let damaged = 0
+    const replay = new GroupReplay(
+      (key, value) => shard.replay(key, value, now),
+      (offset, problem) => {
+        damaged++
+        this.#tellDamaged({ topic: OFFSETS_TOPIC, partition, offset, problem })
+      },
+    )
     try {
       await this.#log.load(partition, (batch) => replay.batch(batch))
     } catch (error) {
       shard.close(ErrorCode.NOT_COORDINATOR, now)
       throw error
+    }
+    if (damaged > 0) {
+      this.#world.logger.error({ topic: OFFSETS_TOPIC, partition, batches: damaged }, DAMAGED_LEFT_OUT)
     }
     if (replay.openTransactions > 0) {
       this.#world.logger.warn(
@@ -346,6 +360,11 @@ export class GroupCoordinator {
       )
     }
     return shard
+  }
+
+  #tellDamaged(fields: LogFields): void {
+    const message = 'a batch of the offsets topic is damaged: what it says of groups and offsets is left out'
+    this.#warnings.log('error', fields, message)
   }
 
   #activate(partition: number, shard: GroupShard): void {

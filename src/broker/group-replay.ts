@@ -12,6 +12,9 @@ const MAGIC_2 = 2
 /** A record of the offsets topic; views of the batch, valid during the call. */
 export type EachRecord = (key: Buffer, value: Buffer | null) => void
 
+/** A batch whose bytes are not those that were written. */
+export type DamagedBatch = (offset: number, problem: string) => void
+
 interface HeldRecord {
   readonly key: Buffer
   readonly value: Buffer | null
@@ -23,10 +26,12 @@ interface HeldRecord {
  */
 export class GroupReplay {
   readonly #eachRecord: EachRecord
+  readonly #damaged: DamagedBatch
   readonly #open = new Map<number, HeldRecord[]>()
 
-  constructor(eachRecord: EachRecord) {
+  constructor(eachRecord: EachRecord, damaged: DamagedBatch) {
     this.#eachRecord = eachRecord
+    this.#damaged = damaged
   }
 
   /** Transactions without an end. Their offsets do not count. */
@@ -34,9 +39,19 @@ export class GroupReplay {
     return this.#open.size
   }
 
-  /** Throws a ProtocolError or a CompressionError when the batch cannot be read. */
+  /**
+   * A batch that is damaged is told of and left out. Throws a ProtocolError or a CompressionError when one cannot be read
+   * although it is as it was written.
+   */
   batch(batch: Buffer): void {
     if (batches.magic(batch, 0) !== MAGIC_2) throw new ProtocolError('record batch of an old format')
+    const problem = batches.batchProblem(batch, 0, batch.length)
+    if (problem !== null) {
+      // It may have said that a transaction is aborted, or which one it belongs to: none that is open can be believed.
+      this.#open.clear()
+      this.#damaged(batches.baseOffset(batch, 0), problem)
+      return
+    }
     const producerId = batches.producerId(batch, 0)
     if (batches.isControl(batch, 0)) {
       this.#endTransaction(batch, producerId)

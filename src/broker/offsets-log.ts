@@ -1,5 +1,5 @@
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
-import { batchSizeBytes } from '../../protocol/records/record-batch.ts'
+import { batchSizeBytes, frameProblem, lastOffset } from '../../protocol/records/record-batch.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { defaultLogConfig } from '../log/log-config.ts'
 import type { ReadResult } from '../log/log-types.ts'
@@ -63,7 +63,7 @@ export class OffsetsLog implements CoordinatorLog {
     let offset = partition.log.logStartOffset
     while (offset < partition.highWatermark) {
       const result = await read(partition, offset)
-      for (const buffer of result.buffers) eachBatch(buffer, onBatch)
+      for (const buffer of result.buffers) eachBatch(index, offset, buffer, onBatch)
       if (result.nextOffset <= offset) return
       offset = result.nextOffset
     }
@@ -76,12 +76,21 @@ function append(partition: Partition, batch: Buffer, done: (errorCode: number) =
   else partition.awaitAppended(lastOffset + 1, { appendSettled: (_tag, settled) => done(settled) }, 0)
 }
 
-function eachBatch(buffer: Buffer, onBatch: (batch: Buffer) => void): void {
+/** Throws where a batch does not say how long it is: what comes behind it is not found, and must not be missing in silence. */
+function eachBatch(index: number, offset: number, buffer: Buffer, onBatch: (batch: Buffer) => void): void {
   let at = 0
+  let next = offset
   while (at < buffer.length) {
-    const end = at + batchSizeBytes(buffer, at)
-    onBatch(buffer.subarray(at, end))
-    at = end
+    const problem = frameProblem(buffer, at, buffer.length)
+    if (problem !== null)
+      throw new SamsaError(
+        'SAMSA_DISK_IO',
+        `${OFFSETS_TOPIC}-${index} is damaged at offset ${next}: ${problem}`,
+      )
+    const batch = buffer.subarray(at, at + batchSizeBytes(buffer, at))
+    onBatch(batch)
+    next = lastOffset(batch, 0) + 1
+    at += batch.length
   }
 }
 

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { encodeData } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { offsetCommitKey, offsetCommitValue } from '../../protocol/messages/group-records.ts'
+import { setBaseOffset } from '../../protocol/records/record-batch.ts'
 import { buildBatch, buildControlBatch } from '../../protocol/records/record-builder.ts'
 import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
 import type { CommitResponse, JoinResponse, SyncResponse } from '../../src/core/group/group-types.ts'
@@ -282,6 +283,30 @@ describe('loading', () => {
     const host = await started(log)
     assert.deepEqual(host.commit('group', 1), [[ErrorCode.COORDINATOR_LOAD_IN_PROGRESS]])
     assert.ok(host.lines.some(({ message }) => message.includes('cannot be read')))
+  })
+
+  test('an offset that is damaged in the log is never served, and that is told', async () => {
+    const before = await started()
+    const log = before.log
+    const offsets = [150, 151, 152]
+    for (const offset of offsets) before.commit('group', offset)
+    before.commit('other', 9)
+    const partition = before.groups.partitionOf('group')
+    const written = log.batches.get(partition)!
+    const last = written.at(-1)!
+    const at = last.lastIndexOf(Buffer.from([0, 0, 0, 0, 0, 0, 0, 152]))
+    last[at + 7] = 252
+    setBaseOffset(last, 0, 2)
+    const host = await started(log)
+    assert.equal(host.offset('group'), 151)
+    assert.equal(host.offset('other'), 9)
+    assert.deepEqual(
+      host.lines.filter(({ message }) => message.includes('damaged')).map(({ fields }) => fields),
+      [
+        { topic: '__consumer_offsets', partition, offset: 2, problem: 'checksum mismatch' },
+        { topic: '__consumer_offsets', partition, batches: 1 },
+      ],
+    )
   })
 
   test('the topic is created when somebody asks for the coordinator', async () => {

@@ -5,6 +5,7 @@ import { BATCH_OVERHEAD } from '../../protocol/records/record-batch.ts'
 import { buildBatch, wrapRecords } from '../../protocol/records/record-builder.ts'
 import type { BatchOptions } from '../../protocol/records/record-builder.ts'
 import { GroupReplay } from '../../src/broker/group-replay.ts'
+import type { DamagedBatch } from '../../src/broker/group-replay.ts'
 
 const NOW = 1_800_000_000_000
 const ABORT = 0
@@ -31,10 +32,17 @@ function marker(producerId: number, type: number): Buffer {
 }
 
 function replayOf(...given: readonly Buffer[]): { pairs: Pair[]; openTransactions: number } {
+  return replayTelling(assert.fail, ...given)
+}
+
+function replayTelling(
+  damaged: DamagedBatch,
+  ...given: readonly Buffer[]
+): { pairs: Pair[]; openTransactions: number } {
   const pairs: Pair[] = []
   const replay = new GroupReplay((key, value) => {
     pairs.push([key.toString(), value === null ? null : value.toString()])
-  })
+  }, damaged)
   for (const batch of given) {
     replay.batch(batch)
     // What was held must be a copy: the log shows its own buffer.
@@ -102,4 +110,28 @@ test('a batch that says it has more than it has, or is of an old format, is dama
   assert.throws(() => replayOf(short), ProtocolError)
   whole[16] = 1
   assert.throws(() => replayOf(whole), { message: 'record batch of an old format' })
+})
+
+test('a batch of which a bit is another is told of and left out, and no transaction that was open then counts', () => {
+  const damagedBatch = batchOf([['a', '2']], { baseOffset: 7 })
+  for (let at = 21; at < damagedBatch.length; at++) {
+    const batch = Buffer.from(damagedBatch)
+    batch[at]! ^= 1
+    const told: unknown[] = []
+    const { pairs, openTransactions } = replayTelling(
+      (...damage) => told.push(damage),
+      batchOf([['a', '1']]),
+      held(1, ['b', 'perhaps aborted']),
+      batch,
+      held(1, ['b', '3']),
+      marker(1, COMMIT),
+    )
+    assert.deepEqual(pairs, [
+      ['a', '1'],
+      ['b', '3'],
+    ])
+    assert.equal(openTransactions, 0)
+    assert.equal(told.length, 1)
+    assert.equal((told[0] as [number, string])[0], 7)
+  }
 })
