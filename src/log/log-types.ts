@@ -1,5 +1,6 @@
 import type { SamsaError } from '../core/samsa-error.ts'
 import type { ProducerRoom } from '../core/transaction/producer-room.ts'
+import type { LogAtStop } from './files/clean-stop.ts'
 import type { LogConfig } from './log-config.ts'
 import type { ReadPiece } from './read/read-buffers.ts'
 import type { SpareBudget } from './space/spare-budget.ts'
@@ -18,6 +19,10 @@ export interface LogOptions {
   readonly logStartOffset: number
   /** From `replication-offset-checkpoint`: clients saw what lies below. A log that ends before it is unclean. */
   readonly highWatermark?: number
+  /** What the clean stop before left: what is not there any more is missing. */
+  readonly atStop?: LogAtStop
+  /** Where the log started, as somebody wrote down. */
+  readonly startedAt?: number
   /** Gaps that end at or below it may be compaction's; any other is a loss. Default: Infinity where the log is compacted, or 0. */
   readonly gapLimit?: number
   /** True when the directory carries a clean marker: nothing is scanned. */

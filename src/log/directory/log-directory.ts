@@ -15,6 +15,7 @@ import {
   GAP_CHECKPOINT,
   HIGH_WATERMARK_CHECKPOINT,
   LOG_START_OFFSET_CHECKPOINT,
+  LOG_START_OFFSET_COPY,
   META_PROPERTIES,
   partitionName,
   randomDirectoryId,
@@ -22,12 +23,29 @@ import {
   writeFileDurably,
 } from '../files/checkpoints.ts'
 import type { MetaProperties, PartitionOffset } from '../files/checkpoints.ts'
-import { diskError, removePath, syncDirectory } from '../files/disk-calls.ts'
+import {
+  CLEAN_STOP_INVENTORY,
+  decodeCleanStop,
+  encodeCleanStop,
+  markInventory,
+  marksInventory,
+} from '../files/clean-stop.ts'
+import type { LogAtStop } from '../files/clean-stop.ts'
+import { diskError, readSmall, removePath, syncDirectory } from '../files/disk-calls.ts'
 import { FlushSchedule } from './flush-schedule.ts'
 import type { DescribedDirectory, DescribedTopic } from './described-directory.ts'
 import type { RecoveryProgress } from '../log-types.ts'
 import type { Log } from '../log.ts'
 import { SpareBudget } from '../space/spare-budget.ts'
+
+/** In one log line. */
+const MAX_NAMED_LOGS = 20
+const STARTS_LOST = 'log start checkpoint is lost or damaged: the logs start where they did before'
+
+interface LogStarts {
+  readonly starts: Map<string, number>
+  readonly copy: ReadonlyMap<string, number>
+}
 
 type DirectoryWorld = Pick<World, 'clock' | 'disk' | 'logger' | 'random'>
 
@@ -64,6 +82,10 @@ export interface KnownOffsets {
   readonly cleanedEndOffset: number
   /** Compaction may have made the gaps that end at or below it; -1: nobody wrote it down. */
   readonly gapLimit: number
+  /** What the clean stop before this start left, when there was one and it is known. */
+  readonly atStop?: LogAtStop
+  /** Where the log started, as far as our own copy of the checkpoint knows. */
+  readonly startedAt?: number
 }
 
 export interface Opening extends KnownOffsets {
@@ -97,6 +119,8 @@ export class LogDirectory {
   readonly flushes: FlushSchedule
   /** Whether the last process stopped cleanly: no log needs a scan. */
   readonly cleanShutdown: boolean
+  /** Our own stop left the marker, and an inventory. */
+  readonly #hasInventory: boolean
   /** Broker epoch of the clean marker, -1 when there is none. */
   readonly cleanShutdownEpoch: number
   /** Refuses new data until writes come back. */
@@ -132,7 +156,9 @@ export class LogDirectory {
     this.#meta = disk.exists(metaPath) ? decodeMetaProperties(disk.readFile(metaPath), metaPath) : null
     const markerPath = `${path}/${CLEAN_SHUTDOWN_MARKER}`
     this.cleanShutdown = disk.exists(markerPath)
-    this.cleanShutdownEpoch = this.cleanShutdown ? decodeCleanShutdownMarker(disk.readFile(markerPath)) : -1
+    const marker = this.cleanShutdown ? disk.readFile(markerPath) : null
+    this.cleanShutdownEpoch = marker === null ? -1 : decodeCleanShutdownMarker(marker)
+    this.#hasInventory = marker !== null && marksInventory(marker)
   }
 
   /**
@@ -202,30 +228,70 @@ export class LogDirectory {
     await this.syncNames()
   }
 
+  /** After all logs were closed cleanly. */
   async writeCleanMarker(brokerEpoch: number): Promise<void> {
-    const path = `${this.path}/${CLEAN_SHUTDOWN_MARKER}`
-    await writeFileDurably(this.#world.disk, path, encodeCleanShutdownMarker(brokerEpoch))
+    const { disk } = this.#world
+    const logs = [...this.logs].map(([name, { log }]): readonly [string, LogAtStop] => [name, log])
+    await writeFileDurably(disk, `${this.path}/${CLEAN_STOP_INVENTORY}`, encodeCleanStop(logs))
+    const marker = markInventory(encodeCleanShutdownMarker(brokerEpoch))
+    await writeFileDurably(disk, `${this.path}/${CLEAN_SHUTDOWN_MARKER}`, marker)
+  }
+
+  #readInventory(): ReadonlyMap<string, LogAtStop> {
+    const path = `${this.path}/${CLEAN_STOP_INVENTORY}`
+    if (!this.#hasInventory) return new Map()
+    const bytes = readSmall(this.#world.disk, path)
+    const inventory = bytes === null ? null : decodeCleanStop(bytes)
+    if (inventory === null)
+      this.#world.logger.warn({ path }, 'what the last stop wrote down is lost: nothing is compared with it')
+    return inventory ?? new Map()
+  }
+
+  /**
+   * Where the logs start. The checkpoint is Kafka's, who may have written it last; without one that can be read our copy
+   * counts, and after a clean stop of our own the inventory.
+   */
+  #readStarts(inventory: ReadonlyMap<string, LogAtStop>): LogStarts {
+    const read = this.#readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
+    const copy = this.#readCheckpoint(LOG_START_OFFSET_COPY)
+    const isRead = (this.#checkpointed.get(LOG_START_OFFSET_CHECKPOINT)?.length ?? 0) > 0
+    const starts = isRead ? read : new Map(copy)
+    const changed = isRead ? [] : [...copy.keys()]
+    for (const [name, { logStartOffset, segments }] of inventory) {
+      const isListed = logStartOffset > (segments[0]?.baseOffset ?? 0)
+      if ((starts.get(name) ?? -1) !== (isListed ? logStartOffset : -1)) changed.push(name)
+      starts.set(name, logStartOffset)
+    }
+    const path = `${this.path}/${LOG_START_OFFSET_CHECKPOINT}`
+    if (changed.length > 0)
+      this.#world.logger.warn({ path, logs: changed.slice(0, MAX_NAMED_LOGS) }, STARTS_LOST)
+    return { starts, copy }
   }
 
   /** What all checkpoints say, by `topic-partition`. */
   readCheckpoints(): Map<string, KnownOffsets> {
     const recoveryPoints = this.#readCheckpoint(RECOVERY_POINT_CHECKPOINT)
-    const startOffsets = this.#readCheckpoint(LOG_START_OFFSET_CHECKPOINT)
+    const inventory = this.#readInventory()
+    const { starts, copy } = this.#readStarts(inventory)
     const highWatermarks = this.#readCheckpoint(HIGH_WATERMARK_CHECKPOINT)
     const cleanedOffsets = this.#readCheckpoint(CLEANER_CHECKPOINT)
     const gapLimits = this.#readCheckpoint(GAP_CHECKPOINT)
     const known = new Map<string, KnownOffsets>()
-    const names = [recoveryPoints, startOffsets, highWatermarks, cleanedOffsets, gapLimits].flatMap((map) => [
+    const names = [recoveryPoints, starts, highWatermarks, cleanedOffsets, gapLimits].flatMap((map) => [
       ...map.keys(),
     ])
-    for (const name of new Set(names))
+    for (const name of new Set(names)) {
+      const atStop = inventory.get(name)
       known.set(name, {
         recoveryPoint: recoveryPoints.get(name) ?? 0,
-        logStartOffset: startOffsets.get(name) ?? 0,
+        logStartOffset: starts.get(name) ?? 0,
         highWatermark: highWatermarks.get(name) ?? 0,
         cleanedEndOffset: cleanedOffsets.get(name) ?? -1,
         gapLimit: gapLimits.get(name) ?? -1,
+        startedAt: copy.get(name) ?? 0,
+        ...(atStop === undefined ? {} : { atStop }),
       })
+    }
     return known
   }
 
@@ -333,13 +399,14 @@ export class LogDirectory {
       this.#offsets(({ log }) => log.recoveryPoint, 'recoveryPoint'),
     )
     // As Kafka: only where DeleteRecords moved the start into a segment.
-    await this.#writeCheckpoint(
-      LOG_START_OFFSET_CHECKPOINT,
-      this.#offsets(({ log }) => {
-        const first = log.segments[0]
-        return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
-      }, 'logStartOffset'),
-    )
+    const starts = this.#offsets(({ log }) => {
+      const first = log.segments[0]
+      return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
+    }, 'logStartOffset')
+    await Promise.all([
+      this.#writeCheckpoint(LOG_START_OFFSET_CHECKPOINT, starts),
+      this.#writeCheckpoint(LOG_START_OFFSET_COPY, starts),
+    ])
     await this.#writeCheckpoint(
       HIGH_WATERMARK_CHECKPOINT,
       this.#offsets((managed) => managed.highWatermark, 'highWatermark'),
@@ -351,7 +418,10 @@ export class LogDirectory {
   }
 
   /** In one order, so that equal content is equal bytes. */
-  #offsets(offsetOf: (managed: CheckpointedLog) => number, known: keyof KnownOffsets): PartitionOffset[] {
+  #offsets(
+    offsetOf: (managed: CheckpointedLog) => number,
+    known: Exclude<keyof KnownOffsets, 'atStop' | 'startedAt'>,
+  ): PartitionOffset[] {
     const opened = [...this.logs.values()].map((managed) => {
       const { topic, partition } = managed
       return { topic, partition, offset: offsetOf(managed) }

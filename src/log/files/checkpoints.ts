@@ -13,6 +13,8 @@ export const RECOVERY_POINT_CHECKPOINT = 'recovery-point-offset-checkpoint'
 export const LOG_START_OFFSET_CHECKPOINT = 'log-start-offset-checkpoint'
 export const HIGH_WATERMARK_CHECKPOINT = 'replication-offset-checkpoint'
 export const CLEANER_CHECKPOINT = 'cleaner-offset-checkpoint'
+/** Ours: the same once more, for a start to which the other is lost. */
+export const LOG_START_OFFSET_COPY = 'samsa-log-start-offset-checkpoint'
 /** Ours: up to where compaction may have made gaps. */
 export const GAP_CHECKPOINT = 'samsa-gap-offset-checkpoint'
 export const META_PROPERTIES = 'meta.properties'

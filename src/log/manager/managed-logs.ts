@@ -111,6 +111,8 @@ export class ManagedLogs {
         ? {}
         : { foundTopicId: known.found.topicId, progress: known.found.progress, callerSyncsParent: true }),
       gapLimit: managed.gapLimit,
+      ...(known.atStop === undefined ? {} : { atStop: known.atStop }),
+      ...(known.startedAt === undefined ? {} : { startedAt: known.startedAt }),
       cleanShutdown: request.settled ?? directory.cleanShutdown,
       onWritten: (endOffset) => managed.written(endOffset),
       beforeCut: (offset) => {

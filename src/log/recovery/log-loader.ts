@@ -9,6 +9,7 @@ import {
   syncDirectory,
   writeWhole,
 } from '../files/disk-calls.ts'
+import { lostSince } from '../files/clean-stop.ts'
 import { prepareDirectory } from './partition-directory.ts'
 import type { DirectoryContent } from './partition-directory.ts'
 import {
@@ -98,6 +99,10 @@ export class LogLoader {
   #removedSegments = 0
   #midLogCorruption = false
   #lossesEnd = 0
+  /** Where the log goes on behind gaps that were told of. */
+  readonly #gapEnds = new Set<number>()
+  /** Where the batches of closed segments end, by base offset. */
+  readonly #ends = new Map<number, number>()
   readonly #problems: string[] = []
   /** `changeCount` of the epochs as the file has them. */
   #epochsOnDisk = 0
@@ -140,8 +145,10 @@ export class LogLoader {
     if (this.#logEndOffset < this.#options.logStartOffset) await this.#startOver()
     const active = this.#segments.at(-1)!
     if (active.state !== 'active') active.become('active')
-    this.#checkPromises()
     const logStartOffset = Math.max(this.#options.logStartOffset, this.#segments[0]?.baseOffset ?? 0)
+    this.#checkInventory()
+    this.#checkPromises()
+    this.#checkStart(logStartOffset)
     this.#epochs.truncateFromEnd(this.#logEndOffset)
     this.#epochs.truncateFromStart(logStartOffset)
     await this.#snapshots.removeStray(this.#segments, this.#logEndOffset)
@@ -177,7 +184,8 @@ export class LogLoader {
 
   /** What an earlier life of this log wrote down as safe, or showed to clients, has to be there still. */
   #checkPromises(): void {
-    const { recoveryPoint, highWatermark = 0 } = this.#options
+    const { atStop, highWatermark = 0 } = this.#options
+    const recoveryPoint = Math.max(this.#options.recoveryPoint, atStop?.logEndOffset ?? 0)
     const promised = Math.max(recoveryPoint, highWatermark)
     if (this.#logEndOffset >= promised) return
     const what = recoveryPoint >= promised ? 'recovery point' : 'high watermark'
@@ -187,6 +195,39 @@ export class LogLoader {
       recoveryPoint > this.#logEndOffset
         ? 'RECORDS ARE MISSING: the log ends below its recovery point; what lay below that was on the device'
         : 'RECORDS ARE MISSING: the log ends below the high watermark that clients saw',
+    )
+  }
+
+  /** What a clean stop left has to be there, in compacted logs too: nobody compacts while the broker is away. */
+  #checkInventory(): void {
+    const { atStop } = this.#options
+    if (atStop === undefined) return
+    const found = new Map(
+      this.#segments.map(({ baseOffset, sizeBytes }, i) => {
+        const ends = this.#segments[i + 1]?.baseOffset ?? this.#logEndOffset
+        return [baseOffset, { nextOffset: this.#ends.get(baseOffset) ?? ends, sizeBytes }]
+      }),
+    )
+    for (const { baseOffset, offset, goesOnAt } of lostSince(atStop, found)) {
+      // What lies behind the end, or in a gap, is told of already.
+      if (offset >= this.#logEndOffset || this.#gapEnds.has(goesOnAt)) continue
+      const path = segmentFile(this.#directory, baseOffset, LOG_SUFFIX)
+      this.#lossesEnd = Math.max(this.#lossesEnd, goesOnAt)
+      this.#problems.push(`${path} is not what it was at the last stop: ${offset} to ${goesOnAt} are missing`)
+      this.#logger.error(
+        { segment: path, offset, goesOnAt },
+        'RECORDS ARE MISSING: a segment is not what it was when the broker stopped',
+      )
+    }
+  }
+
+  /** Deleted records can be read again when a checkpoint was lost. */
+  #checkStart(logStartOffset: number): void {
+    const { startedAt = 0 } = this.#options
+    if (logStartOffset >= startedAt) return
+    this.#logger.warn(
+      { logStartOffset, startedAt },
+      'the log starts below where it started before: records that were deleted can be read again',
     )
   }
 
@@ -297,6 +338,7 @@ export class LogLoader {
       if (end.problem !== null) await this.#cutClosed(segment, end)
       const following = this.#segments[i + 1]!.baseOffset
       const { logStartOffset } = this.#options
+      this.#ends.set(segment.baseOffset, end.nextOffset)
       // What one segment holds may reach beyond the next, when that is empty.
       next = Math.max(next, end.nextOffset)
       if (following > Math.max(next, logStartOffset, this.#gapLimit)) this.#missing(next, following)
@@ -473,6 +515,7 @@ export class LogLoader {
   /** A copy of another place, or a segment that is gone: with a checksum of its own each batch looks good. */
   #missing(offset: number, goesOnAt: number): void {
     this.#lossesEnd = Math.max(this.#lossesEnd, goesOnAt)
+    this.#gapEnds.add(goesOnAt)
     this.#problems.push(`offset ${offset} is missing, and compaction did not take it`)
     this.#logger.error({ offset, goesOnAt }, 'RECORDS ARE MISSING: offsets do not follow one another')
   }

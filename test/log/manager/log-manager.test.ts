@@ -41,7 +41,10 @@ test('a fresh directory is made, claimed and locked; a clean stop leaves the mar
     assert.equal(manager.cleanShutdownEpoch, -1)
     await assert.rejects(LogManager.open(sim.start().world, options), { code: 'SAMSA_DATA_DIR_LOCKED' })
     await manager.close(true)
-    assert.equal(disk.readFile('/data/one/.kafka_cleanshutdown').toString(), '{"version":0,"brokerEpoch":5}')
+    assert.equal(
+      disk.readFile('/data/one/.kafka_cleanshutdown').toString(),
+      '{"version":0,"brokerEpoch":5}\n',
+    )
     const next = sim.start()
     const again = await LogManager.open(next.world, options)
     assert.equal(again.cleanShutdownEpoch, 5)
@@ -289,6 +292,7 @@ test('what the caller does not admit is deleted; other directories are left alon
       'lost+found',
       'meta.properties',
       'odd-name-01',
+      'samsa-clean-stop',
       'stay-0',
       'x-1-future',
     ])
