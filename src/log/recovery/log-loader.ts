@@ -49,6 +49,8 @@ export interface LoadedLog {
   readonly epochsOnDisk: number
 }
 
+const SEGMENT_CHANGED = 'RECORDS ARE MISSING: a segment is not what it was when the broker stopped'
+
 type LogWorld = Pick<World, 'clock' | 'disk' | 'logger'>
 
 /** What a log has to start with that nobody can get at. Touches no disk. */
@@ -203,31 +205,31 @@ export class LogLoader {
     const { atStop } = this.#options
     if (atStop === undefined) return
     const found = new Map(
-      this.#segments.map(({ baseOffset, sizeBytes }, i) => {
-        const ends = this.#segments[i + 1]?.baseOffset ?? this.#logEndOffset
-        return [baseOffset, { nextOffset: this.#ends.get(baseOffset) ?? ends, sizeBytes }]
+      this.#segments.map(({ baseOffset, sizeBytes }) => {
+        return [baseOffset, { nextOffset: this.#ends.get(baseOffset) ?? this.#logEndOffset, sizeBytes }]
       }),
     )
     for (const { baseOffset, offset, goesOnAt } of lostSince(atStop, found)) {
       // What lies behind the end, or in a gap, is told of already.
       if (offset >= this.#logEndOffset || this.#gapEnds.has(goesOnAt)) continue
-      const path = segmentFile(this.#directory, baseOffset, LOG_SUFFIX)
+      const segment = segmentFile(this.#directory, baseOffset, LOG_SUFFIX)
       this.#lossesEnd = Math.max(this.#lossesEnd, goesOnAt)
-      this.#problems.push(`${path} is not what it was at the last stop: ${offset} to ${goesOnAt} are missing`)
-      this.#logger.error(
-        { segment: path, offset, goesOnAt },
-        'RECORDS ARE MISSING: a segment is not what it was when the broker stopped',
+      this.#problems.push(
+        `${segment} is not what it was at the last stop: ${offset} to ${goesOnAt} are missing`,
       )
+      this.#logger.error({ segment, offset, goesOnAt }, SEGMENT_CHANGED)
     }
   }
 
   /** Deleted records can be read again when a checkpoint was lost. */
   #checkStart(logStartOffset: number): void {
-    const { startedAt = 0 } = this.#options
-    if (logStartOffset >= startedAt) return
+    const { startedAt = 0, logStartOffset: checkpointed } = this.#options
+    if (startedAt === 0 || (logStartOffset >= startedAt && checkpointed <= startedAt)) return
     this.#logger.warn(
       { logStartOffset, startedAt },
-      'the log starts below where it started before: records that were deleted can be read again',
+      logStartOffset < startedAt
+        ? 'the log starts below where it started before: records that were deleted can be read again'
+        : 'the log starts above where it started before, as the checkpoint says and its copy does not',
     )
   }
 
@@ -330,6 +332,7 @@ export class LogLoader {
     let next = 0
     for (const [i, segment] of this.#segments.slice(0, count).entries()) {
       let end = await segment.examine()
+      const hadRecords = segment.largestTimestampMs >= 0
       if (end === null) {
         this.#logger.warn({ segment: segment.baseOffset }, 'index missing or damaged: rebuilding it')
         end = await segment.rebuildIndexes()
@@ -342,6 +345,9 @@ export class LogLoader {
       // What one segment holds may reach beyond the next, when that is empty.
       next = Math.max(next, end.nextOffset)
       if (following > Math.max(next, logStartOffset, this.#gapLimit)) this.#missing(next, following)
+      // Of what compaction left nothing of, there is nothing in the time index either.
+      else if (hadRecords && segment.sizeBytes === 0 && following > logStartOffset)
+        this.#missing(segment.baseOffset, following)
     }
   }
 
@@ -400,10 +406,6 @@ export class LogLoader {
     }
   }
 
-  #activeBase(): number {
-    return this.#segments.at(-1)?.baseOffset ?? 0
-  }
-
   async #recover(from: number): Promise<void> {
     const { clock } = this.#world
     const { progress } = this.#options
@@ -448,7 +450,7 @@ export class LogLoader {
         scan.problem !== null && (await this.#endsBefore(i, scan, targets.firstMissingOffset >= 0))
       await this.#settle(i, scan, loose)
     }
-    this.#logEndOffset = Math.max(next, this.#activeBase())
+    this.#logEndOffset = Math.max(next, this.#segments.at(-1)?.baseOffset ?? 0)
     this.#scannedBytes = targets.scannedBytes
     if (targets.firstMissingOffset >= 0) this.#missing(targets.firstMissingOffset, targets.lossesEnd)
     await this.#persistNames(next)

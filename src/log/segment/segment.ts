@@ -316,15 +316,16 @@ export class Segment implements CachedSegment {
         this.#sibling(TIME_INDEX_SUFFIX),
         this.baseOffset,
       )
-      if (ends === null || (ends.position >= file.sizeBytes && ends.position > 0)) return null
+      if (ends === null) return null
       const { position, youngest } = ends
       this.largestTimestampMs = youngest.timestampMs
       this.largestTimestampOffset = youngest.offset
+      if (position >= file.sizeBytes && position > 0) return null
       const check = new YoungestCheck(youngest)
       const end = await endOf(file, position, file.sizeBytes, this.baseOffset, check)
       // No batch begins where the index says, or the times are others.
-      if ((end.problem !== null && position > 0 && end.validBytes === position) || check.disproved)
-        return null
+      if (end.problem !== null && position > 0 && end.validBytes === position) return null
+      if (check.disproved || (position === 0 && !check.seen)) return null
       this.become('closed')
       return end
     } finally {

@@ -136,6 +136,45 @@ for (const [kind, config] of [
   })
 }
 
+for (const length of ['no bytes', 'zeros']) {
+  test(`a segment of a compacted log that has ${length} where its time index knows of records is a loss after a kill too`, async () => {
+    await scene(5, compacted, async (scene) => {
+      await put(scene, 30)
+      await scene.manager.clean()
+      await put(scene, 9)
+      await new Promise<boolean>((done) => scene.partition.log.flush(done))
+      await scene.manager.checkpointLogStartOffsets()
+      const { segments } = scene.partition.log
+      const [full] = segments.filter(({ sizeBytes }) => sizeBytes > 0)
+      const behind = segments[segments.indexOf(full!) + 1]!.baseOffset
+      await scene.sim.kill(scene.process)
+      const { process, manager } = await startAgain(scene, compacted, (world) => {
+        const bytes = Buffer.alloc(length === 'zeros' ? full!.sizeBytes : 0)
+        return writeWhole(world.disk, full!.path, bytes, true)
+      })
+      const lines = process.logger.lines.filter(({ message }) => MISSING.test(message))
+      assert.deepEqual(
+        lines.map(({ fields }) => [fields['offset'], fields['goesOnAt']]),
+        [[full!.baseOffset, behind]],
+      )
+      assert.equal(manager.uncleanCount, 1)
+    })
+  })
+}
+
+test('a log start that a flipped bit raised after a kill is said', async () => {
+  await scene(6, plain, async (scene) => {
+    await put(scene, 30)
+    scene.partition.log.deleteRecordsBefore(14)
+    await scene.manager.checkpointLogStartOffsets()
+    await scene.sim.kill(scene.process)
+    const raised = Buffer.from('0\n1\nt 0 15\n')
+    const again = await startAgain(scene, plain, (world) => writeWhole(world.disk, STARTS, raised, true))
+    assert.equal(again.log.logStartOffset, 15)
+    assert.match(again.process.logger.messages('warn').join(), /the log starts above where it started before/)
+  })
+})
+
 const DAMAGED_STARTS: readonly (readonly [what: string, damage: (world: World) => Promise<void>])[] = [
   ['gone', (world) => removePath(world.disk, STARTS)],
   ['empty', (world) => writeWhole(world.disk, STARTS, Buffer.alloc(0), true)],
