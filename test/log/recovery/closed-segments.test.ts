@@ -123,3 +123,26 @@ test('an index that ends beyond its segment, or where no batch begins, is made a
   assert.match(cut.problems.join(), /is missing/)
   assert.deepEqual(cut.offsets.includes(cut.second[0]!), true)
 })
+
+test('what stands twice in the last segment after a clean stop is served once, and kept aside', async () => {
+  const sim = new SimWorld(12)
+  await sim.run(async () => {
+    const { world } = sim.start()
+    const first = await TestLog.open(world, HOME, CONFIG)
+    for (let i = 0; i < 12; i++) await first.append(makeBatch(1, 100 + i))
+    const all = await first.readAll()
+    await first.log.close(true)
+    const path = `${HOME}/${segmentNames(world, HOME).at(-1)}`
+    const last = Buffer.from(world.disk.readFile(path))
+    await writeWhole(world.disk, path, Buffer.concat([last, last]), true)
+    const next = sim.start()
+    const known = { cleanShutdown: true, recoveryPoint: 12 }
+    const again = await TestLog.open(next.world, HOME, CONFIG, known)
+    assert.deepEqual(await again.readAll(), all)
+    assert.match(next.logger.messages('error').join(), /CORRUPTION in the middle of the log/)
+    const [aside] = segmentNames(next.world, HOME, '').filter((name) => name.includes('.corrupt-'))
+    assert.deepEqual(next.world.disk.readFile(`${HOME}/${aside}`), last)
+    assert.equal(await again.append(makeBatch(1)), 12)
+    await again.log.close(true)
+  })
+})
