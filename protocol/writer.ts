@@ -297,12 +297,15 @@ export class Writer {
 
   /** Bytes without a length before them, not copied: they must not change until the frame is sent. */
   external(value: Buffer | readonly External[]): void {
+    if (Buffer.isBuffer(value)) this.#put(value)
+    else for (const chunk of value) this.#put(chunk)
+  }
+
+  /** Of nothing there is no chunk: an answer without records is one, however many partitions it tells of. */
+  #put(chunk: External): void {
+    if (chunk.length === 0) return
     this.#closeChunk()
-    if (Buffer.isBuffer(value)) {
-      if (value.length > 0) this.#push(value)
-      return
-    }
-    for (const chunk of value) if (chunk.length > 0) this.#push(chunk)
+    this.#push(chunk)
   }
 
   #bytes(value: Buffer): void {

@@ -1,13 +1,18 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
-import { FetchOperation } from '../broker/fetch-operation.ts'
+import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
+import type { Encodable } from '../../protocol/schema.ts'
+import { FEW_PARTITIONS, FetchOperation } from '../broker/fetch-operation.ts'
 import type { FetchedPartition } from '../broker/fetch-operation.ts'
-import type { FetchContext, FetchTarget } from '../broker/fetch-sessions.ts'
-import { defineApi } from './requests/handler.ts'
-import type { RequestContext } from './requests/handler.ts'
+import type { FetchContext } from '../broker/fetch-sessions.ts'
+import { defineApi, finishSteps } from './requests/handler.ts'
+import type { RequestContext, Respond } from './requests/handler.ts'
 
 const READ_COMMITTED = 1
 const FIRST_WITH_TOPIC_IDS = 13
+/** An answer of more is made in steps. */
+const MANY_PARTITIONS = 2_000
 const NONE_ABORTED: readonly never[] = []
 
 /**
@@ -15,7 +20,7 @@ const NONE_ABORTED: readonly never[] = []
  *
  * Behavior:
  * - Answers at once when `minBytes` are there, on any error, or without `maxWaitMs`; else waits for what is missing. A
- *   request that names very many partitions waits a second at most: sessions are for those.
+ *   request of more than 128 partitions waits a second at most, whether it names them or its session remembers them.
  * - Partitions are read in the order of the request; the first one with data returns at least one whole batch,
  *   whatever the limits (KIP-74). Reading begins at the batch that contains the offset.
  * - read_committed stops at the last stable offset and names aborted transactions (a log that Kafka wrote may have
@@ -49,69 +54,117 @@ export const fetch = defineApi({
     },
   },
   handle(request, context, respond) {
-    const { broker, apiVersion } = context
-    const session = broker.fetchSessions.resolve(request, apiVersion, context.clientAddress.host)
-    if (typeof session === 'number') {
-      respond({ errorCode: session, sessionId: 0, responses: [] })
-      return
-    }
-    const readCommitted = request.isolationLevel === READ_COMMITTED
-    const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
-    const operation = new FetchOperation(
-      broker,
-      {
-        targets: session.targets,
-        maxBytes,
-        minBytes: Math.min(request.minBytes, maxBytes),
-        maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
-        readCommitted,
-        byId: apiVersion >= FIRST_WITH_TOPIC_IDS,
-        fromFollower: request.replicaId >= 0 || request.replicaState.replicaId >= 0,
-        answers: context.answers,
-        guard: context,
-        // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
-        slices: !context.clientIsLocal,
-      },
-      (results) => {
-        for (const { pieces } of results) context.attach(pieces)
-        broker.topicMetrics.fetched(results)
-        respond(toResponse(context, session, results, readCommitted))
-      },
-    )
-    context.whenAbandoned(() => operation.cancel())
-    operation.start()
+    const { fetchSessions } = context.broker
+    const partitions = (): number => fetchSessions.partitionsOf(request, context.apiVersion)
+    if (partitions() <= FEW_PARTITIONS) resolve(request, context, respond)
+    else context.standsFor(partitions, () => resolveMany(request, context, respond))
   },
 })
+
+function resolve(request: FetchRequest, context: RequestContext, respond: Respond<FetchResponse>): void {
+  const { broker, apiVersion, clientAddress } = context
+  begin(request, context, broker.fetchSessions.resolve(request, apiVersion, clientAddress.host), respond)
+}
+
+function resolveMany(request: FetchRequest, context: RequestContext, respond: Respond<FetchResponse>): void {
+  const { broker, apiVersion, clientAddress } = context
+  const steps = broker.fetchSessions.resolveInSteps(request, apiVersion, clientAddress.host)
+  finishSteps(steps, context, (session) => begin(request, context, session, respond))
+}
+
+function begin(
+  request: FetchRequest,
+  context: RequestContext,
+  session: FetchContext | ErrorCode,
+  respond: Respond<FetchResponse>,
+): void {
+  if (typeof session === 'number') {
+    respond({ errorCode: session, sessionId: 0, responses: [] })
+    return
+  }
+  const { broker, apiVersion } = context
+  const readCommitted = request.isolationLevel === READ_COMMITTED
+  const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
+  const operation = new FetchOperation(
+    broker,
+    {
+      targets: session.targets,
+      maxBytes,
+      minBytes: Math.min(request.minBytes, maxBytes),
+      maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
+      readCommitted,
+      byId: apiVersion >= FIRST_WITH_TOPIC_IDS,
+      fromFollower: request.replicaId >= 0 || request.replicaState.replicaId >= 0,
+      answers: context.answers,
+      guard: context,
+      // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
+      slices: !context.clientIsLocal,
+    },
+    (results) => {
+      for (const { pieces } of results) context.attach(pieces)
+      broker.topicMetrics.fetched(results)
+      const answer = new Answer(context, session, readCommitted)
+      if (results.length <= MANY_PARTITIONS) respond(answer.all(results))
+      else finishSteps(answer.allInSteps(results), context, respond)
+    },
+  )
+  context.whenAbandoned(() => operation.cancel())
+  operation.start()
+}
 
 /** As Kafka does it: of a partition that is named twice the last mention counts. */
 function topicKey({ topic, topicId }: { readonly topic: string; readonly topicId: string }): string {
   return `${topicId}${topic}`
 }
 
-function toResponse(
-  context: RequestContext,
-  session: FetchContext,
-  results: readonly FetchedPartition[],
-  readCommitted: boolean,
-) {
-  const told = session.incremental ? results.filter(hasNews) : results
-  const served: FetchTarget[] = []
-  const responses: FetchResponseTopic[] = []
-  for (const result of told) {
+/** What is told of what was read. */
+class Answer {
+  readonly #context: RequestContext
+  readonly #session: FetchContext
+  readonly #readCommitted: boolean
+  readonly #topics: FetchResponseTopic[] = []
+
+  constructor(context: RequestContext, session: FetchContext, readCommitted: boolean) {
+    this.#context = context
+    this.#session = session
+    this.#readCommitted = readCommitted
+  }
+
+  all(results: readonly FetchedPartition[]): FetchResponse {
+    for (const result of results) this.#add(result)
+    return this.#response()
+  }
+
+  *allInSteps(results: readonly FetchedPartition[]): Steps<FetchResponse> {
+    for (const result of results) {
+      this.#add(result)
+      yield
+    }
+    return this.#response()
+  }
+
+  #response(): FetchResponse {
+    return { errorCode: ErrorCode.NONE, sessionId: this.#session.sessionId, responses: this.#topics }
+  }
+
+  #add(result: FetchedPartition): void {
+    const { sessionId, incremental } = this.#session
+    if (incremental && !hasNews(result)) return
     const { target } = result
     target.sentHighWatermark = result.highWatermark
     target.sentLogStartOffset = result.logStartOffset
-    if (result.sizeBytes > 0) served.push(target)
-    let topic = responses.at(-1)
+    let topic = this.#topics.at(-1)
     if (topic === undefined || topic.topic !== target.topic || topic.topicId !== target.topicId) {
       topic = { topic: target.topic, topicId: target.topicId, partitions: [] }
-      responses.push(topic)
+      this.#topics.push(topic)
     }
-    topic.partitions.push(toPartition(result, context.apiVersion, readCommitted))
+    topic.partitions.push(toPartition(result, this.#context.apiVersion, this.#readCommitted))
+    if (sessionId !== 0 && result.sizeBytes > 0)
+      this.#context.broker.fetchSessions.moveToEnd(sessionId, target)
   }
-  if (session.sessionId !== 0) context.broker.fetchSessions.moveToEnd(session, served)
-  return { errorCode: ErrorCode.NONE, sessionId: session.sessionId, responses }
 }
+
+type FetchResponse = Encodable<typeof fetchResponse>
 
 interface FetchResponseTopic {
   readonly topic: string

@@ -11,6 +11,7 @@ import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import { Slices } from './slices.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
+import { Wakes } from './wakes.ts'
 
 /** Topics that one request creates by naming them. Clients ask again for the others, which then get their turn. */
 export const MAX_CREATIONS_PER_REQUEST = 1_000
@@ -39,6 +40,7 @@ export class Broker {
   readonly fetchSessions: FetchSessions
   readonly topicMetrics: TopicMetrics
   readonly slices: Slices
+  readonly wakes: Wakes
   /** Topics being created for a client that named them, so that many requests cause one creation. */
   readonly #creating = new Map<string, Promise<number>>()
 
@@ -54,6 +56,7 @@ export class Broker {
     this.partitions = parts.partitions
     this.topicMetrics = parts.topicMetrics
     this.slices = new Slices(world.clock)
+    this.wakes = new Wakes(world.clock)
     this.deadlines = new Deadlines(world.clock)
     this.fetchSessions = new FetchSessions(
       world.clock,

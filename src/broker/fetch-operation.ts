@@ -1,3 +1,4 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { Deadline, type Expirable } from '../core/deadline-queue.ts'
 import { readToSend } from '../log/read/log-reader.ts'
@@ -16,6 +17,7 @@ import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { Slices } from './slices.ts'
 import type { FetchWait, FetchWaiter } from './waits.ts'
+import type { Wakes } from './wakes.ts'
 
 export interface FetchOptions {
   readonly targets: readonly FetchTarget[]
@@ -61,8 +63,11 @@ export interface FetchParts {
   readonly deadlines: Deadlines
   readonly clock: Clock
   readonly slices: Slices
+  readonly wakes: Wakes
 }
 
+/** A fetch of more partitions is wide: all of its work is done in slices, which others share. */
+export const FEW_PARTITIONS = 128
 /** Partitions between two looks at the clock. */
 const LOOK_MASK = 127
 
@@ -85,6 +90,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #answerNow = false
   readonly #deadline = new Deadline(this)
   #parkedAt: FetchWait[] = []
+  #nextToPark = 0
   #missingBytes = 0
   #rereadQueued = false
   /** Taken from the budget of answers: by the read under way, and for what was read. */
@@ -140,28 +146,47 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     const readAgain = this.#options.guard.guard(() => {
       if (this.#cancelled) return
       this.#unpark()
+      this.#release()
       this.#answerNow = true
       this.#readAll()
     })
-    this.#parts.clock.atEndOfTurn('submit', readAgain)
+    this.#parts.wakes.add(readAgain)
   }
 
   #park(): void {
     this.#missingBytes = this.#options.minBytes - this.#totalBytes
-    for (const { partition, highWatermark } of this.#results) {
-      if (partition === null) continue
-      this.#parkedAt.push(partition.awaitRecords(this))
-      // It advanced while the disk was read: nobody will tell this waiter again.
-      if (partition.highWatermark !== highWatermark) this.#queueReread()
-    }
-    this.#release()
-    this.#parts.deadlines.arm(this.#deadline, this.#options.maxWaitMs)
+    this.#nextToPark = 0
+    this.#parkOn()
   }
 
+  #parkOn(): void {
+    while (this.#nextToPark < this.#results.length && !this.#rereadQueued) {
+      if ((this.#nextToPark & LOOK_MASK) === LOOK_MASK && this.#mustPause(() => this.#parkOn())) return
+      const { partition, highWatermark } = this.#results[this.#nextToPark++]!
+      if (partition === null) continue
+      this.#parkedAt.push(partition.awaitRecords(this))
+      // It advanced or went away while others were read or parked at: nobody will tell this waiter again.
+      if (partition.highWatermark !== highWatermark || partition.errorCode !== ErrorCode.NONE)
+        this.#queueReread()
+    }
+    this.#release()
+    if (!this.#rereadQueued) this.#parts.deadlines.arm(this.#deadline, this.#options.maxWaitMs)
+  }
+
+  /** It hears nothing from here on, though a wide one is still among those that wait for a while. */
   #unpark(): void {
     this.#parts.deadlines.cancel(this.#deadline)
-    for (const wait of this.#parkedAt) wait.end()
+    const parkedAt = this.#parkedAt
     this.#parkedAt = []
+    if (parkedAt.length <= FEW_PARTITIONS) {
+      for (const wait of parkedAt) wait.end()
+    } else {
+      this.#parts.slices.finish(endInSteps(parkedAt), {
+        gone: () => false,
+        done: () => {},
+        failed: (error) => this.#options.guard.fail(error),
+      })
+    }
   }
 
   // -------------------------------------------------------------------------------------------------------- reading
@@ -184,6 +209,10 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     this.#options.guard.guard(() => this.#readAll())()
   }
 
+  get #isWide(): boolean {
+    return this.#options.targets.length > FEW_PARTITIONS
+  }
+
   #readAll(): void {
     const { answers } = this.#options
     // Thousands of long polls may wake up at once, and each would read.
@@ -191,17 +220,21 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
       answers.wait(this, false)
       return
     }
+    if (this.#isWide) this.#parts.slices.run(this.#inSlice(() => this.#readFromFirst()))
+    else this.#readFromFirst()
+  }
+
+  #readFromFirst(): void {
     this.#results = []
     this.#nextTarget = 0
     this.#totalBytes = 0
-    if (this.#options.targets.length > LOOK_MASK) this.#sliceEndsMs = this.#parts.slices.sliceEndsMs()
     this.#readOn()
   }
 
   #readOn(): void {
     const { targets } = this.#options
     while (this.#nextTarget < targets.length) {
-      if ((this.#nextTarget & LOOK_MASK) === LOOK_MASK && this.#mustPause()) return
+      if ((this.#nextTarget & LOOK_MASK) === LOOK_MASK && this.#mustPause(() => this.#readOn())) return
       const target = targets[this.#nextTarget++]!
       const result = this.#lookAt(target)
       this.#results.push(result)
@@ -211,17 +244,19 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     this.#finish()
   }
 
-  /** A fetch of very many partitions goes on in a later turn, after others had theirs. */
-  #mustPause(): boolean {
-    const { clock, slices } = this.#parts
-    if (clock.monotonicMs() < this.#sliceEndsMs) return false
-    const goOn = this.#options.guard.guard(() => {
-      if (this.#cancelled) return
-      this.#sliceEndsMs = slices.sliceEndsMs()
-      this.#readOn()
-    })
-    void slices.next().then(goOn)
+  /** A wide fetch goes on in a later turn, after others had theirs. */
+  #mustPause(goOn: () => void): boolean {
+    if (!this.#isWide || this.#parts.clock.monotonicMs() < this.#sliceEndsMs) return false
+    this.#parts.slices.later(this.#inSlice(goOn))
     return true
+  }
+
+  #inSlice(run: () => void): () => void {
+    return this.#options.guard.guard(() => {
+      if (this.#cancelled) return
+      this.#sliceEndsMs = this.#parts.slices.sliceEndsMs()
+      run()
+    })
   }
 
   /** Everything but the records. */
@@ -325,6 +360,14 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     } else {
       this.#park()
     }
+  }
+}
+
+function* endInSteps(waits: readonly FetchWait[]): Steps<void> {
+  let ended = 0
+  for (const wait of waits) {
+    wait.end()
+    if ((++ended & LOOK_MASK) === 0) yield
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Steps } from '../../protocol/compile.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
 import type { Clock, Random } from '../ports.ts'
@@ -54,6 +55,8 @@ class FetchSession {
   readonly partitions = new Map<string, FetchTarget>()
   epoch = 1
   lastUsedMs: number
+  /** Of its bytes, what counts among those of its host and of all. */
+  countedBytes = 0
   #bytes = 0
 
   constructor(id: number, host: string, usesTopicIds: boolean, nowMs: number) {
@@ -81,6 +84,14 @@ class FetchSession {
   forget(key: string): void {
     if (this.partitions.delete(key)) this.#bytes -= bytesOf(key)
   }
+}
+
+/** A request on its way into the session that it opens or continues, if any. It may take several turns. */
+interface Entry {
+  /** Null: it fetches what it names. */
+  readonly session: FetchSession | null
+  readonly targets: FetchTarget[]
+  readonly incremental: boolean
 }
 
 /** What all sessions, or those of one host, take up. */
@@ -111,54 +122,99 @@ export class FetchSessions {
     return this.#all.bytes
   }
 
+  /**
+   * Partitions that answering takes into account: those that the request names, and those that its session remembers. A
+   * session may be continued from any connection, with a request that names none.
+   */
+  partitionsOf(request: FetchRequest, apiVersion: number): number {
+    let partitions = 0
+    for (const topic of request.topics) partitions += topic.partitions.length
+    for (const topic of request.forgottenTopicsData) partitions += topic.partitions.length
+    if (apiVersion < 7 || request.sessionEpoch === FINAL_EPOCH || request.sessionEpoch === INITIAL_EPOCH)
+      return partitions
+    return partitions + (this.#all.sessions.get(request.sessionId)?.partitions.size ?? 0)
+  }
+
   /** What this request fetches, or the error code that answers it as a whole. */
   resolve(request: FetchRequest, apiVersion: number, host: string): FetchContext | ErrorCode {
-    const { sessionId, sessionEpoch } = request
-    if (apiVersion < 7 || sessionEpoch === FINAL_EPOCH) {
-      if (apiVersion >= 7 && sessionId !== SESSIONLESS_ID) this.#remove(sessionId)
-      return { targets: targetsOf(request), sessionId: SESSIONLESS_ID, incremental: false }
+    const entry = this.#enter(request, apiVersion, host)
+    if (typeof entry === 'number') return entry
+    for (const topic of request.topics) {
+      for (const partition of topic.partitions) add(entry, targetOf(topic, partition))
     }
-    if (sessionEpoch === INITIAL_EPOCH) {
-      if (sessionId !== SESSIONLESS_ID) this.#remove(sessionId)
-      return this.#open(request, apiVersion >= 13, host)
+    for (const topic of request.forgottenTopicsData) {
+      for (const partition of topic.partitions) forget(entry, topic, partition)
     }
-    return this.#continue(request, apiVersion >= 13)
+    return this.#entered(entry)
   }
 
-  /** Partitions that returned data go to the end, so that a small byte limit does not starve the others. */
-  moveToEnd(context: FetchContext, served: readonly FetchTarget[]): void {
-    const session = this.#all.sessions.get(context.sessionId)
+  /** As `resolve`, for requests of very many partitions. */
+  *resolveInSteps(request: FetchRequest, apiVersion: number, host: string): Steps<FetchContext | ErrorCode> {
+    const entry = this.#enter(request, apiVersion, host)
+    if (typeof entry === 'number') return entry
+    for (const topic of request.topics) {
+      for (const partition of topic.partitions) {
+        add(entry, targetOf(topic, partition))
+        yield
+      }
+    }
+    for (const topic of request.forgottenTopicsData) {
+      for (const partition of topic.partitions) {
+        forget(entry, topic, partition)
+        yield
+      }
+    }
+    return this.#entered(entry)
+  }
+
+  /** A partition that returned data goes to the end, so that a small byte limit does not starve the others. */
+  moveToEnd(sessionId: number, served: FetchTarget): void {
+    const session = this.#all.sessions.get(sessionId)
     if (session === undefined) return
-    for (const target of served) {
-      const key = keyOf(target)
-      if (session.partitions.get(key) !== target) continue
-      session.partitions.delete(key)
-      session.partitions.set(key, target)
-    }
+    const key = keyOf(served)
+    if (session.partitions.get(key) !== served) return
+    session.partitions.delete(key)
+    session.partitions.set(key, served)
   }
 
-  #open(request: FetchRequest, usesTopicIds: boolean, host: string): FetchContext {
-    const targets = targetsOf(request)
-    const nowMs = this.#clock.monotonicMs()
-    const session = new FetchSession(this.#freshId(), host, usesTopicIds, nowMs)
-    for (const target of targets) session.add(target)
-    if (!this.#makeRoom(session, nowMs)) {
-      return { targets, sessionId: SESSIONLESS_ID, incremental: false }
+  #enter(request: FetchRequest, apiVersion: number, host: string): Entry | ErrorCode {
+    const { sessionId, sessionEpoch } = request
+    const endsOne = sessionEpoch === FINAL_EPOCH || sessionEpoch === INITIAL_EPOCH
+    if (apiVersion >= 7 && endsOne && sessionId !== SESSIONLESS_ID) this.#remove(sessionId)
+    if (apiVersion < 7 || sessionEpoch === FINAL_EPOCH)
+      return { session: null, targets: [], incremental: false }
+    const usesTopicIds = apiVersion >= 13
+    if (sessionEpoch === INITIAL_EPOCH) {
+      const session = new FetchSession(this.#freshId(), host, usesTopicIds, this.#clock.monotonicMs())
+      return { session, targets: [], incremental: false }
     }
-    this.#keep(session)
-    return { targets: [...session.partitions.values()], sessionId: session.id, incremental: false }
-  }
-
-  #continue(request: FetchRequest, usesTopicIds: boolean): FetchContext | ErrorCode {
-    const session = this.#all.sessions.get(request.sessionId)
+    const session = this.#all.sessions.get(sessionId)
     if (session === undefined) return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
-    if (session.epoch !== request.sessionEpoch) return ErrorCode.INVALID_FETCH_SESSION_EPOCH
+    if (session.epoch !== sessionEpoch) return ErrorCode.INVALID_FETCH_SESSION_EPOCH
     if (session.usesTopicIds !== usesTopicIds) return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
-    if (!this.#update(session, request)) {
+    session.epoch = epochAfter(session.epoch)
+    return { session, targets: [], incremental: true }
+  }
+
+  #entered({ session, targets, incremental }: Entry): FetchContext | ErrorCode {
+    if (session === null) return { targets, sessionId: SESSIONLESS_ID, incremental }
+    return incremental ? this.#continued(session) : this.#opened(session)
+  }
+
+  #opened(session: FetchSession): FetchContext {
+    const isKept = this.#makeRoom(session, this.#clock.monotonicMs())
+    if (isKept) this.#keep(session)
+    const sessionId = isKept ? session.id : SESSIONLESS_ID
+    return { targets: [...session.partitions.values()], sessionId, incremental: false }
+  }
+
+  #continued(session: FetchSession): FetchContext | ErrorCode {
+    // It may have gone meanwhile.
+    if (this.#all.sessions.get(session.id) !== session) return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+    if (!this.#count(session)) {
       this.#remove(session.id)
       return ErrorCode.FETCH_SESSION_ID_NOT_FOUND
     }
-    session.epoch = epochAfter(session.epoch)
     if (session.partitions.size === 0) {
       this.#remove(session.id)
       return { targets: [], sessionId: SESSIONLESS_ID, incremental: false }
@@ -167,16 +223,10 @@ export class FetchSessions {
     return { targets: [...session.partitions.values()], sessionId: session.id, incremental: true }
   }
 
-  /** False when the session would outgrow the cache. */
-  #update(session: FetchSession, request: FetchRequest): boolean {
-    const before = session.bytes
-    for (const target of targetsOf(request)) session.add(target)
-    for (const forgotten of request.forgottenTopicsData) {
-      for (const partition of forgotten.partitions) {
-        session.forget(`${forgotten.topic}/${forgotten.topicId}/${partition}`)
-      }
-    }
-    const grownBytes = session.bytes - before
+  /** False when the session has outgrown the cache. */
+  #count(session: FetchSession): boolean {
+    const grownBytes = session.bytes - session.countedBytes
+    session.countedBytes = session.bytes
     for (const holding of this.#holdingsOf(session.host)) holding.bytes += grownBytes
     return grownBytes <= 0 || this.#leftBytes(session.host) >= 0
   }
@@ -208,10 +258,8 @@ export class FetchSessions {
   #keep(session: FetchSession): void {
     const holdings = this.#holdingsOf(session.host)
     this.#hosts.set(session.host, holdings[0])
-    for (const holding of holdings) {
-      holding.sessions.set(session.id, session)
-      holding.bytes += session.bytes
-    }
+    for (const holding of holdings) holding.sessions.set(session.id, session)
+    this.#count(session)
   }
 
   /** It is the last to go. */
@@ -229,7 +277,7 @@ export class FetchSessions {
     const holdings = this.#holdingsOf(session.host)
     for (const holding of holdings) {
       holding.sessions.delete(id)
-      holding.bytes -= session.bytes
+      holding.bytes -= session.countedBytes
     }
     if (holdings[0].sessions.size === 0) this.#hosts.delete(session.host)
   }
@@ -262,22 +310,33 @@ function adopt(known: FetchTarget, asked: FetchTarget): void {
   known.partitionMaxBytes = asked.partitionMaxBytes
 }
 
-function targetsOf(request: FetchRequest): FetchTarget[] {
-  const targets: FetchTarget[] = []
-  for (const topic of request.topics) {
-    for (const partition of topic.partitions) {
-      targets.push({
-        topic: topic.topic,
-        topicId: topic.topicId,
-        partition: partition.partition,
-        currentLeaderEpoch: partition.currentLeaderEpoch,
-        fetchOffset: partition.fetchOffset,
-        lastFetchedEpoch: partition.lastFetchedEpoch,
-        partitionMaxBytes: partition.partitionMaxBytes,
-        sentHighWatermark: -1,
-        sentLogStartOffset: -1,
-      })
-    }
+type RequestedTopic = FetchRequest['topics'][number]
+type RequestedPartition = RequestedTopic['partitions'][number]
+type ForgottenTopic = FetchRequest['forgottenTopicsData'][number]
+
+function add({ session, targets }: Entry, target: FetchTarget): void {
+  if (session === null) targets.push(target)
+  else session.add(target)
+}
+
+function forget(
+  { session, incremental }: Entry,
+  { topic, topicId }: ForgottenTopic,
+  partition: number,
+): void {
+  if (incremental) session?.forget(`${topic}/${topicId}/${partition}`)
+}
+
+function targetOf({ topic, topicId }: RequestedTopic, partition: RequestedPartition): FetchTarget {
+  return {
+    topic,
+    topicId,
+    partition: partition.partition,
+    currentLeaderEpoch: partition.currentLeaderEpoch,
+    fetchOffset: partition.fetchOffset,
+    lastFetchedEpoch: partition.lastFetchedEpoch,
+    partitionMaxBytes: partition.partitionMaxBytes,
+    sentHighWatermark: -1,
+    sentLogStartOffset: -1,
   }
-  return targets
 }

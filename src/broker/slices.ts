@@ -32,9 +32,25 @@ export class Slices {
   readonly #waiting: Piece[] = []
   #usedMs = 0
   #isScheduled = false
+  /** A piece is under way, whose time is not in `#usedMs` yet. */
+  #isRunning = false
 
   constructor(clock: Clock) {
     this.#clock = clock
+  }
+
+  /**
+   * One piece of work, which should end by `sliceEndsMs` as it is when the piece begins: at once when there is time for it
+   * in this turn, else in a later one. It must not throw.
+   */
+  run(work: () => void): void {
+    if (this.#hasTime) this.#run(pieceOf(work), SLICE_MS)
+    else this.later(work)
+  }
+
+  /** As `run`, and never at once. */
+  later(work: () => void): void {
+    this.#later(pieceOf(work))
   }
 
   /** Resolves when it is the caller's turn to work for a slice. */
@@ -73,10 +89,13 @@ export class Slices {
       if (done === null) this.#later(piece)
       return done
     }
-    const hasTime = this.#waiting.length === 0 && this.#usedMs < SLICE_MS
-    if (hasTime) this.#run(piece, SLICE_MS)
-    else if (this.#usedMs < MAX_TURN_MS) this.#run(piece, MOMENT_MS)
+    if (this.#hasTime) this.#run(piece, SLICE_MS)
+    else if (!this.#isRunning && this.#usedMs < MAX_TURN_MS) this.#run(piece, MOMENT_MS)
     else this.#later(piece)
+  }
+
+  get #hasTime(): boolean {
+    return !this.#isRunning && this.#waiting.length === 0 && this.#usedMs < SLICE_MS
   }
 
   /** One step, and more until `endsMs` (0: no more). Null when there are still some; else what is to be done about the result. */
@@ -103,8 +122,14 @@ export class Slices {
   #run(piece: Piece, forMs: number): void {
     if (this.#usedMs === 0) this.#clock.atEndOfTurn('reply', this.#turnEnds)
     const startMs = this.#clock.monotonicMs()
-    const then = piece(startMs + forMs)
-    this.#usedMs += this.#clock.monotonicMs() - startMs
+    let then = null
+    this.#isRunning = true
+    try {
+      then = piece(startMs + forMs)
+    } finally {
+      this.#isRunning = false
+      this.#usedMs += this.#clock.monotonicMs() - startMs
+    }
     then?.()
   }
 
@@ -126,5 +151,12 @@ export class Slices {
 
   readonly #turnEnds = (): void => {
     this.#usedMs = 0
+  }
+}
+
+function pieceOf(work: () => void): Piece {
+  return () => {
+    work()
+    return null
   }
 }

@@ -23,6 +23,7 @@ import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { ELEMENT_BYTES, LONG_REQUEST_WAIT_MS, MANY_ELEMENTS } from './long-requests.ts'
 import type { LongRequests } from './long-requests.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
@@ -33,12 +34,6 @@ import { UnreadAnswers } from './unread-answers.ts'
 const MAX_BEGUN_PER_TURN = 256
 /** A request without records has no reason to be larger (the largest are assignments of large groups). */
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
-/** A request that was decoded to more elements begins when those before it are answered, and delays those behind it. */
-const MANY_ELEMENTS = 2_000
-/** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
-const ELEMENT_BYTES = 200
-/** As long as a request may wait with many elements, with many bytes, or with bytes that others wait for. */
-const LONG_REQUEST_WAIT_MS = 1_000
 const API_KEY_END = SIZE_BYTES + 2
 /** Key, version and correlation id: what the shortest request header holds. */
 const MIN_REQUEST_BYTES = 8
@@ -438,13 +433,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   #handle(slot: RequestSlot, body: unknown, elements: number): void {
     if (!slot.api.pipelined || elements > MANY_ELEMENTS) this.#waitFor(slot)
-    if (elements > MANY_ELEMENTS) {
-      const bytes = elements * ELEMENT_BYTES
-      slot.heldBytes += bytes
-      slot.longestWaitMs = LONG_REQUEST_WAIT_MS
-      this.#reservedBytes += bytes
-      this.#shared.budget.take(bytes)
-    }
+    if (elements > MANY_ELEMENTS) slot.holds(elements)
     try {
       slot.api.handle(body, slot, (response) => slot.respond(response))
     } catch (error) {
@@ -454,6 +443,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   holdOthers(slot: RequestSlot): void {
     this.#waitFor(slot)
+  }
+
+  takesBytes(bytes: number): void {
+    this.#reservedBytes += bytes
+    this.#shared.budget.take(bytes)
   }
 
   letsBytesGo(bytes: number): void {

@@ -1,6 +1,14 @@
 import type { AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Clock } from '../ports.ts'
 
+/** A request that was decoded to more elements begins when those before it are answered, and delays those behind it. */
+export const MANY_ELEMENTS = 2_000
+/** What an element takes in memory until it is answered: decoded, and in the answer. Most take less. */
+export const ELEMENT_BYTES = 200
+/** As long as a request may wait with many elements, with many bytes, or with bytes that others wait for. */
+export const LONG_REQUEST_WAIT_MS = 1_000
+/** The same while others stand in line for that memory. */
+const CROWDED_WAIT_MS = 100
 /** What all long requests together take when they are decoded. One that takes more comes alone. */
 const LIMIT_BYTES = 32 * 1024 * 1024
 
@@ -30,6 +38,11 @@ export class LongRequests {
 
   get waitingCount(): number {
     return this.#waiting.size + (this.#next === null ? 0 : 1)
+  }
+
+  /** How long one that begins now may wait for what is not there yet. */
+  get longestWaitMs(): number {
+    return this.waitingCount > 0 ? CROWDED_WAIT_MS : LONG_REQUEST_WAIT_MS
   }
 
   /** Whether one may begin now that takes about `bytes`. Nobody overtakes those who stand in line. */

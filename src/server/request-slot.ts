@@ -7,6 +7,7 @@ import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address } from '../ports.ts'
 import { BYTES_PER_PRODUCE_BYTE } from './answer-sizes.ts'
 import type { ArenaChunk, FrameArena } from './frame-arena.ts'
+import { ELEMENT_BYTES } from './long-requests.ts'
 import type { LongRequests } from './long-requests.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 
@@ -21,6 +22,8 @@ export interface SlotOwner {
   readonly answers: AnswerBudget
   readonly longRequests: LongRequests
   holdOthers(slot: RequestSlot): void
+  /** So much more is reserved for a request. */
+  takesBytes(bytes: number): void
   /** So much of what was reserved for a request is not there any more. */
   letsBytesGo(bytes: number): void
   completed(slot: RequestSlot, response: unknown): void
@@ -41,6 +44,8 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   /** Others of its connection begin when it is answered. */
   isAlone = false
   longestWaitMs = Infinity
+  /** Those whose memory counts. */
+  #elements = 0
   #answered = false
   #gone = false
   /** Where the request's bytes lie, when that can be used again. */
@@ -60,8 +65,8 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   #answerBytes = 0
   /** Taken from the budget of long requests until the answer is written. */
   #decodedBytes = 0
-  /** Goes on with its decoding, when it stands in the line of long requests. */
-  #goOn: (() => void) | null = null
+  /** Asks again, when it stands in the line of long requests. */
+  #askAgain: (() => void) | null = null
 
   constructor(
     owner: SlotOwner,
@@ -130,7 +135,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   abandon(): void {
     this.#gone = true
     if (!this.#answered) this.#leave()
-    this.#goOn = null
+    this.#askAgain = null
     this.#owner.longRequests.leave(this)
     const attached = this.#attached
     this.#attached = null
@@ -170,18 +175,44 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
    */
   growsLong(goOn: () => void): void {
     const bytes = this.#decodedBytes > 0 ? 0 : this.heldBytes * BYTES_PER_PRODUCE_BYTE
-    if (this.#owner.longRequests.admits(bytes)) {
-      this.#goOn = null
-      if (bytes > 0) this.expectDecoded(bytes)
-      goOn()
-    } else {
-      this.#goOn = goOn
-      this.#owner.longRequests.wait(this)
+    if (!this.#admitted(bytes, () => this.growsLong(goOn))) return
+    if (bytes > 0) this.expectDecoded(bytes)
+    goOn()
+  }
+
+  standsFor(elements: () => number, goOn: () => void): void {
+    const count = elements()
+    if (count > this.#elements) {
+      // What it has in that line it gives back, or two of these could wait for each other.
+      this.decoded(0)
+      const bytes = count * ELEMENT_BYTES
+      const askAgain = this.guard(() => this.standsFor(elements, goOn))
+      if (!this.#admitted(bytes, askAgain)) return
+      this.expectDecoded(bytes)
+      this.holds(count)
     }
+    goOn()
+  }
+
+  /** It keeps the memory of so many until it is answered; others may need that. */
+  holds(elements: number): void {
+    const bytes = (elements - this.#elements) * ELEMENT_BYTES
+    this.#elements = elements
+    this.longestWaitMs = this.#owner.longRequests.longestWaitMs
+    this.heldBytes += bytes
+    this.#owner.takesBytes(bytes)
+  }
+
+  /** False: it stands in the line of long requests, and asks again when its turn comes. */
+  #admitted(bytes: number, askAgain: () => void): boolean {
+    const isAdmitted = this.#owner.longRequests.admits(bytes)
+    this.#askAgain = isAdmitted ? null : askAgain
+    if (!isAdmitted) this.#owner.longRequests.wait(this)
+    return isAdmitted
   }
 
   answersAvailable(): void {
-    if (this.#goOn !== null) this.growsLong(this.#goOn)
+    this.#askAgain?.()
   }
 
   /** It takes this much, or as much as was expected. */

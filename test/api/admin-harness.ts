@@ -59,6 +59,7 @@ export class AdminHarness {
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         abandoned: false,
         longestWaitMs: Infinity,
+        standsFor: (_elements, goOn) => goOn(),
         holdOthers: () => {},
         parks: () => {},
         keepBytes: () => {},

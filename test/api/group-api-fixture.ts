@@ -64,6 +64,7 @@ export class GroupApis {
         apis: new Map(),
         abandoned: false,
         longestWaitMs: Infinity,
+        standsFor: (_elements, goOn) => goOn(),
         holdOthers: () => {},
         parks: () => {},
         keepBytes: () => {},

@@ -15,6 +15,7 @@ import type { FetchTarget } from '../../src/broker/fetch-sessions.ts'
 import { Partition } from '../../src/broker/partition.ts'
 import type { Partitions } from '../../src/broker/partitions.ts'
 import type { RequestGuard } from '../../src/broker/request-guard.ts'
+import { Wakes } from '../../src/broker/wakes.ts'
 import { releasePieces } from '../../src/log/read/read-buffers.ts'
 import { makeBatch, TestLog, TOPIC_ID } from '../log/log-fixture.ts'
 import { diskWith, TestSlice } from '../log/slicing-disk.ts'
@@ -62,6 +63,7 @@ async function withPartition(
     deadlines: new Deadlines(world.clock),
     clock: world.clock,
     slices: new Slices(world.clock),
+    wakes: new Wakes(world.clock),
   }
   await run(
     (limits) => {
@@ -226,7 +228,13 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
         },
       fail: resolve,
     }
-    const parts = { partitions, deadlines: new Deadlines(clock), clock, slices: new Slices(clock) }
+    const parts = {
+      partitions,
+      deadlines: new Deadlines(clock),
+      clock,
+      slices: new Slices(clock),
+      wakes: new Wakes(clock),
+    }
     const limits = {
       maxBytes: 1,
       minBytes: 1,
@@ -240,6 +248,101 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
     new FetchOperation(parts, options, () => assert.fail('it is not answered')).start()
   })
   assert((await failed) instanceof TypeError)
+})
+
+interface WideFetch {
+  readonly operation: FetchOperation
+  readonly clock: StepClock
+  readonly partitions: { errorCode: ErrorCode; highWatermark: number }[]
+  /** By turn, how often the fetch began and ended to wait at a partition. */
+  readonly began: Map<number, number>
+  readonly ended: Map<number, number>
+  readonly results: () => readonly FetchedPartition[] | null
+}
+
+/** A fetch of very many partitions that have nothing; each look at the clock takes a millisecond. */
+function wideFetch(count: number, onWait: (index: number) => void = () => {}): WideFetch {
+  const clock = new StepClock(1)
+  const began = new Map<number, number>()
+  const ended = new Map<number, number>()
+  const note = (turns: Map<number, number>): void =>
+    void turns.set(clock.turns, (turns.get(clock.turns) ?? 0) + 1)
+  const log = { logStartOffset: 0, logEndOffset: 0, hasTransactions: false }
+  const partitions = Array.from({ length: count }, (_, index) => ({
+    log,
+    errorCode: ErrorCode.NONE as ErrorCode,
+    highWatermark: 0,
+    lastStableOffset: 0,
+    awaitRecords: () => {
+      note(began)
+      onWait(index)
+      return { end: () => note(ended) }
+    },
+  }))
+  const leaderOf = (_topic: string, index: number): unknown => {
+    const { errorCode } = partitions[index]!
+    return errorCode === ErrorCode.NONE ? partitions[index] : errorCode
+  }
+  const parts = {
+    partitions: { topicName: () => 't', leaderOf } as unknown as Partitions,
+    deadlines: new Deadlines(clock),
+    clock,
+    slices: new Slices(clock),
+    wakes: new Wakes(clock),
+  }
+  let results: readonly FetchedPartition[] | null = null
+  const operation = new FetchOperation(
+    parts,
+    {
+      targets: Array.from({ length: count }, (_, partition) => ({ ...target(1), partition })),
+      maxBytes: 1,
+      minBytes: 1,
+      maxWaitMs: 1_000_000_000,
+      readCommitted: true,
+      fromFollower: false,
+      byId: false,
+      answers: new AnswerBudget(1 << 20, clock),
+      guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
+      slices: false,
+    },
+    (given) => (results = given),
+  )
+  return { operation, clock, partitions, began, ended, results: () => results }
+}
+
+const WIDE = 10_000
+const total = (turns: Map<number, number>): number =>
+  [...turns.values()].reduce((sum, count) => sum + count, 0)
+
+test('a fetch begins and ends to wait at very many partitions in slices', async () => {
+  const { operation, began, ended, results } = wideFetch(WIDE)
+  operation.start()
+  await until(() => total(began) === WIDE, settle)
+  operation.cancel()
+  await until(() => total(ended) === WIDE, settle)
+  for (const turns of [began, ended]) {
+    const most = Math.max(...turns.values())
+    assert.ok(most <= WIDE / 5, `${most} in one turn`)
+  }
+  assert.equal(results(), null)
+})
+
+test('a partition that advances or goes away before a fetch of very many waits at it wakes the fetch', async () => {
+  const changes: ((partition: WideFetch['partitions'][number]) => void)[] = [
+    (partition) => (partition.errorCode = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+    (partition) => (partition.highWatermark = 1),
+  ]
+  for (const change of changes) {
+    const fetch = wideFetch(WIDE, (index) => {
+      if (index === 1_000) change(fetch.partitions[9_000]!)
+    })
+    fetch.operation.start()
+    await until(() => fetch.results() !== null, settle)
+    assert.equal(fetch.results()!.length, WIDE)
+    const { errorCode, highWatermark } = fetch.results()![9_000]!
+    assert.ok(errorCode === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION || highWatermark === 1)
+    await until(() => total(fetch.ended) === total(fetch.began), settle)
+  }
 })
 
 test('a read that was under way when the partition changed its directory begins again in the new log', async () => {

@@ -6,6 +6,7 @@ import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
 import { epochAfter, FetchSessions } from '../../src/broker/fetch-sessions.ts'
 import type { FetchContext } from '../../src/broker/fetch-sessions.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { finished } from '../support/steps.ts'
 
 const HOST = '10.0.0.1'
 let counter = 0
@@ -93,6 +94,52 @@ test('a session remembers, updates, adds and forgets partitions', () => {
   assert.deepEqual(offsets(changed), ['t-1@9', 'u-3@4'])
 })
 
+function many(count: number, first = 0): Record<string, [partition: number, offset: number][]> {
+  return { t: Array.from({ length: count }, (_, index): [number, number] => [first + index, 0]) }
+}
+
+test('what a session remembers counts as what its next request fetches', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  assert.equal(sessions.partitionsOf(request(0, 0, many(300)), 12), 300)
+  const { sessionId } = opened(sessions.resolve(request(0, 0, many(300)), 12, HOST))
+  assert.equal(sessions.partitionsOf(request(sessionId, 1), 12), 300)
+  assert.equal(sessions.partitionsOf(request(sessionId, 1, many(20), { t: [1, 2] }), 12), 322)
+  assert.equal(sessions.partitionsOf(request(sessionId, -1), 12), 0, 'it ends')
+  assert.equal(sessions.partitionsOf(request(sessionId, 0, many(7)), 12), 7, 'it begins anew')
+  assert.equal(sessions.partitionsOf(request(sessionId + 1, 1), 12), 0, 'it is not there')
+  assert.equal(sessions.partitionsOf(request(sessionId, 1), 4), 0, 'there were none then')
+})
+
+test('in steps the same comes of a request; two that grow a session at the same time count once each', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const first = opened(finished(sessions.resolveInSteps(request(0, 0, many(300)), 12, HOST)))
+  const { sessionId } = first
+  assert.equal(first.targets.length, 300)
+  const grown = [1, 2].map((epoch) =>
+    sessions.resolveInSteps(request(sessionId, epoch, many(200, epoch * 1_000), { t: [epoch] }), 12, HOST),
+  )
+  for (let step = 0; step < 50; step++) for (const steps of grown) assert.equal(steps.next().done, false)
+  const [one, other] = grown.map((steps) => opened(finished(steps)).targets.length)
+  assert.deepEqual([one! < 698, other], [true, 698])
+  const alike = new FetchSessions(new ManualClock(), random, 10)
+  const again = opened(alike.resolve(request(0, 0, many(300)), 12, HOST))
+  for (const epoch of [1, 2])
+    alike.resolve(request(again.sessionId, epoch, many(200, epoch * 1_000), { t: [epoch] }), 12, HOST)
+  assert.equal(sessions.bytes, alike.bytes)
+  sessions.resolve(request(sessionId, -1), 12, HOST)
+  assert.equal(sessions.bytes, 0)
+})
+
+test('a session that ends while a request is on its way into it is not there for that request, and leaves nothing', () => {
+  const sessions = new FetchSessions(new ManualClock(), random, 10)
+  const { sessionId } = opened(sessions.resolve(request(0, 0, many(300)), 12, HOST))
+  const steps = sessions.resolveInSteps(request(sessionId, 1, many(300, 1_000)), 12, HOST)
+  for (let step = 0; step < 100; step++) steps.next()
+  sessions.resolve(request(sessionId, -1), 12, HOST)
+  assert.equal(finished(steps), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  assert.deepEqual([sessions.size, sessions.bytes], [0, 0])
+})
+
 test('partitions that returned data go to the end', () => {
   const sessions = new FetchSessions(new ManualClock(), random, 10)
   const context = opened(
@@ -108,7 +155,7 @@ test('partitions that returned data go to the end', () => {
       HOST,
     ),
   )
-  sessions.moveToEnd(context, [context.targets[0]!])
+  sessions.moveToEnd(context.sessionId, context.targets[0]!)
   const next = opened(sessions.resolve(request(context.sessionId, 1), 12, HOST))
   assert.deepEqual(offsets(next), ['t-1@0', 't-2@0', 't-0@0'])
 })

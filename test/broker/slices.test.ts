@@ -90,6 +90,27 @@ test('work that nobody waits for stops, and its failure is told', async () => {
   assert.ok(steps >= 100 && steps < 110, `${steps} steps`)
 })
 
+test('one piece of work runs at once when there is time for it, else after those before it, and never within another', async () => {
+  const clock = new StepClock(1)
+  const slices = new Slices(clock)
+  const order: string[] = []
+  const work =
+    (name: string, looks = 0, inside = (): void => {}) =>
+    (): void => {
+      for (let look = 0; look < looks; look++) clock.monotonicMs()
+      order.push(`${name}${clock.turns}`)
+      inside()
+    }
+  const last = new Promise<void>((resolve) => {
+    slices.run(work('a', 0, () => slices.run(work('b', 10))))
+    slices.run(work('c', 10))
+    slices.later(work('d', 0, resolve))
+  })
+  assert.deepEqual(order, ['a0'])
+  await last
+  assert.deepEqual(order, ['a0', 'b1', 'c2', 'd3'])
+})
+
 test('who asks for the next turn gets one, in order', async () => {
   const clock = new StepClock(1)
   const slices = new Slices(clock)

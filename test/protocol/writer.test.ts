@@ -34,6 +34,20 @@ test('records are chunks of the frame, not copies', () => {
   )
 })
 
+test('of no records there is no chunk, so an answer without any is one', () => {
+  const writer = new Writer()
+  writer.beginFrame()
+  for (let partition = 0; partition < 50; partition++) {
+    writer.records([])
+    writer.compactRecords([{ length: 0 }])
+    writer.nullableRecords(Buffer.alloc(0))
+  }
+  assert.deepEqual(
+    writer.finish().map(({ length }) => length),
+    [4 + 50 * 9],
+  )
+})
+
 test('pieces that are no buffers are counted and come out in their place', () => {
   const writer = new Writer()
   const slice = { length: 1_000_000 }

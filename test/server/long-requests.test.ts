@@ -10,7 +10,7 @@ import type { AnswerWaiter } from '../../src/broker/answer-budget.ts'
 import { ClientConnection } from '../../src/server/connection.ts'
 import { LongRequests } from '../../src/server/long-requests.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { Fixture, produce } from './connection-fixture.ts'
+import { Fixture, heartbeat, produce } from './connection-fixture.ts'
 import { until } from '../support/until.ts'
 
 class Asker implements AnswerWaiter {
@@ -157,6 +157,63 @@ test('a fetch of very many partitions does not keep their memory for as long as 
     client.closed('reset')
   }
   assert.deepEqual(waits, [1_000, Infinity])
+})
+
+test('a request that stands for many elements takes their memory, one after the other, and gives it back', () => {
+  const fixture = new Fixture({}, 100_000_000, 100_000_000)
+  const { longRequests } = fixture.shared
+  const waits: number[] = []
+  let elements = 100_000
+  fixture.duringHeartbeat = (context) =>
+    context.standsFor(
+      () => elements,
+      () => void waits.push(context.longestWaitMs),
+    )
+  const frame = heartbeat(1, 'g')
+  const clients = Array.from({ length: 5 }, () => anotherClient(fixture))
+  for (const client of clients) client.bytes(frame, 0, frame.length)
+  assert.deepEqual([fixture.begun.length, waits.length], [5, 1])
+  assert.equal(longRequests.usedBytes, 20_000_000)
+  assert.ok(fixture.budget.usedBytes > 20_000_000 && fixture.budget.usedBytes < 20_100_000)
+  // Answered; gone in the line; gone later.
+  clients[2]!.closed('reset')
+  fixture.begun[0]!.respond()
+  fixture.clock.endTurn()
+  assert.equal(waits.length, 2)
+  elements = 150_000
+  clients[1]!.closed('reset')
+  fixture.clock.endTurn()
+  assert.equal(longRequests.usedBytes, 30_000_000, 'it is asked when its turn comes')
+  fixture.begun[3]!.respond()
+  fixture.clock.endTurn()
+  assert.deepEqual(waits, [1_000, 100, 100, 1_000], 'who keeps others waiting does so for a shorter time')
+  fixture.begun[4]!.respond()
+  assert.deepEqual([longRequests.usedBytes, longRequests.waitingCount, fixture.budget.usedBytes], [0, 0, 0])
+})
+
+test('a request that has many elements and stands for more does not wait for its own, and counts them once', async () => {
+  const fixture = new Fixture({}, 1_000_000_000, 1_000_000_000)
+  const { longRequests } = fixture.shared
+  const frame = longFetch(1, 20_000)
+  const clients = [anotherClient(fixture), anotherClient(fixture)]
+  for (const client of clients) client.bytes(frame, 0, frame.length)
+  await until(
+    () => fixture.begun.length === 2,
+    () => nextTurn(fixture),
+  )
+  const began: number[] = []
+  for (const [index, { context }] of fixture.begun.entries())
+    context.standsFor(
+      () => 120_000,
+      () => void began.push(index),
+    )
+  fixture.clock.endTurn()
+  assert.deepEqual([began, longRequests.usedBytes], [[0], 24_000_000])
+  fixture.begun[0]!.respond()
+  fixture.clock.endTurn()
+  assert.deepEqual(began, [0, 1])
+  clients[1]!.closed('reset')
+  assert.deepEqual([longRequests.usedBytes, fixture.budget.usedBytes], [0, 0])
 })
 
 function produceOf(partitions: number): Buffer {

@@ -33,6 +33,11 @@ export interface RequestContext extends RequestGuard {
    * counted elsewhere. Its memory goes back to the budgets, or those others might never be read.
    */
   parks(): void
+  /**
+   * Answering takes the memory of so many elements, also where the request names few: others are remembered. It counts
+   * from here on, in the line of long requests; `elements` is asked again when there is room.
+   */
+  standsFor(elements: () => number, goOn: () => void): void
   /** `run` is called when the client is gone before it was answered: what waits for something stops waiting. */
   whenAbandoned(run: () => void): void
   /** For pipelined APIs: requests behind this one begin when it is answered, because its work goes on in later turns. */
