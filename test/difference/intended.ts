@@ -231,6 +231,13 @@ export const intendedDifferences: readonly IntendedDifference[] = [
     where: [{ scenario: /^fetch: at most \d+ bytes/, path: /records\[\d+ more bytes\]$/ }],
   },
   {
+    subject: 'Fetch with a session id that nobody gives: a negative one, or one of the last few',
+    kafka: 'UNKNOWN_SERVER_ERROR',
+    samsa: 'as of any session that is not there',
+    reason: 'no client sends it, and nothing is wrong with the server',
+    where: [{ scenario: /^fetch: a session id that nobody gives$/, path: /./ }],
+  },
+  {
     subject: 'Fetch and ListOffsets with an isolation level that nobody has, or a negative size',
     kafka: 'UNKNOWN_SERVER_ERROR',
     samsa: 'as read_uncommitted; as much as if it were 0',

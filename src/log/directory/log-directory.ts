@@ -403,10 +403,12 @@ export class LogDirectory {
       const first = log.segments[0]
       return first !== undefined && log.logStartOffset > first.baseOffset ? log.logStartOffset : -1
     }, 'logStartOffset')
-    await Promise.all([
+    // Whatever becomes of one: the next checkpoint must not begin while the other is being written.
+    const written = await Promise.allSettled([
       this.#writeCheckpoint(LOG_START_OFFSET_CHECKPOINT, starts),
       this.#writeCheckpoint(LOG_START_OFFSET_COPY, starts),
     ])
+    for (const result of written) if (result.status === 'rejected') throw result.reason
     await this.#writeCheckpoint(
       HIGH_WATERMARK_CHECKPOINT,
       this.#offsets((managed) => managed.highWatermark, 'highWatermark'),

@@ -373,3 +373,9 @@ fetch.add('a session that is started anew', async (s) => {
   state.sessionEpoch = 1
   await state.next([])
 })
+
+fetch.add('a session id that nobody gives', async (s) => {
+  const state = await session(s, 11)
+  for (const sessionId of [-1, -(2 ** 31), 2 ** 31 - 1])
+    await state.next([[0, 0]], { sessionId, sessionEpoch: 3 })
+})
