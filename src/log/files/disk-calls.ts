@@ -1,6 +1,7 @@
-import { isError, messageOf } from '../../core/is-error.ts'
+import { messageOf } from '../../core/is-error.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Disk, File } from '../../ports.ts'
+import { isDenied } from './disk-problem.ts'
 
 /** The Disk port's callbacks as promises, for what is not on the way of a request. */
 
@@ -103,10 +104,6 @@ async function openAnew(disk: Disk, path: string, mode: 'create' | 'replace'): P
     await removePath(disk, path)
     return disk.open(path, mode)
   }
-}
-
-function isDenied(error: unknown): boolean {
-  return isError(error) && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM')
 }
 
 /** Overwrites a file that nobody reads meanwhile. */

@@ -48,6 +48,11 @@ export function isNoRoom(error: unknown): boolean {
   return hasCode(error, 'ENOSPC', 'EDQUOT')
 }
 
+/** The file, or the directory, is somebody else's. */
+export function isDenied(error: unknown): boolean {
+  return hasCode(error, 'EACCES', 'EPERM')
+}
+
 /** What stands where a file should be is a link, or a directory: nothing is wrong with the device. */
 export function isNoFile(error: unknown): boolean {
   return hasCode(error, 'ELOOP', 'EISDIR')
