@@ -161,6 +161,19 @@ export function content(bytes: Buffer): string {
   return bytes.subarray(batch.CRC_START).toString('base64')
 }
 
+/** A log of twelve batches in several segments, closed cleanly; all that it holds. */
+export async function writeTwelve(
+  world: Pick<World, 'clock' | 'disk' | 'logger'>,
+  directory: string,
+  config: Partial<LogConfig>,
+): ReturnType<TestLog['readAll']> {
+  const log = await TestLog.open(world, directory, config)
+  for (let i = 0; i < 12; i++) await log.append(makeBatch(1, 100 + i))
+  const all = await log.readAll()
+  await log.log.close(true)
+  return all
+}
+
 export function segmentNames(world: Pick<World, 'disk'>, directory: string, suffix = '.log'): string[] {
   return world.disk
     .list(directory)

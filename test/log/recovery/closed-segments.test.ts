@@ -4,7 +4,7 @@ import * as batch from '../../../protocol/records/record-batch.ts'
 import { writeWhole } from '../../../src/log/files/disk-calls.ts'
 import type { LogOptions } from '../../../src/log/log-types.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import { makeBatch, segmentNames, TestLog } from '../log-fixture.ts'
+import { makeBatch, segmentNames, TestLog, writeTwelve } from '../log-fixture.ts'
 
 /** Below the recovery point nothing is scanned, and yet a closed segment has to end where the next one begins. */
 
@@ -128,10 +128,7 @@ test('what stands twice in the last segment after a clean stop is served once, a
   const sim = new SimWorld(12)
   await sim.run(async () => {
     const { world } = sim.start()
-    const first = await TestLog.open(world, HOME, CONFIG)
-    for (let i = 0; i < 12; i++) await first.append(makeBatch(1, 100 + i))
-    const all = await first.readAll()
-    await first.log.close(true)
+    const all = await writeTwelve(world, HOME, CONFIG)
     const path = `${HOME}/${segmentNames(world, HOME).at(-1)}`
     const last = Buffer.from(world.disk.readFile(path))
     await writeWhole(world.disk, path, Buffer.concat([last, last]), true)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import * as batch from '../../../protocol/records/record-batch.ts'
 import { writeWhole } from '../../../src/log/files/disk-calls.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
-import { makeBatch, segmentNames, TestLog } from '../log-fixture.ts'
+import { segmentNames, TestLog, writeTwelve } from '../log-fixture.ts'
 
 const CONFIG = { segmentBytes: 700, indexIntervalBytes: 150 }
 const HOME = '/data/t-0'
@@ -31,10 +31,7 @@ for (const [what, swap, problem] of SWAPS) {
     const sim = new SimWorld(3)
     await sim.run(async () => {
       const { world } = sim.start()
-      const first = await TestLog.open(world, HOME, CONFIG)
-      for (let i = 0; i < 12; i++) await first.append(makeBatch(1, 100 + i))
-      const all = await first.readAll()
-      await first.log.close(true)
+      const all = await writeTwelve(world, HOME, CONFIG)
       const names = segmentNames(world, HOME)
       const of = names.map((name) => Buffer.from(world.disk.readFile(`${HOME}/${name}`)))
       await writeWhole(world.disk, `${HOME}/${names[1]}.swap`, swap(of), true)
@@ -57,9 +54,7 @@ test('a .swap of which nothing is left to be kept instead takes its place, whate
   const sim = new SimWorld(4)
   await sim.run(async () => {
     const { world } = sim.start()
-    const first = await TestLog.open(world, HOME, CONFIG)
-    for (let i = 0; i < 12; i++) await first.append(makeBatch(1, 100 + i))
-    await first.log.close(true)
+    await writeTwelve(world, HOME, CONFIG)
     const [, second] = segmentNames(world, HOME)
     world.disk.rename(`${HOME}/${second}`, `${HOME}/${second}.swap`)
     const known = { cleanShutdown: true, recoveryPoint: 12 }
