@@ -77,6 +77,9 @@ export const ApiKey = {
   DescribeShareGroupOffsets: 90,
   AlterShareGroupOffsets: 91,
   DeleteShareGroupOffsets: 92,
+  /** Of Samsa's brokers among themselves. */
+  MetadataPoll: 1000,
+  BrokerHello: 1002,
 } as const
 
 export type ApiName = keyof typeof ApiKey
@@ -173,6 +176,8 @@ const FLEXIBLE_FROM: Readonly<Record<ApiName, number>> = {
   DescribeShareGroupOffsets: 0,
   AlterShareGroupOffsets: 0,
   DeleteShareGroupOffsets: 0,
+  MetadataPoll: 0,
+  BrokerHello: 0,
 }
 
 /** Infinity for an API without flexible versions and for an unknown key. */

@@ -68,6 +68,11 @@ export class TopicHost implements MetadataListener {
     await eachAtOnce(topic.partitions, DELETIONS_AT_ONCE, ({ index }) => this.#logs.delete(topic.name, index))
   }
 
+  /** Where one broker leads all there is, nothing of a partition changes while it runs. */
+  async onPartitionsChanged(): Promise<void> {}
+
+  onBrokersChanged(): void {}
+
   onTopicConfigChanged(topic: TopicImage): void {
     const config = toLogConfig(topic.config, this.#metadata.config)
     for (const { index } of topic.partitions) this.#logs.updateConfig(topic.name, index, config)

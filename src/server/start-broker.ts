@@ -18,7 +18,7 @@ import { RecentSegments } from '../log/segment/segment-cache.ts'
 import { nothingWrites } from '../metadata/changes/config-change.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
-import { Metadata } from '../metadata/metadata.ts'
+import { OneNodeMetadata } from '../metadata/one-node.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { metadataDirectory } from './metadata-directory.ts'
@@ -66,13 +66,13 @@ export async function startBroker(
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   failed.catch(() => {})
   const logs = await LogManager.open(world, logManagerOptions(config, fail))
-  let metadata: Metadata | null = null
+  let metadata: OneNodeMetadata | null = null
   let server: Server | null = null
   try {
     const place = metadataDirectory(world.disk, logs, config['log.dirs'][0]!)
     const open = (): Promise<MetadataStore> => openStore(place)
     const store = await open()
-    metadata = await Metadata.open(store, world, {
+    metadata = await OneNodeMetadata.open(store, world, {
       config,
       renewal:
         store.sessionTimeoutMs === 0
@@ -112,7 +112,7 @@ interface Assembled {
 async function assemble(
   world: World,
   logs: LogManager,
-  metadata: Metadata,
+  metadata: OneNodeMetadata,
   guest: KafkaGuest,
 ): Promise<Assembled> {
   const partitions = new Partitions()
@@ -157,7 +157,7 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
 }
 
 /** The number of partitions is fixed once the topic exists: it decides where each group lives. */
-function offsetsPartitionCount(metadata: Metadata): number {
+function offsetsPartitionCount(metadata: OneNodeMetadata): number {
   const existing = metadata.topics.get(OFFSETS_TOPIC)?.partitions.length
   return existing ?? metadata.config['offsets.topic.num.partitions']
 }
@@ -165,7 +165,7 @@ function offsetsPartitionCount(metadata: Metadata): number {
 function running(
   { broker, server }: Assembled,
   logs: LogManager,
-  metadata: Metadata,
+  metadata: OneNodeMetadata,
   failed: Promise<never>,
 ): RunningBroker {
   return {
@@ -185,14 +185,14 @@ function running(
   }
 }
 
-async function deleteAllTopics(metadata: Metadata): Promise<void> {
+async function deleteAllTopics(metadata: OneNodeMetadata): Promise<void> {
   const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
   const outcomes = await Promise.all(names.map((name) => metadata.deleteTopic(name)))
   // Somebody else may delete one, too.
   throwRefusals(names, outcomes, [ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])
 }
 
-async function createTopics(metadata: Metadata, topics: readonly NewTopic[]): Promise<void> {
+async function createTopics(metadata: OneNodeMetadata, topics: readonly NewTopic[]): Promise<void> {
   const outcomes = await metadata.createTopics(
     topics.map(({ name, partitions, config }) => ({
       name,

@@ -7,7 +7,7 @@ import type { Api, RequestContext } from '../../src/api/requests/handler.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { OneNodeMetadata } from '../../src/metadata/one-node.ts'
 import type { Clock } from '../../src/ports.ts'
 import { brokerConfig, openMetadata } from '../metadata/metadata-harness.ts'
 import type { RecordingListener } from '../metadata/metadata-harness.ts'
@@ -15,11 +15,11 @@ import { SimWorld } from '../simulator/sim-world.ts'
 
 /** Handlers of the admin APIs over real metadata; only the broker around it is left out. */
 export class AdminHarness {
-  readonly metadata: Metadata
+  readonly metadata: OneNodeMetadata
   readonly listener: RecordingListener
   readonly #broker: Broker
 
-  constructor(metadata: Metadata, listener: RecordingListener, clock: Clock) {
+  constructor(metadata: OneNodeMetadata, listener: RecordingListener, clock: Clock) {
     this.metadata = metadata
     this.listener = listener
     const broker = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 
 import { ErrorCode } from '../../protocol/errors.ts'
-import { Metadata } from '../../src/metadata/metadata.ts'
+import { OneNodeMetadata } from '../../src/metadata/one-node.ts'
 import type { NewTopic } from '../../src/metadata/changes/topic-plan.ts'
 import type { MetadataStore } from '../../src/ports.ts'
 import { EmbeddedStore } from '../../src/system/store/embedded-store.ts'
@@ -11,11 +11,11 @@ import { SimWorld } from '../simulator/sim-world.ts'
 import { brokerConfig, newTopic, openMetadata, RecordingListener } from './metadata-harness.ts'
 import type { OpenMetadata } from './metadata-harness.ts'
 
-async function create(metadata: Metadata, topic: NewTopic): Promise<number> {
+async function create(metadata: OneNodeMetadata, topic: NewTopic): Promise<number> {
   return (await metadata.createTopics([topic], false))[0]!.errorCode
 }
 
-function describeTopics(metadata: Metadata): string[] {
+function describeTopics(metadata: OneNodeMetadata): string[] {
   return [...metadata.topics.values()]
     .map(({ name, topicId, partitions, config }) =>
       JSON.stringify([name, topicId, partitions.map(({ replicas }) => replicas), [...config.overrides]]),
@@ -37,7 +37,7 @@ describe('metadata that was left half written', () => {
       const process = sim.start()
       const store = await EmbeddedStore.open(process.world, '/data')
       await prepare(store.connect())
-      const metadata = await Metadata.open(store.connect(), process.world, { config: brokerConfig() })
+      const metadata = await OneNodeMetadata.open(store.connect(), process.world, { config: brokerConfig() })
       const listener = new RecordingListener()
       await metadata.start(listener)
       await check({ metadata, listener }, store.connect())

@@ -2,7 +2,7 @@ import { parseBrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { BrokerConfig } from '../../src/core/config/broker-config.ts'
 import type { PartitionImage, TopicImage } from '../../src/metadata/image/metadata-image.ts'
 import type { MetadataListener } from '../../src/metadata/image/metadata-state.ts'
-import { Metadata } from '../../src/metadata/metadata.ts'
+import { OneNodeMetadata } from '../../src/metadata/one-node.ts'
 import type { NewTopic } from '../../src/metadata/changes/topic-plan.ts'
 import { openEmbeddedStore } from '../../src/system/store/embedded-store.ts'
 import type { SimProcess } from '../simulator/sim-machine.ts'
@@ -19,7 +19,7 @@ export function newTopic(name: string, numPartitions = -1, more: Partial<NewTopi
 /** Writes down what it hears; can be told to fail. */
 export class RecordingListener implements MetadataListener {
   readonly events: string[] = []
-  metadata: Metadata | null = null
+  metadata: OneNodeMetadata | null = null
   failOn: string | null = null
 
   onTopicCreated(topic: TopicImage): Promise<void> {
@@ -33,6 +33,12 @@ export class RecordingListener implements MetadataListener {
   onTopicDeleted(topic: TopicImage): Promise<void> {
     return this.heard(`deleted ${topic.name}`, topic.name)
   }
+
+  onPartitionsChanged(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  onBrokersChanged(): void {}
 
   onTopicConfigChanged(topic: TopicImage): Promise<void> {
     return this.heard(`configured ${topic.name}`)
@@ -48,7 +54,7 @@ export class RecordingListener implements MetadataListener {
 }
 
 export interface OpenMetadata {
-  readonly metadata: Metadata
+  readonly metadata: OneNodeMetadata
   readonly listener: RecordingListener
 }
 
@@ -59,7 +65,7 @@ export async function openMetadata(
   clusterId: string | null = null,
 ): Promise<OpenMetadata> {
   const store = await openEmbeddedStore(process.world, '/data', { snapshotAfterBytes: 20_000 })
-  const metadata = await Metadata.open(store, process.world, { config, clusterId })
+  const metadata = await OneNodeMetadata.open(store, process.world, { config, clusterId })
   const listener = new RecordingListener()
   listener.metadata = metadata
   await metadata.start(listener)

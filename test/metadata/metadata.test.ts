@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 
 import { ErrorCode } from '../../protocol/errors.ts'
 import type { ConfigChange } from '../../src/metadata/changes/config-change.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { OneNodeMetadata } from '../../src/metadata/one-node.ts'
 import type { NewTopic } from '../../src/metadata/changes/topic-plan.ts'
 import { SimWorld } from '../simulator/sim-world.ts'
 import { brokerConfig, newTopic, openMetadata } from './metadata-harness.ts'
@@ -21,7 +21,7 @@ function inWorld(
   })
 }
 
-async function create(metadata: Metadata, topic: NewTopic): Promise<number> {
+async function create(metadata: OneNodeMetadata, topic: NewTopic): Promise<number> {
   return (await metadata.createTopics([topic], false))[0]!.errorCode
 }
 

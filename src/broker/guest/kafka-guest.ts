@@ -11,7 +11,7 @@ import { brokerValuesProblem } from '../../metadata/changes/config-change.ts'
 import type { ConfigResource } from '../../metadata/changes/config-change.ts'
 import type { DiscoveredPartition, DiscoveredTopic } from '../../metadata/changes/topic-changes.ts'
 import type { PartitionImage, TopicImage } from '../../metadata/image/metadata-image.ts'
-import type { Metadata } from '../../metadata/metadata.ts'
+import type { OneNodeMetadata } from '../../metadata/one-node.ts'
 import { toLogConfig } from '../../metadata/topic-log-config.ts'
 import type { LogFields, World } from '../../ports.ts'
 import { keepAside, lookForKafkaMetadata } from './kafka-metadata.ts'
@@ -49,13 +49,13 @@ type Trust = 'all' | 'held' | 'additions'
 export class KafkaGuest {
   readonly #world: World
   readonly #logs: LogManager
-  readonly #metadata: Metadata
+  readonly #metadata: OneNodeMetadata
   readonly #kafka: KafkaMetadata
   readonly #topics: ReadonlyMap<string, KraftTopic>
   readonly #storeWasHere: boolean
   readonly #trust: Trust
 
-  private constructor(world: World, logs: LogManager, metadata: Metadata, kafka: KafkaMetadata) {
+  private constructor(world: World, logs: LogManager, metadata: OneNodeMetadata, kafka: KafkaMetadata) {
     this.#world = world
     this.#logs = logs
     this.#metadata = metadata
@@ -66,7 +66,7 @@ export class KafkaGuest {
   }
 
   /** Before the logs are loaded. Brings the store up to what Kafka changed. Rejects when the store does. */
-  static async look(world: World, logs: LogManager, metadata: Metadata): Promise<KafkaGuest> {
+  static async look(world: World, logs: LogManager, metadata: OneNodeMetadata): Promise<KafkaGuest> {
     const { config, kafkaState } = metadata
     const own = config['metadata.log.dir']
     const directories = [...(own === null ? [] : [own]), ...logs.directoryPaths]

@@ -11,6 +11,7 @@ import {
   requestKeys,
   topicKeys,
 } from './broker-keys-server.ts'
+import { replicationKeys } from './broker-keys-replication.ts'
 import { zookeeperKeys } from './broker-keys-zookeeper.ts'
 import type { ConfigSource, Setting } from './config-source.ts'
 import type { ConfigDefinition, ConfigValues } from './definition.ts'
@@ -38,6 +39,7 @@ export const brokerTable = {
   ...logRecordKeys,
   ...groupKeys,
   ...recoveryKeys,
+  ...replicationKeys,
   ...zookeeperKeys,
 } as const
 

@@ -79,6 +79,11 @@ export const topicKeysWithEffect = {
     { min: 0 },
     'Milliseconds a record is safe from compaction after it was written.',
   ),
+  'min.insync.replicas': int(
+    1,
+    { min: 1 },
+    'Replicas that must have a record before a producer with acks=all is acknowledged; no more than there are.',
+  ),
   'retention.bytes': long(
     -1,
     {},
@@ -114,6 +119,10 @@ export const topicKeysWithEffect = {
     { min: 1 },
     'Milliseconds after which a new segment begins even if the current one is not full.',
   ),
+  'unclean.leader.election.enable': boolean(
+    false,
+    'Whether a replica that may lack acknowledged records may lead when no other can.',
+  ),
 } as const
 
 const REMOTE = 'Kept for the tools that write it; there is no remote storage in this version.'
@@ -133,19 +142,10 @@ export const topicKeysWithoutEffect = {
   ),
   'local.retention.bytes': long(-2, { min: -2 }, REMOTE),
   'local.retention.ms': long(-2, { min: -2 }, REMOTE),
-  'min.insync.replicas': int(
-    1,
-    { min: 1 },
-    'Kept for the tools that write it. Kafka asks for no more replicas in sync than there are, and there is one.',
-  ),
   preallocate: boolean(false, 'Kept for the tools that write it; segments grow as they are written.'),
   'remote.log.copy.disable': boolean(false, REMOTE),
   'remote.log.delete.on.disable': boolean(false, REMOTE),
   'remote.storage.enable': never('There is no remote storage in this version, so a topic cannot ask for it.'),
-  'unclean.leader.election.enable': boolean(
-    false,
-    'Kept for the tools that write it. There is one replica, and no other could become leader.',
-  ),
 } as const
 
 export const topicTable = { ...topicKeysWithEffect, ...topicKeysWithoutEffect } as const

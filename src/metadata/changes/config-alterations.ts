@@ -102,10 +102,10 @@ export class ConfigAlterations {
     validateOnly: boolean,
   ): Promise<Outcome> {
     const state = this.#state
-    if (id !== null && id !== state.nodeId)
+    if (id !== null && id !== state.self.nodeId)
       return refused(
         ErrorCode.INVALID_REQUEST,
-        `Unexpected broker id, expected ${state.nodeId}, but received ${id}`,
+        `Unexpected broker id, expected ${state.self.nodeId}, but received ${id}`,
       )
     const held = id === null ? this.clusterDefaults : this.brokerValues
     const current = mode === 'replace' ? new Map<string, string>() : held

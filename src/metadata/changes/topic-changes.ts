@@ -294,15 +294,12 @@ export class TopicChanges {
   }
 
   async #write(draft: TopicDraft): Promise<TopicImage> {
-    const { store, nodeId, controllerEpoch, config } = this.#state
+    const { store, self, config } = this.#state
     const { name, topicId, overrides, assignment, leaderEpochs } = draft
     const states = new Map(
-      assignment.map((replicas, index) => [
-        index,
-        firstState(replicas, nodeId, leaderEpochs?.get(index) ?? 0),
-      ]),
+      assignment.map((replicas, index) => [index, firstState(replicas, self, leaderEpochs?.get(index) ?? 0)]),
     )
-    await createTopicNodes(store, draft, states, assignment, controllerEpoch)
+    await createTopicNodes(store, draft, states, assignment)
     const topic: TopicImage = {
       name,
       topicId,
@@ -348,19 +345,17 @@ export class TopicChanges {
   }
 
   async #addPartitions(topic: TopicImage, added: Assignment): Promise<Outcome> {
-    const { store, nodeId, controllerEpoch, config } = this.#state
+    const { store, self, config } = this.#state
     this.#creatingPartitions += added.length
     try {
       const first = topic.partitions.length
       const path = paths.topic(topic.name)
       const node = await store.get(path)
       const before = topic.partitions.map(({ replicas }) => replicas)
-      const states = new Map(
-        added.map((replicas, offset) => [first + offset, firstState(replicas, nodeId, 0)]),
-      )
+      const states = new Map(added.map((replicas, offset) => [first + offset, firstState(replicas, self, 0)]))
       await Promise.all([
         store.set(path, encodeTopic(topic.topicId, [...before, ...added]), node!.stat.version),
-        createPartitionNodes(store, topic.name, states, controllerEpoch),
+        createPartitionNodes(store, topic.name, states),
       ])
       const images = added.map((replicas, offset) =>
         partitionImage(topic.name, first + offset, replicas, states.get(first + offset)!, 0),

@@ -21,9 +21,15 @@ export interface LoadContext {
   readonly store: MetadataStore
   readonly random: Random
   readonly logger: Logger
-  readonly nodeId: number
-  readonly controllerEpoch: number
+  readonly self: OnlyBroker
   readonly config: BrokerConfig
+}
+
+/** The broker that leads whatever is led where there is one. */
+export interface OnlyBroker {
+  readonly nodeId: number
+  readonly brokerEpoch: number
+  readonly controllerEpoch: number
 }
 
 export interface LoadedTopics {
@@ -68,7 +74,9 @@ async function loadTopic(context: LoadContext, name: string, deleting: boolean):
     record.assignment.map((_, index) => store.get(paths.partitionState(name, index))),
   )
   const partitions = deleting
-    ? record.assignment.map((replicas, index) => partitionImage(name, index, replicas, NO_STATE, 0))
+    ? record.assignment.map((replicas, index) =>
+        partitionImage(name, index, replicas, { ...firstState(replicas, context.self, 0), leader: -1 }, 0),
+      )
     : await leadPartitions(context, name, record, states)
   return { name, topicId, internal: isInternalTopic(name), partitions, config }
 }
@@ -90,8 +98,6 @@ function storedConfig(
   return resolveTopicConfig(overrides, config)
 }
 
-const NO_STATE: StoredState = { leader: -1, leaderEpoch: -1, isr: [] }
-
 export function partitionImage(
   topic: string,
   index: number,
@@ -99,8 +105,7 @@ export function partitionImage(
   state: StoredState,
   partitionEpoch: number,
 ): PartitionImage {
-  const { leader, leaderEpoch, isr } = state
-  return { topic, index, leader, leaderEpoch, replicas, isr, partitionEpoch }
+  return { ...state, topic, index, replicas, adding: [], removing: [], partitionEpoch }
 }
 
 async function giveTopicId(
@@ -124,39 +129,59 @@ async function leadPartitions(
   record: TopicRecord,
   nodes: readonly (StoredNode | null)[],
 ): Promise<PartitionImage[]> {
-  const { store, nodeId, controllerEpoch } = context
+  const { store, self } = context
   const missing = new Map<number, StoredState>()
   const images = record.assignment.map(async (replicas, index) => {
     const node = nodes[index] ?? null
     const path = paths.partitionState(name, index)
     if (node === null) {
-      const state = firstState(replicas, nodeId, 0)
+      const state = firstState(replicas, self, 0)
       missing.set(index, state)
       return partitionImage(name, index, replicas, state, 0)
     }
     const before = decodePartitionState(path, node.data)
-    const after = electedState(replicas, before, nodeId)
+    const after = electedState(replicas, before, self)
     if (after === before) return partitionImage(name, index, replicas, before, node.stat.version)
-    const stat = await store.set(path, encodePartitionState(after, controllerEpoch), node.stat.version)
+    const stat = await store.set(path, encodePartitionState(after), node.stat.version)
     return partitionImage(name, index, replicas, after, stat.version)
   })
   if (missing.size > 0) {
     await createIfMissing(store, paths.partitions(name))
-    await createPartitionNodes(store, name, missing, controllerEpoch)
+    await createPartitionNodes(store, name, missing)
   }
   return Promise.all(images)
 }
 
 /** The state of a partition that holds nothing yet: every replica is as good as the first. */
-export function firstState(replicas: readonly number[], nodeId: number, leaderEpoch: number): StoredState {
-  const leads = replicas.includes(nodeId)
-  return { leader: leads ? nodeId : -1, leaderEpoch, isr: leads ? [nodeId] : [...replicas] }
+export function firstState(replicas: readonly number[], self: OnlyBroker, leaderEpoch: number): StoredState {
+  const leads = replicas.includes(self.nodeId)
+  return ledAlone(leads ? self : null, leaderEpoch, leads ? [self.nodeId] : replicas, self.controllerEpoch)
+}
+
+function ledAlone(
+  leader: OnlyBroker | null,
+  leaderEpoch: number,
+  isr: readonly number[],
+  controllerEpoch: number,
+): StoredState {
+  return {
+    leader: leader?.nodeId ?? -1,
+    leaderEpoch,
+    leaderBrokerEpoch: leader?.brokerEpoch ?? -1,
+    controllerEpoch,
+    isr,
+    elr: [],
+    lastKnownElr: [],
+    leaderRecoveryState: 0,
+    minIsr: 1,
+  }
 }
 
 /** Only a replica in the ISR has every acknowledged record. */
-function electedState(replicas: readonly number[], before: StoredState, nodeId: number): StoredState {
+function electedState(replicas: readonly number[], before: StoredState, self: OnlyBroker): StoredState {
+  const { nodeId, controllerEpoch } = self
   if (replicas.includes(nodeId) && before.isr.includes(nodeId))
-    return { leader: nodeId, leaderEpoch: before.leaderEpoch + 1, isr: [nodeId] }
+    return ledAlone(self, before.leaderEpoch + 1, [nodeId], controllerEpoch)
   if (before.leader === -1) return before
-  return { leader: -1, leaderEpoch: before.leaderEpoch + 1, isr: before.isr }
+  return ledAlone(null, before.leaderEpoch + 1, before.isr, controllerEpoch)
 }

@@ -1,19 +1,13 @@
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
+import type { Assignment, BrokerView, PartitionState } from '../../core/replication/partition-state.ts'
+import type { Address } from '../../ports.ts'
 import { collisionKey } from '../layout/topic-names.ts'
 
-export interface PartitionImage {
+export interface PartitionImage extends PartitionState, Assignment {
   readonly topic: string
   readonly index: number
-  /** Node id, -1 when the partition has none. */
-  readonly leader: number
-  readonly leaderEpoch: number
-  /** Node ids, the preferred leader first. */
-  readonly replicas: readonly number[]
-  readonly isr: readonly number[]
-  /** Version of the partition's state in the store; grows with every change. */
-  readonly partitionEpoch: number
 }
 
 export interface TopicImage {
@@ -27,11 +21,11 @@ export interface TopicImage {
   readonly config: TopicConfig
 }
 
-export interface BrokerImage {
-  readonly id: number
+/** Its epoch, the transaction of the registration, grows each time a process registers under this id. */
+export interface BrokerImage extends BrokerView {
   readonly rack: string | null
-  /** Transaction of the registration: grows each time a process registers under this id. */
-  readonly epoch: number
+  /** Where others reach it, by listener name; empty where only this connection knows. */
+  readonly endpoints: ReadonlyMap<string, Address>
 }
 
 /** What the broker knows of the cluster. Topics are replaced, never changed; the maps change in place. */

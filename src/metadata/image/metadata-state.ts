@@ -3,6 +3,7 @@ import { topicKeysWithoutEffect } from '../../core/config/topic-keys.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import type { Logger, MetadataStore, Random } from '../../ports.ts'
 import { KeyedQueue } from './keyed-queue.ts'
+import type { OnlyBroker } from './load-metadata.ts'
 import { MetadataImage } from './metadata-image.ts'
 import type { PartitionImage, TopicImage } from './metadata-image.ts'
 
@@ -17,6 +18,10 @@ export interface MetadataListener {
   onPartitionsAdded(topic: TopicImage, added: readonly PartitionImage[]): Promise<void>
   /** The topic is not visible any more. Its files must be durably out of the way when this resolves. */
   onTopicDeleted(topic: TopicImage): Promise<void>
+  /** Of partitions that were there before: another state. They are visible when this resolves. */
+  onPartitionsChanged(topic: TopicImage, changed: readonly PartitionImage[]): Promise<void>
+  /** What is known of brokers changed: whether they serve, and under which epochs. */
+  onBrokersChanged(): void
   /** `topic.config` changed, by its overrides or by the broker's defaults. */
   onTopicConfigChanged(topic: TopicImage): Promise<void> | void
 }
@@ -25,6 +30,8 @@ const NOBODY: MetadataListener = {
   onTopicCreated: () => Promise.resolve(),
   onPartitionsAdded: () => Promise.resolve(),
   onTopicDeleted: () => Promise.resolve(),
+  onPartitionsChanged: () => Promise.resolve(),
+  onBrokersChanged: () => undefined,
   onTopicConfigChanged: () => undefined,
 }
 
@@ -33,8 +40,7 @@ export class MetadataState {
   readonly store: MetadataStore
   readonly random: Random
   readonly logger: Logger
-  readonly nodeId: number
-  readonly controllerEpoch: number
+  readonly self: OnlyBroker
   readonly maxOpenFiles: number
   /** Whether batches can be written with this `compression.type`. */
   readonly canCompress: (type: string) => boolean
@@ -49,7 +55,7 @@ export class MetadataState {
     readonly store: MetadataStore
     readonly random: Random
     readonly logger: Logger
-    readonly controllerEpoch: number
+    readonly self: OnlyBroker
     readonly config: BrokerConfig
     readonly maxOpenFiles: number
     readonly canCompress: (type: string) => boolean
@@ -57,11 +63,10 @@ export class MetadataState {
     this.store = parts.store
     this.random = parts.random
     this.logger = parts.logger
-    this.controllerEpoch = parts.controllerEpoch
+    this.self = parts.self
     this.config = parts.config
     this.maxOpenFiles = parts.maxOpenFiles
     this.canCompress = parts.canCompress
-    this.nodeId = parts.config['broker.id']
   }
 
   readonly #toldKeys = new Set<string>()

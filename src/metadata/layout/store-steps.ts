@@ -58,13 +58,12 @@ export async function createPartitionNodes(
   store: MetadataStore,
   topic: string,
   states: ReadonlyMap<number, StoredState>,
-  controllerEpoch: number,
 ): Promise<void> {
   const parent = createIfMissing(store, paths.partitions(topic))
   const nodes = inPortions([...states], PORTION, (portion) =>
     Promise.all(
       portion.flatMap(([index, state]) => {
-        const data = encodePartitionState(state, controllerEpoch)
+        const data = encodePartitionState(state)
         return [
           createIfMissing(store, paths.partition(topic, index)),
           createIfMissing(store, paths.partitionState(topic, index), data),
@@ -84,7 +83,6 @@ export async function createTopicNodes(
   topic: { readonly name: string; readonly topicId: string; readonly overrides: ReadonlyMap<string, string> },
   states: ReadonlyMap<number, StoredState>,
   assignment: readonly (readonly number[])[],
-  controllerEpoch: number,
 ): Promise<void> {
   const { name, topicId, overrides } = topic
   // Leaves first: after a crash a topic never stands there without its configuration.
@@ -92,7 +90,7 @@ export async function createTopicNodes(
   await Promise.all([
     config,
     store.create(paths.topic(name), encodeTopic(topicId, assignment)),
-    createPartitionNodes(store, name, states, controllerEpoch),
+    createPartitionNodes(store, name, states),
   ])
 }
 

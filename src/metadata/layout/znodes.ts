@@ -103,26 +103,46 @@ export function decodeTopic(path: string, data: Buffer): TopicRecord {
   return { topicId: typeof topicId === 'string' ? topicId : null, assignment }
 }
 
-/** What is kept of a partition while there is one replica. */
-export type StoredState = Pick<PartitionState, 'leader' | 'leaderEpoch' | 'isr'>
+/** What lies in the node of a partition: all but the epoch, which is the node's version. */
+export type StoredState = Omit<PartitionState, 'partitionEpoch'>
 
-export function encodePartitionState(state: StoredState, controllerEpoch: number): Buffer {
+/** As Kafka writes it, and what KIP-966 needs besides. */
+export function encodePartitionState(state: StoredState): Buffer {
   return encode({
     version: 1,
     leader: state.leader,
     leader_epoch: state.leaderEpoch,
-    controller_epoch: controllerEpoch,
+    controller_epoch: state.controllerEpoch,
     isr: state.isr,
-    leader_recovery_state: 0,
+    leader_recovery_state: state.leaderRecoveryState,
+    elr: state.elr,
+    last_known_elr: state.lastKnownElr,
+    min_isr: state.minIsr,
+    leader_broker_epoch: state.leaderBrokerEpoch,
   })
 }
 
+/** A node that Kafka or an older version wrote says nothing of KIP-966: nobody but the ISR is eligible there. */
 export function decodePartitionState(path: string, data: Buffer): StoredState {
   const json = decode(path, data)
-  const leader = json['leader']
+  const number = (key: string, otherwise: number): number => {
+    const value = json[key] ?? otherwise
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < -1) throw damaged(path)
+    return value
+  }
   const leaderEpoch = json['leader_epoch']
-  if (!(isId(leader) || leader === -1) || !isId(leaderEpoch)) throw damaged(path)
-  return { leader, leaderEpoch, isr: ids(path, json['isr']) }
+  if (!isId(leaderEpoch)) throw damaged(path)
+  return {
+    leader: number('leader', NaN),
+    leaderEpoch,
+    leaderBrokerEpoch: number('leader_broker_epoch', -1),
+    controllerEpoch: number('controller_epoch', -1),
+    isr: ids(path, json['isr']),
+    elr: ids(path, json['elr'] ?? []),
+    lastKnownElr: ids(path, json['last_known_elr'] ?? []),
+    leaderRecoveryState: json['leader_recovery_state'] === 1 ? 1 : 0,
+    minIsr: number('min_isr', 1),
+  }
 }
 
 export function encodeConfig(values: ReadonlyMap<string, string>): Buffer {

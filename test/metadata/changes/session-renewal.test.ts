@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { SamsaError } from '../../../src/core/samsa-error.ts'
-import { Metadata } from '../../../src/metadata/metadata.ts'
+import { OneNodeMetadata } from '../../../src/metadata/one-node.ts'
 import type { MetadataStore } from '../../../src/ports.ts'
 import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
@@ -22,7 +22,7 @@ interface Rig {
 }
 
 interface Started {
-  readonly metadata: Metadata
+  readonly metadata: OneNodeMetadata
   readonly session: () => SimSession
   /** Why it lost its place, once it has. */
   readonly lost: Promise<SamsaError>
@@ -41,7 +41,7 @@ async function onEnsemble(seed: number, use: (rig: Rig) => Promise<void>): Promi
       let lose!: (error: SamsaError) => void
       const lost = new Promise<SamsaError>((resolve) => (lose = resolve))
       const config = brokerConfig({ 'broker.id': String(id), 'zookeeper.connect': 'zk:2181', ...properties })
-      const metadata = await Metadata.open(await open(), world, {
+      const metadata = await OneNodeMetadata.open(await open(), world, {
         config,
         renewal: { open, renewed: () => undefined, lost: lose },
       })
@@ -53,7 +53,7 @@ async function onEnsemble(seed: number, use: (rig: Rig) => Promise<void>): Promi
   })
 }
 
-async function created(metadata: Metadata, name: string): Promise<ErrorCode> {
+async function created(metadata: OneNodeMetadata, name: string): Promise<ErrorCode> {
   const [result] = await metadata.createTopics([newTopic(name, 2)], false)
   return result!.errorCode
 }

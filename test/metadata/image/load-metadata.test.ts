@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Metadata } from '../../../src/metadata/metadata.ts'
+import type { OneNodeMetadata } from '../../../src/metadata/one-node.ts'
 import { CLUSTER_DEFAULTS, decodeConfig, encodeConfig, paths } from '../../../src/metadata/layout/znodes.ts'
 import { toLogConfig } from '../../../src/metadata/topic-log-config.ts'
 import { openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
@@ -14,7 +14,7 @@ type Stored = Readonly<Record<string, string>>
 async function withStored(
   path: string,
   stored: Stored,
-  body: (metadata: Metadata, warnings: readonly LogLine[]) => Promise<void> | void,
+  body: (metadata: OneNodeMetadata, warnings: readonly LogLine[]) => Promise<void> | void,
 ): Promise<void> {
   const sim = new SimWorld(1)
   await sim.run(async () => {
@@ -41,7 +41,7 @@ async function withStored(
 }
 
 /** What may go of the topic. */
-function taken(metadata: Metadata): unknown {
+function taken(metadata: OneNodeMetadata): unknown {
   const { cleanupPolicy, retentionMs, retentionBytes } = toLogConfig(
     metadata.topics.get('a')!.config,
     metadata.config,

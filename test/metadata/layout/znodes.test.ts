@@ -17,6 +17,29 @@ import {
   encodeProducerIdBlock,
   encodeTopic,
 } from '../../../src/metadata/layout/znodes.ts'
+import type { StoredState } from '../../../src/metadata/layout/znodes.ts'
+
+const STATE: StoredState = {
+  leader: 3,
+  leaderEpoch: 5,
+  leaderBrokerEpoch: 77,
+  controllerEpoch: 9,
+  isr: [3, 0],
+  elr: [1],
+  lastKnownElr: [2],
+  leaderRecoveryState: 1,
+  minIsr: 3,
+}
+
+/** What a node of Kafka leaves open. */
+const UNTOLD = {
+  leaderBrokerEpoch: -1,
+  controllerEpoch: -1,
+  elr: [],
+  lastKnownElr: [],
+  leaderRecoveryState: 0,
+  minIsr: 1,
+} as const
 
 const PATH = '/some/node'
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
@@ -50,13 +73,10 @@ const NODES: readonly {
   {
     decode: (data) => decodePartitionState(PATH, data),
     good: [
-      [
-        encodePartitionState({ leader: 3, leaderEpoch: 0, isr: [3, 0] }, 9),
-        { leader: 3, leaderEpoch: 0, isr: [3, 0] },
-      ],
+      [encodePartitionState(STATE), STATE],
       [
         json({ leader: -1, leader_epoch: 2 ** 31 - 1, isr: [] }),
-        { leader: -1, leaderEpoch: 2 ** 31 - 1, isr: [] },
+        { ...UNTOLD, leader: -1, leaderEpoch: 2 ** 31 - 1, isr: [] },
       ],
     ],
     bad: [
@@ -124,13 +144,17 @@ test('nodes have the versions and fields that Kafka’s have', () => {
     adding_replicas: {},
     removing_replicas: {},
   })
-  assert.deepEqual(fields(encodePartitionState({ leader: 0, leaderEpoch: 5, isr: [0] }, 9)), {
+  assert.deepEqual(fields(encodePartitionState(STATE)), {
     version: 1,
-    leader: 0,
+    leader: 3,
     leader_epoch: 5,
     controller_epoch: 9,
-    isr: [0],
-    leader_recovery_state: 0,
+    isr: [3, 0],
+    leader_recovery_state: 1,
+    elr: [1],
+    last_known_elr: [2],
+    min_isr: 3,
+    leader_broker_epoch: 77,
   })
   assert.deepEqual(fields(encodeConfig(new Map([['a', 'b']]))), { version: 1, config: { a: 'b' } })
   const broker = {
