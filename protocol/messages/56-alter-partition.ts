@@ -1,9 +1,9 @@
-import { array, int16, int32, int64, int8, request, response, string, uuid } from '../schema.ts'
+import { array, int16, int32, int64, int8, request, response, uuid } from '../schema.ts'
 import type { Decoded, Encodable } from '../schema.ts'
 
 /**
- * A leader asks the controller for another ISR (KIP-497). v1: recovery state (KIP-704). v2: topic ids (KIP-841). v3: the
- * incarnation of each member (KIP-903).
+ * A leader asks the controller for another ISR (KIP-497). v2: topic ids (KIP-841); what came before it, by names, Kafka has given
+ * up. v3: the incarnation of each member (KIP-903).
  */
 
 const brokerState = { brokerId: int32(), brokerEpoch: int64({ default: -1 }) }
@@ -13,20 +13,19 @@ const askedPartition = {
   leaderEpoch: int32(),
   newIsr: array(int32(), { until: 2 }),
   newIsrWithEpochs: array(brokerState, { since: 3 }),
-  leaderRecoveryState: int8({ since: 1, default: 0 }),
+  leaderRecoveryState: int8({ default: 0 }),
   partitionEpoch: int32(),
 }
 
 const askedTopic = {
-  topicName: string({ until: 1, default: '' }),
-  topicId: uuid({ since: 2 }),
+  topicId: uuid(),
   partitions: array(askedPartition),
 }
 
 export const alterPartitionRequest = request({
   key: 56,
   name: 'AlterPartition',
-  versions: [0, 3],
+  versions: [2, 3],
   flexibleFrom: 0,
   fields: {
     brokerId: int32(),
@@ -43,20 +42,19 @@ const partitionResult = {
   leaderId: int32(),
   leaderEpoch: int32(),
   isr: array(int32()),
-  leaderRecoveryState: int8({ since: 1, default: 0 }),
+  leaderRecoveryState: int8({ default: 0 }),
   partitionEpoch: int32(),
 }
 
 const topicResult = {
-  topicName: string({ until: 1, default: '' }),
-  topicId: uuid({ since: 2 }),
+  topicId: uuid(),
   partitions: array(partitionResult),
 }
 
 export const alterPartitionResponse = response({
   key: 56,
   name: 'AlterPartition',
-  versions: [0, 3],
+  versions: [2, 3],
   flexibleFrom: 0,
   fields: {
     throttleTimeMs: int32({ default: 0 }),

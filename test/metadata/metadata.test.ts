@@ -41,8 +41,16 @@ describe('topics', () => {
       index: 2,
       leader: 0,
       leaderEpoch: 0,
+      leaderBrokerEpoch: metadata.brokerEpoch,
+      leaderRecoveryState: 0,
+      controllerEpoch: 1,
       replicas: [0],
+      adding: [],
+      removing: [],
       isr: [0],
+      elr: [],
+      lastKnownElr: [],
+      minIsr: 1,
       partitionEpoch: 0,
     })
     assert.equal(metadata.partitionCount, 3)
@@ -446,7 +454,7 @@ describe('the cluster', () => {
       const process = sim.start()
       const { metadata } = await openMetadata(process)
       const configs = [
-        { name: 'min.insync.replicas', value: '2' },
+        { name: 'remote.log.copy.disable', value: 'true' },
         { name: 'retention.ms', value: '5' },
       ]
       for (const name of ['a', 'b']) await create(metadata, newTopic(name, 1, { configs }))
@@ -460,7 +468,7 @@ describe('the cluster', () => {
       const noEffect = 'a topic has a configuration that has no effect here; told once for this key'
       assert.deepEqual(told, [
         ['a', 'topic created'],
-        ['a', noEffect, 'min.insync.replicas'],
+        ['a', noEffect, 'remote.log.copy.disable'],
         ['b', 'topic created'],
         ['a', noEffect, 'preallocate'],
         ['a', 'partitions added to a topic'],

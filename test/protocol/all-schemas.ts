@@ -17,6 +17,14 @@ function isSchema(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && 'kind' in value && 'fields' in value
 }
 
+/** APIs of Kafka before 4.0: of these only bytes are known. */
+export const GIVEN_UP: ReadonlySet<number> = new Set([7])
+
+/** Messages of Samsa's brokers among themselves: Kafka knows none of them. */
+export function isOfSamsa(schema: Schema): boolean {
+  return isMessage(schema) && schema.key >= 1_000
+}
+
 export function isMessage(schema: Schema): schema is MessageSchema {
   return 'key' in schema
 }

@@ -7,7 +7,7 @@ import { isPresent } from '../../protocol/schema-layout.ts'
 import type { Layout } from '../../protocol/schema-layout.ts'
 import type { Fields, Schema, Type } from '../../protocol/schema.ts'
 import { Writer } from '../../protocol/writer.ts'
-import { allSchemas, isMessage, versionsOf } from './all-schemas.ts'
+import { allSchemas, isMessage, isOfSamsa, versionsOf } from './all-schemas.ts'
 
 /**
  * Bytes that other implementations made, next to the values they made them from. `golden/` says with which programs.
@@ -73,6 +73,7 @@ for (const file of files) {
 test('every version of every message has golden bytes', () => {
   const covered = new Set(files.flatMap(casesOf).map(({ message, version }) => `${message} v${version}`))
   for (const schema of schemas.values()) {
+    if (isOfSamsa(schema)) continue
     for (const version of versionsOf(schema)) {
       const name = `${messageName(schema)} v${version}`
       assert.ok(covered.has(name), name)

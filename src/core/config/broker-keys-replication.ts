@@ -19,7 +19,7 @@ export const replicationKeys = {
   'num.replica.fetchers': int(
     1,
     { min: 1 },
-    'Connections over which this broker follows each of the others.',
+    'Connections over which this broker follows each of the others. Read at the start.',
   ),
   'replica.fetch.backoff.ms': int(
     1_000,

@@ -183,17 +183,11 @@ describe('broker configuration', () => {
       'socket.send.buffer.bytes': '102400',
       'socket.receive.buffer.bytes': '102400',
       'log.preallocate': 'true',
-      'min.insync.replicas': '2',
       'queued.max.requests': '100',
       'background.threads': '4',
     })
     assert.equal(warnings.length, 1)
-    for (const key of [
-      'num.io.threads',
-      'socket.send.buffer.bytes',
-      'log.preallocate',
-      'min.insync.replicas',
-    ])
+    for (const key of ['num.io.threads', 'socket.send.buffer.bytes', 'log.preallocate'])
       assert.ok(warnings[0]!.includes(key), key)
     refused({ 'num.io.threads': '0' }, 'num.io.threads')
     refused({ 'transaction.max.timeout.ms': 'x' }, 'transaction.max.timeout.ms')

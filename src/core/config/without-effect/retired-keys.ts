@@ -33,7 +33,6 @@ const KEYS: ReadonlyMap<string, string> = new Map([
     'controlled.shutdown.max.retries',
     'controlled.shutdown.retry.backoff.ms',
     'delegation.token.master.key',
-    'eligible.leader.replicas.enable',
     'group.coordinator.new.enable',
     'host.name',
     'leader.imbalance.per.broker.percentage',
