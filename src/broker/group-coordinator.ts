@@ -30,27 +30,10 @@ import type {
 import { Outbox } from '../core/group/outbox.ts'
 import type { AppendEffect, Effect, LogEffect, Waiter } from '../core/group/outbox.ts'
 import { messageOf } from '../core/is-error.ts'
-import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
-import type { LogFields, Timer, World } from '../ports.ts'
-import { GroupReplay } from './group-replay.ts'
+import type { Timer, World } from '../ports.ts'
+import type { CoordinatorLog } from './coordinator-log.ts'
+import { GroupShards } from './group-shards.ts'
 import { RateLimitedLog } from './rate-limited-log.ts'
-
-/** `__consumer_offsets` as the coordinator sees it. */
-export interface CoordinatorLog {
-  /** offsets.topic.num.partitions */
-  readonly partitionCount: number
-  /** Creates the topic when there is none; its leaders are ready when resolved. */
-  ensureTopic(): Promise<void>
-  /**
-   * Appends one record batch as with acks=all. `done` gets an error code of the protocol, 0 once the promise of the
-   * flush mode holds. The order of the calls for a partition is the order in its log.
-   */
-  append(partition: number, batch: Buffer, done: (errorCode: number) => void): void
-  /** What one batch of the partition may have: max.message.bytes, which may change. */
-  maxBatchBytes(partition: number): number
-  /** Passes on every batch of the partition, from its start and in order. A missing partition has none. */
-  load(partition: number, onBatch: (batch: Buffer) => void): Promise<void>
-}
 
 /** The settings the coordinator reads. */
 export type GroupSettings = Pick<
@@ -66,27 +49,15 @@ export type GroupSettings = Pick<
 
 export type GroupWorld = Pick<World, 'clock' | 'random' | 'logger' | 'metrics'>
 
-/** What is there of a partition of the offsets topic. */
-type Hosted =
-  | { readonly state: 'active'; readonly shard: GroupShard }
-  | { readonly state: 'loading'; readonly loaded: Promise<void> }
-  | { readonly state: 'failed'; readonly retryAtMs: number }
-
 /** Joins and leaves come as fast as clients like. */
 const CHANGES_LOGGED_PER_SECOND = 100
-
-/** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
-const RELOAD_BACKOFF_MS = 1_000
-
-const DAMAGED_LEFT_OUT =
-  'GROUPS AND OFFSETS ARE MISSING OR OLD: batches of the offsets topic are damaged and were left out; consumers may read records again, or begin anew'
 
 /** What looking for expired offsets may take of a turn. */
 const EXPIRY_SLICE_MS = 5
 
 /**
- * Coordinates the classic consumer groups of this broker: passes requests on to the partition that holds the group,
- * carries out what the groups decide (records into the log, answers to clients) and wakes them up in time.
+ * Coordinates the classic consumer groups of the partitions this broker leads: passes requests on to the one that holds
+ * the group, carries out what the groups decide (records into the log, answers to clients) and wakes them up in time.
  */
 export class GroupCoordinator {
   readonly #world: GroupWorld
@@ -98,10 +69,7 @@ export class GroupCoordinator {
   readonly #outbox = new Outbox()
   readonly #deadlines = new DeadlineQueue()
   readonly #budget: GroupBudget
-  readonly #hosted = new Map<number, Hosted>()
-  /** Topics that went while some partitions were not there; nothing was committed to those since. */
-  readonly #deletedTopics = new Set<string>()
-  #isStarting = false
+  readonly #shards: GroupShards
   #draining = false
   #timer: Timer | null = null
   #timerDueMs = Infinity
@@ -116,19 +84,36 @@ export class GroupCoordinator {
     this.#config = groupConfig(config, log)
     this.#budget = new GroupBudget(this.#config)
     this.#checkIntervalMs = config['offsets.retention.check.interval.ms']
+    this.#shards = new GroupShards({
+      world: this.#world,
+      warnings: this.#warnings,
+      log,
+      newShard: (partition) =>
+        new GroupShard(partition, this.#config, this.#outbox, this.#deadlines, this.#budget),
+      settle: () => this.#settle(),
+    })
     this.#registerMetrics()
   }
 
   // -------------------------------------------------------------------------------------------------- lifecycle
 
-  /** Reads all groups from the log. Requests for a group are refused as "loading" until its partition is there. */
+  /** Waits until the groups are read of all partitions for which this broker was elected before. */
   async start(): Promise<void> {
     this.#scheduleRetention()
-    this.#isStarting = true
-    for (let partition = 0; partition < this.#log.partitionCount && !this.#closed; partition++) {
-      await this.#load(partition)
-    }
-    this.#isStarting = false
+    await this.#shards.allLoaded()
+  }
+
+  /**
+   * This broker leads a partition of the offsets topic from now on: its groups are read, and requests for them are refused
+   * as "loading" until they are there. Resolves then, or when that came to nothing; never rejects.
+   */
+  elected(partition: number, leaderEpoch: number): Promise<void> {
+    return this.#closed ? Promise.resolve() : this.#shards.elected(partition, leaderEpoch)
+  }
+
+  /** It leads it no more. To be called before the log changes, or follows another one: all who wait are sent away. */
+  resigned(partition: number): void {
+    this.#shards.resigned(partition)
   }
 
   /** Sends everybody away who waits. */
@@ -136,13 +121,13 @@ export class GroupCoordinator {
     if (this.#closed) return
     this.#closed = true
     this.#retentionTimer?.cancel()
-    this.#closeShards()
+    this.#shards.close()
     this.#timer?.cancel()
     this.#timer = null
   }
 
-  /** Makes the offsets topic ready, and these partitions of it. */
-  async ready(partitions: Iterable<number>): Promise<number> {
+  /** Makes the offsets topic when there is none. */
+  async topicReady(): Promise<ErrorCode> {
     if (this.#closed) return ErrorCode.COORDINATOR_NOT_AVAILABLE
     try {
       await this.#log.ensureTopic()
@@ -151,30 +136,22 @@ export class GroupCoordinator {
       this.#warnings.warn({ reason }, 'the offsets topic cannot be created')
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
     }
-    for (const partition of partitions) await this.#load(partition)
     return ErrorCode.NONE
+  }
+
+  /** Waits for those of these partitions that this broker leads. */
+  loaded(partitions: Iterable<number>): Promise<void> {
+    return this.#shards.loaded(partitions)
   }
 
   /** A topic is gone, and with it what was committed for it. */
   topicDeleted(topic: string): void {
-    for (const hosted of this.#hosted.values()) {
-      if (hosted.state === 'active') hosted.shard.topicDeleted(topic)
-    }
-    if (!this.#isComplete) this.#deletedTopics.add(topic)
-    this.#settle()
+    this.#shards.topicDeleted(topic)
   }
 
   /** The offsets topic itself was deleted: all groups start over. */
   offsetsTopicDeleted(): void {
-    this.#closeShards()
-  }
-
-  #closeShards(): void {
-    for (const hosted of this.#hosted.values()) {
-      if (hosted.state === 'active') hosted.shard.close(ErrorCode.NOT_COORDINATOR, this.#now())
-    }
-    this.#hosted.clear()
-    this.#settle()
+    this.#shards.resignAll()
   }
 
   // --------------------------------------------------------------------------------------------------- requests
@@ -251,15 +228,12 @@ export class GroupCoordinator {
 
   /** All groups of the partitions that are there; they may change while they are looked at. */
   *list(): Generator<ListedGroup> {
-    for (const hosted of this.#hosted.values()) if (hosted.state === 'active') yield* hosted.shard.list()
+    for (const shard of this.#shards.all()) yield* shard.list()
   }
 
   /** Set while some partitions are still loading: their groups are not in the list. */
   get listErrorCode(): number {
-    if (this.#isStarting) return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    for (const { state } of this.#hosted.values())
-      if (state === 'loading') return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    return ErrorCode.NONE
+    return this.#shards.isLoading ? ErrorCode.COORDINATOR_LOAD_IN_PROGRESS : ErrorCode.NONE
   }
 
   deleteGroup(groupId: string, respond: Waiter<number>): void {
@@ -282,100 +256,15 @@ export class GroupCoordinator {
     this.#settle()
   }
 
-  // ---------------------------------------------------------------------------------------------------- loading
-
-  /** Where the group lives in the offsets topic. */
+  /** Where the group lives in the offsets topic; -1 while there is none, for then nobody knows its partitions. */
   partitionOf(groupId: string): number {
-    return groupPartition(groupId, this.#log.partitionCount)
+    const { partitionCount } = this.#log
+    return partitionCount === 0 ? -1 : groupPartition(groupId, partitionCount)
   }
 
   /** The groups of a partition, or why they cannot be asked. */
   #shardOf(groupId: string): GroupShard | number {
-    if (this.#closed) return ErrorCode.NOT_COORDINATOR
-    const partition = this.partitionOf(groupId)
-    const hosted = this.#hosted.get(partition)
-    if (hosted?.state === 'active') return hosted.shard
-    void this.#load(partition)
-    return ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-  }
-
-  /** Every partition is there. */
-  get #isComplete(): boolean {
-    if (this.#hosted.size < this.#log.partitionCount) return false
-    for (const { state } of this.#hosted.values()) if (state !== 'active') return false
-    return true
-  }
-
-  /** Never rejects. Does nothing for a partition that is there or failed a moment ago. */
-  #load(partition: number): Promise<void> {
-    const hosted = this.#hosted.get(partition)
-    if (hosted?.state === 'active') return Promise.resolve()
-    if (hosted?.state === 'loading') return hosted.loaded
-    if (hosted?.state === 'failed' && this.#world.clock.monotonicMs() < hosted.retryAtMs) {
-      return Promise.resolve()
-    }
-    const isCurrent = (): boolean => {
-      const current = this.#hosted.get(partition)
-      return !this.#closed && current?.state === 'loading' && current.loaded === loaded
-    }
-    const loaded = this.#replay(partition).then(
-      (shard) => {
-        if (isCurrent()) this.#activate(partition, shard)
-        else shard.close(ErrorCode.NOT_COORDINATOR, this.#now())
-      },
-      (error: unknown) => {
-        this.#world.logger.error({ error, partition }, 'groups cannot be read from the offsets topic')
-        const retryAtMs = this.#world.clock.monotonicMs() + RELOAD_BACKOFF_MS
-        if (isCurrent()) this.#hosted.set(partition, { state: 'failed', retryAtMs })
-      },
-    )
-    this.#hosted.set(partition, { state: 'loading', loaded })
-    return loaded
-  }
-
-  async #replay(partition: number): Promise<GroupShard> {
-    const shard = new GroupShard(partition, this.#config, this.#outbox, this.#deadlines, this.#budget)
-    const now = this.#now()
-    let damaged = 0
-    const replay = new GroupReplay(
-      (key, value) => shard.replay(key, value, now),
-      (offset, problem) => {
-        damaged++
-        this.#tellDamaged({ topic: OFFSETS_TOPIC, partition, offset, problem })
-      },
-    )
-    try {
-      await this.#log.load(partition, (batch) => replay.batch(batch))
-    } catch (error) {
-      shard.close(ErrorCode.NOT_COORDINATOR, now)
-      throw error
-    }
-    if (damaged > 0) {
-      this.#world.logger.error({ topic: OFFSETS_TOPIC, partition, batches: damaged }, DAMAGED_LEFT_OUT)
-    }
-    if (replay.openTransactions > 0) {
-      this.#world.logger.warn(
-        { partition, transactions: replay.openTransactions },
-        'offsets of transactions that never ended are left out',
-      )
-    }
-    return shard
-  }
-
-  #tellDamaged(fields: LogFields): void {
-    const message = 'a batch of the offsets topic is damaged: what it says of groups and offsets is left out'
-    this.#warnings.log('error', fields, message)
-  }
-
-  #activate(partition: number, shard: GroupShard): void {
-    this.#hosted.set(partition, { state: 'active', shard })
-    shard.loaded(this.#now())
-    for (const topic of this.#deletedTopics) shard.topicDeleted(topic)
-    if (this.#isComplete) this.#deletedTopics.clear()
-    if (shard.groupCount > 0) {
-      this.#world.logger.info({ partition, groups: shard.groupCount }, 'groups loaded')
-    }
-    this.#settle()
+    return this.#shards.get(this.partitionOf(groupId))
   }
 
   // ---------------------------------------------------------------------------------------------------- effects
@@ -461,9 +350,8 @@ export class GroupCoordinator {
   }
 
   *#expiring(): Steps<void> {
-    for (let partition = 0; partition < this.#log.partitionCount; partition++) {
-      const hosted = this.#hosted.get(partition)
-      if (hosted?.state === 'active') yield* hosted.shard.expireOffsets(this.#now())
+    for (const shard of this.#shards.all()) {
+      yield* shard.expireOffsets(this.#now())
       yield
     }
   }
@@ -496,7 +384,7 @@ export class GroupCoordinator {
 
   #sum(of: (shard: GroupShard) => number): number {
     let sum = 0
-    for (const hosted of this.#hosted.values()) if (hosted.state === 'active') sum += of(hosted.shard)
+    for (const shard of this.#shards.all()) sum += of(shard)
     return sum
   }
 }

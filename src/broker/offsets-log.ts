@@ -1,43 +1,57 @@
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { batchSizeBytes, frameProblem, lastOffset } from '../../protocol/records/record-batch.ts'
+import type { LedPartition } from '../core/group/outbox.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { defaultLogConfig } from '../log/log-config.ts'
 import type { ReadResult } from '../log/log-types.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
-import type { CoordinatorLog } from './group-coordinator.ts'
+import type { Metadata } from '../metadata/metadata.ts'
+import type { Clock } from '../ports.ts'
+import type { CoordinatorLog } from './coordinator-log.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 
 const LOAD_BYTES = 1024 * 1024
 
+/** What a follower has appended is written within milliseconds, unless the disk hangs. */
+const WRITTEN_POLL_MS = 5
+
 /** `__consumer_offsets` as the group coordinator sees it, over the partitions of this broker. */
 export class OffsetsLog implements CoordinatorLog {
-  readonly partitionCount: number
+  readonly #metadata: Pick<Metadata, 'topics' | 'autoCreateTopic'>
   readonly #partitions: Partitions
+  readonly #clock: Clock
   readonly #refusesRecords: (directory: string) => boolean
-  readonly #ensureTopic: () => Promise<void>
 
   /** `refusesRecords`: whether the volume below a log's directory hangs, or has no room even for offsets. */
   constructor(
-    partitionCount: number,
+    metadata: Pick<Metadata, 'topics' | 'autoCreateTopic'>,
     partitions: Partitions,
+    clock: Clock,
     refusesRecords: (directory: string) => boolean,
-    ensureTopic: () => Promise<void>,
   ) {
-    this.partitionCount = partitionCount
+    this.#metadata = metadata
     this.#partitions = partitions
+    this.#clock = clock
     this.#refusesRecords = refusesRecords
-    this.#ensureTopic = ensureTopic
+  }
+
+  /** As it is now: any broker may make the topic, with as many as its own configuration says. */
+  get partitionCount(): number {
+    return this.#metadata.topics.get(OFFSETS_TOPIC)?.partitions.length ?? 0
   }
 
   async ensureTopic(): Promise<void> {
-    if (!this.#partitions.hasTopic(OFFSETS_TOPIC)) await this.#ensureTopic()
+    if (this.#metadata.topics.has(OFFSETS_TOPIC)) return
+    const errorCode = await this.#metadata.autoCreateTopic(OFFSETS_TOPIC)
+    if (errorCode !== ErrorCode.NONE)
+      throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)
   }
 
-  append(index: number, batch: Buffer, done: (errorCode: number) => void): void {
-    const partition = this.#partitions.get(OFFSETS_TOPIC, index)
-    if (partition === undefined) {
-      done(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+  append({ index, leaderEpoch }: LedPartition, batch: Buffer, done: (errorCode: number) => void): void {
+    const partition = this.#partitions.leaderOf(OFFSETS_TOPIC, index, leaderEpoch)
+    if (typeof partition === 'number') {
+      done(partition)
       return
     }
     // A commit that is refused now can be made again; a write that fails ends the directory.
@@ -46,8 +60,8 @@ export class OffsetsLog implements CoordinatorLog {
       return
     }
     // While the partition changes its directory, what comes waits.
-    if (partition.appendLine.isEmpty) append(partition, batch, done)
-    else partition.appendLine.enter().ready(() => append(partition, batch, done))
+    if (partition.appendLine.isEmpty) append(partition, leaderEpoch, batch, done)
+    else partition.appendLine.enter().ready(() => append(partition, leaderEpoch, batch, done))
   }
 
   maxBatchBytes(index: number): number {
@@ -55,22 +69,44 @@ export class OffsetsLog implements CoordinatorLog {
     return Math.min(config.maxMessageBytes, config.segmentBytes)
   }
 
-  async load(index: number, onBatch: (batch: Buffer) => void): Promise<void> {
-    const partition = this.#partitions.get(OFFSETS_TOPIC, index)
-    if (partition === undefined) return
-    // Not "no groups": who asks would start from the beginning.
-    if (partition.errorCode !== ErrorCode.NONE) throw unreadable(index, partition.errorCode)
+  async load({ index, leaderEpoch }: LedPartition, onBatch: (batch: Buffer) => void): Promise<void> {
+    // Not "no groups" where it cannot be read: who asks would start from the beginning.
+    const partition = this.#partitions.leaderOf(OFFSETS_TOPIC, index, leaderEpoch)
+    if (typeof partition === 'number') throw unreadable(index, partition)
+    // Only the groups write there, and they are not here yet: nothing comes after it.
+    const endOffset = partition.log.logEndOffset
     let offset = partition.log.logStartOffset
-    while (offset < partition.highWatermark) {
-      const result = await read(partition, offset)
+    while (offset < endOffset) {
+      const errorCode = partition.leaderError(leaderEpoch)
+      if (errorCode !== ErrorCode.NONE) throw unreadable(index, errorCode)
+      if (partition.log.writtenEndOffset < endOffset) {
+        await this.#aMoment()
+        continue
+      }
+      const result = await read(partition, offset, endOffset)
       for (const buffer of result.buffers) eachBatch(index, offset, buffer, onBatch)
       if (result.nextOffset <= offset) return
       offset = result.nextOffset
     }
   }
+
+  #aMoment(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(WRITTEN_POLL_MS, resolve))
+  }
 }
 
-function append(partition: Partition, batch: Buffer, done: (errorCode: number) => void): void {
+/** `leaderEpoch`: it may have waited while somebody else began to lead. */
+function append(
+  partition: Partition,
+  leaderEpoch: number,
+  batch: Buffer,
+  done: (errorCode: number) => void,
+): void {
+  const notLeader = partition.leaderError(leaderEpoch)
+  if (notLeader !== ErrorCode.NONE) {
+    done(notLeader)
+    return
+  }
   const { errorCode, lastOffset } = partition.append(batch)
   if (errorCode !== ErrorCode.NONE) done(errorCode)
   else partition.awaitAppended(lastOffset + 1, { appendSettled: (_tag, settled) => done(settled) }, 0)
@@ -94,9 +130,9 @@ function eachBatch(index: number, offset: number, buffer: Buffer, onBatch: (batc
   }
 }
 
-function read(partition: Partition, offset: number): Promise<ReadResult> {
+function read(partition: Partition, offset: number, endOffset: number): Promise<ReadResult> {
   return new Promise((resolve, reject) => {
-    partition.log.read(offset, LOAD_BYTES, partition.highWatermark, true, (result) => {
+    partition.log.read(offset, LOAD_BYTES, endOffset, true, (result) => {
       if (result.errorCode === ErrorCode.NONE) resolve(result)
       else reject(unreadable(partition.index, result.errorCode))
     })

@@ -45,6 +45,11 @@ export class TopicHost implements MetadataListener {
   /** Made after the first topics are open. */
   attach(groups: GroupCoordinator): void {
     this.#groups = groups
+    for (const partition of this.#partitions.ofTopic(OFFSETS_TOPIC)) this.#elected(partition)
+  }
+
+  #elected({ topic, index, leaderEpoch }: Partition): void {
+    if (topic === OFFSETS_TOPIC) void this.#groups?.elected(index, leaderEpoch)
   }
 
   /** A topic that was there when the broker started: its data may lie in a directory that is offline now. */
@@ -98,6 +103,7 @@ export class TopicHost implements MetadataListener {
         const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
         if (!log.failed) this.#logs.listen(log, partition)
         this.#partitions.add(partition)
+        this.#elected(partition)
       }),
     )
   }

@@ -17,7 +17,6 @@ import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
 import { nothingWrites } from '../metadata/changes/config-change.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
-import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { OneNodeMetadata } from '../metadata/one-node.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
@@ -121,11 +120,7 @@ async function assemble(
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   tellOpenTransactions(partitions.all(), world.logger)
   const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)
-  const offsetsLog = new OffsetsLog(offsetsPartitionCount(metadata), partitions, refuses, async () => {
-    const errorCode = await metadata.autoCreateTopic(OFFSETS_TOPIC)
-    if (errorCode !== 0)
-      throw new SamsaError('SAMSA_METADATA_STORE', `${OFFSETS_TOPIC}: ${errorName(errorCode)}`)
-  })
+  const offsetsLog = new OffsetsLog(metadata, partitions, world.clock, refuses)
   const groups = new GroupCoordinator(world, offsetsLog, metadata.config)
   const broker = new Broker({ world, logs, metadata, groups, partitions, topicMetrics })
   host.attach(groups)
@@ -154,12 +149,6 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
     segmentCache: new RecentSegments(),
     onAllDirectoriesFailed: fail,
   }
-}
-
-/** The number of partitions is fixed once the topic exists: it decides where each group lives. */
-function offsetsPartitionCount(metadata: OneNodeMetadata): number {
-  const existing = metadata.topics.get(OFFSETS_TOPIC)?.partitions.length
-  return existing ?? metadata.config['offsets.topic.num.partitions']
 }
 
 function running(

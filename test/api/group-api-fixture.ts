@@ -8,7 +8,7 @@ import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
 import type { Api } from '../../src/api/requests/handler.ts'
-import { GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
+import { electedForAll, GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
 import { SimLogger } from '../simulator/sim-logger.ts'
 import { SimMetrics } from '../simulator/sim-metrics.ts'
 import { SimRandom } from '../simulator/sim-random.ts'
@@ -27,11 +27,16 @@ export class GroupApis {
     const random = new SimRandom(1)
     const world = { clock: this.clock, random, logger: new SimLogger(), metrics: new SimMetrics() }
     this.groups = new GroupCoordinator(world, this.log, GROUP_SETTINGS)
-    const topics = new Map([['topic', { partitions: [{}, {}] }]])
+    const led = (count: number) => ({ partitions: Array.from({ length: count }, () => ({ leader: 7 })) })
+    const topics = new Map([
+      ['topic', led(2)],
+      ['__consumer_offsets', led(this.log.partitionCount)],
+    ])
+    const brokers = new Map([[7, { id: 7, endpoints: new Map() }]])
     // What the handlers of groups use of a broker.
     this.#broker = {
       groups: this.groups,
-      metadata: { topics },
+      metadata: { topics, brokers },
       nodeId: 7,
       clock: this.clock,
       slices: new Slices(this.clock),
@@ -40,7 +45,7 @@ export class GroupApis {
 
   static async start(): Promise<GroupApis> {
     const apis = new GroupApis()
-    await apis.groups.start()
+    await electedForAll(apis.groups, apis.log)
     return apis
   }
 

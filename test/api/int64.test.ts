@@ -92,7 +92,7 @@ test('OffsetCommit keeps any int64 exactly, over a restart too', async () => {
   await sim.run(async () => {
     const before = await SimBroker.start(sim, {})
     await before.createTopics({ name: 't', partitions: BEYOND.length })
-    await before.running.broker.groups.ready(new Set([0, 1]))
+    await before.running.broker.groups.topicReady()
     for (const version of [0, 2, 5, 9]) {
       const offsets = BEYOND.map((offset) => offset - BigInt(Math.sign(Number(offset)) * version))
       const partitions = offsets.map((committedOffset, partitionIndex) => ({
@@ -114,12 +114,12 @@ test('OffsetCommit keeps any int64 exactly, over a restart too', async () => {
         Number.isSafeInteger(Number(offset)) ? Number(offset) : offset,
       )
       for (const fetched of [1, 5, 9]) assert.deepEqual(await committed(before, fetched), expected)
-      await before.running.broker.groups.ready(new Set([0, 1]))
+      await before.running.broker.groups.topicReady()
     }
     const kept = await committed(before, 9)
     await before.stop()
     const after = await SimBroker.start(sim, {})
-    await after.running.broker.groups.ready(new Set([0, 1]))
+    await after.running.broker.groups.topicReady()
     assert.deepEqual(await committed(after, 9), kept)
     await after.stop()
   })

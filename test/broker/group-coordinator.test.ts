@@ -11,7 +11,7 @@ import type { CommitResponse, JoinResponse, SyncResponse } from '../../src/core/
 import { subscription } from '../core/group/group-fixture.ts'
 import { SimRandom } from '../simulator/sim-random.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { GROUP_SETTINGS, MemoryCoordinatorLog } from './memory-coordinator-log.ts'
+import { electedForAll, GROUP_SETTINGS, MemoryCoordinatorLog } from './memory-coordinator-log.ts'
 
 class Host {
   readonly clock = new ManualClock()
@@ -113,7 +113,7 @@ class Host {
 
 async function started(log?: MemoryCoordinatorLog): Promise<Host> {
   const host = new Host(log)
-  await host.groups.start()
+  await electedForAll(host.groups, host.log)
   return host
 }
 
@@ -191,7 +191,7 @@ describe('the coordinator and its log', () => {
     host.commit('group', 5)
     host.commit('other', 6, 'other')
     const again = new Host(host.log)
-    const starting = again.groups.start()
+    const starting = electedForAll(again.groups, again.log)
     again.groups.topicDeleted('topic')
     await starting
     for (const loaded of [again, await started(host.log)]) {
@@ -246,7 +246,7 @@ describe('loading', () => {
       open = resolve
     })
     const host = new Host(log)
-    const starting = host.groups.start()
+    const starting = electedForAll(host.groups, host.log)
     const loading = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
     assert.equal(host.join()[0]!.errorCode, loading)
     assert.deepEqual(host.commit('group', 1), [[loading]])
@@ -311,14 +311,10 @@ describe('loading', () => {
 
   test('the topic is created when somebody asks for the coordinator', async () => {
     const host = new Host()
-    assert.equal(await host.groups.ready([host.groups.partitionOf('group')]), ErrorCode.NONE)
+    assert.equal(await host.groups.topicReady(), ErrorCode.NONE)
     assert.equal(host.log.ensured, 1)
-    assert.deepEqual(host.commit('group', 1), [[0]])
     host.log.topicError = new Error('no')
-    assert.equal(
-      await host.groups.ready([host.groups.partitionOf('group')]),
-      ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    )
+    assert.equal(await host.groups.topicReady(), ErrorCode.COORDINATOR_NOT_AVAILABLE)
   })
 })
 
@@ -329,10 +325,7 @@ describe('the end', () => {
     host.groups.close()
     assert.equal(joining[0]!.errorCode, ErrorCode.NOT_COORDINATOR)
     assert.equal(host.join()[0]!.errorCode, ErrorCode.NOT_COORDINATOR)
-    assert.equal(
-      await host.groups.ready([host.groups.partitionOf('group')]),
-      ErrorCode.COORDINATOR_NOT_AVAILABLE,
-    )
+    assert.equal(await host.groups.topicReady(), ErrorCode.COORDINATOR_NOT_AVAILABLE)
     assert.equal(host.clock.timerCount, 0)
     host.groups.close()
   })
@@ -352,7 +345,8 @@ describe('the end', () => {
     host.commit('group', 5)
     host.log.batches.clear()
     host.groups.offsetsTopicDeleted()
-    await host.groups.ready([host.groups.partitionOf('group')])
+    assert.deepEqual(host.commit('group', 6), [[ErrorCode.NOT_COORDINATOR]])
+    await host.groups.elected(host.groups.partitionOf('group'), 0)
     assert.equal(host.offset('group'), -1)
   })
 })

@@ -1,5 +1,7 @@
 import { ErrorCode } from '../../protocol/errors.ts'
-import type { CoordinatorLog, GroupSettings } from '../../src/broker/group-coordinator.ts'
+import type { CoordinatorLog } from '../../src/broker/coordinator-log.ts'
+import type { GroupCoordinator, GroupSettings } from '../../src/broker/group-coordinator.ts'
+import type { LedPartition } from '../../src/core/group/outbox.ts'
 
 /** Kafka's defaults. */
 export const GROUP_SETTINGS: GroupSettings = {
@@ -14,7 +16,7 @@ export const GROUP_SETTINGS: GroupSettings = {
 
 /** The offsets topic in memory; slow or failing on request. */
 export class MemoryCoordinatorLog implements CoordinatorLog {
-  readonly partitionCount = 50
+  partitionCount = 50
   readonly batches = new Map<number, Buffer[]>()
   /** Completions that wait, when the log is slow. */
   readonly waiting: (() => void)[] = []
@@ -30,9 +32,9 @@ export class MemoryCoordinatorLog implements CoordinatorLog {
     if (this.topicError !== null) throw this.topicError
   }
 
-  append(partition: number, batch: Buffer, done: (errorCode: number) => void): void {
+  append({ index }: LedPartition, batch: Buffer, done: (errorCode: number) => void): void {
     const finish = (): void => {
-      if (this.appendError === ErrorCode.NONE) this.put(partition, batch)
+      if (this.appendError === ErrorCode.NONE) this.put(index, batch)
       done(this.appendError)
     }
     if (this.isSlow) this.waiting.push(finish)
@@ -43,10 +45,10 @@ export class MemoryCoordinatorLog implements CoordinatorLog {
     return 1_048_588
   }
 
-  async load(partition: number, onBatch: (batch: Buffer) => void): Promise<void> {
+  async load({ index }: LedPartition, onBatch: (batch: Buffer) => void): Promise<void> {
     await this.loadGate
     if (this.loadError !== null) throw this.loadError
-    for (const batch of this.batches.get(partition) ?? []) onBatch(batch)
+    for (const batch of this.batches.get(index) ?? []) onBatch(batch)
   }
 
   put(partition: number, batch: Buffer): void {
@@ -58,4 +60,10 @@ export class MemoryCoordinatorLog implements CoordinatorLog {
   complete(): void {
     for (const finish of this.waiting.splice(0)) finish()
   }
+}
+
+/** The broker leads the whole topic. */
+export async function electedForAll(groups: GroupCoordinator, log: CoordinatorLog): Promise<void> {
+  for (let index = 0; index < log.partitionCount; index++) void groups.elected(index, 0)
+  await groups.start()
 }

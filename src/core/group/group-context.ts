@@ -3,11 +3,11 @@ import type { DeadlineQueue, Now } from '../deadline-queue.ts'
 import type { Group } from './group.ts'
 import type { GroupBudget } from './group-budget.ts'
 import type { GroupConfig } from './group-types.ts'
-import type { OffsetsRecord, Outbox } from './outbox.ts'
+import type { LedPartition, OffsetsRecord, Outbox } from './outbox.ts'
 
 /** What the parts of one partition's coordinator share. */
 export class GroupContext {
-  readonly partition: number
+  readonly partition: LedPartition
   readonly config: GroupConfig
   readonly outbox: Outbox
   readonly deadlines: DeadlineQueue
@@ -15,10 +15,12 @@ export class GroupContext {
   readonly groups = new Map<string, Group>()
   /** Set by the shard, which knows how a group goes. */
   evicted: (group: Group, now: Now) => void = () => {}
+  /** In no order. */
+  readonly #pending: PendingAppend[] = []
   #sequence = 0
 
   constructor(
-    partition: number,
+    partition: LedPartition,
     config: GroupConfig,
     outbox: Outbox,
     deadlines: DeadlineQueue,
@@ -61,14 +63,36 @@ export class GroupContext {
 
   /** What does not fit into one batch is refused before anything is done about it, as Kafka does. */
   fits(batchBytes: number): boolean {
-    return batchBytes <= this.config.appendableBytes(this.partition)
+    return batchBytes <= this.config.appendableBytes(this.partition.index)
   }
 
   append(records: readonly OffsetsRecord[], settled: Settled): PendingAppend {
-    const append = new PendingAppend(this.#sequence++)
+    const append = new PendingAppend(this.#sequence++, this.#pending.length)
+    this.#pending.push(append)
     append.whenSettled(settled)
-    this.outbox.append(this.partition, records, (errorCode, now) => append.settle(errorCode, now))
+    this.outbox.append(this.partition, records, (errorCode, now) => this.#settle(append, errorCode, now))
     return append
+  }
+
+  /** What the log says of what is on its way there counts no more. */
+  abandonAppends(errorCode: number, now: Now): void {
+    for (;;) {
+      const append = this.#pending.at(-1)
+      if (append === undefined) return
+      this.#settle(append, errorCode, now)
+    }
+  }
+
+  #settle(append: PendingAppend, errorCode: number, now: Now): void {
+    const { place } = append
+    if (place === -1) return
+    append.place = -1
+    const last = this.#pending.pop()!
+    if (last !== append) {
+      last.place = place
+      this.#pending[place] = last
+    }
+    append.settle(errorCode, now)
   }
 }
 
@@ -78,10 +102,13 @@ export type Settled = (errorCode: number, now: Now) => void
 export class PendingAppend {
   /** Its position among the appends of the partition. */
   readonly sequence: number
+  /** Where it stands among those that are on their way; -1: it has arrived, or nobody waits any more. */
+  place: number
   readonly #listeners: Settled[] = []
 
-  constructor(sequence: number) {
+  constructor(sequence: number, place: number) {
     this.sequence = sequence
+    this.place = place
   }
 
   /** In the order in which they were added. */
@@ -103,6 +130,8 @@ export function groupAppendError(errorCode: number): number {
     case ErrorCode.REQUEST_TIMED_OUT:
       return ErrorCode.COORDINATOR_NOT_AVAILABLE
     case ErrorCode.NOT_LEADER_OR_FOLLOWER:
+    case ErrorCode.FENCED_LEADER_EPOCH:
+    case ErrorCode.UNKNOWN_LEADER_EPOCH:
     case ErrorCode.KAFKA_STORAGE_ERROR:
       return ErrorCode.NOT_COORDINATOR
     case ErrorCode.MESSAGE_TOO_LARGE:

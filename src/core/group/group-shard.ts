@@ -31,7 +31,7 @@ import type {
 } from './group-types.ts'
 import { NO_MEMBER_ID } from './group-types.ts'
 import { Membership } from './membership.ts'
-import type { Outbox, Waiter } from './outbox.ts'
+import type { LedPartition, Outbox, Waiter } from './outbox.ts'
 import { Rebalance } from './rebalance.ts'
 
 /**
@@ -50,7 +50,7 @@ export class GroupShard {
   readonly #offsets: GroupOffsets
 
   constructor(
-    partition: number,
+    partition: LedPartition,
     config: GroupConfig,
     outbox: Outbox,
     deadlines: DeadlineQueue,
@@ -202,7 +202,13 @@ export class GroupShard {
     }
   }
 
-  /** The partition is somebody else's now, or cannot be written any more: nobody may be left waiting. */
+  /** The partition is somebody else's now: also who waits for the log is sent away. */
+  resign(now: Now): void {
+    this.close(ErrorCode.NOT_COORDINATOR, now)
+    this.#context.abandonAppends(ErrorCode.NOT_LEADER_OR_FOLLOWER, now)
+  }
+
+  /** Nobody may be left waiting but for the log, which answers. */
   close(errorCode: number, now: Now): void {
     for (const group of this.#context.groups.values()) {
       for (const member of group.members.values()) {

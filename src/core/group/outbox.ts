@@ -17,10 +17,16 @@ export interface ReplyEffect {
   readonly send: () => void
 }
 
+/** A partition of the offsets topic, led under an epoch: what is decided under it is written under it or not at all. */
+export interface LedPartition {
+  readonly index: number
+  readonly leaderEpoch: number
+}
+
 /** Append these records as one batch, then call `settled` with the outcome, an error code of the protocol. */
 export interface AppendEffect {
   readonly kind: 'append'
-  readonly partition: number
+  readonly partition: LedPartition
   readonly records: readonly OffsetsRecord[]
   readonly settled: (errorCode: number, now: Now) => void
 }
@@ -43,7 +49,7 @@ export class Outbox {
   }
 
   append(
-    partition: number,
+    partition: LedPartition,
     records: readonly OffsetsRecord[],
     settled: (errorCode: number, now: Now) => void,
   ): void {

@@ -291,7 +291,7 @@ export class GroupFixture {
   }
 
   #newShard(): GroupShard {
-    return new GroupShard(0, this.config, this.outbox, this.deadlines, this.budget)
+    return new GroupShard({ index: 0, leaderEpoch: 0 }, this.config, this.outbox, this.deadlines, this.budget)
   }
 }
 
