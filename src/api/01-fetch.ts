@@ -4,7 +4,7 @@ import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts
 import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
 import type { Encodable } from '../../protocol/schema.ts'
 import { FEW_PARTITIONS, FetchOperation } from '../broker/fetch-operation.ts'
-import type { FetchedPartition } from '../broker/fetch-operation.ts'
+import type { FetchedPartition, FetchingFollower } from '../broker/fetch-operation.ts'
 import type { FetchContext } from '../broker/fetch-sessions.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext, Respond } from './requests/handler.ts'
@@ -25,15 +25,16 @@ const NONE_ABORTED: readonly never[] = []
  *   whatever the limits (KIP-74). Reading begins at the batch that contains the offset.
  * - read_committed stops at the last stable offset and names aborted transactions (a log that Kafka wrote may have
  *   some).
- * - A replica id is a follower's, and nobody follows: NOT_LEADER_OR_FOLLOWER, as to one that the partition does not have.
+ * - A replica id is a follower's: its fetch offset says what it has written, and it gets what the leader has written,
+ *   above the high watermark too. One that is no replica of the partition gets NOT_LEADER_OR_FOLLOWER, or
+ *   UNKNOWN_LEADER_EPOCH when it says which epoch it knows; an older incarnation STALE_BROKER_EPOCH. With
+ *   OFFSET_OUT_OF_RANGE a follower is told where the log starts.
  *
  * Version notes:
  * - v7 incremental sessions (KIP-227), v9 leader epochs (KIP-320), v12 diverging epochs (KIP-595), v13 topic ids
  *   (KIP-516), v15 replica state (KIP-903), v16 endpoints (KIP-951; never filled), v17 and v18 are for followers.
- * - v11 rackId (KIP-392) is read and ignored: there is one replica.
+ * - v11 rackId (KIP-392) is read and ignored: only the leader serves.
  * - v0-3 would need conversion to old message formats and are not advertised.
- *
- * Not implemented: fetches of followers.
  */
 export const fetch = defineApi({
   request: fetchRequest,
@@ -83,7 +84,8 @@ function begin(
     return
   }
   const { broker, apiVersion } = context
-  const readCommitted = request.isolationLevel === READ_COMMITTED
+  const follower = followerOf(request)
+  const readCommitted = request.isolationLevel === READ_COMMITTED && follower === null
   const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
   const operation = new FetchOperation(
     broker,
@@ -94,7 +96,7 @@ function begin(
       maxWaitMs: Math.min(request.maxWaitMs, context.longestWaitMs),
       readCommitted,
       byId: apiVersion >= FIRST_WITH_TOPIC_IDS,
-      fromFollower: request.replicaId >= 0 || request.replicaState.replicaId >= 0,
+      follower,
       answers: context.answers,
       guard: context,
       // Over the loopback the kernel copies either way, and many small pieces wake the client more often.
@@ -102,7 +104,7 @@ function begin(
     },
     (results) => {
       for (const { pieces } of results) context.attach(pieces)
-      broker.topicMetrics.fetched(results)
+      if (follower === null) broker.topicMetrics.fetched(results)
       const answer = new Answer(context, session, readCommitted)
       if (results.length <= MANY_PARTITIONS) respond(answer.all(results))
       else finishSteps(answer.allInSteps(results), context, respond)
@@ -110,6 +112,11 @@ function begin(
   )
   context.whenAbandoned(() => operation.cancel())
   operation.start()
+}
+
+function followerOf({ replicaId, replicaState }: FetchRequest): FetchingFollower | null {
+  if (replicaState.replicaId >= 0) return { id: replicaState.replicaId, epoch: replicaState.replicaEpoch }
+  return replicaId >= 0 ? { id: replicaId, epoch: -1 } : null
 }
 
 /** As Kafka does it: of a partition that is named twice the last mention counts. */

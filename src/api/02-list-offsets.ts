@@ -43,7 +43,9 @@ const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, l
  *
  * Behavior: -1 latest (high watermark, or last stable offset for read_committed), -2 earliest, -3 the record with
  * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none. A partition that
- * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka.
+ * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka. While a leader that was just elected does not
+ * know yet how far its predecessor had come, the latest offset and times behind it answer OFFSET_NOT_AVAILABLE (KIP-207),
+ * before v5 LEADER_NOT_AVAILABLE.
  *
  * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
  * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none), v10 a timeout for what is tiered (KIP-1075), v11 -6
@@ -121,7 +123,10 @@ async function lookUpAsked(
     typeof partition === 'number'
       ? failed(partition)
       : await lookUp(partition, timestamp, readCommitted, work)
-  return { partitionIndex, ...found }
+  // OFFSET_NOT_AVAILABLE came with v5; before, clients know of leaders that are not ready (KIP-207).
+  return found.errorCode === ErrorCode.OFFSET_NOT_AVAILABLE && context.apiVersion < 5
+    ? { partitionIndex, ...failed(ErrorCode.LEADER_NOT_AVAILABLE) }
+    : { partitionIndex, ...found }
 }
 
 async function lookUp(
@@ -134,6 +139,7 @@ async function lookUp(
   const end = readCommitted ? partition.lastStableOffset : partition.highWatermark
   switch (timestamp) {
     case LATEST:
+      if (partition.highWatermarkMayBeStale) return failed(ErrorCode.OFFSET_NOT_AVAILABLE)
       return { ...NOTHING, offset: end, leaderEpoch }
     case EARLIEST:
     case EARLIEST_LOCAL:
@@ -149,22 +155,22 @@ async function lookUp(
       const found = await find(log, timestamp, end, work)
       if (found !== null) return { ...NOTHING, ...found }
       // Nothing found says nothing when the partition went away meanwhile, or to another directory.
-      return log === partition.log
-        ? failed(partition.errorCode)
-        : lookUp(partition, timestamp, readCommitted, work)
+      if (log !== partition.log) return lookUp(partition, timestamp, readCommitted, work)
+      const mayBeStale = partition.highWatermarkMayBeStale ? ErrorCode.OFFSET_NOT_AVAILABLE : ErrorCode.NONE
+      return failed(partition.leaderError(-1) || mayBeStale)
     }
   }
 }
 
-function find(
+async function find(
   log: Log,
   timestamp: number,
   end: number,
   work: LookupWork,
 ): Promise<OffsetAndTimestamp | null> {
-  return timestamp === MAX_TIMESTAMP
-    ? log.offsetOfMaxTimestamp(work)
-    : log.offsetForTimestamp(timestamp, end, work)
+  if (timestamp !== MAX_TIMESTAMP) return log.offsetForTimestamp(timestamp, end, work)
+  const found = await log.offsetOfMaxTimestamp(work)
+  return found !== null && found.offset < end ? found : null
 }
 
 function failed(errorCode: number): Found {

@@ -86,11 +86,12 @@ export class Broker {
   }
 
   /** Error code for clients that may not write here now, 0 when they may. */
-  refusesProduce(partition: Partition): ErrorCode {
+  refusesProduce(partition: Partition, acks: number): ErrorCode {
     if (partition.isInternal) return ErrorCode.INVALID_TOPIC_EXCEPTION
     if (this.logs.refusesRecords(partition.log.directory)) return ErrorCode.KAFKA_STORAGE_ERROR
     // It may have changed since the batch came: the records of some are looked at first.
-    return partition.leaderError(-1)
+    const errorCode = partition.leaderError(-1)
+    return errorCode === ErrorCode.NONE && acks === -1 ? partition.acksAllError : errorCode
   }
 
   /** Null when topics are not created on demand; else the error code, 0 once the topic has its leader. */

@@ -19,6 +19,12 @@ import type { Slices } from './slices.ts'
 import type { FetchWait, FetchWaiter } from './waits.ts'
 import type { Wakes } from './wakes.ts'
 
+/** A broker that follows others, and the epoch under which it is registered (KIP-903). */
+export interface FetchingFollower {
+  readonly id: number
+  readonly epoch: number
+}
+
 export interface FetchOptions {
   readonly targets: readonly FetchTarget[]
   readonly maxBytes: number
@@ -27,8 +33,8 @@ export interface FetchOptions {
   readonly readCommitted: boolean
   /** Topics have ids and no names (v13). */
   readonly byId: boolean
-  /** Sent by a broker that takes itself for a follower. There is none. */
-  readonly fromFollower: boolean
+  /** Null: sent by a consumer. */
+  readonly follower: FetchingFollower | null
   readonly answers: AnswerBudget
   readonly guard: RequestGuard
   /** Large stretches may be sent from the file without being read. */
@@ -47,6 +53,8 @@ export interface FetchedPartition {
   highWatermark: number
   lastStableOffset: number
   logStartOffset: number
+  /** What may be read lies below. */
+  readonly upperOffset: number
   /** Set when the client's last fetched epoch ended elsewhere (KIP-595): the client must truncate first. */
   divergingEpoch: { readonly epoch: number; readonly endOffset: number } | null
   /** Belong to whoever is told: to be sent or released. */
@@ -88,6 +96,8 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #sliceEndsMs = 0
   #totalBytes = 0
   #answerNow = false
+  /** What is read again after a wait says nothing new of who fetches. */
+  #readsAgain = false
   readonly #deadline = new Deadline(this)
   #parkedAt: FetchWait[] = []
   #nextToPark = 0
@@ -148,6 +158,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
       this.#unpark()
       this.#release()
       this.#answerNow = true
+      this.#readsAgain = true
       this.#readAll()
     })
     this.#parts.wakes.add(readAgain)
@@ -162,12 +173,15 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
   #parkOn(): void {
     while (this.#nextToPark < this.#results.length && !this.#rereadQueued) {
       if ((this.#nextToPark & LOOK_MASK) === LOOK_MASK && this.#mustPause(() => this.#parkOn())) return
-      const { partition, highWatermark } = this.#results[this.#nextToPark++]!
+      const { partition, highWatermark, upperOffset } = this.#results[this.#nextToPark++]!
       if (partition === null) continue
-      this.#parkedAt.push(partition.awaitRecords(this))
+      const isFollower = this.#options.follower !== null
+      this.#parkedAt.push(partition.awaitRecords(this, isFollower))
       // It advanced or went away while others were read or parked at: nobody will tell this waiter again.
-      if (partition.highWatermark !== highWatermark || partition.errorCode !== ErrorCode.NONE)
-        this.#queueReread()
+      const hasMore = isFollower
+        ? partition.log.writtenEndOffset !== upperOffset
+        : partition.highWatermark !== highWatermark
+      if (hasMore || partition.leaderError(-1) !== ErrorCode.NONE) this.#queueReread()
     }
     this.#release()
     if (!this.#rereadQueued) this.#parts.deadlines.arm(this.#deadline, this.#options.maxWaitMs)
@@ -268,14 +282,15 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     const leaderEpoch = Math.max(-1, target.currentLeaderEpoch)
     const partition = this.#parts.partitions.leaderOf(name, target.partition, leaderEpoch)
     if (typeof partition === 'number') return refused(target, name, partition)
-    if (this.#options.fromFollower) return refused(target, name, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const { log } = partition
     const divergingEpoch = divergence(partition, target)
     const { fetchOffset } = target
     // Nobody knows where epoch -1 ended, so it cannot be told how far to truncate.
     const isBeyond = divergingEpoch === null ? fetchOffset > log.logEndOffset : divergingEpoch.epoch === -1
-    if (fetchOffset < log.logStartOffset || isBeyond)
-      return refused(target, name, ErrorCode.OFFSET_OUT_OF_RANGE)
+    if (fetchOffset < log.logStartOffset || isBeyond) return this.#outOfRange(target, name, partition)
+    // What a log that is another one has written is no progress, and what is appended later must not be missing in it.
+    const refusal = divergingEpoch === null ? this.#refusesFollower(partition, target) : ErrorCode.NONE
+    if (refusal !== ErrorCode.NONE) return refused(target, name, refusal)
     return {
       target,
       topic: name,
@@ -284,6 +299,7 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
       highWatermark: partition.highWatermark,
       lastStableOffset: partition.lastStableOffset,
       logStartOffset: log.logStartOffset,
+      upperOffset: this.#upperOffsetOf(partition),
       divergingEpoch,
       pieces: NO_PIECES,
       sizeBytes: 0,
@@ -292,10 +308,31 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     }
   }
 
+  #upperOffsetOf(partition: Partition): number {
+    if (this.#options.follower !== null) return partition.log.writtenEndOffset
+    return this.#options.readCommitted ? partition.lastStableOffset : partition.highWatermark
+  }
+
+  /** A follower learns where the log starts: it may have to begin anew there. */
+  #outOfRange(target: FetchTarget, name: string, partition: Partition): FetchedPartition {
+    const result = refused(target, name, ErrorCode.OFFSET_OUT_OF_RANGE)
+    if (this.#options.follower !== null) result.logStartOffset = partition.log.logStartOffset
+    return result
+  }
+
+  #refusesFollower(partition: Partition, target: FetchTarget): ErrorCode {
+    const { follower } = this.#options
+    if (follower === null || this.#readsAgain) return ErrorCode.NONE
+    const { fetchOffset, logStartOffset, currentLeaderEpoch } = target
+    const errorCode = partition.followerFetched(follower.id, follower.epoch, fetchOffset, logStartOffset)
+    // Who says which epoch it knows of may have news of its own; who does not has none.
+    const isNoReplica = errorCode === ErrorCode.UNKNOWN_LEADER_EPOCH && currentLeaderEpoch < 0
+    return isNoReplica ? ErrorCode.NOT_LEADER_OR_FOLLOWER : errorCode
+  }
+
   /** False: the disk answers later, and reading goes on from there. */
   #read(result: FetchedPartition): boolean {
-    const { target, partition } = result
-    const upperOffset = this.#options.readCommitted ? result.lastStableOffset : result.highWatermark
+    const { target, partition, upperOffset } = result
     const minOneBatch = this.#totalBytes === 0
     const { answers } = this.#options
     const left = Math.min(this.#options.maxBytes - this.#totalBytes, answers.fetchBytes)
@@ -380,6 +417,7 @@ function refused(target: FetchTarget, topic: string | null, errorCode: number): 
     highWatermark: -1,
     lastStableOffset: -1,
     logStartOffset: -1,
+    upperOffset: -1,
     divergingEpoch: null,
     pieces: NO_PIECES,
     sizeBytes: 0,

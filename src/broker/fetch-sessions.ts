@@ -33,6 +33,8 @@ export interface FetchTarget {
   currentLeaderEpoch: number
   fetchOffset: number
   lastFetchedEpoch: number
+  /** Of the follower's log; -1 for consumers. */
+  logStartOffset: number
   partitionMaxBytes: number
   /** What the last answer of the session said; -1 before the first. */
   sentHighWatermark: number
@@ -307,6 +309,7 @@ function adopt(known: FetchTarget, asked: FetchTarget): void {
   known.currentLeaderEpoch = asked.currentLeaderEpoch
   known.fetchOffset = asked.fetchOffset
   known.lastFetchedEpoch = asked.lastFetchedEpoch
+  known.logStartOffset = asked.logStartOffset
   known.partitionMaxBytes = asked.partitionMaxBytes
 }
 
@@ -335,6 +338,7 @@ function targetOf({ topic, topicId }: RequestedTopic, partition: RequestedPartit
     currentLeaderEpoch: partition.currentLeaderEpoch,
     fetchOffset: partition.fetchOffset,
     lastFetchedEpoch: partition.lastFetchedEpoch,
+    logStartOffset: partition.logStartOffset,
     partitionMaxBytes: partition.partitionMaxBytes,
     sentHighWatermark: -1,
     sentLogStartOffset: -1,

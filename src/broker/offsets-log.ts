@@ -102,9 +102,9 @@ function append(
   batch: Buffer,
   done: (errorCode: number) => void,
 ): void {
-  const notLeader = partition.leaderError(leaderEpoch)
-  if (notLeader !== ErrorCode.NONE) {
-    done(notLeader)
+  const refusal = partition.leaderError(leaderEpoch) || partition.acksAllError
+  if (refusal !== ErrorCode.NONE) {
+    done(refusal)
     return
   }
   const { errorCode, lastOffset } = partition.append(batch)

@@ -1,16 +1,53 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { BrokenInvariant } from '../core/broken-invariant.ts'
+import type { Proposal } from '../core/controller/controller-types.ts'
+import { FollowerCore } from '../core/replication/follower.ts'
+import type { LogView } from '../core/replication/follower.ts'
+import { LeaderCore } from '../core/replication/leader.ts'
+import type { IsrProposal } from '../core/replication/leader.ts'
+import { sameMembers } from '../core/replication/partition-state.ts'
+import type { BrokerView } from '../core/replication/partition-state.ts'
+import { refused } from '../log/append/append-check.ts'
 import type { Log } from '../log/log.ts'
 import type { AppendResult } from '../log/log-types.ts'
+import type { PartitionImage } from '../metadata/image/metadata-image.ts'
 import { isInternalTopic } from '../metadata/layout/topic-names.ts'
+import type { Clock } from '../ports.ts'
 import { AppendLine } from './append-line.ts'
 import { AppendWaits, type AppendWaiter, type FetchWait, type FetchWaiter, FetchWaits } from './waits.ts'
 
+/** What all partitions of a broker have in common. */
+export interface PartitionParts {
+  readonly nodeId: number
+  readonly clock: Pick<Clock, 'monotonicMs'>
+  /** `replica.lag.time.max.ms`, as it is now. */
+  readonly lagTimeMaxMs: () => number
+  /** As the metadata knows it. */
+  readonly broker: (id: number) => BrokerView | undefined
+  /** The process has this broker epoch, or had it: a leadership given to it under that is its own. */
+  readonly isOwnEpoch: (brokerEpoch: number) => boolean
+  /** Who hears of ISRs. */
+  readonly isrs: IsrListener
+  /** Its log may lack what was in it. */
+  readonly damaged: (partition: Partition) => void
+}
+
+/** Hears of what becomes of the ISRs of partitions that this broker leads. */
+export interface IsrListener {
+  /** The leader wants another ISR than the one that is agreed on: see `Partition.takeProposal`. */
+  wanted(partition: Partition): void
+  /** Another ISR is agreed on than `before`. */
+  changed(partition: Partition, before: readonly number[]): void
+}
+
+/** `none`: nobody leads it, or this broker did in an earlier life. */
+export type Role = 'leader' | 'follower' | 'none'
+
 /**
- * One partition this broker leads: where its log, its high watermark and those who wait for either meet.
+ * One partition that this broker has a replica of: where its log, its high watermark and those who wait for either meet.
  *
- * With one replica the in-sync set is the leader alone, so the high watermark is the end of what the log has
- * written under the flush mode's promise.
+ * What it does with them is decided by the core of its role, `LeaderCore` or `FollowerCore`. Where the leader is the only
+ * replica the high watermark is the end of what the log has written under the flush mode's promise.
  */
 export class Partition {
   readonly topic: string
@@ -20,33 +57,128 @@ export class Partition {
   readonly isInternal: boolean
   /** Appends in the order they came, while the records of some are still looked at. */
   readonly appendLine = new AppendLine()
-  readonly #appendWaits = new AppendWaits()
+  /** What the follower in here decides on. */
+  readonly logView: LogView
+  /** Called when the log has written what was fetched; null while nobody fetches. */
+  onWritten: ((endOffset: number) => void) | null = null
+  readonly #parts: PartitionParts
+  /** Of producers with acks=all, for the high watermark. */
+  readonly #commitWaits = new AppendWaits()
+  /** Of the others, for the log. */
+  readonly #writeWaits = new AppendWaits()
+  /** Of consumers, for the high watermark. */
   readonly #fetchWaits = new FetchWaits()
+  /** Of followers, for the log. */
+  readonly #replicaWaits = new FetchWaits()
   #log: Log
-  #leaderEpoch: number
+  #image: PartitionImage
+  #leader: LeaderCore | null = null
+  #follower: FollowerCore | null = null
   #highWatermark: number
-  /** Bytes appended and bytes of them below the high watermark, counted since the partition opened. */
+  /** Bytes appended, of them those that are written, and those below the high watermark, since the partition opened. */
   #appendedBytes = 0
+  #writtenBytes = 0
   #advancedBytes = 0
   #removed = false
 
-  constructor(topic: string, topicId: string, index: number, leaderEpoch: number, log: Log) {
+  constructor(parts: PartitionParts, topic: string, topicId: string, image: PartitionImage, log: Log) {
     this.topic = topic
     this.isInternal = isInternalTopic(topic)
     this.topicId = topicId
-    this.index = index
+    this.index = image.index
+    this.#parts = parts
     this.#log = log
-    this.#leaderEpoch = leaderEpoch
-    this.#highWatermark = log.writtenEndOffset
+    this.#image = image
+    this.#highWatermark = withinLog(log, log.checkpointedHighWatermark)
+    this.logView = new PartitionLogView(this)
+    this.update(image)
   }
+
+  // ------------------------------------------------------------------------------------------------------------ roles
+
+  get role(): Role {
+    if (this.#leader !== null) return 'leader'
+    return this.#follower === null ? 'none' : 'follower'
+  }
+
+  /** Null unless another broker leads. Another one for each leader epoch. */
+  get follower(): FollowerCore | null {
+    return this.#follower
+  }
+
+  /** As the metadata says. */
+  get image(): PartitionImage {
+    return this.#image
+  }
+
+  /** -1: none. */
+  get leaderId(): number {
+    return this.#image.leader
+  }
+
+  get leaderEpoch(): number {
+    return this.#image.leaderEpoch
+  }
+
+  /** The metadata says something new about it. Whoever waits for what will not come is told. */
+  update(image: PartitionImage): void {
+    const before = this.#image
+    this.#image = image
+    const { nodeId } = this.#parts
+    const leads = image.leader === nodeId && this.#parts.isOwnEpoch(image.leaderBrokerEpoch)
+    if (leads) this.#lead(before)
+    else if (image.leader === -1 || image.leader === nodeId) this.#follow(null)
+    else this.#follow(image)
+  }
+
+  /** On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961). */
+  #lead(before: PartitionImage): void {
+    const { nodeId, broker, clock, lagTimeMaxMs, isrs } = this.#parts
+    const state = this.#image
+    const isNewTerm = this.#leader === null || before.leaderEpoch !== state.leaderEpoch
+    if (isNewTerm) this.#log.epochs.assign(state.leaderEpoch, this.#log.logEndOffset)
+    this.#follower = null
+    const nowMs = clock.monotonicMs()
+    if (this.#leader === null) {
+      this.#writtenBytes = this.#advancedBytes = this.#appendedBytes
+      const { replicas } = state
+      const endOffset = this.#log.writtenEndOffset
+      const highWatermark = this.#highWatermark
+      this.#leader = new LeaderCore({
+        self: nodeId,
+        state,
+        replicas,
+        endOffset,
+        highWatermark,
+        lagTimeMaxMs: lagTimeMaxMs(),
+        broker,
+        nowMs,
+      })
+    } else {
+      this.#leader.stateCommitted(state, state.replicas, nowMs)
+    }
+    this.#carryOut(this.#leader)
+    if (!isNewTerm && !sameMembers(before.isr, state.isr)) isrs.changed(this, before.isr)
+  }
+
+  /** Null: nobody. */
+  #follow(state: PartitionImage | null): void {
+    const led = this.#leader !== null
+    this.#leader = null
+    if (state === null) this.#follower = null
+    else if (this.#follower?.leaderEpoch !== state.leaderEpoch)
+      this.#follower = new FollowerCore({
+        leaderEpoch: state.leaderEpoch,
+        highWatermark: this.#highWatermark,
+      })
+    if (led) this.#endWaits(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- state
 
   /** Another one once the partition moved to another log directory. */
   get log(): Log {
     return this.#log
-  }
-
-  get leaderEpoch(): number {
-    return this.#leaderEpoch
   }
 
   get highWatermark(): number {
@@ -57,6 +189,11 @@ export class Partition {
   get lastStableOffset(): number {
     const firstOpen = this.log.firstOpenTransactionOffset
     return firstOpen < 0 ? this.#highWatermark : Math.min(this.#highWatermark, firstOpen)
+  }
+
+  /** A leader that was just elected does not know yet how far its predecessor had come (KIP-207). */
+  get highWatermarkMayBeStale(): boolean {
+    return this.#leader !== null && this.#highWatermark < this.#leader.epochStartOffset
   }
 
   /** Error code of the partition as a whole, 0 when it serves. */
@@ -75,14 +212,22 @@ export class Partition {
   }
 
   #leaderEpochError(currentLeaderEpoch: number): ErrorCode {
-    if (currentLeaderEpoch === -1 || currentLeaderEpoch === this.#leaderEpoch) return ErrorCode.NONE
-    return currentLeaderEpoch < this.#leaderEpoch
-      ? ErrorCode.FENCED_LEADER_EPOCH
-      : ErrorCode.UNKNOWN_LEADER_EPOCH
+    const { leaderEpoch } = this.#image
+    if (currentLeaderEpoch !== -1 && currentLeaderEpoch !== leaderEpoch)
+      return currentLeaderEpoch < leaderEpoch ? ErrorCode.FENCED_LEADER_EPOCH : ErrorCode.UNKNOWN_LEADER_EPOCH
+    return this.#leader === null ? ErrorCode.NOT_LEADER_OR_FOLLOWER : ErrorCode.NONE
   }
+
+  /** What a producer with acks=all gets before anything is appended, 0 when it may. */
+  get acksAllError(): ErrorCode {
+    return this.#leader !== null && this.#leader.underMinIsr ? ErrorCode.NOT_ENOUGH_REPLICAS : ErrorCode.NONE
+  }
+
+  // -------------------------------------------------------------------------------------------------- as the leader
 
   /** Appends one validated batch, which belongs to the log from here on unless it is a duplicate or refused. */
   append(batch: Buffer): AppendResult {
+    if (this.#leader === null) return refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'another broker leads')
     const sizeBytes = batch.length
     const result = this.#change(batch)
     if (result.errorCode === ErrorCode.NONE && !result.duplicate) this.#appendedBytes += sizeBytes
@@ -92,32 +237,182 @@ export class Partition {
   /** A log that throws in the middle of a change is in no state to go on from. */
   #change(batch: Buffer): AppendResult {
     try {
-      return this.log.append(batch, this.#leaderEpoch)
+      return this.log.append(batch, this.#image.leaderEpoch)
     } catch (error) {
       throw new BrokenInvariant(`append to ${this.topic}-${this.index}`, error)
     }
   }
 
-  /** Calls the waiter once everything below `endOffset` is safe; at once when it already is. */
+  /** Calls the waiter once every replica in sync has everything below `endOffset`; at once when they already have. */
   awaitAppended(endOffset: number, waiter: AppendWaiter, tag: number): void {
     if (endOffset <= this.#highWatermark) waiter.appendSettled(tag, ErrorCode.NONE)
-    else if (this.errorCode !== ErrorCode.NONE) waiter.appendSettled(tag, this.errorCode)
-    else this.#appendWaits.add(endOffset, waiter, tag)
+    else this.#await(this.#commitWaits, endOffset, waiter, tag)
   }
 
-  /** Tells the waiter what happens here until the wait ends. */
-  awaitRecords(waiter: FetchWaiter): FetchWait {
-    return this.#fetchWaits.add(waiter)
+  /** Calls the waiter once everything below `endOffset` is written here; at once when it already is. */
+  awaitWritten(endOffset: number, waiter: AppendWaiter, tag: number): void {
+    if (endOffset <= this.log.writtenEndOffset) waiter.appendSettled(tag, ErrorCode.NONE)
+    else this.#await(this.#writeWaits, endOffset, waiter, tag)
   }
+
+  #await(waits: AppendWaits, endOffset: number, waiter: AppendWaiter, tag: number): void {
+    const errorCode = this.leaderError(-1)
+    if (errorCode === ErrorCode.NONE) waits.add(endOffset, waiter, tag)
+    else waiter.appendSettled(tag, errorCode)
+  }
+
+  /** Tells the waiter what happens below the high watermark until the wait ends; a follower, what the log has written. */
+  awaitRecords(waiter: FetchWaiter, isFollower: boolean): FetchWait {
+    return (isFollower ? this.#replicaWaits : this.#fetchWaits).add(waiter)
+  }
+
+  /**
+   * A follower asks for what comes at `fetchOffset`, and so says that it has written all before. Called before the read,
+   * and once. Answers an error code.
+   */
+  followerFetched(
+    replica: number,
+    brokerEpoch: number,
+    fetchOffset: number,
+    logStartOffset: number,
+  ): ErrorCode {
+    const leader = this.#leader
+    if (leader === null) return ErrorCode.NOT_LEADER_OR_FOLLOWER
+    const nowMs = this.#parts.clock.monotonicMs()
+    const errorCode = leader.followerFetched(replica, brokerEpoch, fetchOffset, logStartOffset, nowMs)
+    if (errorCode === ErrorCode.NONE) this.#carryOut(leader)
+    return errorCode
+  }
+
+  /** The ISR that the leader wants, once; null when it wants none. The answer comes back as `proposalAnswered`. */
+  takeProposal(): { readonly wanted: IsrProposal; readonly proposal: Proposal } | null {
+    const wanted = this.#leader?.outbox.proposal ?? null
+    if (this.#leader === null || wanted === null) return null
+    this.#leader.outbox.proposal = null
+    const { topicId, index } = this
+    return { wanted, proposal: { ...wanted, topicId, index } }
+  }
+
+  /** True: it is to be proposed again, later. */
+  proposalAnswered(wanted: IsrProposal, errorCode: ErrorCode): boolean {
+    const leader = this.#leader
+    if (leader === null) return false
+    leader.proposalAnswered(wanted, errorCode)
+    if (leader.outbox.proposal !== wanted) {
+      this.#carryOut(leader)
+      return false
+    }
+    return true
+  }
+
+  /** Every half of `replica.lag.time.max.ms` while several have it. */
+  tick(nowMs: number): void {
+    if (this.#leader === null) return
+    this.#leader.tick(nowMs)
+    this.#carryOut(this.#leader)
+  }
+
+  /** What is known of brokers has changed. */
+  brokersChanged(nowMs: number): void {
+    if (this.#leader === null) return
+    this.#leader.brokersChanged(nowMs)
+    this.#carryOut(this.#leader)
+  }
+
+  /** What is known of the other replicas, for those who want to know; null unless this broker leads. */
+  get leading(): Pick<LeaderCore, 'underMinIsr' | 'progress' | 'epochStartOffset'> | null {
+    return this.#leader
+  }
+
+  /** In this order: what the high watermark reached is acknowledged, and then what it will not reach is refused. */
+  #carryOut(leader: LeaderCore): void {
+    const { outbox } = leader
+    if (outbox.highWatermarkMoved) {
+      outbox.highWatermarkMoved = false
+      this.#advance(leader.highWatermark)
+    }
+    if (outbox.fellBelowMinIsr) {
+      outbox.fellBelowMinIsr = false
+      this.#commitWaits.fail(ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
+    }
+    if (outbox.proposal !== null) this.#parts.isrs.wanted(this)
+  }
+
+  #advance(highWatermark: number): void {
+    const before = this.#highWatermark
+    if (highWatermark <= before) return
+    this.#highWatermark = highWatermark
+    const bytes = this.#bytesBetween(before, highWatermark)
+    this.#advancedBytes += bytes
+    this.#commitWaits.reached(highWatermark)
+    // It may say that there are none: what others led was not counted.
+    this.#fetchWaits.advanced(Math.max(1, bytes))
+  }
+
+  /** Of what was appended and is not below the high watermark yet. Only a guess where it does not reach the end. */
+  #bytesBetween(before: number, highWatermark: number): number {
+    const bytes = this.#appendedBytes - this.#advancedBytes
+    const { writtenEndOffset } = this.log
+    return highWatermark >= writtenEndOffset
+      ? bytes
+      : Math.ceil((bytes * (highWatermark - before)) / (writtenEndOffset - before))
+  }
+
+  // ------------------------------------------------------------------------------------------------- as a follower
+
+  /** Appends what the leader sent. Any error but KAFKA_STORAGE_ERROR and CORRUPT_MESSAGE: fetch again later. */
+  appendFetched(records: Buffer): AppendResult {
+    if (this.#follower === null) return refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'nobody is followed')
+    // On its way to another directory.
+    if (!this.appendLine.isEmpty) return refused(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'the log is on the move')
+    try {
+      return this.log.appendAsFollower(records)
+    } catch (error) {
+      throw new BrokenInvariant(`append to ${this.topic}-${this.index}`, error)
+    }
+  }
+
+  /** What an answer of the leader brought is written, or it brought nothing. */
+  advanceAsFollower(leaderHighWatermark: number, leaderLogStartOffset: number): void {
+    const follower = this.#follower
+    if (follower === null) return
+    const startOffset = follower.written(this.logView, leaderHighWatermark, leaderLogStartOffset)
+    if (startOffset !== null) this.log.deleteRecordsBefore(startOffset)
+    this.#highWatermark = withinLog(this.log, follower.highWatermark)
+  }
+
+  /** The leader's log and this one part at `offset`. */
+  async truncate(offset: number): Promise<void> {
+    await this.log.truncateTo(offset)
+    this.#wasCut()
+  }
+
+  /** The leader has nothing of what is here: it begins anew at `offset`. */
+  async startOver(offset: number): Promise<void> {
+    await this.log.truncateFullyAndStartAt(offset)
+    this.#wasCut()
+  }
+
+  #wasCut(): void {
+    this.#follower?.truncated(this.logView)
+    this.#highWatermark = withinLog(this.log, this.#highWatermark)
+  }
+
+  // ---------------------------------------------------------------------------------------------- what the log tells
 
   /** The log has written everything below `endOffset`. */
   written(endOffset: number): void {
-    if (endOffset <= this.#highWatermark) return
-    this.#highWatermark = endOffset
-    const bytes = this.#appendedBytes - this.#advancedBytes
-    this.#advancedBytes = this.#appendedBytes
-    this.#appendWaits.reached(endOffset)
-    this.#fetchWaits.advanced(bytes)
+    this.#writeWaits.reached(endOffset)
+    const leader = this.#leader
+    if (leader === null) {
+      this.onWritten?.(endOffset)
+      return
+    }
+    const bytes = this.#appendedBytes - this.#writtenBytes
+    this.#writtenBytes = this.#appendedBytes
+    this.#replicaWaits.advanced(Math.max(1, bytes))
+    leader.appended(endOffset)
+    this.#carryOut(leader)
   }
 
   holdAppends(): Promise<() => void> {
@@ -125,26 +420,35 @@ export class Partition {
   }
 
   moved(log: Log): void {
-    log.epochs.assign(this.#leaderEpoch, log.logEndOffset)
+    if (this.#leader !== null) log.epochs.assign(this.#image.leaderEpoch, log.logEndOffset)
     this.#log = log
   }
 
   /** The log failed: nothing that waits can be promised any more. */
   failed(): void {
-    this.#appendWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
-    this.#fetchWaits.changed()
+    this.#endWaits(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.#parts.damaged(this)
   }
 
   /** The disk does not answer. Who waits for it may learn otherwise by asking again. */
   stalled(): void {
-    this.#appendWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.#writeWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.#commitWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
   }
 
-  /** The topic was deleted. */
+  /** The topic was deleted, or this broker has no replica of it any more. */
   removed(): void {
     this.#removed = true
-    this.#appendWaits.fail(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    this.#leader = null
+    this.#follower = null
+    this.#endWaits(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+  }
+
+  #endWaits(errorCode: ErrorCode): void {
+    this.#writeWaits.fail(errorCode)
+    this.#commitWaits.fail(errorCode)
     this.#fetchWaits.changed()
+    this.#replicaWaits.changed()
   }
 
   /** DeleteRecords: the log starts at `offset` (-1: the high watermark) or where it starts already, if that is later. */
@@ -156,4 +460,37 @@ export class Partition {
     if (target > this.log.logStartOffset) this.log.deleteRecordsBefore(target)
     return ErrorCode.NONE
   }
+}
+
+class PartitionLogView implements LogView {
+  readonly #partition: Partition
+
+  constructor(partition: Partition) {
+    this.#partition = partition
+  }
+
+  get logStartOffset(): number {
+    return this.#partition.log.logStartOffset
+  }
+
+  get logEndOffset(): number {
+    return this.#partition.log.logEndOffset
+  }
+
+  get writtenEndOffset(): number {
+    return this.#partition.log.writtenEndOffset
+  }
+
+  get latestEpoch(): number {
+    return this.#partition.log.epochs.latestEpoch
+  }
+
+  endOffsetFor(epoch: number): { readonly epoch: number; readonly endOffset: number } {
+    const { log } = this.#partition
+    return log.epochs.endOffsetFor(epoch, log.logEndOffset)
+  }
+}
+
+function withinLog(log: Log, offset: number): number {
+  return Math.max(log.logStartOffset, Math.min(offset, log.writtenEndOffset))
 }

@@ -1,11 +1,17 @@
 import { ErrorCode } from '../../protocol/errors.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import type { Partition } from './partition.ts'
 
-/** The partitions this broker leads, by topic name and by topic id. */
+/** The partitions of which this broker has a replica, by topic name and by topic id. */
 export class Partitions {
+  readonly #metadata: Pick<Metadata, 'topics' | 'topicById'>
   readonly #byTopic = new Map<string, Map<number, Partition>>()
   readonly #topicById = new Map<string, string>()
   #count = 0
+
+  constructor(metadata: Pick<Metadata, 'topics' | 'topicById'>) {
+    this.#metadata = metadata
+  }
 
   get count(): number {
     return this.#count
@@ -21,18 +27,24 @@ export class Partitions {
    */
   leaderOf(topic: string, index: number, currentLeaderEpoch = -1): Partition | ErrorCode {
     const partition = this.get(topic, index)
-    if (partition === undefined) return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if (partition === undefined) return this.#errorOfMissing(topic, index)
     const errorCode = partition.leaderError(currentLeaderEpoch)
     return errorCode === ErrorCode.NONE ? partition : errorCode
   }
 
-  /** Name of the topic with this id, when it has partitions here. */
+  /** It may be at other brokers. */
+  #errorOfMissing(topic: string, index: number): ErrorCode {
+    const isElsewhere = this.#metadata.topics.get(topic)?.partitions[index] !== undefined
+    return isElsewhere ? ErrorCode.NOT_LEADER_OR_FOLLOWER : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+  }
+
+  /** Name of the topic with this id, be it here or at other brokers. */
   topicName(topicId: string): string | undefined {
-    return this.#topicById.get(topicId)
+    return this.#topicById.get(topicId) ?? this.#metadata.topicById(topicId)?.name
   }
 
   hasTopic(topic: string): boolean {
-    return this.#byTopic.has(topic)
+    return this.#byTopic.has(topic) || this.#metadata.topics.has(topic)
   }
 
   ofTopic(topic: string): Iterable<Partition> {
@@ -52,6 +64,20 @@ export class Partitions {
     }
     if (!partitions.has(partition.index)) this.#count += 1
     partitions.set(partition.index, partition)
+  }
+
+  /** Takes one out, and tells everybody who waits at it. */
+  remove(partition: Partition): void {
+    const { topic, index, topicId } = partition
+    const partitions = this.#byTopic.get(topic)
+    if (partitions?.get(index) !== partition) return
+    partitions.delete(index)
+    this.#count -= 1
+    if (partitions.size === 0) {
+      this.#byTopic.delete(topic)
+      this.#topicById.delete(topicId)
+    }
+    partition.removed()
   }
 
   /** Takes a topic out and tells everybody who waits at its partitions. */

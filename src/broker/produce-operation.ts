@@ -179,7 +179,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   #appendTo(tag: number, partition: Partition, records: Buffer | null): void {
-    const refusal = this.#broker.refusesProduce(partition)
+    const refusal = this.#broker.refusesProduce(partition, this.#request.acks)
     if (refusal !== ErrorCode.NONE) return this.#refuse(tag, refusal, null)
     const { config } = partition.log
     const found = validateProduceBatch(records, config, this.#broker.clock.nowMs(), this.#apiVersion)
@@ -263,7 +263,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #appendRead(tag: number, partition: Partition, read: BatchProblem | Buffer): void {
     this.#inLine -= 1
-    const refusal = this.#broker.refusesProduce(partition)
+    const refusal = this.#broker.refusesProduce(partition, this.#request.acks)
     if (!Buffer.isBuffer(read)) this.#refuseBatch(tag, partition, read)
     else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
     else this.#appendNow(tag, partition, read)
@@ -288,7 +288,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     result.logStartOffset = logStartOffset
     this.#guard.keepBytes()
     if (this.#request.acks === 0) this.#settle(tag, ErrorCode.NONE)
-    partition.awaitAppended(appended.lastOffset + 1, this, tag)
+    const endOffset = appended.lastOffset + 1
+    if (this.#request.acks === -1) partition.awaitAppended(endOffset, this, tag)
+    else partition.awaitWritten(endOffset, this, tag)
   }
 
   #refuseBatch(tag: number, partition: Partition, found: BatchProblem): void {

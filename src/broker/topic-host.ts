@@ -8,8 +8,12 @@ import type { MetadataListener } from '../metadata/image/metadata-state.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
+import type { Clock } from '../ports.ts'
+import type { Followings } from './followings.ts'
 import type { GroupCoordinator } from './group-coordinator.ts'
+import type { IsrProposer } from './isr-proposer.ts'
 import { Partition } from './partition.ts'
+import type { PartitionParts } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
 
@@ -17,39 +21,48 @@ import type { TopicMetrics } from './topic-metrics.ts'
 const DELETIONS_AT_ONCE = 32
 
 export interface TopicHostParts {
+  readonly clock: Clock
   readonly metadata: Metadata
   readonly logs: LogManager
   readonly partitions: Partitions
   readonly topicMetrics: TopicMetrics
+  readonly isrs: IsrProposer
+  readonly followings: Followings
   /** Why a partition that was found in no directory must not start empty; null when it may. */
   readonly outOfReach: (topicId: string, index: number) => SamsaError | null
 }
 
-/** Carries out what the metadata decides: partitions come, go and change their configuration. */
+/**
+ * Carries out what the metadata decides: partitions come, go, change their configuration, and are led by this broker or by
+ * others. Those that have no replica here are none of its business.
+ */
 export class TopicHost implements MetadataListener {
-  readonly #metadata: Metadata
-  readonly #logs: LogManager
-  readonly #partitions: Partitions
-  readonly #topicMetrics: TopicMetrics
-  readonly #outOfReach: TopicHostParts['outOfReach']
+  readonly #parts: TopicHostParts
+  readonly #ofPartitions: PartitionParts
   #groups: GroupCoordinator | null = null
 
   constructor(parts: TopicHostParts) {
-    this.#metadata = parts.metadata
-    this.#logs = parts.logs
-    this.#partitions = parts.partitions
-    this.#topicMetrics = parts.topicMetrics
-    this.#outOfReach = parts.outOfReach
+    const { metadata, clock, isrs } = parts
+    this.#parts = parts
+    this.#ofPartitions = {
+      nodeId: metadata.nodeId,
+      clock,
+      lagTimeMaxMs: () => metadata.config['replica.lag.time.max.ms'],
+      broker: (id) => metadata.brokers.get(id),
+      isOwnEpoch: (brokerEpoch) => metadata.cluster?.isOwnEpoch(brokerEpoch) ?? true,
+      isrs,
+      damaged: ({ topicId, index }) => metadata.cluster?.reportDamaged([{ topicId, index }]),
+    }
   }
 
   /** Made after the first topics are open. */
   attach(groups: GroupCoordinator): void {
     this.#groups = groups
-    for (const partition of this.#partitions.ofTopic(OFFSETS_TOPIC)) this.#elected(partition)
+    for (const partition of this.#parts.partitions.ofTopic(OFFSETS_TOPIC)) this.#elected(partition)
   }
 
-  #elected({ topic, index, leaderEpoch }: Partition): void {
-    if (topic === OFFSETS_TOPIC) void this.#groups?.elected(index, leaderEpoch)
+  #elected({ topic, role, index, leaderEpoch }: Partition): void {
+    if (topic === OFFSETS_TOPIC && role === 'leader') void this.#groups?.elected(index, leaderEpoch)
   }
 
   /** A topic that was there when the broker started: its data may lie in a directory that is offline now. */
@@ -66,46 +79,101 @@ export class TopicHost implements MetadataListener {
   }
 
   async onTopicDeleted(topic: TopicImage): Promise<void> {
-    this.#partitions.removeTopic(topic.name)
-    this.#topicMetrics.removeTopic(topic.name)
+    const { partitions, topicMetrics, followings, logs } = this.#parts
+    const withdrawn = [...partitions.ofTopic(topic.name)]
+      .filter(({ role }) => role === 'follower')
+      .map((partition) => followings.withdraw(partition))
+    partitions.removeTopic(topic.name)
+    topicMetrics.removeTopic(topic.name)
     if (topic.name === OFFSETS_TOPIC) this.#groups?.offsetsTopicDeleted()
     else this.#groups?.topicDeleted(topic.name)
-    await eachAtOnce(topic.partitions, DELETIONS_AT_ONCE, ({ index }) => this.#logs.delete(topic.name, index))
+    await Promise.all(withdrawn)
+    await eachAtOnce(topic.partitions, DELETIONS_AT_ONCE, ({ index }) => logs.delete(topic.name, index))
   }
 
-  /** Where one broker leads all there is, nothing of a partition changes while it runs. */
-  async onPartitionsChanged(): Promise<void> {}
+  /** Those that this broker is to have from now on come, those that it is not to have any more go, the others change. */
+  async onPartitionsChanged(topic: TopicImage, changed: readonly PartitionImage[]): Promise<void> {
+    const { partitions } = this.#parts
+    const added: PartitionImage[] = []
+    const changes: Promise<void>[] = []
+    for (const image of changed) {
+      const partition = partitions.get(topic.name, image.index)
+      if (partition !== undefined) changes.push(this.#change(partition, image))
+      else if (this.#isReplica(image)) added.push(image)
+    }
+    await Promise.all([...changes, this.#open(topic, added, true)])
+  }
 
-  onBrokersChanged(): void {}
+  /** In this order: nothing is fetched any more, who waits is told, the role changes, and then it is fetched again. */
+  async #change(partition: Partition, image: PartitionImage): Promise<void> {
+    const { followings, isrs } = this.#parts
+    const stays = this.#isReplica(image)
+    const isSameTerm = image.leader === partition.leaderId && image.leaderEpoch === partition.leaderEpoch
+    if (partition.role === 'follower' && !(stays && isSameTerm)) await followings.withdraw(partition)
+    // Before somebody else's records come, or its own are cut.
+    if (partition.role === 'leader' && partition.topic === OFFSETS_TOPIC && !isSameTerm)
+      this.#groups?.resigned(partition.index)
+    partition.update(image)
+    if (!isSameTerm) this.#elected(partition)
+    if (!stays) return this.#takeAway(partition)
+    if (partition.role === 'follower' && !isSameTerm) followings.assign(partition)
+    isrs.watch(partition)
+  }
+
+  async #takeAway(partition: Partition): Promise<void> {
+    const { partitions, logs } = this.#parts
+    partitions.remove(partition)
+    await logs.delete(partition.topic, partition.index)
+  }
+
+  #isReplica({ replicas }: PartitionImage): boolean {
+    return replicas.includes(this.#parts.metadata.nodeId)
+  }
+
+  onBrokersChanged(): void {
+    const { clock, partitions } = this.#parts
+    const nowMs = clock.monotonicMs()
+    for (const partition of partitions.all()) partition.brokersChanged(nowMs)
+  }
 
   onTopicConfigChanged(topic: TopicImage): void {
-    const config = toLogConfig(topic.config, this.#metadata.config)
-    for (const { index } of topic.partitions) this.#logs.updateConfig(topic.name, index, config)
+    const { logs, metadata } = this.#parts
+    const config = toLogConfig(topic.config, metadata.config)
+    for (const { index } of topic.partitions) logs.updateConfig(topic.name, index, config)
   }
 
-  async #open(topic: TopicImage, partitions: readonly PartitionImage[], isNew: boolean): Promise<void> {
-    const config = toLogConfig(topic.config, this.#metadata.config)
-    this.#topicMetrics.addTopic(topic.name)
-    await Promise.all(
-      partitions.map(async ({ index, leader, leaderEpoch }) => {
-        const because =
-          leader === -1
-            ? new SamsaError('SAMSA_DISK_IO', `${topic.name}-${index} has no leader among the brokers here`)
-            : isNew || this.#logs.get(topic.name, index) !== undefined
-              ? null
-              : this.#outOfReach(topic.topicId, index)
-        const log =
-          because === null
-            ? await this.#logOf(topic, index, config, isNew)
-            : this.#logs.offline(topic.name, index, topic.topicId, config, because)
-        // On every election, even without an append: a client may ask where this epoch ends (KAFKA-20961).
-        log.epochs.assign(leaderEpoch, log.logEndOffset)
-        const partition = new Partition(topic.name, topic.topicId, index, leaderEpoch, log)
-        if (!log.failed) this.#logs.listen(log, partition)
-        this.#partitions.add(partition)
-        this.#elected(partition)
-      }),
-    )
+  async #open(topic: TopicImage, images: readonly PartitionImage[], isNew: boolean): Promise<void> {
+    const { metadata, topicMetrics } = this.#parts
+    const hosted = metadata.cluster === null ? images : images.filter((image) => this.#isReplica(image))
+    if (hosted.length === 0) return
+    const config = toLogConfig(topic.config, metadata.config)
+    topicMetrics.addTopic(topic.name)
+    await Promise.all(hosted.map((image) => this.#openOne(topic, image, config, isNew)))
+  }
+
+  async #openOne(topic: TopicImage, image: PartitionImage, config: LogConfig, isNew: boolean): Promise<void> {
+    const { logs, partitions, followings, isrs } = this.#parts
+    const because = this.#outOfReach(topic, image, isNew)
+    const log =
+      because === null
+        ? await this.#logOf(topic, image.index, config, isNew)
+        : logs.offline(topic.name, image.index, topic.topicId, config, because)
+    const partition = new Partition(this.#ofPartitions, topic.name, topic.topicId, image, log)
+    if (!log.failed) logs.listen(log, partition)
+    partitions.add(partition)
+    isrs.watch(partition)
+    this.#elected(partition)
+    // What was in it once may be missing, and others may count on it.
+    if (log.failed || log.recovery?.unclean === true) this.#ofPartitions.damaged(partition)
+    if (partition.role === 'follower') followings.assign(partition)
+  }
+
+  #outOfReach(topic: TopicImage, { index, leader }: PartitionImage, isNew: boolean): SamsaError | null {
+    const { logs, metadata, outOfReach } = this.#parts
+    // Where one broker is all there is, nobody can come and lead it.
+    if (leader === -1 && metadata.cluster === null)
+      return new SamsaError('SAMSA_DISK_IO', `${topic.name}-${index} has no leader among the brokers here`)
+    return isNew || logs.get(topic.name, index) !== undefined ? null : outOfReach(topic.topicId, index)
   }
 
   /**
@@ -113,12 +181,13 @@ export class TopicHost implements MetadataListener {
    * KAFKA_STORAGE_ERROR, and so does a partition whose files make no sense.
    */
   async #logOf(topic: TopicImage, index: number, config: LogConfig, isNew: boolean): Promise<Log> {
+    const { logs } = this.#parts
     try {
-      return await this.#logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
+      return await logs.getOrCreate(topic.name, index, topic.topicId, config, isNew)
     } catch (error) {
       if (!(error instanceof SamsaError)) throw error
       if (error.code !== 'SAMSA_DISK_IO' && error.code !== 'SAMSA_LOG_CORRUPT') throw error
-      return this.#logs.offline(topic.name, index, topic.topicId, config, error)
+      return logs.offline(topic.name, index, topic.topicId, config, error)
     }
   }
 }

@@ -124,6 +124,11 @@ export class Log implements ReadSource {
     return this.#body.writtenEndOffset
   }
 
+  /** Clients saw what lies below, as the checkpoint said when the log was opened. */
+  get checkpointedHighWatermark(): number {
+    return this.#body.options.highWatermark ?? 0
+  }
+
   /** Everything below is on the device. */
   get durableEndOffset(): number {
     return this.#body.flusher.durableEndOffset

@@ -1,8 +1,10 @@
 import { CODECS_BY_NAME } from '../../protocol/compression.ts'
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
+import { NO_FOLLOWINGS } from '../broker/followings.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
 import { KafkaGuest } from '../broker/guest/kafka-guest.ts'
+import { IsrProposer } from '../broker/isr-proposer.ts'
 import { tellOpenTransactions } from '../broker/open-transactions.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
 import { Partitions } from '../broker/partitions.ts'
@@ -114,9 +116,19 @@ async function assemble(
   metadata: OneNodeMetadata,
   guest: KafkaGuest,
 ): Promise<Assembled> {
-  const partitions = new Partitions()
+  const partitions = new Partitions(metadata)
   const topicMetrics = new TopicMetrics(world.metrics)
-  const host = new TopicHost({ metadata, logs, partitions, topicMetrics, outOfReach: guest.outOfReach })
+  const isrs = new IsrProposer(world, metadata, partitions)
+  const host = new TopicHost({
+    clock: world.clock,
+    metadata,
+    logs,
+    partitions,
+    topicMetrics,
+    isrs,
+    followings: NO_FOLLOWINGS,
+    outOfReach: guest.outOfReach,
+  })
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   tellOpenTransactions(partitions.all(), world.logger)
   const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)

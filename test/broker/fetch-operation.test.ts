@@ -12,7 +12,7 @@ import { Slices } from '../../src/broker/slices.ts'
 import { FetchOperation } from '../../src/broker/fetch-operation.ts'
 import type { FetchedPartition } from '../../src/broker/fetch-operation.ts'
 import type { FetchTarget } from '../../src/broker/fetch-sessions.ts'
-import { Partition } from '../../src/broker/partition.ts'
+import type { Partition } from '../../src/broker/partition.ts'
 import type { Partitions } from '../../src/broker/partitions.ts'
 import type { RequestGuard } from '../../src/broker/request-guard.ts'
 import { Wakes } from '../../src/broker/wakes.ts'
@@ -20,6 +20,7 @@ import { releasePieces } from '../../src/log/read/read-buffers.ts'
 import { makeBatch, TestLog, TOPIC_ID } from '../log/log-fixture.ts'
 import { diskWith, TestSlice } from '../log/slicing-disk.ts'
 import type { Policy } from '../log/slicing-disk.ts'
+import { ledPartition } from './led-partition.ts'
 import { Seeded } from '../support/seed.ts'
 import { StepClock } from '../support/step-clock.ts'
 import { until } from '../support/until.ts'
@@ -55,7 +56,7 @@ async function withPartition(
   const world = diskWith(policy, new Seeded(1))
   const log = await TestLog.open(world, directory)
   for (let i = 0; i < BATCHES; i++) await log.append(makeBatch(1, 20_000))
-  const partition = new Partition('t', TOPIC_ID, 0, 0, log.log)
+  const partition = ledPartition(log.log, TOPIC_ID)
   // What the operation uses of them.
   const partitions = { leaderOf: () => partition, topicName: () => 't' } as unknown as Partitions
   const parts = {
@@ -75,7 +76,7 @@ async function withPartition(
         ...limits,
         targets: [target(limits.maxBytes)],
         readCommitted,
-        fromFollower: false,
+        follower: null,
         byId: false,
         answers,
         guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },
@@ -106,6 +107,7 @@ function target(partitionMaxBytes: number): FetchTarget {
     partitionMaxBytes,
     currentLeaderEpoch: -1,
     lastFetchedEpoch: -1,
+    logStartOffset: -1,
     sentHighWatermark: -1,
     sentLogStartOffset: -1,
   }
@@ -240,7 +242,7 @@ test('what goes wrong in a later slice of a fetch of very many partitions is tol
       minBytes: 1,
       maxWaitMs: 0,
       readCommitted: false,
-      fromFollower: false,
+      follower: null,
       byId: false,
       slices: false,
     }
@@ -271,6 +273,9 @@ function wideFetch(count: number, onWait: (index: number) => void = () => {}): W
   const partitions = Array.from({ length: count }, (_, index) => ({
     log,
     errorCode: ErrorCode.NONE as ErrorCode,
+    leaderError() {
+      return this.errorCode
+    },
     highWatermark: 0,
     lastStableOffset: 0,
     awaitRecords: () => {
@@ -299,7 +304,7 @@ function wideFetch(count: number, onWait: (index: number) => void = () => {}): W
       minBytes: 1,
       maxWaitMs: 1_000_000_000,
       readCommitted: true,
-      fromFollower: false,
+      follower: null,
       byId: false,
       answers: new AnswerBudget(1 << 20, clock),
       guard: { guard: (run: never) => run, fail: (error: unknown) => assert.fail(String(error)) },

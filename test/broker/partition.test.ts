@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
-import { Partition } from '../../src/broker/partition.ts'
+import { EpochCache } from '../../src/core/replication/epoch-cache.ts'
 import type { Log } from '../../src/log/log.ts'
 import type { FetchWaiter } from '../../src/broker/waits.ts'
+import { imageOf, ledPartition } from './led-partition.ts'
 
 /** What a partition uses of its log. */
 class FakeLog {
@@ -15,7 +16,10 @@ class FakeLog {
   deletedBefore: number[] = []
   answer = { errorCode: 0, duplicate: false }
   throws: Error | null = null
-  epochs: number[] = []
+  appendedUnder: number[] = []
+  checkpointedHighWatermark = 0
+  readonly epochs = new EpochCache()
+  logEndOffset = 10
 
   get config() {
     return { cleanupPolicy: { delete: this.deletes, compact: !this.deletes } }
@@ -23,7 +27,7 @@ class FakeLog {
 
   append(_batch: Buffer, epoch: number) {
     if (this.throws !== null) throw this.throws
-    this.epochs.push(epoch)
+    this.appendedUnder.push(epoch)
     return this.answer
   }
 
@@ -45,7 +49,7 @@ class Waiter implements FetchWaiter {
 
 function make(topic = 't', leaderEpoch = 5) {
   const log = new FakeLog()
-  const partition = new Partition(topic, 'an id', 2, leaderEpoch, log as unknown as Log)
+  const partition = ledPartition(log as unknown as Log, 'an id', imageOf({ topic, index: 2, leaderEpoch }))
   const settled: [tag: number, errorCode: number][] = []
   const waiter = { appendSettled: (tag: number, errorCode: number) => void settled.push([tag, errorCode]) }
   return { log, partition, settled, waiter }
@@ -80,18 +84,18 @@ test('the high watermark is what was written, and goes forward only', () => {
 test('who waits for records hears how many bytes became visible, duplicates and refusals left out', () => {
   const { log, partition } = make()
   const waiter = new Waiter()
-  const wait = partition.awaitRecords(waiter)
+  const wait = partition.awaitRecords(waiter, false)
   partition.append(Buffer.alloc(100))
   partition.append(Buffer.alloc(20))
   log.answer = { errorCode: 0, duplicate: true }
   partition.append(Buffer.alloc(3))
   log.answer = { errorCode: ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, duplicate: false }
   partition.append(Buffer.alloc(4))
-  assert.deepEqual([waiter.heard, log.epochs], [[], [5, 5, 5, 5]])
+  assert.deepEqual([waiter.heard, log.appendedUnder], [[], [5, 5, 5, 5]])
   partition.written(11)
   assert.deepEqual(waiter.heard, [120])
   partition.written(12)
-  assert.deepEqual(waiter.heard, [120, 0])
+  assert.deepEqual(waiter.heard, [120, 1])
   wait.end()
   partition.written(13)
   assert.equal(waiter.heard.length, 2)
@@ -135,7 +139,7 @@ test('a partition that fails or goes tells all who wait, once', () => {
   ] as const) {
     const { log, partition, settled, waiter } = make()
     const fetch = new Waiter()
-    partition.awaitRecords(fetch)
+    partition.awaitRecords(fetch, false)
     partition.awaitAppended(11, waiter, 1)
     assert.equal(partition.errorCode, ErrorCode.NONE)
     if (end === 'failed') log.failed = true

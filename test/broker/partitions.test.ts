@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Partition } from '../../src/broker/partition.ts'
+import type { TopicImage } from '../../src/metadata/image/metadata-image.ts'
 import { Partitions } from '../../src/broker/partitions.ts'
+
+const NOTHING = { topics: new Map<string, TopicImage>(), topicById: () => undefined }
 
 function partition(topic: string, index: number): Partition & { readonly told: { removed: number } } {
   const told = { removed: 0 }
@@ -10,7 +13,7 @@ function partition(topic: string, index: number): Partition & { readonly told: {
 }
 
 test('partitions are found by topic and index, topics by their id', () => {
-  const partitions = new Partitions()
+  const partitions = new Partitions(NOTHING)
   const [a0, a1, b0] = [partition('a', 0), partition('a', 1), partition('b', 0)]
   for (const one of [a0, a1, b0]) partitions.add(one)
   assert.deepEqual([partitions.get('a', 0), partitions.get('a', 1), partitions.get('b', 0)], [a0, a1, b0])
@@ -23,7 +26,7 @@ test('partitions are found by topic and index, topics by their id', () => {
 })
 
 test('a partition that is added again takes the place of the other', () => {
-  const partitions = new Partitions()
+  const partitions = new Partitions(NOTHING)
   partitions.add(partition('a', 0))
   const again = partition('a', 0)
   partitions.add(again)
@@ -31,7 +34,7 @@ test('a partition that is added again takes the place of the other', () => {
 })
 
 test('a topic that goes tells those of its partitions, and nobody else', () => {
-  const partitions = new Partitions()
+  const partitions = new Partitions(NOTHING)
   const [a0, a1, b0] = [partition('a', 0), partition('a', 1), partition('b', 0)]
   for (const one of [a0, a1, b0]) partitions.add(one)
   partitions.removeTopic('c')
