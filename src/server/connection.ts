@@ -255,9 +255,12 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.closed('destroyed')
   }
 
-  /** The broker stops: sends what is queued, then closes. */
+  /** The broker stops: takes no more requests, answers those that it has, then closes. */
   end(): void {
-    this.#connection.end()
+    if (this.#closed) return
+    // What still arrives is dropped, and read: or the client's own end would not be seen.
+    this.#refused = true
+    this.#endWhenAnswered()
   }
 
   /** What follows a frame that is not a request makes no sense. Requests before it still get their answers. */

@@ -30,6 +30,19 @@ test('answers leave in the order of the requests', () => {
   assert.deepEqual(fixture.answered, [1, 2, 3])
 })
 
+test('a broker that stops answers what it was asked, takes no more, and closes then', () => {
+  const fixture = new Fixture()
+  fixture.receive(Buffer.concat([produce(1, 'a'), produce(2, 'b'), heartbeat(3, 'g')]))
+  fixture.client.end()
+  fixture.receive(produce(4, 'c'))
+  assert.ok(!fixture.connection.ended)
+  fixture.begun[1]!.respond()
+  fixture.begun[0]!.respond()
+  assert.deepEqual(fixture.log, ['produce a', 'produce b'])
+  assert.deepEqual(fixture.answered, [1, 2])
+  assert.ok(fixture.connection.ended)
+})
+
 test('only produce requests overlap; all others wait for the answers before them', () => {
   const fixture = new Fixture()
   fixture.receive(Buffer.concat([produce(1, 'a'), heartbeat(2, 'g'), produce(3, 'b'), heartbeat(4, 'h')]))
