@@ -181,6 +181,8 @@ export class DurabilityRun implements ClientsRun {
     const call = { request: offsetFetchRequest, response: offsetFetchResponse, version: 5 } as const
     for (;;) {
       const answer = await client.send(call, { groupId, topics: [{ name: TOPIC, partitionIndexes: [0] }] })
+      // There is no topic of offsets yet.
+      if (answer.errorCode === ErrorCode.NOT_COORDINATOR) return -1
       if (answer.errorCode !== ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) {
         assert.equal(answer.errorCode, 0)
         return Number(answer.topics[0]?.partitions[0]?.committedOffset ?? -1)
