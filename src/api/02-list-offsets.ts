@@ -45,7 +45,7 @@ const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, l
  * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none. A partition that
  * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka. While a leader that was just elected does not
  * know yet how far its predecessor had come, the latest offset and times behind it answer OFFSET_NOT_AVAILABLE (KIP-207),
- * before v5 LEADER_NOT_AVAILABLE.
+ * before v5 LEADER_NOT_AVAILABLE. To a replica id the latest offset is the end of the log.
  *
  * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
  * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none), v10 a timeout for what is tiered (KIP-1075), v11 -6
@@ -71,11 +71,11 @@ export const listOffsets = defineApi({
     },
   },
   handle: answer(async (request, context, refusals) => {
-    const readCommitted = request.isolationLevel === READ_COMMITTED
+    const reader = readerOf(request)
     const work = new RequestLookups(context)
     const topics = await eachInSlices(request.topics, context, async (topic) => {
       const partitions = await eachInSlices(topic.partitions, context, (asked) =>
-        lookUpAsked(topic.name, asked, readCommitted, context, work),
+        lookUpAsked(topic.name, asked, reader, context, work),
       )
       for (const { element, outcome } of refusals.of(topic, 'partitions'))
         partitions.push({ partitionIndex: element.partitionIndex, ...failed(outcome.errorCode) })
@@ -107,12 +107,25 @@ class RequestLookups implements LookupWork {
   }
 }
 
+/** A replica sees what no consumer may see yet. */
+type Reader = 'replica' | 'consumer' | 'read_committed'
+
+function readerOf({ replicaId, isolationLevel }: ListOffsetsRequest): Reader {
+  if (replicaId >= 0) return 'replica'
+  return isolationLevel === READ_COMMITTED ? 'read_committed' : 'consumer'
+}
+
+function endFor(reader: Reader, partition: Partition): number {
+  if (reader === 'replica') return partition.log.logEndOffset
+  return reader === 'read_committed' ? partition.lastStableOffset : partition.highWatermark
+}
+
 type AskedPartition = ListOffsetsRequest['topics'][number]['partitions'][number]
 
 async function lookUpAsked(
   topic: string,
   { partitionIndex, timestamp, currentLeaderEpoch }: AskedPartition,
-  readCommitted: boolean,
+  reader: Reader,
   context: RequestContext,
   work: LookupWork,
 ): Promise<Found & { readonly partitionIndex: number }> {
@@ -120,9 +133,7 @@ async function lookUpAsked(
     return { partitionIndex, ...failed(ErrorCode.UNSUPPORTED_VERSION) }
   const partition = context.broker.partitions.leaderOf(topic, partitionIndex, currentLeaderEpoch)
   const found =
-    typeof partition === 'number'
-      ? failed(partition)
-      : await lookUp(partition, timestamp, readCommitted, work)
+    typeof partition === 'number' ? failed(partition) : await lookUp(partition, timestamp, reader, work)
   // OFFSET_NOT_AVAILABLE came with v5; before, clients know of leaders that are not ready (KIP-207).
   return found.errorCode === ErrorCode.OFFSET_NOT_AVAILABLE && context.apiVersion < 5
     ? { partitionIndex, ...failed(ErrorCode.LEADER_NOT_AVAILABLE) }
@@ -132,14 +143,15 @@ async function lookUpAsked(
 async function lookUp(
   partition: Partition,
   timestamp: number,
-  readCommitted: boolean,
+  reader: Reader,
   work: LookupWork,
 ): Promise<Found> {
   const { log, leaderEpoch } = partition
-  const end = readCommitted ? partition.lastStableOffset : partition.highWatermark
+  const end = endFor(reader, partition)
+  const mayBeStale = reader !== 'replica' && partition.highWatermarkMayBeStale
   switch (timestamp) {
     case LATEST:
-      if (partition.highWatermarkMayBeStale) return failed(ErrorCode.OFFSET_NOT_AVAILABLE)
+      if (mayBeStale) return failed(ErrorCode.OFFSET_NOT_AVAILABLE)
       return { ...NOTHING, offset: end, leaderEpoch }
     case EARLIEST:
     case EARLIEST_LOCAL:
@@ -155,9 +167,10 @@ async function lookUp(
       const found = await find(log, timestamp, end, work)
       if (found !== null) return { ...NOTHING, ...found }
       // Nothing found says nothing when the partition went away meanwhile, or to another directory.
-      if (log !== partition.log) return lookUp(partition, timestamp, readCommitted, work)
-      const mayBeStale = partition.highWatermarkMayBeStale ? ErrorCode.OFFSET_NOT_AVAILABLE : ErrorCode.NONE
-      return failed(partition.leaderError(-1) || mayBeStale)
+      if (log !== partition.log) return lookUp(partition, timestamp, reader, work)
+      return failed(
+        partition.leaderError(-1) || (mayBeStale ? ErrorCode.OFFSET_NOT_AVAILABLE : ErrorCode.NONE),
+      )
     }
   }
 }

@@ -185,7 +185,7 @@ export class IsrProposer implements IsrListener {
             ? 'it is fenced'
             : !partition.image.replicas.includes(id)
               ? 'it is no replica any more'
-              : `it lags: it has fetched up to ${partition.leading?.progress(id)?.endOffset ?? -1}`
+              : `it lags: it has fetched up to ${partition.endOffsetOf(id)}`
     return { broker: id, because }
   }
 }

@@ -305,9 +305,9 @@ export class Partition {
     return true
   }
 
-  /** Every half of `replica.lag.time.max.ms` while several have it. */
+  /** Every half of `replica.lag.time.max.ms` while several have it. Of a leader that cannot be read nobody can have all. */
   tick(nowMs: number): void {
-    if (this.#leader === null) return
+    if (this.#leader === null || this.errorCode !== ErrorCode.NONE) return
     this.#leader.tick(nowMs)
     this.#carryOut(this.#leader)
   }
@@ -319,9 +319,19 @@ export class Partition {
     this.#carryOut(this.#leader)
   }
 
-  /** What is known of the other replicas, for those who want to know; null unless this broker leads. */
-  get leading(): Pick<LeaderCore, 'underMinIsr' | 'progress' | 'epochStartOffset'> | null {
-    return this.#leader
+  /** Where a follower's log ends, as far as it has told the leader in here; -1 when it has not. */
+  endOffsetOf(replica: number): number {
+    return this.#leader?.progress(replica)?.endOffset ?? -1
+  }
+
+  /** Everything below is in the log of every replica, in sync or not; -1 while one of them has not told the leader in here. */
+  get fullyReplicatedOffset(): number {
+    const { replicas } = this.#image
+    const { nodeId } = this.#parts
+    const { writtenEndOffset } = this.log
+    return Math.min(
+      ...replicas.map((replica) => (replica === nodeId ? writtenEndOffset : this.endOffsetOf(replica))),
+    )
   }
 
   /** In this order: what the high watermark reached is acknowledged, and then what it will not reach is refused. */

@@ -107,6 +107,7 @@ function writes(codecs: Codecs, compressionType: string): boolean {
 
 interface Assembled {
   readonly broker: Broker
+  readonly isrs: IsrProposer
   readonly server: Server
 }
 
@@ -140,7 +141,7 @@ async function assemble(
   await groups.start()
   logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
   registerBrokerGauges(world.metrics, broker)
-  return { broker, server: new Server(world, broker) }
+  return { broker, isrs, server: new Server(world, broker) }
 }
 
 function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => void) {
@@ -164,7 +165,7 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
 }
 
 function running(
-  { broker, server }: Assembled,
+  { broker, isrs, server }: Assembled,
   logs: LogManager,
   metadata: OneNodeMetadata,
   failed: Promise<never>,
@@ -176,6 +177,7 @@ function running(
     createTopics: (topics) => createTopics(metadata, topics),
     deleteAllTopics: () => deleteAllTopics(metadata),
     stop: async () => {
+      isrs.close()
       broker.deadlines.expireAll()
       broker.groups.close()
       await server.stop(DRAIN_MS)

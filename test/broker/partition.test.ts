@@ -1,55 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
-import { EpochCache } from '../../src/core/replication/epoch-cache.ts'
-import type { Log } from '../../src/log/log.ts'
-import type { FetchWaiter } from '../../src/broker/waits.ts'
+import { FakeLog, Waiter } from './fake-log.ts'
 import { imageOf, ledPartition } from './led-partition.ts'
-
-/** What a partition uses of its log. */
-class FakeLog {
-  writtenEndOffset = 10
-  logStartOffset = 3
-  firstOpenTransactionOffset = -1
-  failed = false
-  deletes = true
-  deletedBefore: number[] = []
-  answer = { errorCode: 0, duplicate: false }
-  throws: Error | null = null
-  appendedUnder: number[] = []
-  checkpointedHighWatermark = 0
-  readonly epochs = new EpochCache()
-  logEndOffset = 10
-
-  get config() {
-    return { cleanupPolicy: { delete: this.deletes, compact: !this.deletes } }
-  }
-
-  append(_batch: Buffer, epoch: number) {
-    if (this.throws !== null) throw this.throws
-    this.appendedUnder.push(epoch)
-    return this.answer
-  }
-
-  deleteRecordsBefore(offset: number): void {
-    this.deletedBefore.push(offset)
-    this.logStartOffset = offset
-  }
-}
-
-class Waiter implements FetchWaiter {
-  readonly heard: (number | 'changed')[] = []
-  partitionAdvanced(bytes: number): void {
-    this.heard.push(bytes)
-  }
-  partitionChanged(): void {
-    this.heard.push('changed')
-  }
-}
 
 function make(topic = 't', leaderEpoch = 5) {
   const log = new FakeLog()
-  const partition = ledPartition(log as unknown as Log, 'an id', imageOf({ topic, index: 2, leaderEpoch }))
+  const partition = ledPartition(log.asLog, 'an id', imageOf({ topic, index: 2, leaderEpoch }))
   const settled: [tag: number, errorCode: number][] = []
   const waiter = { appendSettled: (tag: number, errorCode: number) => void settled.push([tag, errorCode]) }
   return { log, partition, settled, waiter }
