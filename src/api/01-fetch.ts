@@ -5,7 +5,7 @@ import type { FetchRequest } from '../../protocol/messages/01-fetch.ts'
 import type { Encodable } from '../../protocol/schema.ts'
 import { FEW_PARTITIONS, FetchOperation } from '../broker/fetch-operation.ts'
 import type { FetchedPartition, FetchingFollower } from '../broker/fetch-operation.ts'
-import type { FetchContext } from '../broker/fetch-sessions.ts'
+import type { FetchContext, FetchSessions } from '../broker/fetch-sessions.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext, Respond } from './requests/handler.ts'
 
@@ -55,21 +55,25 @@ export const fetch = defineApi({
     },
   },
   handle(request, context, respond) {
-    const { fetchSessions } = context.broker
-    const partitions = (): number => fetchSessions.partitionsOf(request, context.apiVersion)
+    const sessions = sessionsOf(context)
+    const partitions = (): number => sessions.partitionsOf(request, context.apiVersion)
     if (partitions() <= FEW_PARTITIONS) resolve(request, context, respond)
     else context.standsFor(partitions, () => resolveMany(request, context, respond))
   },
 })
 
+function sessionsOf({ broker, peer }: RequestContext): FetchSessions {
+  return peer === null ? broker.fetchSessions : broker.peerFetchSessions
+}
+
 function resolve(request: FetchRequest, context: RequestContext, respond: Respond<FetchResponse>): void {
-  const { broker, apiVersion, clientAddress } = context
-  begin(request, context, broker.fetchSessions.resolve(request, apiVersion, clientAddress.host), respond)
+  const { apiVersion, clientAddress } = context
+  begin(request, context, sessionsOf(context).resolve(request, apiVersion, clientAddress.host), respond)
 }
 
 function resolveMany(request: FetchRequest, context: RequestContext, respond: Respond<FetchResponse>): void {
-  const { broker, apiVersion, clientAddress } = context
-  const steps = broker.fetchSessions.resolveInSteps(request, apiVersion, clientAddress.host)
+  const { apiVersion, clientAddress } = context
+  const steps = sessionsOf(context).resolveInSteps(request, apiVersion, clientAddress.host)
   finishSteps(steps, context, (session) => begin(request, context, session, respond))
 }
 
@@ -166,8 +170,7 @@ class Answer {
       this.#topics.push(topic)
     }
     topic.partitions.push(toPartition(result, this.#context.apiVersion, this.#readCommitted))
-    if (sessionId !== 0 && result.sizeBytes > 0)
-      this.#context.broker.fetchSessions.moveToEnd(sessionId, target)
+    if (sessionId !== 0 && result.sizeBytes > 0) sessionsOf(this.#context).moveToEnd(sessionId, target)
   }
 }
 

@@ -4,8 +4,7 @@ import { metadataRequest, metadataResponse } from '../../protocol/messages/03-me
 import type { MetadataRequest } from '../../protocol/messages/03-metadata.ts'
 import { ZERO_UUID } from '../../protocol/schema.ts'
 import { MAX_CREATIONS_PER_REQUEST } from '../broker/broker.ts'
-import type { Metadata } from '../metadata/metadata.ts'
-import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
+import type { BrokerImage, PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
 import { isInternalTopic, topicNameProblem } from '../metadata/layout/topic-names.ts'
 import {
   CLUSTER_OPERATIONS,
@@ -14,9 +13,10 @@ import {
 } from './requests/authorized-operations.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
-import { reachableBrokers } from './requests/reachable-brokers.ts'
+import { addressOf, reachableBrokers } from './requests/reachable-brokers.ts'
 
 const FIRST_WITH_LOOKUP_BY_ID = 12
+const FIRST_WITH_LISTENER_NOT_FOUND = 6
 
 type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
 
@@ -25,8 +25,9 @@ type AskedTopic = NonNullable<MetadataRequest['topics']>[number]
  *
  * Behavior: null topics (in v0 an empty list) asks for all of them, otherwise one answer per distinct topic asked
  * for, each with its own error. A topic that does not exist is created when both `auto.create.topics.enable` and
- * the request allow it; its leaders are ready when the answer leaves. The broker's address is the one this client
- * reached, or `advertised.listeners`. One request creates 1,000 topics at most, the others are still missing.
+ * the request allow it; its leaders are ready when the answer leaves. This broker's address is the one this client
+ * reached, or `advertised.listeners`; others have that of their listener of the same name. A partition whose leader does not
+ * serve, or has no such listener (LISTENER_NOT_FOUND, from v6 on), has none for this client. One request creates 1,000 topics at most, the others are still missing.
  *
  * Version notes: v4 may forbid creation (KIP-204), v7 leader epochs (KIP-320), v8 authorized operations (KIP-430; all
  * that exist, there is no authorizer), v10 topic ids (KIP-516), v12 lookup by id: a request with ids is answered for those
@@ -83,10 +84,9 @@ function topicKey({ topicId, name }: AskedTopic): string {
 }
 
 function* describeAll(request: MetadataRequest, context: RequestContext): Steps<MetadataAnswer> {
-  const { metadata } = context.broker
   const topics: TopicAnswer[] = []
-  for (const topic of metadata.topics.values()) {
-    topics.push(found(topic, metadata, operationsFor(request)))
+  for (const topic of context.broker.metadata.topics.values()) {
+    topics.push(found(topic, context, operationsFor(request)))
     yield
   }
   return toAnswer(topics, request, context)
@@ -115,7 +115,12 @@ type MetadataAnswer = ReturnType<typeof toAnswer>
 function toAnswer(topics: readonly TopicAnswer[], request: MetadataRequest, context: RequestContext) {
   const { metadata } = context.broker
   return {
-    brokers: reachableBrokers(context).map(({ id, ...address }) => ({ nodeId: id, ...address })),
+    brokers: reachableBrokers(context, 'serving').map(({ id, host, port, rack }) => ({
+      nodeId: id,
+      host,
+      port,
+      rack,
+    })),
     clusterId: metadata.clusterId,
     controllerId: metadata.controllerId,
     topics,
@@ -136,6 +141,7 @@ interface TopicAnswer {
 
 type PartitionAnswer = ReturnType<typeof describePartition>
 
+const NONE_OFFLINE: readonly number[] = []
 const NOT_CREATED: ReadonlyMap<string, number> = new Map()
 
 /** Creates the topics that are missing. Names and error codes; NOT_CREATED at once when there is nothing to do. */
@@ -160,21 +166,21 @@ function lookUp(
   asked: AskedTopic,
   created: ReadonlyMap<string, number>,
   operations: number,
-  { broker }: RequestContext,
+  context: RequestContext,
 ): TopicAnswer {
-  const { metadata } = broker
+  const { metadata } = context.broker
   const { name, topicId } = asked
   if (topicId !== ZERO_UUID) {
     const topic = metadata.topicById(topicId)
     return topic === undefined
       ? failed(null, topicId, ErrorCode.UNKNOWN_TOPIC_ID)
-      : found(topic, metadata, operations)
+      : found(topic, context, operations)
   }
   if (name === null) return failed(null, ZERO_UUID, ErrorCode.INVALID_TOPIC_EXCEPTION)
   const topic = metadata.topics.get(name)
   return topic === undefined
     ? failed(name, ZERO_UUID, reasonMissing(name, created.get(name)))
-    : found(topic, metadata, operations)
+    : found(topic, context, operations)
 }
 
 function reasonMissing(name: string, creation: number | undefined): number {
@@ -183,13 +189,14 @@ function reasonMissing(name: string, creation: number | undefined): number {
   return creation || ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 }
 
-function found(topic: TopicImage, metadata: Metadata, topicAuthorizedOperations: number): TopicAnswer {
+function found(topic: TopicImage, context: RequestContext, topicAuthorizedOperations: number): TopicAnswer {
+  const tellsOfListeners = context.apiVersion >= FIRST_WITH_LISTENER_NOT_FOUND
   return {
     errorCode: ErrorCode.NONE,
     name: topic.name,
     topicId: topic.topicId,
     isInternal: topic.internal,
-    partitions: topic.partitions.map((partition) => describePartition(partition, metadata)),
+    partitions: topic.partitions.map((partition) => describePartition(partition, context, tellsOfListeners)),
     topicAuthorizedOperations,
   }
 }
@@ -205,16 +212,45 @@ function failed(name: string | null, topicId: string, errorCode: number): TopicA
   }
 }
 
-/** A partition as Metadata and DescribeTopicPartitions tell it. */
-export function describePartition(partition: PartitionImage, metadata: Metadata) {
+/** A partition as Metadata and DescribeTopicPartitions tell it. `tellsOfListeners`: the client knows LISTENER_NOT_FOUND. */
+export function describePartition(
+  partition: PartitionImage,
+  context: RequestContext,
+  tellsOfListeners: boolean,
+) {
   const { index, leader, leaderEpoch, replicas, isr } = partition
+  const { brokers } = context.broker.metadata
+  const errorCode = leaderProblem(brokers.get(leader), context, tellsOfListeners)
   return {
-    errorCode: leader === -1 ? ErrorCode.LEADER_NOT_AVAILABLE : ErrorCode.NONE,
+    errorCode,
     partitionIndex: index,
-    leaderId: leader,
+    leaderId: errorCode === ErrorCode.NONE ? leader : -1,
     leaderEpoch,
     replicaNodes: replicas,
     isrNodes: isr,
-    offlineReplicas: replicas.filter((id) => !metadata.brokers.has(id)),
+    offlineReplicas: offlineOf(replicas, brokers),
   }
+}
+
+/** Why the client has nobody to turn to. */
+function leaderProblem(
+  leader: BrokerImage | undefined,
+  context: RequestContext,
+  tellsOfListeners: boolean,
+): ErrorCode {
+  if (leader === undefined || leader.fenced) return ErrorCode.LEADER_NOT_AVAILABLE
+  if (addressOf(leader, context) !== undefined) return ErrorCode.NONE
+  return tellsOfListeners ? ErrorCode.LISTENER_NOT_FOUND : ErrorCode.LEADER_NOT_AVAILABLE
+}
+
+function offlineOf(
+  replicas: readonly number[],
+  brokers: ReadonlyMap<number, BrokerImage>,
+): readonly number[] {
+  let offline: number[] | null = null
+  for (const id of replicas) {
+    const broker = brokers.get(id)
+    if (broker === undefined || broker.fenced) (offline ??= []).push(id)
+  }
+  return offline ?? NONE_OFFLINE
 }

@@ -9,7 +9,7 @@ const SOFTWARE_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$/
 /**
  * ApiVersions, versions 0-4.
  *
- * Behavior: lists what the table of handlers serves. An unknown version of this API is answered in v0 with
+ * Behavior: lists what the table of handlers serves to everybody. An unknown version of this API is answered in v0 with
  * UNSUPPORTED_VERSION and the range of this API, so that any client can find a common version (KIP-511); that
  * answer is made in `server/codec.ts`, because such a request cannot be decoded.
  *
@@ -34,9 +34,6 @@ export const apiVersions = defineApi({
 })
 
 function served(context: RequestContext) {
-  return [...context.apis.values()].map(({ key, minVersion, maxVersion }) => ({
-    apiKey: key,
-    minVersion,
-    maxVersion,
-  }))
+  const forAll = [...context.apis.values()].filter(({ servedTo }) => servedTo === 'everybody')
+  return forAll.map(({ key, minVersion, maxVersion }) => ({ apiKey: key, minVersion, maxVersion }))
 }

@@ -13,10 +13,11 @@ const CONTROLLERS = 2
 /**
  * DescribeCluster, versions 0-2.
  *
- * Behavior: cluster id, controller and brokers with the address this client can reach them at. There are no
+ * Behavior: cluster id, controller and brokers with the address this client can reach them at, without those that
+ * have no listener of this name. There are no
  * endpoints of a controller quorum; asking for them answers MISMATCHED_ENDPOINT_TYPE.
  *
- * Version notes: v0 KIP-700, v1 endpoint type (KIP-919), v2 fenced brokers (KIP-1073; a broker that serves is not fenced).
+ * Version notes: v0 KIP-700, v1 endpoint type (KIP-919), v2 fenced brokers (KIP-1073).
  */
 export const describeCluster = defineApi({
   request: describeClusterRequest,
@@ -43,7 +44,9 @@ export const describeCluster = defineApi({
       endpointType: BROKERS,
       clusterId: metadata.clusterId,
       controllerId: metadata.controllerId,
-      brokers: reachableBrokers(context).map(({ id, ...address }) => ({ brokerId: id, ...address })),
+      brokers: reachableBrokers(context, request.includeFencedBrokers ? 'all' : 'serving').map(
+        ({ id, ...broker }) => ({ brokerId: id, ...broker }),
+      ),
       clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
         ? CLUSTER_OPERATIONS
         : OPERATIONS_NOT_ASKED,

@@ -25,8 +25,6 @@ const TOO_MANY_NAMES = refused(ErrorCode.INVALID_REQUEST, 'The request names too
  * allow, and a cursor to go on from when there are more. No names asks for all topics; a cursor whose topic is gone then
  * goes on with the next one. A cursor on a topic that is not asked for, or on a negative partition, makes all topics
  * answer INVALID_REQUEST. Names beyond 10,000 each answer INVALID_REQUEST, with the first answer.
- *
- * Not implemented: eligible leader replicas are empty until partitions have several replicas.
  */
 export const describeTopicPartitions = defineApi({
   request: describeTopicPartitionsRequest,
@@ -58,8 +56,8 @@ interface Page {
   readonly nextCursor: { readonly topicName: string; readonly partitionIndex: number } | null
 }
 
-function* describePage(request: DescribeTopicPartitionsRequest, { broker }: RequestContext): Steps<Page> {
-  const { metadata, config } = broker
+function* describePage(request: DescribeTopicPartitionsRequest, context: RequestContext): Steps<Page> {
+  const { metadata, config } = context.broker
   const { cursor } = request
   const topics: TopicAnswer[] = []
   let room = Math.max(1, Math.min(request.responsePartitionLimit, config['max.request.partition.size.limit']))
@@ -75,9 +73,9 @@ function* describePage(request: DescribeTopicPartitionsRequest, { broker }: Requ
       continue
     }
     const partitions = topic.partitions.slice(first, first + room).map((partition) => ({
-      ...describePartition(partition, metadata),
-      eligibleLeaderReplicas: [],
-      lastKnownElr: [],
+      ...describePartition(partition, context, true),
+      eligibleLeaderReplicas: partition.elr,
+      lastKnownElr: partition.lastKnownElr,
     }))
     room -= partitions.length
     topics.push({

@@ -2,6 +2,7 @@ import { produce } from './00-produce.ts'
 import { fetch } from './01-fetch.ts'
 import { listOffsets } from './02-list-offsets.ts'
 import { metadata } from './03-metadata.ts'
+import { controlledShutdown } from './07-controlled-shutdown.ts'
 import { offsetCommit } from './08-offset-commit.ts'
 import { offsetFetch } from './09-offset-fetch.ts'
 import { findCoordinator } from './10-find-coordinator.ts'
@@ -37,6 +38,7 @@ import { offsetDelete } from './47-offset-delete.ts'
 import { describeClientQuotas } from './48-describe-client-quotas.ts'
 import { describeUserScramCredentials } from './50-describe-user-scram-credentials.ts'
 import { describeQuorum } from './55-describe-quorum.ts'
+import { alterPartition } from './56-alter-partition.ts'
 import { updateFeatures } from './57-update-features.ts'
 import { describeCluster } from './60-describe-cluster.ts'
 import { describeProducers } from './61-describe-producers.ts'
@@ -44,7 +46,9 @@ import { describeTransactions } from './65-describe-transactions.ts'
 import { listTransactions } from './66-list-transactions.ts'
 import { listConfigResources } from './74-list-config-resources.ts'
 import { describeTopicPartitions } from './75-describe-topic-partitions.ts'
-import type { Api } from './requests/handler.ts'
+import { metadataPoll } from './1000-metadata-poll.ts'
+import { brokerHello } from './1002-broker-hello.ts'
+import type { Api, Audience } from './requests/handler.ts'
 
 /** Everything this broker serves: dispatch and ApiVersions both come from this list and nothing else does. */
 const served: readonly Api[] = [
@@ -52,6 +56,7 @@ const served: readonly Api[] = [
   fetch,
   listOffsets,
   metadata,
+  controlledShutdown,
   offsetCommit,
   offsetFetch,
   findCoordinator,
@@ -87,6 +92,7 @@ const served: readonly Api[] = [
   describeClientQuotas,
   describeUserScramCredentials,
   describeQuorum,
+  alterPartition,
   updateFeatures,
   describeCluster,
   describeProducers,
@@ -94,6 +100,17 @@ const served: readonly Api[] = [
   listTransactions,
   listConfigResources,
   describeTopicPartitions,
+  metadataPoll,
+  brokerHello,
 ]
 
-export const apis: ReadonlyMap<number, Api> = new Map(served.map((api) => [api.key, api]))
+function servedTo(...audiences: readonly Audience[]): ReadonlyMap<number, Api> {
+  return new Map(served.filter((api) => audiences.includes(api.servedTo)).map((api) => [api.key, api]))
+}
+
+/** To clients. */
+export const apis = servedTo('everybody')
+/** To other brokers. */
+export const apisOfPeers = servedTo('everybody', 'peers')
+/** As the first request of a connection, where there are other brokers, beside those of clients. */
+export const apisOfNewcomers = servedTo('newcomers')

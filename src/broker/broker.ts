@@ -16,6 +16,9 @@ import { Wakes } from './wakes.ts'
 /** Topics that one request creates by naming them. Clients ask again for the others, which then get their turn. */
 export const MAX_CREATIONS_PER_REQUEST = 1_000
 
+/** Followers have a few each. More are there only for a while, when connections broke. */
+const MAX_PEER_SESSIONS = 2_000
+
 /** What `startBroker` assembled. */
 export interface BrokerParts {
   readonly world: World
@@ -38,6 +41,8 @@ export class Broker {
   readonly partitions: Partitions
   readonly deadlines: Deadlines
   readonly fetchSessions: FetchSessions
+  /** Of other brokers: clients never drive one out. */
+  readonly peerFetchSessions: FetchSessions
   readonly topicMetrics: TopicMetrics
   readonly slices: Slices
   readonly wakes: Wakes
@@ -58,6 +63,7 @@ export class Broker {
     this.slices = new Slices(world.clock)
     this.wakes = new Wakes(world.clock)
     this.deadlines = new Deadlines(world.clock)
+    this.peerFetchSessions = new FetchSessions(world.clock, world.random, MAX_PEER_SESSIONS)
     this.fetchSessions = new FetchSessions(
       world.clock,
       world.random,

@@ -59,6 +59,19 @@ export function decodeHeader(
   return { api, apiVersion, correlationId, clientId, isKnownVersion: true }
 }
 
+/** Key, version and correlation id: what the shortest request header holds. */
+const MIN_REQUEST_BYTES = 8
+/** A request without records has no reason to be larger (the largest are assignments of large groups). */
+const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
+
+export function isOutOfRange(sizeBytes: number, maxBytes: number): boolean {
+  return sizeBytes < MIN_REQUEST_BYTES || sizeBytes > maxBytes
+}
+
+export function isTooLarge(sizeBytes: number, apiKey: number): boolean {
+  return apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES
+}
+
 export function isLongRequest(frameBytes: number): boolean {
   return frameBytes > LONG_REQUEST_BYTES
 }

@@ -2,8 +2,8 @@ import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ApiKey, apiName } from '../../protocol/keys.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 import { Reader } from '../../protocol/reader.ts'
-import type { Api } from '../api/requests/handler.ts'
-import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
+import type { Peer } from '../api/requests/handler.ts'
+import type { AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
 import type { Address, CloseReason, Connection, LogFields, Logger, Receiver } from '../ports.ts'
@@ -18,36 +18,32 @@ import {
   encodeUnsupportedApiVersions,
   isLongAnswer,
   isLongRequest,
+  isOutOfRange,
+  isTooLarge,
 } from './codec.ts'
 import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
 import { FrameAssembler } from './frame-assembler.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { ELEMENT_BYTES, LONG_REQUEST_WAIT_MS, MANY_ELEMENTS } from './long-requests.ts'
-import type { LongRequests } from './long-requests.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
+import { PAUSED_FOR_BUDGET, PAUSED_FOR_ORDER, Reading } from './reading.ts'
 import { RequestSlot, type SlotOwner } from './request-slot.ts'
+import { requestTimeoutMs } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 import { UnreadAnswers } from './unread-answers.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
-/** A request without records has no reason to be larger (the largest are assignments of large groups). */
-const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
 const API_KEY_END = SIZE_BYTES + 2
-/** Key, version and correlation id: what the shortest request header holds. */
-const MIN_REQUEST_BYTES = 8
-
 /** Held requests of a connection that is still read from. */
 const READ_AHEAD_BYTES = 16 * 1024
 
 /** The rest of a frame usually comes at once. */
 const LINGERING_MS = 500
-const PAUSED_FOR_BUDGET = 1
-const PAUSED_FOR_ORDER = 2
 
 /**
- * One client connection: bytes to frames, frames to requests, answers back in the order of the requests.
+ * One connection of a client, or of another broker: bytes to frames, frames to requests, answers back in the order of the requests.
  *
  * Produce requests are pipelined. Every other request begins when all earlier ones are answered, as in Kafka, where
  * a connection has one request in work at a time. What cannot begin yet is held as bytes and reading stops, so a
@@ -59,8 +55,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   readonly clientAddress: Address
   readonly clientIsLocal: boolean
   readonly advertised: Address
-  readonly #shared: ServerShared
-  readonly #limits: ConnectionLimits
+  peer: Peer | null = null
+  /** Of clients, until it turns out that another broker is at the other end. */
+  #shared: ServerShared
+  #limits: ConnectionLimits
   readonly #onClosed: (reason: CloseReason) => void
   readonly #connection: Connection
   readonly #logger: Logger
@@ -69,10 +67,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   readonly #slots: RequestSlot[] = []
   #unpipelined = 0
   readonly #held = new HeldBytes()
-  #pausedFor = 0
+  readonly #reading: Reading
   #reservedBytes = 0
   /** Of these, what the budget had no room for. */
-  #refusedBytes = 0
+  refusedBytes = 0
   #begunThisTurn = 0
   #parsing = false
   #closed = false
@@ -81,18 +79,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   #lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
-  readonly #unread: UnreadAnswers
+  #unread: UnreadAnswers
+  /** Until the first request tells. */
+  #isNew = true
+  #saidHello = false
 
-  get answers(): AnswerBudget {
-    return this.#shared.answers
-  }
-
-  get longRequests(): LongRequests {
-    return this.#shared.longRequests
-  }
-
-  get apis(): ReadonlyMap<number, Api> {
-    return this.#shared.apis
+  get shared(): ServerShared {
+    return this.#shared
   }
 
   constructor(
@@ -105,6 +98,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#limits = shared.limits
     this.#onClosed = onClosed
     this.#connection = connection
+    this.#reading = new Reading(connection)
     this.#assembler = new FrameAssembler(shared.arena)
     this.#unread = new UnreadAnswers(connection, shared.answers)
     this.#logger = shared.logger
@@ -134,28 +128,20 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const { receivedBytes } = this.#assembler
     if (nowMs - this.#partialSinceMs > LINGERING_MS) this.#assembler.lingers()
     const slowForMs = this.#unread.slowForMs(nowMs, this.#limits.minReadRate)
-    if (nowMs - this.#partialSinceMs > this.#requestTimeoutMs) {
+    if (nowMs - this.#partialSinceMs > requestTimeoutMs(this.#shared, receivedBytes)) {
       this.abort('request did not arrive completely in time', { receivedBytes })
     } else if (slowForMs > patienceMs) {
       this.#shared.slowReaders.add(1)
       this.abort('client does not read its answers', { unsentBytes, seconds: Math.round(slowForMs / 1000) })
-    } else if (this.#pausedFor & PAUSED_FOR_ORDER && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
+    } else if (
+      this.#reading.isPausedFor(PAUSED_FOR_ORDER) &&
+      nowMs - this.#lastActiveMs > this.#limits.maxIdleMs
+    ) {
       this.abort('requests wait behind one that is not answered')
     } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
       this.#logger.debug(this.#who(), 'connection closed: idle')
       this.#connection.end()
     }
-  }
-
-  /**
-   * A large request over a slow link takes longer than the timeout, as often as it is repeated. What came of it counts
-   * at the pace that answers must be taken at, as long as it keeps no memory from others.
-   */
-  get #requestTimeoutMs(): number {
-    const { requestTimeoutMs, minReadRate } = this.#limits
-    const { budget } = this.#shared
-    if (minReadRate === 0 || 2 * budget.usedBytes > budget.limitBytes) return requestTimeoutMs
-    return requestTimeoutMs + (this.#assembler.receivedBytes * 1_000) / minReadRate
   }
 
   // ------------------------------------------------------------------------------------------------------ receiving
@@ -173,8 +159,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#lastActiveMs = this.#shared.clock.monotonicMs()
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
-      this.#refusedBytes += end - start
-      this.#pause(PAUSED_FOR_BUDGET)
+      this.refusedBytes += end - start
+      this.#reading.pause(PAUSED_FOR_BUDGET)
       this.#hold(slab, start, end, false)
       return
     }
@@ -213,21 +199,17 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#onClosed(reason)
   }
 
-  get refusedBytes(): number {
-    return this.#refusedBytes
-  }
-
   /** Bytes of a request that has not arrived whole, when nothing else is in work. */
   get incompleteBytes(): number {
-    const isIncomplete = !this.#assembler.idle || this.#refusedBytes > 0
+    const isIncomplete = !this.#assembler.idle || this.refusedBytes > 0
     return isIncomplete && this.#slots.length === 0 ? this.#reservedBytes : 0
   }
 
   budgetAvailable(): void {
     this.#guarded(() => {
-      const wasRefused = this.#refusedBytes > 0
-      this.#refusedBytes = 0
-      this.#resume(PAUSED_FOR_BUDGET)
+      const wasRefused = this.refusedBytes > 0
+      this.refusedBytes = 0
+      this.#reading.resume(PAUSED_FOR_BUDGET, this.#closed)
       this.#continue()
       if (wasRefused && this.#assembler.idle) this.#shared.budget.completed(this)
     })
@@ -244,13 +226,19 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   /** The memory budget is spent: no more bytes until there is room. */
   pauseForBudget(): void {
-    if (!this.#closed && this.#shared.budget.wait(this)) this.#pause(PAUSED_FOR_BUDGET)
+    if (!this.#closed && this.#shared.budget.wait(this)) this.#reading.pause(PAUSED_FOR_BUDGET)
   }
 
   /** Closes the connection at once and says why. */
   abort(reason: string, fields: LogFields = {}): void {
     if (this.#closed) return
     this.#shared.refusals.warn({ ...this.#who(), ...fields }, `connection closed: ${reason}`)
+    this.dismiss()
+  }
+
+  /** As `abort`, without a word. */
+  dismiss(): void {
+    if (this.#closed) return
     this.#connection.destroy()
     this.closed('destroyed')
   }
@@ -274,7 +262,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       `connection closes after its answers: ${reason}`,
     )
     this.#refused = true
-    this.#pause(PAUSED_FOR_ORDER)
+    this.#reading.pause(PAUSED_FOR_ORDER)
     this.#endWhenAnswered()
   }
 
@@ -348,18 +336,47 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   #sizeAcceptable(sizeBytes: number, apiKey: number | null): boolean {
     const { maxRequestBytes: maxBytes } = this.#limits
-    if (sizeBytes < MIN_REQUEST_BYTES || sizeBytes > maxBytes) {
+    if (isOutOfRange(sizeBytes, maxBytes)) {
       this.abort('size of the request out of range', { sizeBytes, maxBytes })
       return false
     }
-    if (apiKey !== null && apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES) {
+    if (apiKey !== null && isTooLarge(sizeBytes, apiKey)) {
       this.#refuseFrame('request too large for its API', { sizeBytes, api: apiName(apiKey) })
       return false
     }
-    return true
+    return apiKey === null || !this.#isNew || this.#isWelcome(apiKey)
   }
 
   // ------------------------------------------------------------------------------------------------- requests begin
+
+  /** The first request tells who is there. False: nobody who is let in, and the connection is closed. */
+  #isWelcome(apiKey: number): boolean {
+    const { gate } = this.#shared
+    if (apiKey === ApiKey.BrokerHello && !this.#saidHello && gate.takesPeers) return true
+    if (!gate.asClient(this)) return false
+    this.#isNew = false
+    return true
+  }
+
+  /** Called while its hello is answered: what that holds moves to the budgets of brokers with all else. */
+  becomesPeer(peer: Peer): void {
+    const { budget, answers, longRequests, gate, forPeers } = this.#shared
+    if (forPeers === null || this.#closed) return
+    this.#isNew = false
+    this.peer = peer
+    this.#shared = forPeers
+    this.#limits = forPeers.limits
+    this.#unread = new UnreadAnswers(this.#connection, forPeers.answers)
+    forPeers.budget.reserve(this.#reservedBytes, this)
+    budget.leave(this)
+    budget.release(this.#reservedBytes)
+    answers.leave(this)
+    longRequests.leave(this)
+    this.refusedBytes = 0
+    this.#reading.resume(PAUSED_FOR_BUDGET, this.#closed)
+    gate.asPeer(this)
+    this.#logger.debug({ ...this.#who(), ...peer }, 'a broker connected')
+  }
 
   #mayBegin(apiKey: number, frameBytes: number): boolean {
     if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
@@ -386,7 +403,9 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     let request
     let body: unknown = null
     try {
-      request = decodeHeader(this.#shared.apis, reader, frame, start + SIZE_BYTES, end)
+      const apis = this.#isNew ? this.#shared.apisOfNewcomers : this.#shared.apis
+      this.#saidHello ||= this.#isNew
+      request = decodeHeader(apis, reader, frame, start + SIZE_BYTES, end)
       if (!isLong && request.isKnownVersion) body = decodeBody(request, reader)
     } catch (error) {
       if (error instanceof ProtocolError) this.#refuseFrame(error.message, describeFrame(frame, start))
@@ -510,9 +529,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   /** Whatever goes wrong in the work for this client ends its connection. `what`: the request, where there is one. */
   #contain(error: unknown, what: LogFields = this.#lastBegun): void {
     this.#shared.containment.report(error, { ...this.#who(), ...what })
-    if (this.#closed) return
-    this.#connection.destroy()
-    this.closed('destroyed')
+    this.dismiss()
   }
 
   /** For the ways in from outside. */
@@ -562,26 +579,16 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     // Who does not read does not see that the client has left either: a few requests ahead do not stop the reading.
     // What waits for nothing but the next turn begins, though: who wants no answer may leave at once.
     if (this.#held.length > READ_AHEAD_BYTES || this.#begunThisTurn >= MAX_BEGUN_PER_TURN)
-      this.#pause(PAUSED_FOR_ORDER)
+      this.#reading.pause(PAUSED_FOR_ORDER)
   }
 
   /** Begins as many held requests as may begin now. */
   #continue(): void {
-    if (this.#parsing || this.#closed || this.#pausedFor & PAUSED_FOR_BUDGET || !this.#held.any) return
+    if (this.#parsing || this.#closed || !this.#held.any) return
+    if (this.#reading.isPausedFor(PAUSED_FOR_BUDGET)) return
     const held = this.#held.take()
     this.#parse(held, 0, held.length, true)
-    if (!this.#held.any) this.#resume(PAUSED_FOR_ORDER)
-  }
-
-  #pause(reason: number): void {
-    if (this.#pausedFor === 0) this.#connection.pause()
-    this.#pausedFor |= reason
-  }
-
-  #resume(reason: number): void {
-    if (this.#pausedFor === 0) return
-    this.#pausedFor &= ~reason
-    if (this.#pausedFor === 0 && !this.#closed) this.#connection.resume()
+    if (!this.#held.any) this.#reading.resume(PAUSED_FOR_ORDER, this.#closed)
   }
 
   #who(): LogFields {

@@ -1,4 +1,4 @@
-import type { Api, RequestContext } from '../api/requests/handler.ts'
+import type { Api, Peer, RequestContext } from '../api/requests/handler.ts'
 import { heldBytesOf } from '../broker/answer-budget.ts'
 import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
@@ -11,17 +11,24 @@ import { ELEMENT_BYTES } from './long-requests.ts'
 import type { LongRequests } from './long-requests.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 
+/** What connections like its own have in common. */
+interface SharedBySlots {
+  readonly apis: ReadonlyMap<number, Api>
+  readonly answers: AnswerBudget
+  readonly longRequests: LongRequests
+}
+
 /** What a slot needs of the connection it belongs to. */
 export interface SlotOwner {
   readonly broker: Broker
-  readonly apis: ReadonlyMap<number, Api>
+  readonly shared: SharedBySlots
   readonly listenerName: string
+  readonly peer: Peer | null
   readonly clientAddress: Address
   readonly clientIsLocal: boolean
   readonly advertised: Address
-  readonly answers: AnswerBudget
-  readonly longRequests: LongRequests
   holdOthers(slot: RequestSlot): void
+  becomesPeer(peer: Peer): void
   /** So much more is reserved for a request. */
   takesBytes(bytes: number): void
   /** So much of what was reserved for a request is not there any more. */
@@ -88,7 +95,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   }
 
   get apis(): ReadonlyMap<number, Api> {
-    return this.#owner.apis
+    return this.#owner.shared.apis
   }
 
   get clientAddress(): Address {
@@ -104,11 +111,21 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   }
 
   get answers(): AnswerBudget {
-    return this.#owner.answers
+    return this.#owner.shared.answers
   }
 
   get listenerName(): string {
     return this.#owner.listenerName
+  }
+
+  get peer(): Peer | null {
+    return this.#owner.peer
+  }
+
+  becomePeer(peer: Peer): void {
+    // Brokers have other budgets.
+    this.#giveAnswerBytes()
+    this.#owner.becomesPeer(peer)
   }
 
   get abandoned(): boolean {
@@ -136,7 +153,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
     this.#gone = true
     if (!this.#answered) this.#leave()
     this.#askAgain = null
-    this.#owner.longRequests.leave(this)
+    this.#owner.shared.longRequests.leave(this)
     const attached = this.#attached
     this.#attached = null
     for (const pieces of attached ?? []) releasePieces(pieces)
@@ -166,7 +183,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   /** Decoded, it will take about this much. */
   expectDecoded(bytes: number): void {
     this.#decodedBytes = bytes
-    if (bytes > 0) this.#owner.longRequests.take(bytes)
+    if (bytes > 0) this.#owner.shared.longRequests.take(bytes)
   }
 
   /**
@@ -198,16 +215,16 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
   holds(elements: number): void {
     const bytes = (elements - this.#elements) * ELEMENT_BYTES
     this.#elements = elements
-    this.longestWaitMs = this.#owner.longRequests.longestWaitMs
+    this.longestWaitMs = this.#owner.shared.longRequests.longestWaitMs
     this.heldBytes += bytes
     this.#owner.takesBytes(bytes)
   }
 
   /** False: it stands in the line of long requests, and asks again when its turn comes. */
   #admitted(bytes: number, askAgain: () => void): boolean {
-    const isAdmitted = this.#owner.longRequests.admits(bytes)
+    const isAdmitted = this.#owner.shared.longRequests.admits(bytes)
     this.#askAgain = isAdmitted ? null : askAgain
-    if (!isAdmitted) this.#owner.longRequests.wait(this)
+    if (!isAdmitted) this.#owner.shared.longRequests.wait(this)
     return isAdmitted
   }
 
@@ -220,7 +237,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
     const excessBytes = this.#decodedBytes - bytes
     if (excessBytes <= 0) return
     this.#decodedBytes = bytes
-    this.#owner.longRequests.give(excessBytes)
+    this.#owner.shared.longRequests.give(excessBytes)
   }
 
   attach(pieces: readonly ReadPiece[]): void {

@@ -5,7 +5,7 @@ import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Clock, Counter, Logger } from '../ports.ts'
+import type { Address, Clock, Counter, Logger } from '../ports.ts'
 import type { AnswerSizes } from './answer-sizes.ts'
 import type { Containment } from './containment.ts'
 import type { FrameArena } from './frame-arena.ts'
@@ -40,8 +40,43 @@ export function connectionLimits(config: BrokerConfig): ConnectionLimits {
   }
 }
 
-/** What the connections of a server have in common. */
+/**
+ * A large request over a slow link takes longer than the timeout, as often as it is repeated. What came of it counts at the
+ * pace that answers must be taken at, as long as it keeps no memory from others.
+ */
+export function requestTimeoutMs({ limits, budget }: ServerShared, receivedBytes: number): number {
+  const { requestTimeoutMs, minReadRate } = limits
+  if (minReadRate === 0 || 2 * budget.usedBytes > budget.limitBytes) return requestTimeoutMs
+  return requestTimeoutMs + (receivedBytes * 1_000) / minReadRate
+}
+
+/** A connection, as far as it is counted. */
+export interface Counted {
+  readonly clientAddress: Address
+  readonly listenerName: string
+  /** Closes it at once, without a word. */
+  dismiss(): void
+}
+
+/** Decides about connections when their first request tells who they are. */
+export interface Gate {
+  /** There are other brokers, which say so in their first request. */
+  readonly takesPeers: boolean
+  /** False: it was closed. */
+  asClient(connection: Counted): boolean
+  asPeer(connection: Counted): void
+}
+
+/** Other brokers are not closed for being silent. */
+export function peerLimits(limits: ConnectionLimits): ConnectionLimits {
+  return { ...limits, maxIdleMs: Infinity }
+}
+
+/** What the connections of clients, or those of other brokers, have in common. */
 export interface ServerShared {
+  readonly gate: Gate
+  /** What other brokers have in common: budgets of their own, without limits, or clients could starve replication. */
+  readonly forPeers: ServerShared | null
   readonly broker: Broker
   readonly clock: Clock
   readonly logger: Logger
@@ -51,6 +86,8 @@ export interface ServerShared {
   readonly budget: MemoryBudget
   readonly arena: FrameArena
   readonly apis: ReadonlyMap<number, Api>
+  /** For first requests that tell of another broker. */
+  readonly apisOfNewcomers: ReadonlyMap<number, Api>
   /** Decoding and encoding are synchronous: one of each serves all connections. */
   readonly reader: Reader
   readonly writer: Writer

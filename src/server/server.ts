@@ -1,6 +1,6 @@
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
-import { apis } from '../api/table.ts'
+import { apis, apisOfNewcomers, apisOfPeers } from '../api/table.ts'
 import { AnswerBudget } from '../broker/answer-budget.ts'
 import type { AnswerPressure } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
@@ -10,6 +10,7 @@ import { codeOf } from '../core/is-error.ts'
 import { listenFailure } from '../core/listen-failure.ts'
 import type { Address, Clock, CloseReason, Connection, Counter, Listener, Timer, World } from '../ports.ts'
 import { AnswerSizes } from './answer-sizes.ts'
+import { Census } from './census.ts'
 import { ClientConnection } from './connection.ts'
 import { Containment } from './containment.ts'
 import { FrameArena } from './frame-arena.ts'
@@ -18,7 +19,7 @@ import { MemoryBudget } from './memory-budget.ts'
 import { Standstill } from './standstill.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
-import { connectionLimits } from './server-shared.ts'
+import { connectionLimits, peerLimits } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
@@ -44,6 +45,9 @@ export class Server implements ServerShared {
   readonly budget: MemoryBudget
   readonly arena = new FrameArena()
   readonly apis = apis
+  readonly apisOfNewcomers = apisOfNewcomers
+  readonly gate: Census<ClientConnection>
+  readonly forPeers: ServerShared
   readonly reader = new Reader(Buffer.alloc(0))
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
@@ -54,9 +58,7 @@ export class Server implements ServerShared {
   readonly slowReaders: Counter
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
-  readonly #connections = new Set<ClientConnection>()
   readonly #standstill: Standstill
-  readonly #connectionsPerIp = new Map<string, number>()
   #sweepTimer: Timer | null = null
   #whenEmpty: (() => void) | null = null
 
@@ -67,8 +69,14 @@ export class Server implements ServerShared {
     this.logger = world.logger
     this.refusals = new RateLimitedLog(world.logger, world.clock)
     this.containment = new Containment(world.logger, world.clock, world.metrics)
+    this.gate = new Census({
+      logger: world.logger,
+      refusals: this.refusals,
+      config: () => broker.config,
+      isCluster: () => broker.metadata.cluster !== null,
+    })
     this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
-      for (const connection of this.#connections) connection.pauseForBudget()
+      for (const connection of this.gate.everyone()) connection.pauseForBudget()
     })
     this.#standstill = new Standstill(this.budget)
     this.limits = connectionLimits(broker.config)
@@ -78,17 +86,19 @@ export class Server implements ServerShared {
       'samsa_server_slow_readers_closed_total',
       'Connections closed because the client did not take its answers.',
     )
-    world.metrics.gauge('samsa_server_unread_answer_bytes', 'Bytes of answers in memory.', () => [
-      { value: this.answers.usedBytes },
-    ])
     this.requestMetrics = new RequestMetrics(world.metrics)
+    this.forPeers = sharedByPeers(this)
+    const { answers, budget } = this.forPeers
+    world.metrics.gauge('samsa_server_unread_answer_bytes', 'Bytes of answers in memory.', () => [
+      { value: this.answers.usedBytes + answers.usedBytes },
+    ])
     world.metrics.gauge(
       'kafka_server_socketservermetrics_connection_count',
       'Open client connections.',
-      () => [{ value: this.#connections.size }],
+      () => [{ value: this.gate.clients.size }],
     )
     world.metrics.gauge('kafka_network_memorypoolused', 'Bytes of requests in memory.', () => [
-      { value: this.budget.usedBytes },
+      { value: this.budget.usedBytes + budget.usedBytes },
     ])
   }
 
@@ -96,8 +106,17 @@ export class Server implements ServerShared {
     return this.broker.config
   }
 
-  /** Opens every listener; on the first failure closes those that opened and rejects with SAMSA_LISTEN. */
+  /** For a broker that serves at once. */
   async start(): Promise<void> {
+    await this.bind()
+    this.open()
+  }
+
+  /**
+   * Opens every listener, for other brokers alone: a broker registers with its ports, and serves when it is accepted. On
+   * the first failure closes those that opened and rejects with SAMSA_LISTEN.
+   */
+  async bind(): Promise<void> {
     for (const endpoint of this.#config.endpoints) {
       try {
         this.#listeners.set(endpoint.name, await this.#listen(endpoint))
@@ -108,6 +127,11 @@ export class Server implements ServerShared {
       }
     }
     this.#sweep()
+  }
+
+  /** Lets clients in. */
+  open(): void {
+    this.gate.isOpen = true
   }
 
   async #listen(endpoint: ListenerEndpoint): Promise<Listener> {
@@ -137,79 +161,86 @@ export class Server implements ServerShared {
     return new Map([...this.#listeners].map(([name, listener]) => [name, listener.address]))
   }
 
-  get connectionCount(): number {
-    return this.#connections.size
-  }
-
   /** Stops accepting, lets answers under way leave, and closes what is still open after `drainMs`. */
   async stop(drainMs: number): Promise<void> {
     this.#sweepTimer?.cancel()
     await this.#closeListeners()
-    for (const connection of this.#connections) connection.end()
-    if (this.#connections.size === 0) return
+    for (const connection of this.gate.everyone()) connection.end()
+    if (this.gate.size === 0) return
     await new Promise<void>((resolve) => {
       const timer = this.clock.after(drainMs, () => {
-        for (const connection of this.#connections) connection.abort('broker stops')
+        for (const connection of this.gate.everyone()) connection.abort('broker stops')
         resolve()
       })
       this.#whenEmpty = () => {
         timer.cancel()
         resolve()
       }
-      if (this.#connections.size === 0) this.#whenEmpty()
+      if (this.gate.size === 0) this.#whenEmpty()
     })
   }
 
   #closed(connection: ClientConnection, reason: CloseReason): void {
-    this.#connections.delete(connection)
-    const { host } = connection.clientAddress
-    const left = (this.#connectionsPerIp.get(host) ?? 1) - 1
-    if (left === 0) this.#connectionsPerIp.delete(host)
-    else this.#connectionsPerIp.set(host, left)
-    this.logger.debug({ client: host, reason }, 'connection closed')
-    if (this.#connections.size === 0) this.#whenEmpty?.()
+    this.gate.left(connection)
+    this.logger.debug({ client: connection.clientAddress.host, reason }, 'connection closed')
+    if (this.gate.size === 0) this.#whenEmpty?.()
   }
 
   #accept(connection: Connection, endpoint: ListenerEndpoint): ClientConnection | null {
-    const { host } = connection.remote
-    const fromSameIp = this.#connectionsPerIp.get(host) ?? 0
-    const refusal = this.#refusal(host, fromSameIp)
-    if (refusal !== null) {
-      this.refusals.warn({ client: host, listener: endpoint.name }, `connection refused: ${refusal}`)
-      return null
-    }
-    this.#connectionsPerIp.set(host, fromSameIp + 1)
+    if (!this.gate.mayArrive(connection.remote.host, endpoint.name)) return null
     const listener = { name: endpoint.name, advertised: advertisedAddress(endpoint, connection) }
     const client: ClientConnection = new ClientConnection(this, connection, listener, (reason) =>
       this.#closed(client, reason),
     )
-    this.#connections.add(client)
+    this.gate.arrived(client, this.clock.monotonicMs())
     return client
-  }
-
-  /** The configuration key whose limit is reached, or null. */
-  #refusal(host: string, fromSameIp: number): string | null {
-    const perIp = this.#config.connectionOverrides.get(host) ?? this.#config['max.connections.per.ip']
-    if (this.#connections.size >= this.#config['max.connections']) return 'max.connections'
-    return fromSameIp >= perIp ? 'max.connections.per.ip' : null
   }
 
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
     this.arena.shrink()
     this.answers.buffers.shrink()
+    this.forPeers.answers.buffers.shrink()
     this.budget.rotate()
-    this.#standstill.look(nowMs, this.#connections)
+    this.#standstill.look(nowMs, this.gate.clients)
+    this.gate.sweep(nowMs)
     const { pressure } = this.answers
     // Who does not read holds requests too.
     const patienceMs = PATIENCE_MS[pressure === 'none' && this.budget.anyRefused ? 'debtors-wait' : pressure]
-    for (const connection of this.#connections) connection.sweep(nowMs, patienceMs)
+    for (const connection of this.gate.everyone()) connection.sweep(nowMs, patienceMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
   }
 
   async #closeListeners(): Promise<void> {
     await Promise.all([...this.#listeners.values()].map((listener) => listener.close()))
     this.#listeners.clear()
+  }
+}
+
+/** Budgets that nobody else uses, and that are never spent. */
+function sharedByPeers(server: Server): ServerShared {
+  const { broker, clock, logger, refusals, containment, arena, reader, writer } = server
+  const { requestMetrics, limits, slowReaders, gate } = server
+  return {
+    gate,
+    forPeers: null,
+    broker,
+    clock,
+    logger,
+    refusals,
+    containment,
+    budget: new MemoryBudget(Infinity, () => {}),
+    arena,
+    apis: apisOfPeers,
+    apisOfNewcomers,
+    reader,
+    writer,
+    requestMetrics,
+    limits: peerLimits(limits),
+    answers: new AnswerBudget(Infinity, clock),
+    longRequests: new LongRequests(clock, Infinity),
+    answerSizes: new AnswerSizes(),
+    slowReaders,
   }
 }
 

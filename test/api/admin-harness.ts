@@ -55,6 +55,8 @@ export class AdminHarness {
         listenerName: 'PLAINTEXT',
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
+        peer: null,
+        becomePeer: () => undefined,
         clientIsLocal: true,
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         abandoned: false,

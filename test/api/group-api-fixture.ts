@@ -64,6 +64,8 @@ export class GroupApis {
         listenerName: 'PLAINTEXT',
         attach: () => assert.fail('no answer of these APIs has pieces'),
         releaseBytes: () => undefined,
+        peer: null,
+        becomePeer: () => undefined,
         clientIsLocal: true,
         answers: new AnswerBudget(Infinity, this.#broker.clock),
         apis: new Map(),

@@ -3,11 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ApiKey, flexibleFrom } from '../../protocol/keys.ts'
-import { apis } from '../../src/api/table.ts'
+import { apis, apisOfNewcomers, apisOfPeers } from '../../src/api/table.ts'
 import { repositoryRoot } from '../support/processes.ts'
 
 const folder = join(repositoryRoot, 'src/api')
-const handlers = readdirSync(folder).filter((name) => /^\d\d-.*\.ts$/.test(name))
+const handlers = readdirSync(folder).filter((name) => /^\d+-.*\.ts$/.test(name))
+const all = new Map([...apisOfPeers, ...apisOfNewcomers])
 
 test('the header of each handler says which versions are served', () => {
   for (const file of handlers) {
@@ -15,16 +16,16 @@ test('the header of each handler says which versions are served', () => {
       /^ \* (\w+), versions? (\d+)(?:-(\d+))?(?:; (\d+)-\d+ are advertised and refused)?/m.exec(
         readFileSync(join(folder, file), 'utf8'),
       ) ?? []
-    const api = apis.get(Number(file.slice(0, 2)))
+    const api = all.get(Number.parseInt(file))
     assert.ok(api, `${file} is in the table`)
     assert.deepEqual([api.name, api.minVersion, api.maxVersion], [name, Number(first), Number(last)], file)
   }
-  assert.equal(handlers.length, apis.size)
+  assert.equal(handlers.length, all.size)
 })
 
 test('each handler has the key and the messages of its name', () => {
   const names = new Map<number, string>(Object.entries(ApiKey).map(([name, key]) => [key, name]))
-  for (const [key, api] of apis) {
+  for (const [key, api] of all) {
     assert.deepEqual([api.key, api.name], [key, names.get(key)])
     for (const schema of [api.request, api.response]) {
       assert.deepEqual([schema.key, schema.name], [key, api.name])
@@ -37,7 +38,7 @@ test('each handler has the key and the messages of its name', () => {
 
 test('only Produce is worked on before what came before it is answered', () => {
   assert.deepEqual(
-    [...apis.values()].filter(({ pipelined }) => pipelined).map(({ name }) => name),
+    [...all.values()].filter(({ pipelined }) => pipelined).map(({ name }) => name),
     ['Produce'],
   )
 })
@@ -46,10 +47,23 @@ test('each handler has tests, under its number or among those of its like', () =
   const tests = readdirSync(join(repositoryRoot, 'test/api')).filter((name) => name.endsWith('.test.ts'))
   const texts = tests.map((name) => readFileSync(join(repositoryRoot, 'test/api', name), 'utf8'))
   const isTested = (file: string): boolean =>
-    tests.some((name) => name.startsWith(file.slice(0, 3))) ||
+    tests.some((name) => name.startsWith(/^\d+-/.exec(file)![0])) ||
     texts.some((text) => text.includes(`src/api/${file}`))
   assert.deepEqual(
     handlers.filter((file) => !isTested(file)),
     [],
+  )
+})
+
+test('only brokers are served what is for brokers', () => {
+  const others = [...all.keys()].filter((key) => !apis.has(key))
+  assert.deepEqual(
+    others.map((key) => [all.get(key)!.name, all.get(key)!.servedTo]),
+    [
+      ['ControlledShutdown', 'peers'],
+      ['AlterPartition', 'peers'],
+      ['MetadataPoll', 'peers'],
+      ['BrokerHello', 'newcomers'],
+    ],
   )
 })

@@ -8,10 +8,20 @@ import type { Address } from '../../ports.ts'
 import { admit, isPlain, letsAllPass, Refusals } from './array-rules.ts'
 import type { AnyRules, ArrayRules } from './array-rules.ts'
 
+/** The broker that opened a connection, as it says in its hello. */
+export interface Peer {
+  readonly brokerId: number
+  readonly brokerEpoch: number
+}
+
 /** What a handler knows about the request besides its body. One per request, so an asynchronous handler may keep it. */
 export interface RequestContext extends RequestGuard {
   readonly broker: Broker
-  /** Everything served, by key: what ApiVersions lists. */
+  /** Another broker's connection, and not a client's. */
+  readonly peer: Peer | null
+  /** From here on the connection is another broker's. */
+  becomePeer(peer: Peer): void
+  /** Everything served on this connection, by key. */
   readonly apis: ReadonlyMap<number, Api>
   readonly apiVersion: number
   readonly clientId: string | null
@@ -62,6 +72,9 @@ export interface RequestContext extends RequestGuard {
 /** Call it exactly once, now or later; it never throws because of the answer. `null` sends nothing at all (Produce with acks=0). */
 export type Respond<Response> = (response: Response | null) => void
 
+/** Everybody; only other brokers; or who has not said yet that it is one. Clients are told of the first alone. */
+export type Audience = 'everybody' | 'peers' | 'newcomers'
+
 /**
  * One API key: the versions served and the function that answers. `handle` must not throw for anything a client
  * can send; an exception closes the connection. Buffers in the request are views of its frame, which belongs to
@@ -79,6 +92,7 @@ export interface Api {
    * their answers. Others begin when every earlier request of the connection is answered, as in Kafka.
    */
   readonly pipelined: boolean
+  readonly servedTo: Audience
   /** By the names of the request's arrays. */
   readonly arrays: AnyRules
   readonly handle: (request: unknown, context: RequestContext, respond: Respond<unknown>) => void
@@ -89,6 +103,7 @@ export interface ApiDefinition<Request extends MessageSchema, Response extends M
   readonly response: Response
   readonly versions: readonly [min: number, max: number]
   readonly pipelined?: boolean
+  readonly servedTo?: Audience
   /** What each array of the request may ask for: enforced before `handle` sees it. */
   readonly arrays: ArrayRules<Decoded<Request>>
   readonly handle: (
@@ -115,6 +130,7 @@ export function defineApi<Request extends MessageSchema, Response extends Messag
     request,
     response,
     pipelined: definition.pipelined ?? false,
+    servedTo: definition.servedTo ?? 'everybody',
     arrays,
     handle: letsAllPass(arrays)
       ? (body, context, respond) => run(body, context, respond, NO_REFUSALS)

@@ -19,7 +19,8 @@ export const replicationKeys = {
   'num.replica.fetchers': int(
     1,
     { min: 1 },
-    'Connections over which this broker follows each of the others. Read at the start.',
+    'Connections over which this broker follows each of the others.',
+    { update: 'cluster-wide' },
   ),
   'replica.fetch.backoff.ms': int(
     1_000,

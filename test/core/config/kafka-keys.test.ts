@@ -104,7 +104,6 @@ const OTHER_UPDATES: ReadonlyMap<string, string> = new Map([
   ['log.cleaner.backoff.ms', 'read at the start'],
   ['log.cleaner.dedupe.buffer.size', 'read at the start'],
   ['log.cleaner.io.max.bytes.per.second', 'read at the start'],
-  ['num.replica.fetchers', 'read at the start'],
 ])
 
 describe("Kafka's keys", () => {
