@@ -1,5 +1,5 @@
 import { Partition } from '../../src/broker/partition.ts'
-import type { PartitionParts } from '../../src/broker/partition.ts'
+import type { IsrListener, PartitionParts } from '../../src/broker/partition.ts'
 import type { BrokerView } from '../../src/core/replication/partition-state.ts'
 import type { Log } from '../../src/log/log.ts'
 import type { PartitionImage } from '../../src/metadata/image/metadata-image.ts'
@@ -38,7 +38,7 @@ export class FakeParts implements PartitionParts {
   readonly clock = { monotonicMs: (): number => this.nowMs }
   readonly brokers = new Map<number, BrokerView>()
   readonly said: string[] = []
-  readonly isrs = {
+  isrs: IsrListener = {
     wanted: (partition: Partition): void =>
       void this.said.push(`wanted ${partition.topic}-${partition.index}`),
     changed: ({ image }: Partition, before: readonly number[]): void =>
