@@ -6,33 +6,26 @@ import { defaultLogConfig } from '../log/log-config.ts'
 import type { ReadResult } from '../log/log-types.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import type { Clock } from '../ports.ts'
 import type { CoordinatorLog } from './coordinator-log.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 
 const LOAD_BYTES = 1024 * 1024
 
-/** What a follower has appended is written within milliseconds, unless the disk hangs. */
-const WRITTEN_POLL_MS = 5
-
 /** `__consumer_offsets` as the group coordinator sees it, over the partitions of this broker. */
 export class OffsetsLog implements CoordinatorLog {
   readonly #metadata: Pick<Metadata, 'topics' | 'autoCreateTopic'>
   readonly #partitions: Partitions
-  readonly #clock: Clock
   readonly #refusesRecords: (directory: string) => boolean
 
   /** `refusesRecords`: whether the volume below a log's directory hangs, or has no room even for offsets. */
   constructor(
     metadata: Pick<Metadata, 'topics' | 'autoCreateTopic'>,
     partitions: Partitions,
-    clock: Clock,
     refusesRecords: (directory: string) => boolean,
   ) {
     this.#metadata = metadata
     this.#partitions = partitions
-    this.#clock = clock
     this.#refusesRecords = refusesRecords
   }
 
@@ -75,23 +68,16 @@ export class OffsetsLog implements CoordinatorLog {
     if (typeof partition === 'number') throw unreadable(index, partition)
     // Only the groups write there, and they are not here yet: nothing comes after it.
     const endOffset = partition.log.logEndOffset
+    await written(partition, endOffset)
     let offset = partition.log.logStartOffset
     while (offset < endOffset) {
       const errorCode = partition.leaderError(leaderEpoch)
       if (errorCode !== ErrorCode.NONE) throw unreadable(index, errorCode)
-      if (partition.log.writtenEndOffset < endOffset) {
-        await this.#aMoment()
-        continue
-      }
       const result = await read(partition, offset, endOffset)
       for (const buffer of result.buffers) eachBatch(index, offset, buffer, onBatch)
       if (result.nextOffset <= offset) return
       offset = result.nextOffset
     }
-  }
-
-  #aMoment(): Promise<void> {
-    return new Promise((resolve) => void this.#clock.after(WRITTEN_POLL_MS, resolve))
   }
 }
 
@@ -128,6 +114,17 @@ function eachBatch(index: number, offset: number, buffer: Buffer, onBatch: (batc
     next = lastOffset(batch, 0) + 1
     at += batch.length
   }
+}
+
+/** What came while it followed may still be on its way to the disk. */
+function written(partition: Partition, endOffset: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const appendSettled = (_tag: number, errorCode: number): void => {
+      if (errorCode === ErrorCode.NONE) resolve()
+      else reject(unreadable(partition.index, errorCode))
+    }
+    partition.awaitWritten(endOffset, { appendSettled }, 0)
+  })
 }
 
 function read(partition: Partition, offset: number, endOffset: number): Promise<ReadResult> {

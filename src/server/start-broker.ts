@@ -133,7 +133,7 @@ async function assemble(
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   tellOpenTransactions(partitions.all(), world.logger)
   const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)
-  const offsetsLog = new OffsetsLog(metadata, partitions, world.clock, refuses)
+  const offsetsLog = new OffsetsLog(metadata, partitions, refuses)
   const groups = new GroupCoordinator(world, offsetsLog, metadata.config)
   const broker = new Broker({ world, logs, metadata, groups, partitions, topicMetrics })
   host.attach(groups)

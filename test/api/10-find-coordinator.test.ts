@@ -47,3 +47,33 @@ test('transactional ids and key types nobody knows are refused', async () => {
   }
   assert.equal(apis.log.ensured, 0)
 })
+
+test('the leader of the partition is the coordinator, under its address for the listener; without one there is none', async () => {
+  for (const version of versionsOf(findCoordinator)) {
+    const apis = await GroupApis.start()
+    apis.led(['g'], 8)
+    apis.led(['h'], -1)
+    apis.led(['i'], 9)
+    const endpoints = new Map([['PLAINTEXT', { host: 'eight.example', port: 9098 }]])
+    apis.brokers.set(8, { id: 8, endpoints })
+    apis.brokers.set(9, { id: 9, endpoints: new Map([['OTHER', { host: 'nine.example', port: 9099 }]]) })
+    const expected = {
+      g: [0, 8, 'eight.example', 9098],
+      h: [ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, '', -1],
+      i: [ErrorCode.COORDINATOR_NOT_AVAILABLE, -1, '', -1],
+      j: [0, 7, 'broker.example', 9092],
+    }
+    const keys = Object.keys(expected)
+    const found =
+      version < 4
+        ? await Promise.all(keys.map((key) => apis.call(findCoordinator, version, { key })))
+        : ((await apis.call(findCoordinator, version, { coordinatorKeys: keys }))['coordinators'] as Record<
+            string,
+            unknown
+          >[])
+    assert.deepEqual(
+      found.map(({ errorCode, nodeId, host, port }) => [errorCode, nodeId, host, port]),
+      Object.values(expected),
+    )
+  }
+})

@@ -7,6 +7,7 @@ import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
+import type { Address } from '../../src/ports.ts'
 import type { Api } from '../../src/api/requests/handler.ts'
 import { electedForAll, GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
 import { SimLogger } from '../simulator/sim-logger.ts'
@@ -21,22 +22,22 @@ export class GroupApis {
   readonly clock = new ManualClock()
   readonly log = new MemoryCoordinatorLog()
   readonly groups: GroupCoordinator
+  readonly brokers = new Map([[7, { id: 7, endpoints: new Map<string, Address>() }]])
+  readonly #leaders = Array.from({ length: this.log.partitionCount }, () => ({ leader: 7 }))
   readonly #broker: Broker
 
   private constructor() {
     const random = new SimRandom(1)
     const world = { clock: this.clock, random, logger: new SimLogger(), metrics: new SimMetrics() }
     this.groups = new GroupCoordinator(world, this.log, GROUP_SETTINGS)
-    const led = (count: number) => ({ partitions: Array.from({ length: count }, () => ({ leader: 7 })) })
     const topics = new Map([
-      ['topic', led(2)],
-      ['__consumer_offsets', led(this.log.partitionCount)],
+      ['topic', { partitions: [{ leader: 7 }, { leader: 7 }] }],
+      ['__consumer_offsets', { partitions: this.#leaders }],
     ])
-    const brokers = new Map([[7, { id: 7, endpoints: new Map() }]])
     // What the handlers of groups use of a broker.
     this.#broker = {
       groups: this.groups,
-      metadata: { topics, brokers },
+      metadata: { topics, brokers: this.brokers },
       nodeId: 7,
       clock: this.clock,
       slices: new Slices(this.clock),
@@ -47,6 +48,11 @@ export class GroupApis {
     const apis = new GroupApis()
     await electedForAll(apis.groups, apis.log)
     return apis
+  }
+
+  /** In the metadata. */
+  led(groupIds: readonly string[], leader: number): void {
+    for (const groupId of groupIds) this.#leaders[this.groups.partitionOf(groupId)] = { leader }
   }
 
   /** What is left out of `body` has its default. Responses appear in the returned list when they come. */

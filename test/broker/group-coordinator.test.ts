@@ -318,6 +318,95 @@ describe('loading', () => {
   })
 })
 
+describe('elections', () => {
+  const away = ErrorCode.NOT_COORDINATOR
+
+  test('who does not lead the partition coordinates nothing, and reads nothing', async () => {
+    const host = new Host()
+    await host.groups.start()
+    assert.equal(host.join()[0]!.errorCode, away)
+    assert.deepEqual(host.commit('group', 1), [[away]])
+    assert.equal(host.offset('group'), -1_000 - away)
+    assert.equal(host.groups.describe('group').errorCode, away)
+    assert.deepEqual([...host.groups.list()], [])
+    assert.equal(host.groups.listErrorCode, 0)
+  })
+
+  test('whoever resigns sends all away: who joins, who waits for an assignment, and who waits for the log', async () => {
+    const host = await started()
+    const partition = host.groups.partitionOf('group')
+    const [first, second] = [host.join(), host.join()]
+    host.clock.advance(6_000)
+    const leader = [first[0]!, second[0]!].find(({ leader, memberId }) => leader === memberId)!
+    const follower = [first[0]!, second[0]!].find((joined) => joined !== leader)!
+    host.log.isSlow = true
+    const waiting = [host.sync(follower, 'x'), host.sync(leader, 'x')]
+    const joining = host.join('', 'other')
+    const committed = host.commit('simple', 1)
+    const timers = host.clock.timerCount
+    host.groups.resigned(partition)
+    assert.deepEqual(
+      waiting.map(([answer]) => answer?.errorCode),
+      [away, away],
+    )
+    for (const group of ['other', 'simple']) host.groups.resigned(host.groups.partitionOf(group))
+    assert.equal(joining[0]!.errorCode, away)
+    assert.deepEqual(committed, [[away]])
+    host.log.complete()
+    assert.deepEqual(committed, [[away]], 'answered once')
+    assert.equal(host.gauges.get('samsa_groups_state_bytes')!()[Symbol.iterator]().next().value!.value, 0)
+    host.clock.advance(400_000)
+    assert.ok(host.clock.timerCount < timers)
+
+    // What the log took all the same is there when it is read again.
+    await host.groups.elected(host.groups.partitionOf('simple'), 1)
+    assert.equal(host.offset('simple'), 1)
+  })
+
+  test('of a load that was overtaken nothing comes', async () => {
+    const log = new MemoryCoordinatorLog()
+    const host = new Host(log)
+    await host.groups.start()
+    const partition = host.groups.partitionOf('group')
+    const opened: (() => void)[] = []
+    const elected = (epoch: number): Promise<void> => {
+      log.loadGate = new Promise((resolve) => opened.push(resolve))
+      return host.groups.elected(partition, epoch)
+    }
+    const first = elected(1)
+    host.groups.resigned(partition)
+    assert.equal(host.join()[0]!.errorCode, away)
+    const second = elected(3)
+    const third = host.groups.elected(partition, 2)
+    opened[0]!()
+    await first
+    assert.equal(host.groups.describe('group').errorCode, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
+    opened[1]!()
+    await Promise.all([second, third])
+    assert.equal(host.groups.describe('group').errorCode, 0)
+
+    const joining = host.join()
+    assert.equal(joining.length, 0)
+    const again = elected(4)
+    assert.equal(joining[0]!.errorCode, away, 'somebody else may have led in between')
+    opened[2]!()
+    await again
+    assert.equal(host.groups.describe('group').errorCode, 0)
+  })
+
+  test('where a group lives follows the topic that is there', async () => {
+    const log = new MemoryCoordinatorLog()
+    log.partitionCount = 0
+    const host = await started(log)
+    assert.equal(host.groups.partitionOf('group'), -1)
+    assert.deepEqual(host.commit('group', 1), [[away]])
+    log.partitionCount = 1
+    await host.groups.elected(0, 0)
+    assert.deepEqual(host.commit('group', 1), [[0]])
+    assert.deepEqual([...log.batches.keys()], [0])
+  })
+})
+
 describe('the end', () => {
   test('everybody who waits is sent away, and no timer is left', async () => {
     const host = await started()
