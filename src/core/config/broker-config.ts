@@ -82,6 +82,15 @@ const PROFILE_DEFAULTS: Readonly<Record<ConfigProfile, ReadonlyMap<string, strin
   ]),
 }
 
+/** Where several brokers share a ZooKeeper. */
+const CLUSTER_DEFAULTS: ReadonlyMap<string, string> = new Map([['offsets.topic.replication.factor', '3']])
+
+/** What some defaults depend on. */
+interface Surroundings {
+  readonly profile: ConfigProfile
+  readonly 'zookeeper.connect': string | null
+}
+
 /** Second names of a key. The first name wins when one layer has both. */
 export const ALIASES: ReadonlyMap<string, BrokerConfigKey> = new Map([
   ['node.id', 'broker.id'],
@@ -117,9 +126,10 @@ function knownKeys(): readonly string[] {
   return [...Object.keys(brokerTable), ...ALIASES.keys(), ...Object.keys(withoutEffectTable)]
 }
 
-/** The default of a key under a profile, as text; null when it has none. */
-export function brokerDefaultText(key: string, profile: ConfigProfile): string | null {
-  return PROFILE_DEFAULTS[profile].get(key) ?? brokerDefinition(key)?.defaultText ?? null
+/** The default of a key where these are set, as text; null when it has none. */
+export function brokerDefaultText(key: string, { profile, ...where }: Surroundings): string | null {
+  const ofCluster = where['zookeeper.connect'] === null ? undefined : CLUSTER_DEFAULTS.get(key)
+  return PROFILE_DEFAULTS[profile].get(key) ?? ofCluster ?? brokerDefinition(key)?.defaultText ?? null
 }
 
 /** Null when the value may be set; otherwise the sentence that says what may be. Unknown keys may have any value. */
@@ -182,9 +192,11 @@ function addSetting(settings: Map<string, Setting[]>, key: string, setting: Sett
 }
 
 function valuesOf(collected: Collected, profile: ConfigProfile): BrokerConfigValues {
+  const connect = collected.values.get('zookeeper.connect')
+  const where = { profile, 'zookeeper.connect': typeof connect === 'string' ? connect : null }
   const entries = Object.entries<ConfigDefinition<unknown>>(brokerTable).map(([key, definition]) => {
     if (collected.values.has(key)) return [key, collected.values.get(key)]
-    const text = brokerDefaultText(key, profile)
+    const text = brokerDefaultText(key, where)
     return [key, text === null ? definition.absent.value : definition.read(text)!.value]
   })
   // The table is the single source of both the keys and their types.
@@ -259,7 +271,7 @@ export function parseBrokerConfig(
     interBrokerListenerName: values['inter.broker.listener.name'],
     controllerListenerNames: values['controller.listener.names'],
   })
-  const ofAll = replicationWarnings(values)
+  const ofAll = values['zookeeper.connect'] === null ? replicationWarnings(values) : []
   if (ignored.length > 0)
     ofAll.push(`not opened, there is no controller quorum: listener ${ignored.join(', ')}`)
   const details: BrokerConfigDetails = {

@@ -202,7 +202,11 @@ export const groupKeys = {
     'Milliseconds between two looks for expired offsets.',
   ),
   'offsets.topic.num.partitions': int(50, { min: 1 }, 'Partitions of __consumer_offsets.'),
-  'offsets.topic.replication.factor': short(1, { min: 1 }, 'Replicas of __consumer_offsets.'),
+  'offsets.topic.replication.factor': short(
+    1,
+    { min: 1 },
+    'Replicas of __consumer_offsets. 3 where zookeeper.connect is set.',
+  ),
   'offsets.topic.segment.bytes': int(
     104_857_600,
     { min: MIN_SEGMENT_BYTES },

@@ -72,7 +72,7 @@ function brokerChain(name: string, broker: BrokerConfig): DescribedSynonym[] {
     ),
   )
   const defaults = names.flatMap((key) => {
-    const value = brokerDefaultText(key, broker.profile)
+    const value = brokerDefaultText(key, broker)
     return value === null ? [] : [{ name: key, value, source: 'DEFAULT_CONFIG' as const }]
   })
   const chain = [...set, ...defaults]
@@ -160,7 +160,7 @@ function describeKey(
   const sensitive = definition === undefined || definition.type === 'PASSWORD'
   return {
     name,
-    value: sensitive ? null : (text ?? brokerDefaultText(name, broker.profile)),
+    value: sensitive ? null : (text ?? brokerDefaultText(name, broker)),
     source: synonyms[0]?.source ?? 'DEFAULT_CONFIG',
     readOnly: definition === undefined || definition.update === 'read-only',
     sensitive,

@@ -110,7 +110,7 @@ export class ConfigAlterations {
     const held = id === null ? this.clusterDefaults : this.brokerValues
     const current = mode === 'replace' ? new Map<string, string>() : held
     const inherited = (key: string): string =>
-      state.config.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, state.config.profile) ?? ''
+      state.config.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, state.config) ?? ''
     const changed = changedValues(current, changes, brokerDefinition, inherited)
     if (isOutcome(changed)) return changed
     const problem = brokerValuesProblem(changed, id === null) ?? codecProblem(changed, state.canCompress)

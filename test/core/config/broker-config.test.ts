@@ -9,6 +9,7 @@ import {
   withDynamicConfig,
 } from '../../../src/core/config/broker-config.ts'
 import type { ConfigLayer } from '../../../src/core/config/broker-config.ts'
+import { describeBrokerConfig } from '../../../src/core/config/describe-config.ts'
 import type { ConfigDefinition } from '../../../src/core/config/definition.ts'
 import { reasonWithoutEffect, withoutEffectTable } from '../../../src/core/config/keys-without-effect.ts'
 
@@ -109,6 +110,18 @@ describe('broker configuration', () => {
     const changed = withDynamicConfig(config, new Map(), new Map([['log.retention.ms', 'soon']]))
     assert.equal(changed.warnings.length, 1)
     assert.match(changed.warnings[0]!, /log\.retention\.ms=soon/)
+  })
+
+  it('with a ZooKeeper the offsets topic has three replicas, unless it is told otherwise', () => {
+    const zookeeper = { 'zookeeper.connect': 'localhost:2181' }
+    const key = 'offsets.topic.replication.factor'
+    const { config, warnings } = parse(zookeeper)
+    assert.deepEqual([config[key], config['default.replication.factor']], [3, 1])
+    assert.deepEqual(warnings, [])
+    assert.equal(withDynamicConfig(config, new Map(), new Map()).config[key], 3)
+    const described = describeBrokerConfig(config).find(({ name }) => name === key)
+    assert.deepEqual([described?.value, described?.source], ['3', 'DEFAULT_CONFIG'])
+    assert.equal(parse({ ...zookeeper, [key]: '2' }).config[key], 2)
   })
 
   it('names the key, the value and what is allowed when it refuses', () => {
