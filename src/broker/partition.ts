@@ -14,6 +14,7 @@ import type { PartitionImage } from '../metadata/image/metadata-image.ts'
 import { isInternalTopic } from '../metadata/layout/topic-names.ts'
 import type { Clock } from '../ports.ts'
 import { AppendLine } from './append-line.ts'
+import type { Following } from './following.ts'
 import { AppendWaits, type AppendWaiter, type FetchWait, type FetchWaiter, FetchWaits } from './waits.ts'
 
 /** What all partitions of a broker have in common. */
@@ -59,8 +60,8 @@ export class Partition {
   readonly appendLine = new AppendLine()
   /** What the follower in here decides on. */
   readonly logView: LogView
-  /** Called when the log has written what was fetched; null while nobody fetches. */
-  onWritten: ((endOffset: number) => void) | null = null
+  /** Null while nobody fetches for it. */
+  following: Following | null = null
   readonly #parts: PartitionParts
   /** Of producers with acks=all, for the high watermark. */
   readonly #commitWaits = new AppendWaits()
@@ -415,7 +416,7 @@ export class Partition {
     this.#writeWaits.reached(endOffset)
     const leader = this.#leader
     if (leader === null) {
-      this.onWritten?.(endOffset)
+      this.following?.written()
       return
     }
     const bytes = this.#appendedBytes - this.#writtenBytes
@@ -437,6 +438,7 @@ export class Partition {
   /** The log failed: nothing that waits can be promised any more. */
   failed(): void {
     this.#endWaits(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.following?.failed()
     this.#parts.damaged(this)
   }
 
@@ -444,6 +446,7 @@ export class Partition {
   stalled(): void {
     this.#writeWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
     this.#commitWaits.fail(ErrorCode.KAFKA_STORAGE_ERROR)
+    this.following?.stalled()
   }
 
   /** The topic was deleted, or this broker has no replica of it any more. */

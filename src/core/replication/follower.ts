@@ -39,17 +39,11 @@ export type FollowerStep =
   | { readonly kind: 'truncate'; readonly endOffset: number }
   /** The leader has nothing of what this log has: it begins anew there. */
   | { readonly kind: 'start-over'; readonly offset: number }
+  /** The leader has nothing at this offset, and nobody said on which side it lies: see `outOfRange`. */
+  | { readonly kind: 'ask-for-ends' }
   /** Only newer metadata can help. */
   | { readonly kind: 'wait-for-metadata' }
   | { readonly kind: 'retry-later' }
-
-const METADATA_IS_OLD: ReadonlySet<number> = new Set<ErrorCode>([
-  ErrorCode.FENCED_LEADER_EPOCH,
-  ErrorCode.NOT_LEADER_OR_FOLLOWER,
-  ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-  ErrorCode.UNKNOWN_TOPIC_ID,
-  ErrorCode.INCONSISTENT_TOPIC_ID,
-])
 
 /**
  * What the follower of a partition decides, for one leader epoch: what to fetch, and what to make of the answer.
@@ -90,12 +84,23 @@ export class FollowerCore {
       asked.lastFetchedEpoch === log.latestEpoch
     if (!isCurrent) return { kind: 'ignore' }
     const { errorCode, divergingEpoch, hasRecords, logStartOffset } = answer
-    if (errorCode === ErrorCode.OFFSET_OUT_OF_RANGE && logStartOffset >= 0)
-      return { kind: 'start-over', offset: logStartOffset }
-    if (METADATA_IS_OLD.has(errorCode)) return { kind: 'wait-for-metadata' }
+    if (errorCode === ErrorCode.OFFSET_OUT_OF_RANGE)
+      return logStartOffset > log.logEndOffset
+        ? { kind: 'start-over', offset: logStartOffset }
+        : { kind: 'ask-for-ends' }
+    // Whoever does not know the partition, or that it leads it, may be the one whose metadata is behind.
+    if (errorCode === ErrorCode.FENCED_LEADER_EPOCH) return { kind: 'wait-for-metadata' }
     if (errorCode !== ErrorCode.NONE) return { kind: 'retry-later' }
     if (divergingEpoch !== null) return { kind: 'truncate', endOffset: commonEnd(log, divergingEpoch) }
     return { kind: hasRecords ? 'append' : 'advance' }
+  }
+
+  /** Where the leader's log starts and ends, after it answered that it has nothing at the offset that was asked for. */
+  outOfRange(log: LogView, startOffset: number, endOffset: number): FollowerStep {
+    if (endOffset < log.logEndOffset) return { kind: 'truncate', endOffset }
+    return startOffset > log.logEndOffset
+      ? { kind: 'start-over', offset: startOffset }
+      : { kind: 'retry-later' }
   }
 
   /**

@@ -87,22 +87,26 @@ test('errors: begin anew, wait for the metadata, or try again', () => {
   const after = (errorCode: number, logStartOffset = -1): unknown =>
     follower.answered(log, asked, answerOf({ errorCode, logStartOffset }))
   assert.deepEqual(after(ErrorCode.OFFSET_OUT_OF_RANGE, 20), { kind: 'start-over', offset: 20 })
-  assert.deepEqual(after(ErrorCode.OFFSET_OUT_OF_RANGE, 0), { kind: 'start-over', offset: 0 })
-  assert.deepEqual(after(ErrorCode.OFFSET_OUT_OF_RANGE), { kind: 'retry-later' })
+  assert.deepEqual(after(ErrorCode.OFFSET_OUT_OF_RANGE, 0), { kind: 'ask-for-ends' })
+  assert.deepEqual(after(ErrorCode.OFFSET_OUT_OF_RANGE), { kind: 'ask-for-ends' })
+  assert.deepEqual(after(ErrorCode.FENCED_LEADER_EPOCH), { kind: 'wait-for-metadata' })
   for (const code of [
-    ErrorCode.FENCED_LEADER_EPOCH,
     ErrorCode.NOT_LEADER_OR_FOLLOWER,
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     ErrorCode.UNKNOWN_TOPIC_ID,
     ErrorCode.INCONSISTENT_TOPIC_ID,
-  ])
-    assert.deepEqual(after(code), { kind: 'wait-for-metadata' })
-  for (const code of [
     ErrorCode.UNKNOWN_LEADER_EPOCH,
     ErrorCode.KAFKA_STORAGE_ERROR,
     ErrorCode.STALE_BROKER_EPOCH,
   ])
     assert.deepEqual(after(code), { kind: 'retry-later' })
+})
+
+test('what the leader does not have lies before its log, behind it, or was there when it answered', () => {
+  const follower = make()
+  assert.deepEqual(follower.outOfRange(log, 12, 20), { kind: 'start-over', offset: 12 })
+  assert.deepEqual(follower.outOfRange(log, 0, 7), { kind: 'truncate', endOffset: 7 })
+  assert.deepEqual(follower.outOfRange(log, 0, 10), { kind: 'retry-later' })
 })
 
 test('high watermark and log start follow the leader, within what is written', () => {
