@@ -1,6 +1,7 @@
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { LogFields, Logger } from '../ports.ts'
+import type { Logger } from '../ports.ts'
+import { whoIs } from './server-shared.ts'
 import type { Counted, Gate } from './server-shared.ts'
 
 /** Of those who have not said who they are, beyond the limits of clients or before these are let in. */
@@ -86,7 +87,7 @@ export class Census<Connection extends Counted> implements Gate {
       return true
     }
     if (limit !== null) this.#refuse(clientAddress.host, listenerName, limit)
-    else this.#rules.logger.debug(who(connection), 'connection closed: clients are not let in yet')
+    else this.#rules.logger.debug(whoIs(connection), 'connection closed: clients are not let in yet')
     connection.dismiss()
     return false
   }
@@ -121,8 +122,4 @@ export class Census<Connection extends Counted> implements Gate {
   #refuse(client: string, listener: string, limit: string): void {
     this.#rules.refusals.warn({ client, listener }, `connection refused: ${limit}`)
   }
-}
-
-function who({ clientAddress: { host, port }, listenerName }: Counted): LogFields {
-  return { client: `${host}:${port}`, listener: listenerName }
 }

@@ -28,14 +28,16 @@ import { HeldBytes } from './held-bytes.ts'
 import { ELEMENT_BYTES, LONG_REQUEST_WAIT_MS, MANY_ELEMENTS } from './long-requests.ts'
 import type { BudgetWaiter } from './memory-budget.ts'
 import { PAUSED_FOR_BUDGET, PAUSED_FOR_ORDER, Reading } from './reading.ts'
-import { RequestSlot, type SlotOwner } from './request-slot.ts'
-import { requestTimeoutMs } from './server-shared.ts'
+import { lastBegun, RequestSlot, type SlotOwner } from './request-slot.ts'
+import { requestTimeoutMs, whoIs } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 import { UnreadAnswers } from './unread-answers.ts'
 
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
 const API_KEY_END = SIZE_BYTES + 2
+/** As much as a hello takes, and more. */
+const MAX_HELLO_BYTES = 1_024
 /** Held requests of a connection that is still read from. */
 const READ_AHEAD_BYTES = 16 * 1024
 
@@ -139,7 +141,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     ) {
       this.abort('requests wait behind one that is not answered')
     } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
-      this.#logger.debug(this.#who(), 'connection closed: idle')
+      this.#logger.debug(whoIs(this), 'connection closed: idle')
       this.#connection.end()
     }
   }
@@ -160,9 +162,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
       this.refusedBytes += end - start
-      this.#reading.pause(PAUSED_FOR_BUDGET)
-      this.#hold(slab, start, end, false)
-      return
+      if (!this.#mayGreet) {
+        this.#reading.pause(PAUSED_FOR_BUDGET)
+        this.#hold(slab, start, end, false)
+        return
+      }
     }
     if (this.#held.any) this.#hold(slab, start, end, false)
     else this.#parse(slab, start, end, false)
@@ -226,13 +230,14 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   /** The memory budget is spent: no more bytes until there is room. */
   pauseForBudget(): void {
-    if (!this.#closed && this.#shared.budget.wait(this)) this.#reading.pause(PAUSED_FOR_BUDGET)
+    if (!this.#closed && !this.#mayGreet && this.#shared.budget.wait(this))
+      this.#reading.pause(PAUSED_FOR_BUDGET)
   }
 
   /** Closes the connection at once and says why. */
   abort(reason: string, fields: LogFields = {}): void {
     if (this.#closed) return
-    this.#shared.refusals.warn({ ...this.#who(), ...fields }, `connection closed: ${reason}`)
+    this.#shared.refusals.warn({ ...whoIs(this), ...fields }, `connection closed: ${reason}`)
     this.dismiss()
   }
 
@@ -258,7 +263,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       return
     }
     this.#shared.refusals.warn(
-      { ...this.#who(), ...fields },
+      { ...whoIs(this), ...fields },
       `connection closes after its answers: ${reason}`,
     )
     this.#refused = true
@@ -349,6 +354,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   // ------------------------------------------------------------------------------------------------- requests begin
 
+  /** It may be another broker, which is not kept waiting because clients have all the memory. */
+  get #mayGreet(): boolean {
+    return this.#isNew && this.#reservedBytes <= MAX_HELLO_BYTES && this.#shared.gate.takesPeers
+  }
+
   /** The first request tells who is there. False: nobody who is let in, and the connection is closed. */
   #isWelcome(apiKey: number): boolean {
     const { gate } = this.#shared
@@ -375,10 +385,11 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.refusedBytes = 0
     this.#reading.resume(PAUSED_FOR_BUDGET, this.#closed)
     gate.asPeer(this)
-    this.#logger.debug({ ...this.#who(), ...peer }, 'a broker connected')
+    this.#logger.debug({ ...whoIs(this), ...peer }, 'a broker connected')
   }
 
   #mayBegin(apiKey: number, frameBytes: number): boolean {
+    if (this.#isNew) return true
     if (this.#begunThisTurn >= MAX_BEGUN_PER_TURN) return false
     if (this.#connection.unsentBytes > this.#limits.maxUnsentBytes) return false
     if (this.#slots.length > 0) {
@@ -527,8 +538,8 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   // ------------------------------------------------------------------------------------------------------ containment
 
   /** Whatever goes wrong in the work for this client ends its connection. `what`: the request, where there is one. */
-  #contain(error: unknown, what: LogFields = this.#lastBegun): void {
-    this.#shared.containment.report(error, { ...this.#who(), ...what })
+  #contain(error: unknown, what: LogFields = lastBegun(this.#slots)): void {
+    this.#shared.containment.report(error, { ...whoIs(this), ...what })
     this.dismiss()
   }
 
@@ -539,14 +550,6 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     } catch (error) {
       this.#contain(error)
     }
-  }
-
-  /** For errors that come up outside of any request: the one before may tell more. */
-  get #lastBegun(): LogFields {
-    const slot = this.#slots.at(-1)
-    return slot === undefined
-      ? {}
-      : { lastApi: slot.api.name, lastVersion: slot.apiVersion, clientId: slot.clientId }
   }
 
   #finish(slot: RequestSlot, chunks: readonly ReadPiece[] | null): void {
@@ -589,10 +592,5 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     const held = this.#held.take()
     this.#parse(held, 0, held.length, true)
     if (!this.#held.any) this.#reading.resume(PAUSED_FOR_ORDER, this.#closed)
-  }
-
-  #who(): LogFields {
-    const { host, port } = this.clientAddress
-    return { client: `${host}:${port}`, listener: this.listenerName }
   }
 }

@@ -4,7 +4,7 @@ import type { AnswerBudget, AnswerWaiter } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import { releasePieces } from '../log/read/read-buffers.ts'
 import type { ReadPiece } from '../log/read/read-buffers.ts'
-import type { Address } from '../ports.ts'
+import type { Address, LogFields } from '../ports.ts'
 import { BYTES_PER_PRODUCE_BYTE } from './answer-sizes.ts'
 import type { ArenaChunk, FrameArena } from './frame-arena.ts'
 import { ELEMENT_BYTES } from './long-requests.ts'
@@ -318,4 +318,12 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
       }
     }
   }
+}
+
+/** For errors that come up outside of any request: the one before may tell more. */
+export function lastBegun(slots: readonly RequestSlot[]): LogFields {
+  const slot = slots.at(-1)
+  return slot === undefined
+    ? {}
+    : { lastApi: slot.api.name, lastVersion: slot.apiVersion, clientId: slot.clientId }
 }

@@ -5,7 +5,7 @@ import type { AnswerBudget } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { Address, Clock, Counter, Logger } from '../ports.ts'
+import type { Address, Clock, Counter, LogFields, Logger } from '../ports.ts'
 import type { AnswerSizes } from './answer-sizes.ts'
 import type { Containment } from './containment.ts'
 import type { FrameArena } from './frame-arena.ts'
@@ -56,6 +56,11 @@ export interface Counted {
   readonly listenerName: string
   /** Closes it at once, without a word. */
   dismiss(): void
+}
+
+/** For log lines. */
+export function whoIs({ clientAddress: { host, port }, listenerName }: Counted): LogFields {
+  return { client: `${host}:${port}`, listener: listenerName }
 }
 
 /** Decides about connections when their first request tells who they are. */

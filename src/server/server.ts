@@ -76,7 +76,7 @@ export class Server implements ServerShared {
       isCluster: () => broker.metadata.cluster !== null,
     })
     this.budget = new MemoryBudget(budgetBytes(broker.config['queued.max.request.bytes']), () => {
-      for (const connection of this.gate.everyone()) connection.pauseForBudget()
+      for (const connection of this.gate.clients) connection.pauseForBudget()
     })
     this.#standstill = new Standstill(this.budget)
     this.limits = connectionLimits(broker.config)
