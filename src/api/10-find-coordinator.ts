@@ -7,7 +7,7 @@ import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { inSlices } from './requests/in-slices.ts'
-import { addressFor } from './requests/reachable-brokers.ts'
+import { addressOf } from './requests/reachable-brokers.ts'
 
 const GROUP = 0
 const TRANSACTION = 1
@@ -86,8 +86,8 @@ function coordinatorOf(groupId: string, context: RequestContext): Coordinator {
   const partition = metadata.topics.get(OFFSETS_TOPIC)?.partitions[groups.partitionOf(groupId)]
   if (partition === undefined) return failed(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'there is no offsets topic')
   const leader = metadata.brokers.get(partition.leader)
-  const address = leader === undefined ? null : addressFor(leader, context)
-  if (address === null) return failed(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'nobody leads the groups now')
+  const address = leader === undefined ? undefined : addressOf(leader, context)
+  if (address === undefined) return failed(ErrorCode.COORDINATOR_NOT_AVAILABLE, 'nobody leads the groups now')
   const errorMessage = context.apiVersion < FIRST_WITH_SEVERAL_KEYS ? 'NONE' : ''
   const { host, port } = address
   return { errorCode: ErrorCode.NONE, errorMessage, nodeId: partition.leader, host, port }

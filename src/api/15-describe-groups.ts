@@ -12,7 +12,8 @@ const FIRST_WITH_GROUP_ID_NOT_FOUND = 6
  * DescribeGroups, versions 0-6.
  *
  * Behavior: a group that does not exist is Dead, without an error before v6. Metadata of members is shown in Stable only.
- * A group that is named twice is described once. Beyond 10,000 groups each answers POLICY_VIOLATION.
+ * Groups of other brokers answer NOT_COORDINATOR. A group that is named twice is described once. Beyond 10,000 groups each
+ * answers POLICY_VIOLATION.
  *
  * Version notes: v3 authorized operations (KIP-430), v4 static members (KIP-345), v6 GROUP_ID_NOT_FOUND for a group that
  * does not exist (KIP-1043).

@@ -7,8 +7,8 @@ const CLASSIC = 'classic'
 /**
  * ListGroups, versions 0-5.
  *
- * Behavior: all groups of this broker, simple consumers' among them (they have no protocol type). While partitions of
- * the offsets topic are being loaded the error says so, and the list is what is there already.
+ * Behavior: the groups that this broker coordinates, simple consumers' among them (they have no protocol type). While
+ * partitions of the offsets topic are being loaded the error says so, and the list is what is there already.
  *
  * Version notes: v4 filter by state (KIP-518), v5 filter by type (KIP-848); both compare without regard to case and
  * an empty filter lets everything through.

@@ -8,7 +8,8 @@ import { QUESTION } from './requests/request-limits.ts'
  * DeleteGroups, versions 0-2.
  *
  * Behavior: groups without members go, with all their offsets, when the tombstones are in the log; NON_EMPTY_GROUP
- * and GROUP_ID_NOT_FOUND otherwise. Beyond 10,000 groups each answers POLICY_VIOLATION.
+ * and GROUP_ID_NOT_FOUND otherwise, NOT_COORDINATOR for groups of other brokers. Beyond 10,000 groups each answers
+ * POLICY_VIOLATION.
  *
  * Version notes: v1 and v2 (flexible) change nothing.
  *

@@ -9,8 +9,8 @@ import type { CoordinatorLog } from './coordinator-log.ts'
 import { GroupReplay } from './group-replay.ts'
 import type { RateLimitedLog } from './rate-limited-log.ts'
 
-/** Each holds a buffer of the log it reads. */
-const LOADS_AT_ONCE = 8
+/** Each holds a buffer of the log it reads. So many that a disk that hangs does not keep those of others waiting. */
+const LOADS_AT_ONCE = 32
 
 /** A partition that could not be read is tried again when it is asked for, but no sooner than this. */
 const RELOAD_BACKOFF_MS = 1_000

@@ -10,7 +10,7 @@ import type { CoordinatorLog } from './coordinator-log.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 
-const LOAD_BYTES = 1024 * 1024
+const LOAD_BYTES = 256 * 1024
 
 /** `__consumer_offsets` as the group coordinator sees it, over the partitions of this broker. */
 export class OffsetsLog implements CoordinatorLog {

@@ -37,7 +37,7 @@ export class GroupApis {
     // What the handlers of groups use of a broker.
     this.#broker = {
       groups: this.groups,
-      metadata: { topics, brokers: this.brokers },
+      metadata: { nodeId: 7, topics, brokers: this.brokers },
       nodeId: 7,
       clock: this.clock,
       slices: new Slices(this.clock),

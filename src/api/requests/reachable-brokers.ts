@@ -32,9 +32,3 @@ export function reachableBrokers(context: RequestContext, which: 'serving' | 'al
   }
   return reachable
 }
-
-/** Where the client of this connection reaches a broker; null: not by the listener that it uses. */
-export function addressFor({ id, endpoints }: BrokerImage, context: RequestContext): Address | null {
-  const own = id === context.broker.nodeId ? context.advertised : null
-  return endpoints.get(context.listenerName) ?? own
-}
