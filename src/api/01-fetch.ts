@@ -8,9 +8,12 @@ import type { FetchedPartition, FetchingFollower } from '../broker/fetch-operati
 import type { FetchContext, FetchSessions } from '../broker/fetch-sessions.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext, Respond } from './requests/handler.ts'
+import { LeaderHints, type LeaderHint } from './requests/leader-hints.ts'
 
 const READ_COMMITTED = 1
 const FIRST_WITH_TOPIC_IDS = 13
+/** From here on an error may say who leads the partition (KIP-951). */
+const FIRST_WITH_LEADERS = 16
 /** An answer of more is made in steps. */
 const MANY_PARTITIONS = 2_000
 const NONE_ABORTED: readonly never[] = []
@@ -32,7 +35,8 @@ const NONE_ABORTED: readonly never[] = []
  *
  * Version notes:
  * - v7 incremental sessions (KIP-227), v9 leader epochs (KIP-320), v12 diverging epochs (KIP-595), v13 topic ids
- *   (KIP-516), v15 replica state (KIP-903), v16 endpoints (KIP-951; never filled), v17 and v18 are for followers.
+ *   (KIP-516), v15 replica state (KIP-903), v16 the new leader where another broker leads (KIP-951), v17 and v18 are
+ *   for followers.
  * - v11 rackId (KIP-392) is read and ignored: only the leader serves.
  * - v0-3 would need conversion to old message formats and are not advertised.
  */
@@ -88,7 +92,7 @@ function begin(
     return
   }
   const { broker, apiVersion } = context
-  const follower = followerOf(request)
+  const follower = followerOf(request, context)
   const readCommitted = request.isolationLevel === READ_COMMITTED && follower === null
   const maxBytes = Math.max(0, Math.min(request.maxBytes, broker.config['fetch.max.bytes']))
   const operation = new FetchOperation(
@@ -118,9 +122,13 @@ function begin(
   operation.start()
 }
 
-function followerOf({ replicaId, replicaState }: FetchRequest): FetchingFollower | null {
-  if (replicaState.replicaId >= 0) return { id: replicaState.replicaId, epoch: replicaState.replicaEpoch }
-  return replicaId >= 0 ? { id: replicaId, epoch: -1 } : null
+/** Only who said hello as that broker is believed to be it. */
+function followerOf(
+  { replicaId, replicaState }: FetchRequest,
+  { peer }: RequestContext,
+): FetchingFollower | null {
+  const id = Math.max(replicaState.replicaId, replicaId)
+  return id < 0 ? null : { id, epoch: replicaState.replicaEpoch, isPeer: peer?.brokerId === id }
 }
 
 /** As Kafka does it: of a partition that is named twice the last mention counts. */
@@ -134,6 +142,8 @@ class Answer {
   readonly #session: FetchContext
   readonly #readCommitted: boolean
   readonly #topics: FetchResponseTopic[] = []
+  /** As most answers have no error, made with the first. */
+  #leaders: LeaderHints | null = null
 
   constructor(context: RequestContext, session: FetchContext, readCommitted: boolean) {
     this.#context = context
@@ -155,7 +165,9 @@ class Answer {
   }
 
   #response(): FetchResponse {
-    return { errorCode: ErrorCode.NONE, sessionId: this.#session.sessionId, responses: this.#topics }
+    const { sessionId } = this.#session
+    const nodeEndpoints = this.#leaders?.endpoints ?? NO_ENDPOINTS
+    return { errorCode: ErrorCode.NONE, sessionId, responses: this.#topics, nodeEndpoints }
   }
 
   #add(result: FetchedPartition): void {
@@ -169,12 +181,20 @@ class Answer {
       topic = { topic: target.topic, topicId: target.topicId, partitions: [] }
       this.#topics.push(topic)
     }
-    topic.partitions.push(toPartition(result, this.#context.apiVersion, this.#readCommitted))
+    const { apiVersion } = this.#context
+    topic.partitions.push(toPartition(result, this.#leaderOf(result), apiVersion, this.#readCommitted))
     if (sessionId !== 0 && result.sizeBytes > 0) sessionsOf(this.#context).moveToEnd(sessionId, target)
+  }
+
+  #leaderOf({ topic, target, errorCode }: FetchedPartition): LeaderHint | null {
+    if (errorCode === ErrorCode.NONE || this.#context.apiVersion < FIRST_WITH_LEADERS) return null
+    this.#leaders ??= new LeaderHints(this.#context)
+    return this.#leaders.of(topic, target.partition, errorCode)
   }
 }
 
 type FetchResponse = Encodable<typeof fetchResponse>
+const NO_ENDPOINTS: LeaderHints['endpoints'] = []
 
 interface FetchResponseTopic {
   readonly topic: string
@@ -182,7 +202,12 @@ interface FetchResponseTopic {
   readonly partitions: ReturnType<typeof toPartition>[]
 }
 
-function toPartition(result: FetchedPartition, apiVersion: number, readCommitted: boolean) {
+function toPartition(
+  result: FetchedPartition,
+  currentLeader: LeaderHint | null,
+  apiVersion: number,
+  readCommitted: boolean,
+) {
   // KAFKA_STORAGE_ERROR came with v6; before, clients only know to look for another leader (KIP-112).
   const storageError = result.errorCode === ErrorCode.KAFKA_STORAGE_ERROR && apiVersion < 6
   return {
@@ -194,6 +219,7 @@ function toPartition(result: FetchedPartition, apiVersion: number, readCommitted
     abortedTransactions: abortedTransactions(result, readCommitted),
     records: result.pieces,
     ...(result.divergingEpoch === null ? {} : { divergingEpoch: result.divergingEpoch }),
+    ...(currentLeader === null ? {} : { currentLeader }),
   }
 }
 

@@ -23,6 +23,8 @@ import type { Wakes } from './wakes.ts'
 export interface FetchingFollower {
   readonly id: number
   readonly epoch: number
+  /** It is that broker, and does not only say so. */
+  readonly isPeer: boolean
 }
 
 export interface FetchOptions {
@@ -282,6 +284,8 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     const leaderEpoch = Math.max(-1, target.currentLeaderEpoch)
     const partition = this.#parts.partitions.leaderOf(name, target.partition, leaderEpoch)
     if (typeof partition === 'number') return refused(target, name, partition)
+    if (this.#options.follower?.isPeer === false)
+      return refused(target, name, ErrorCode.NOT_LEADER_OR_FOLLOWER)
     const { log } = partition
     const divergingEpoch = divergence(partition, target)
     const { fetchOffset } = target

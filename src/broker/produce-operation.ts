@@ -287,9 +287,10 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     result.logAppendTimeMs = nearestInt64(appended.logAppendTimeMs)
     result.logStartOffset = logStartOffset
     this.#guard.keepBytes()
-    if (this.#request.acks === 0) this.#settle(tag, ErrorCode.NONE)
+    const { acks } = this.#request
+    if (acks === 0) this.#settle(tag, ErrorCode.NONE)
     const endOffset = appended.lastOffset + 1
-    if (this.#request.acks === -1) partition.awaitAppended(endOffset, this, tag)
+    if (acks === -1) partition.awaitAppended(endOffset, this, tag)
     else partition.awaitWritten(endOffset, this, tag)
   }
 
