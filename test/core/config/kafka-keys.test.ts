@@ -238,14 +238,6 @@ const IN_THE_MAKING: ReadonlySet<string> = new Set([
   'controlled.shutdown.enable',
   'eligible.leader.replicas.enable',
   'min.insync.replicas',
-  'num.replica.fetchers',
-  'replica.fetch.backoff.ms',
-  'replica.fetch.max.bytes',
-  'replica.fetch.min.bytes',
-  'replica.fetch.response.max.bytes',
-  'replica.fetch.wait.max.ms',
-  'replica.lag.time.max.ms',
-  'replica.socket.timeout.ms',
   'unclean.leader.election.enable',
 ])
 
