@@ -88,6 +88,38 @@ test('a leader that was away cuts what nobody else got', async () => {
     })
 })
 
+test('a log that is longer than that of the leader is cut, although nobody knows its epochs', async () => {
+  for (const seed of SEEDS)
+    await ReplicaWorld.run(seed, async (world) => {
+      await world.createTopic('t')
+      await appendMany(world, 't', 10)
+      await world.converges('t')
+      const [one, two, three] = world.brokers.map(({ machine }) => machine)
+      for (const other of [two!, three!]) world.sim.fabric.cut(one!, other)
+      await appendHere(world, 1, 't', 5)
+      world.partition(1, 't').log.epochs.clear()
+      await world.elect('t', 2)
+      for (const other of [two!, three!]) world.sim.fabric.heal(one!, other)
+      await world.converges('t', 0, 'records')
+      await appendMany(world, 't', 3)
+      await world.converges('t', 0, 'records')
+    })
+})
+
+test('a leader that keeps no sessions is told of everything each time', async () => {
+  for (const seed of SEEDS)
+    await ReplicaWorld.run(
+      seed,
+      async (world) => {
+        await world.createTopic('t', 3)
+        for (let round = 0; round < 10; round++)
+          await Promise.all([0, 1, 2].map((index) => appendMany(world, 't', 2, index)))
+        for (const index of [0, 1, 2]) await world.converges('t', index)
+      },
+      { properties: { 'max.incremental.fetch.session.cache.slots': '0' } },
+    )
+})
+
 test('idle partitions, whose leaders change and append nothing, stay followed', async () => {
   for (const seed of SEEDS)
     await ReplicaWorld.run(seed, async (world) => {
@@ -296,7 +328,7 @@ test('a log that was compacted has the same gaps everywhere', async () => {
         await world.broker(1).parts!.logs.clean()
         await world.broker(2).start()
         await appendMany(world, 't', 10)
-        await world.converges('t', 0, true)
+        await world.converges('t', 0, 'records')
         const { log } = world.partition(2, 't')
         assert(log.sizeBytes < 5_000, String(log.sizeBytes))
         // The gaps are no loss when it is there again.
@@ -304,7 +336,7 @@ test('a log that was compacted has the same gaps everywhere', async () => {
         await world.change('t', 0, { isr: [1] })
         await world.broker(2).start()
         assert.equal(world.partition(2, 't').log.recovery?.unclean, false)
-        await world.converges('t', 0, true)
+        await world.converges('t', 0, 'records')
       },
       { brokers: 2 },
     )
