@@ -8,9 +8,9 @@ import { eachInSlices, inSlices } from './requests/in-slices.ts'
 /**
  * DeleteRecords, versions 0-2.
  *
- * Behavior: moves the log start to the offset (-1: the high watermark) and answers it as the low watermark, which
- * with one replica is the log start; what lies below it already is no error. The segments below go with the next
- * retention check. NONE means that no crash brings the records back; where the new start cannot be made durable the
+ * Behavior: moves the log start to the offset (-1: the high watermark) and answers it as the low watermark; what lies
+ * below it already is no error. Followers learn it with their next fetch, which Kafka waits for. The segments below go
+ * with the next retention check. NONE means that no crash brings the records back; where the new start cannot be made durable the
  * answer is KAFKA_STORAGE_ERROR. A topic without `delete` in its cleanup.policy answers POLICY_VIOLATION, one that is
  * internal INVALID_TOPIC_EXCEPTION whatever its policy says.
  */

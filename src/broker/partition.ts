@@ -157,6 +157,8 @@ export class Partition {
       })
     } else {
       this.#leader.stateCommitted(state, state.replicas, nowMs)
+      // Who waits asked the leader of an earlier term.
+      if (isNewTerm) this.#endFetches()
     }
     this.#carryOut(this.#leader)
     if (!isNewTerm && !sameMembers(before.isr, state.isr)) isrs.changed(this, before.isr)
@@ -460,6 +462,10 @@ export class Partition {
   #endWaits(errorCode: ErrorCode): void {
     this.#writeWaits.fail(errorCode)
     this.#commitWaits.fail(errorCode)
+    this.#endFetches()
+  }
+
+  #endFetches(): void {
     this.#fetchWaits.changed()
     this.#replicaWaits.changed()
   }

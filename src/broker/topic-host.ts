@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../protocol/errors.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import { eachAtOnce } from '../log/files/each-at-once.ts'
 import type { LogConfig } from '../log/log-config.ts'
@@ -116,7 +117,7 @@ export class TopicHost implements MetadataListener {
     partition.update(image)
     if (!isSameTerm) this.#elected(partition)
     if (!stays) return this.#takeAway(partition)
-    if (partition.role === 'follower' && !isSameTerm) followings.assign(partition)
+    if (!isSameTerm) this.#follow(partition)
     isrs.watch(partition)
   }
 
@@ -152,7 +153,7 @@ export class TopicHost implements MetadataListener {
   }
 
   async #openOne(topic: TopicImage, image: PartitionImage, config: LogConfig, isNew: boolean): Promise<void> {
-    const { logs, partitions, followings, isrs } = this.#parts
+    const { logs, partitions, isrs } = this.#parts
     const because = this.#outOfReach(topic, image, isNew)
     const log =
       because === null
@@ -165,7 +166,13 @@ export class TopicHost implements MetadataListener {
     this.#elected(partition)
     // What was in it once may be missing, and others may count on it.
     if (log.failed || log.recovery?.unclean === true) this.#ofPartitions.damaged(partition)
-    if (partition.role === 'follower') followings.assign(partition)
+    this.#follow(partition)
+  }
+
+  /** Whoever leads it, nothing is fetched into a log that cannot take it. */
+  #follow(partition: Partition): void {
+    if (partition.role === 'follower' && partition.errorCode === ErrorCode.NONE)
+      this.#parts.followings.assign(partition)
   }
 
   #outOfReach(topic: TopicImage, { index, leader }: PartitionImage, isNew: boolean): SamsaError | null {

@@ -288,3 +288,24 @@ test('only a broker that is one of the replicas, in its present incarnation, is 
     assert.deepEqual([of.partition.endOffsetOf(1), of.partition.endOffsetOf(2)], [-1, -1])
   })
 })
+
+test('figures tell who is out of sync, and what every replica has', async () => {
+  await replicated(async (of) => {
+    const { metrics } = of.broker.process
+    const figures = (): unknown[] =>
+      ['leadercount', 'underreplicatedpartitions', 'underminisrpartitioncount', 'atminisrpartitioncount'].map(
+        (name) => metrics.samples(`kafka_server_replicamanager_${name}`)[0]?.value,
+      )
+    const everywhere = (): unknown => metrics.samples('samsa_fully_replicated_offset')[0]?.value
+    await of.produce(1)
+    assert.deepEqual([figures(), everywhere()], [[1, 0, 0, 0], -1])
+    for (const id of [1, 2]) await (await of.follower(id)).fetch({ offset: id - 1 })
+    assert.equal(everywhere(), 0)
+    of.agree({ isr: [0, 1] })
+    assert.deepEqual(figures(), [1, 1, 0, 1])
+    of.agree({ isr: [0], elr: [1] })
+    assert.deepEqual(figures(), [1, 1, 1, 0])
+    of.agree({ leader: 1, leaderEpoch: of.partition.leaderEpoch + 1 })
+    assert.deepEqual([figures(), everywhere()], [[0, 0, 0, 0], undefined])
+  })
+})

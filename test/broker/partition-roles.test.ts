@@ -146,11 +146,18 @@ test('a leader that was just elected has a high watermark that may be stale, and
   assert.deepEqual(of.log.epochs.entries(), [{ epoch: 6, startOffset: 10 }])
   for (const replica of [2, 3]) of.fetched(replica, 10)
   assert.deepEqual([of.partition.highWatermark, of.partition.highWatermarkMayBeStale], [10, false])
+  const waiters = [new Waiter(), new Waiter()]
+  of.partition.awaitRecords(waiters[0]!, false)
+  of.partition.awaitRecords(waiters[1]!, true)
   // Elected again without a follower's word, it keeps what it knows.
   of.append(11)
   of.update({ leaderEpoch: 7 })
   assert.deepEqual(of.log.epochs.entries().at(-1), { epoch: 7, startOffset: 11 })
   assert.deepEqual([of.partition.highWatermark, of.partition.highWatermarkMayBeStale], [10, true])
+  assert.deepEqual(
+    waiters.map(({ heard }) => heard.at(-1)),
+    ['changed', 'changed'],
+  )
 })
 
 test('the checkpoint may promise more than there is, or what was deleted', () => {

@@ -209,7 +209,8 @@ test('a log that fails is reported, at once and at the start', async () => {
     await sim.sleep(100)
     assert.deepEqual(of.done, ['damaged 0'])
     assert.equal(of.partitions.leaderOf('t', 0), ErrorCode.KAFKA_STORAGE_ERROR)
-    await of.create('u', { index: 0 })
-    assert.deepEqual(of.done, ['damaged 0', 'damaged 0'])
+    // Nothing is fetched for a log that cannot take it.
+    await of.create('u', { leader: 2 })
+    assert.deepEqual([of.role('u', 0), of.done], ['follower', ['damaged 0', 'damaged 0']])
   })
 })
