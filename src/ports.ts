@@ -208,6 +208,8 @@ export interface Address {
 }
 
 export interface Network {
+  /** Under which others may know this machine, where nothing better is configured. */
+  readonly hostName: string
   /**
    * Rejects with a DiskError-like error (EADDRINUSE, EACCES, EADDRNOTAVAIL) when the address cannot be had. Port 0 picks
    * one. `backlog`: connections that may wait to be accepted.

@@ -50,7 +50,7 @@ export const createTopics = defineApi({
     const { metadata } = context.broker
     const configsOf = configDescriber(metadata.config)
     const created = await inSlices(request.topics, context, (topics) =>
-      metadata.createTopics(topics, request.validateOnly ?? false),
+      metadata.createTopics(topics, request.validateOnly ?? false, context.peer !== null),
     )
     const topics = created.map((result, index) => ({
       name: result.name,

@@ -6,10 +6,13 @@ export interface Followings {
   assign(partition: Partition): void
   /** Resolves when nothing is appended to it any more and none of it cut. Nothing when it is not assigned. */
   withdraw(partition: Partition): Promise<void>
+  /** Resolves when nothing is fetched any more. */
+  close(): Promise<void>
 }
 
 /** Where one broker is all there is. */
 export const NO_FOLLOWINGS: Followings = {
   assign: () => undefined,
   withdraw: () => Promise.resolve(),
+  close: () => Promise.resolve(),
 }

@@ -10,6 +10,12 @@ export interface PollAnswer {
   readonly changes: readonly MetadataChange[]
 }
 
+/** One answer for each proposal, unless all are refused. */
+export interface ProposalAnswers {
+  readonly errorCode: ErrorCode
+  readonly answers: readonly ProposalAnswer[]
+}
+
 export interface ElectionResult {
   readonly topic: string
   readonly partition: number
@@ -29,6 +35,10 @@ export interface ClusterDuties {
   addressOf(brokerId: number): Address | null
   /** The process has this epoch, or had it: a leadership given to it under that is its own. */
   isOwnEpoch(brokerEpoch: number): boolean
+  /** Resolves when the controller counts on this broker. */
+  whenServing(): Promise<void>
+  /** Has others lead what this broker leads, before it stops. Waits no longer than is worth it. */
+  leave(): Promise<void>
 
   // --------------------------------------------------------------------- as the controller; NOT_CONTROLLER otherwise
 
@@ -38,7 +48,13 @@ export interface ClusterDuties {
     sender: number,
     brokerEpoch: number,
     proposals: readonly Proposal[],
-  ): Promise<{ readonly errorCode: ErrorCode; readonly answers: readonly ProposalAnswer[] }>
+  ): Promise<ProposalAnswers>
+  /** Nobody is to count on these replicas of the sender. An error code. */
+  damaged(
+    sender: number,
+    brokerEpoch: number,
+    replicas: readonly { readonly topicId: string; readonly index: number }[],
+  ): ErrorCode
   /** Answered when no partition counts on the broker any more. */
   controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode>
   /** `partitions` null: all that need one. */

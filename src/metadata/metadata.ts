@@ -36,8 +36,15 @@ export interface Metadata {
   readonly cluster: ClusterDuties | null
 
   topicById(topicId: string): TopicImage | undefined
-  /** One result per topic, in order. Names that appear twice are refused before this is called. */
-  createTopics(topics: readonly NewTopic[], validateOnly: boolean): Promise<CreateTopicResult[]>
+  /**
+   * One result per topic, in order. Names that appear twice are refused before this is called. `forBroker`: another broker
+   * asks, which may want internal topics, too.
+   */
+  createTopics(
+    topics: readonly NewTopic[],
+    validateOnly: boolean,
+    forBroker?: boolean,
+  ): Promise<CreateTopicResult[]>
   /** Resolves to an error code: 0 when the topic exists now and has its leader. */
   autoCreateTopic(name: string): Promise<ErrorCode>
   /** Grows a topic to `count` partitions. `assignments`: replicas of each new partition, null to choose them here. */

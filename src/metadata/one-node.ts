@@ -1,20 +1,17 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { withStoredConfig } from '../core/config/held-config.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import { SamsaError } from '../core/samsa-error.ts'
-import type { Address, MetadataStore, World } from '../ports.ts'
+import type { MetadataStore, World } from '../ports.ts'
 import { ConfigAlterations } from './changes/config-alterations.ts'
 import type { ConfigChange, ConfigResource } from './changes/config-change.ts'
-import { joinCluster, updateRegistration } from './changes/join-cluster.ts'
+import { joinCluster } from './changes/join-cluster.ts'
 import type { Membership } from './changes/join-cluster.ts'
 import { Registration } from './changes/registration.ts'
-import { SessionRenewal } from './changes/session-renewal.ts'
 import { loadTopics } from './image/load-metadata.ts'
 import type { BrokerImage, TopicImage } from './image/metadata-image.ts'
 import type { Metadata } from './metadata.ts'
 import { MetadataState } from './image/metadata-state.ts'
 import type { MetadataListener } from './image/metadata-state.ts'
-import { LastingStore } from './layout/lasting-store.ts'
 import type { Outcome } from './layout/outcome.ts'
 import { ProducerIds } from './changes/producer-ids.ts'
 import { TopicChanges } from './changes/topic-changes.ts'
@@ -39,22 +36,11 @@ export interface MetadataOptions {
   readonly maxOpenFiles?: number
   /** Whether batches can be written with this `compression.type`. Default: with each. */
   readonly canCompress?: (type: string) => boolean
-  /** Where sessions come from when one expires; null where none does. */
-  readonly renewal?: Renewal | null
-}
-
-export interface Renewal {
-  readonly open: () => Promise<MetadataStore>
-  /** The broker is registered again, under this epoch. */
-  readonly renewed: (brokerEpoch: number) => void
-  /** The broker cannot have its place again, and must end. */
-  readonly lost: (error: SamsaError) => void
 }
 
 interface MetadataParts {
   readonly state: MetadataState
   readonly membership: Membership
-  readonly registration: Registration
   readonly topics: TopicChanges
   readonly alterations: ConfigAlterations
   readonly deleting: readonly TopicImage[]
@@ -79,23 +65,18 @@ export class OneNodeMetadata implements Metadata {
   readonly #logDirectories: Set<string>
   #kafkaState: string | null
   #deleting: readonly TopicImage[]
-  readonly #membership: Membership
-  readonly #registration: Registration
-  #lasting: { readonly store: LastingStore; readonly renewal: SessionRenewal } | null = null
 
   private constructor(parts: MetadataParts) {
     this.clusterId = parts.membership.clusterId
     this.controllerEpoch = parts.membership.controllerEpoch
     this.nodeId = parts.state.self.nodeId
     this.#state = parts.state
-    this.#membership = parts.membership
-    this.#registration = parts.registration
     this.#topics = parts.topics
     this.#alterations = parts.alterations
     this.#deleting = parts.deleting
     this.#logDirectories = parts.logDirectories
     this.#kafkaState = parts.kafkaState
-    this.#producerIds = new ProducerIds(parts.state.store, this.nodeId)
+    this.#producerIds = new ProducerIds(() => parts.state.store, this.nodeId)
   }
 
   /**
@@ -107,41 +88,13 @@ export class OneNodeMetadata implements Metadata {
     world: Pick<World, 'clock' | 'random' | 'logger'>,
     options: MetadataOptions,
   ): Promise<OneNodeMetadata> {
-    const { renewal = null } = options
-    const lasting = renewal === null ? null : new LastingStore(world.clock, session)
-    const store = lasting ?? session
-    let opened: OneNodeMetadata | null = null
-    session.onSession((event) => {
-      if (event === 'expired' && opened === null) lasting?.giveUp(tooEarly())
-    })
     try {
-      opened = await OneNodeMetadata.#load(store, world, options)
+      return await OneNodeMetadata.#load(session, world, options)
     } catch (error) {
       // What went wrong first is what counts.
-      await store.close().catch(() => undefined)
+      await session.close().catch(() => undefined)
       throw error
     }
-    if (lasting !== null && renewal !== null) opened.#renewWith(lasting, session, world, renewal)
-    return opened
-  }
-
-  #renewWith(
-    store: LastingStore,
-    session: MetadataStore,
-    world: Pick<World, 'clock' | 'random' | 'logger'>,
-    { open, renewed, lost }: Renewal,
-  ): void {
-    const { image, config } = this.#state
-    const registeredAs = (epoch: number): void => {
-      renewed(epoch)
-      image.brokers.set(this.nodeId, { ...image.brokers.get(this.nodeId)!, epoch })
-    }
-    const renewal = new SessionRenewal(
-      { store, world, config, registration: this.#registration, open, renewed: registeredAs, lost },
-      this.#membership,
-      session,
-    )
-    this.#lasting = { store, renewal }
   }
 
   static async #load(
@@ -193,7 +146,6 @@ export class OneNodeMetadata implements Metadata {
     return new OneNodeMetadata({
       state,
       membership,
-      registration,
       topics: changes,
       alterations,
       deleting,
@@ -208,14 +160,6 @@ export class OneNodeMetadata implements Metadata {
     const deleting = this.#deleting
     this.#deleting = []
     await Promise.all(deleting.map((topic) => this.#topics.finishDeletion(topic)))
-  }
-
-  /** The listeners are open, by name: others may learn now what a port of 0 became. */
-  async listensOn(addresses: ReadonlyMap<string, Address>): Promise<void> {
-    const { store } = this.#state
-    const isNews = this.#registration.listensOn(addresses)
-    // Into a store without sessions nobody else looks.
-    if (isNews && store.sessionTimeoutMs > 0) await updateRegistration(store, this.nodeId, this.#registration)
   }
 
   /** Grows each time a broker registers under this id, also when it does so again in a new session. */
@@ -380,16 +324,9 @@ export class OneNodeMetadata implements Metadata {
 
   /** Waits for the changes under way, then ends the session with the store. */
   async close(): Promise<void> {
-    await this.#lasting?.renewal.close().catch(() => undefined)
-    // A change that waits for a connection would keep the broker from ending.
-    this.#lasting?.store.giveUp()
     await this.#state.queue.idle()
     await this.#state.store.close()
   }
-}
-
-function tooEarly(): SamsaError {
-  return new SamsaError('SAMSA_METADATA_STORE', 'the session expired while the broker started')
 }
 
 async function readConfig(store: MetadataStore, path: string): Promise<Map<string, string>> {

@@ -3,6 +3,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { Partition } from '../broker/partition.ts'
 import type { Log } from '../log/log.ts'
 import type { GaugeSample, Metrics } from '../ports.ts'
+import { registerControllerGauges } from './controller-gauges.ts'
 
 /** Figures of the broker as a whole, under the names that dashboards of Kafka read. */
 export function registerBrokerGauges(metrics: Metrics, broker: Broker): void {
@@ -38,26 +39,7 @@ export function registerBrokerGauges(metrics: Metrics, broker: Broker): void {
     'Partitions led here with as many replicas in sync as min.insync.replicas asks for.',
     (partition) => leads(partition) && partition.image.isr.length === partition.image.minIsr,
   )
-  const isController = (): boolean => broker.metadata.controllerId === broker.nodeId
-  gauge(
-    'kafka_controller_kafkacontroller_activecontrollercount',
-    'Whether this broker is the controller.',
-    () => (isController() ? 1 : 0),
-  )
-  gauge('kafka_controller_kafkacontroller_offlinepartitionscount', 'Partitions without a leader.', () => {
-    if (broker.metadata.cluster === null) return count(isOffline)
-    return isController() ? countLeaderless(broker) : 0
-  })
-  gauge(
-    'kafka_controller_kafkacontroller_globalpartitioncount',
-    'Partitions of the cluster.',
-    () => broker.metadata.partitionCount,
-  )
-  gauge(
-    'kafka_controller_kafkacontroller_globaltopiccount',
-    'Topics of the cluster.',
-    () => broker.metadata.topics.size,
-  )
+  registerControllerGauges(metrics, broker.metadata, () => count(isOffline))
   const perLog = (name: string, help: string, read: (log: Log) => number): void =>
     metrics.gauge(name, help, () => samples(broker, read))
   perLog('kafka_log_log_size', 'Bytes of a partition.', (log) => log.sizeBytes)
@@ -77,13 +59,6 @@ function isOffline({ errorCode }: Partition): boolean {
 
 function leads(partition: Partition): boolean {
   return partition.role === 'leader' && !isOffline(partition)
-}
-
-function countLeaderless({ metadata }: Broker): number {
-  let count = 0
-  for (const { partitions } of metadata.topics.values())
-    for (const { leader } of partitions) if (leader === -1) count += 1
-  return count
 }
 
 function* fullyReplicated(broker: Broker): Generator<GaugeSample> {

@@ -2,13 +2,16 @@ import { CODECS_BY_NAME } from '../../protocol/compression.ts'
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { Broker } from '../broker/broker.ts'
 import { NO_FOLLOWINGS } from '../broker/followings.ts'
+import type { Followings } from '../broker/followings.ts'
 import { GroupCoordinator } from '../broker/group-coordinator.ts'
 import { KafkaGuest } from '../broker/guest/kafka-guest.ts'
 import { IsrProposer } from '../broker/isr-proposer.ts'
 import { tellOpenTransactions } from '../broker/open-transactions.ts'
 import { OffsetsLog } from '../broker/offsets-log.ts'
 import { Partitions } from '../broker/partitions.ts'
+import { ReplicaFetchers } from '../broker/replica-fetchers.ts'
 import { TopicHost } from '../broker/topic-host.ts'
+import type { TopicHostParts } from '../broker/topic-host.ts'
 import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { NewTopic } from '../core/options/broker-options.ts'
@@ -18,8 +21,12 @@ import type { SamsaErrorCode } from '../core/samsa-error.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
 import { RecentSegments } from '../log/segment/segment-cache.ts'
 import { nothingWrites } from '../metadata/changes/config-change.ts'
+import { ClusterMetadata } from '../metadata/cluster/cluster-metadata.ts'
+import type { TopicImage } from '../metadata/image/metadata-image.ts'
 import type { Outcome } from '../metadata/layout/outcome.ts'
+import type { Metadata } from '../metadata/metadata.ts'
 import { OneNodeMetadata } from '../metadata/one-node.ts'
+import { toLogConfig } from '../metadata/topic-log-config.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { metadataDirectory } from './metadata-directory.ts'
@@ -50,7 +57,7 @@ export interface RunningBroker {
 
 /**
  * Starts a broker in a world. Resolves when every listener accepts clients; rejects with a SamsaError, everything
- * closed again, when it cannot.
+ * closed again, when it cannot. `inCluster`: others share the metadata store.
  *
  * Order: lock the directories, open the metadata, recover the logs, load the groups, and only then open the ports,
  * so that nobody ever reaches a broker that is not ready.
@@ -59,6 +66,7 @@ export async function startBroker(
   world: World,
   config: BrokerConfig,
   openStore: OpenStore,
+  inCluster = config.zookeeper !== null,
 ): Promise<RunningBroker> {
   const canCompress = (type: string): boolean => writes(world.codecs, type)
   if (!canCompress(config['compression.type']))
@@ -67,36 +75,97 @@ export async function startBroker(
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   failed.catch(() => {})
   const logs = await LogManager.open(world, logManagerOptions(config, fail))
-  let metadata: OneNodeMetadata | null = null
-  let server: Server | null = null
+  const starting: Starting = { world, config, logs, canCompress, fail, metadata: null, server: null }
   try {
     const place = metadataDirectory(world.disk, logs, config['log.dirs'][0]!)
     const open = (): Promise<MetadataStore> => openStore(place)
-    const store = await open()
-    metadata = await OneNodeMetadata.open(store, world, {
-      config,
-      renewal:
-        store.sessionTimeoutMs === 0
-          ? null
-          : { open, renewed: (epoch) => logs.registeredAs(epoch), lost: fail },
-      clusterId: logs.clusterId,
-      maxOpenFiles: world.disk.maxOpenFiles,
-      canCompress,
-    })
-    const guest = await KafkaGuest.look(world, logs, metadata)
-    await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
-    await guest.adopt()
-    const assembled = await assemble(world, logs, metadata, guest)
-    server = assembled.server
-    await server.start()
-    await metadata.listensOn(server.addresses)
-    return running(assembled, logs, metadata, failed)
+    const started = await (inCluster ? startMember(starting, open) : startAlone(starting, open))
+    return running(started, logs, failed)
   } catch (error) {
-    await server?.stop(0)
-    await metadata?.close()
+    await starting.server?.stop(0)
+    await starting.metadata?.close()
     await logs.close(false)
     throw error
   }
+}
+
+/** What has to be closed again when the start fails. */
+interface Starting {
+  readonly world: World
+  readonly config: BrokerConfig
+  readonly logs: LogManager
+  readonly canCompress: (type: string) => boolean
+  readonly fail: (error: SamsaError) => void
+  metadata: Metadata | null
+  server: Server | null
+}
+
+/** One broker that is a cluster by itself. */
+async function startAlone(starting: Starting, openStore: () => Promise<MetadataStore>): Promise<Assembled> {
+  const { world, config, logs, canCompress } = starting
+  const metadata = await OneNodeMetadata.open(await openStore(), world, {
+    config,
+    clusterId: logs.clusterId,
+    maxOpenFiles: world.disk.maxOpenFiles,
+    canCompress,
+  })
+  starting.metadata = metadata
+  const guest = await KafkaGuest.look(world, logs, metadata)
+  await logs.load(metadata.clusterId, metadata.brokerEpoch, guest.admit, guest.ownerOf)
+  await guest.adopt()
+  const assembled = assemble(world, logs, metadata, NO_FOLLOWINGS, guest.outOfReach)
+  starting.server = assembled.server
+  await host(assembled, world, metadata)
+  await metadata.start(assembled.host)
+  await assembled.broker.groups.start()
+  logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
+  await assembled.server.start()
+  return assembled
+}
+
+/**
+ * One of several brokers. It is registered, and accepted by the controller, before its logs are touched, which may be
+ * shorter than they were; it is counted on once it hosts what it is told to, and clients come last (KIP-966).
+ */
+async function startMember(starting: Starting, openStore: () => Promise<MetadataStore>): Promise<Assembled> {
+  const { world, config, logs, canCompress, fail } = starting
+  const metadata = new ClusterMetadata(world, {
+    config,
+    openStore,
+    clusterId: logs.clusterId,
+    cleanShutdownEpoch: logs.cleanShutdownEpoch,
+    canCompress,
+    registeredAs: (brokerEpoch) => logs.registeredAs(brokerEpoch),
+    lost: fail,
+  })
+  starting.metadata = metadata
+  const fetchers = new ReplicaFetchers(world, metadata, (directory) => logs.refusesRecords(directory))
+  const assembled = assemble(world, logs, metadata, fetchers, () => null)
+  starting.server = assembled.server
+  await assembled.server.bind()
+  await metadata.join(assembled.server.addresses)
+  const isHere = (topic: TopicImage | undefined, index: number): topic is TopicImage =>
+    topic?.partitions[index]?.replicas.includes(metadata.nodeId) === true
+  await logs.load(
+    metadata.clusterId,
+    metadata.brokerEpoch,
+    (name, index, topicId) => {
+      const topic = metadata.topicById(topicId ?? '')
+      const isOurs = isHere(topic, index) && topic.name === name
+      return isOurs ? toLogConfig(topic.config, metadata.config) : 'stray'
+    },
+    (topicId, index) => {
+      const topic = metadata.topicById(topicId)
+      return isHere(topic, index) ? topic.name : null
+    },
+  )
+  await host(assembled, world, metadata)
+  await assembled.broker.groups.start()
+  metadata.start(assembled.host)
+  logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
+  await metadata.whenServing()
+  assembled.server.open()
+  return assembled
 }
 
 function writes(codecs: Codecs, compressionType: string): boolean {
@@ -107,41 +176,46 @@ function writes(codecs: Codecs, compressionType: string): boolean {
 
 interface Assembled {
   readonly broker: Broker
-  readonly isrs: IsrProposer
   readonly server: Server
+  readonly host: TopicHost
+  readonly isrs: IsrProposer
+  readonly followings: Followings
 }
 
-async function assemble(
+function assemble(
   world: World,
   logs: LogManager,
-  metadata: OneNodeMetadata,
-  guest: KafkaGuest,
-): Promise<Assembled> {
+  metadata: Metadata,
+  followings: Followings,
+  outOfReach: TopicHostParts['outOfReach'],
+): Assembled {
+  const { clock } = world
   const partitions = new Partitions(metadata)
   const topicMetrics = new TopicMetrics(world.metrics)
   const isrs = new IsrProposer(world, metadata, partitions)
   const host = new TopicHost({
-    clock: world.clock,
+    clock,
     metadata,
     logs,
     partitions,
     topicMetrics,
     isrs,
-    followings: NO_FOLLOWINGS,
-    outOfReach: guest.outOfReach,
+    followings,
+    outOfReach,
   })
-  await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
-  tellOpenTransactions(partitions.all(), world.logger)
   const refuses = (directory: string): boolean => logs.refusesRecords(directory, true)
   const offsetsLog = new OffsetsLog(metadata, partitions, refuses)
   const groups = new GroupCoordinator(world, offsetsLog, metadata.config)
   const broker = new Broker({ world, logs, metadata, groups, partitions, topicMetrics })
-  host.attach(groups)
-  await metadata.start(host)
-  await groups.start()
-  logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
   registerBrokerGauges(world.metrics, broker)
-  return { broker, isrs, server: new Server(world, broker) }
+  return { broker, server: new Server(world, broker), host, isrs, followings }
+}
+
+/** Opens what the metadata says is here. */
+async function host({ host, broker }: Assembled, world: World, metadata: Metadata): Promise<void> {
+  await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
+  tellOpenTransactions(broker.partitions.all(), world.logger)
+  host.attach(broker.groups)
 }
 
 function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => void) {
@@ -164,12 +238,9 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
   }
 }
 
-function running(
-  { broker, isrs, server }: Assembled,
-  logs: LogManager,
-  metadata: OneNodeMetadata,
-  failed: Promise<never>,
-): RunningBroker {
+function running(assembled: Assembled, logs: LogManager, failed: Promise<never>): RunningBroker {
+  const { broker, server, isrs, followings } = assembled
+  const { metadata } = broker
   return {
     addresses: server.addresses,
     broker,
@@ -177,9 +248,11 @@ function running(
     createTopics: (topics) => createTopics(metadata, topics),
     deleteAllTopics: () => deleteAllTopics(metadata),
     stop: async () => {
-      isrs.close()
+      await metadata.cluster?.leave()
       broker.deadlines.expireAll()
       broker.groups.close()
+      await followings.close()
+      isrs.close()
       await server.stop(DRAIN_MS)
       const isClean = await logs.close(true)
       await metadata.close()
@@ -188,14 +261,14 @@ function running(
   }
 }
 
-async function deleteAllTopics(metadata: OneNodeMetadata): Promise<void> {
+async function deleteAllTopics(metadata: Metadata): Promise<void> {
   const names = [...metadata.topics.values()].filter(({ internal }) => !internal).map(({ name }) => name)
   const outcomes = await Promise.all(names.map((name) => metadata.deleteTopic(name)))
   // Somebody else may delete one, too.
   throwRefusals(names, outcomes, [ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])
 }
 
-async function createTopics(metadata: OneNodeMetadata, topics: readonly NewTopic[]): Promise<void> {
+async function createTopics(metadata: Metadata, topics: readonly NewTopic[]): Promise<void> {
   const outcomes = await metadata.createTopics(
     topics.map(({ name, partitions, config }) => ({
       name,

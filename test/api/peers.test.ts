@@ -11,11 +11,13 @@ import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages
 import { electLeadersRequest, electLeadersResponse } from '../../protocol/messages/43-elect-leaders.ts'
 import { alterPartitionRequest, alterPartitionResponse } from '../../protocol/messages/56-alter-partition.ts'
 import { metadataPollRequest, metadataPollResponse } from '../../protocol/messages/1000-metadata-poll.ts'
+import { reportDamagedRequest, reportDamagedResponse } from '../../protocol/messages/1001-report-damaged.ts'
 import { brokerHelloRequest, brokerHelloResponse } from '../../protocol/messages/1002-broker-hello.ts'
 import { controlledShutdown } from '../../src/api/07-controlled-shutdown.ts'
 import { electLeaders } from '../../src/api/43-elect-leaders.ts'
 import { alterPartition } from '../../src/api/56-alter-partition.ts'
 import { metadataPoll } from '../../src/api/1000-metadata-poll.ts'
+import { reportDamaged } from '../../src/api/1001-report-damaged.ts'
 import { brokerHello } from '../../src/api/1002-broker-hello.ts'
 import type { ClusterDuties, ElectionResult, PollAnswer } from '../../src/metadata/cluster-duties.ts'
 import type { SimClient } from '../simulator/sim-client.ts'
@@ -50,6 +52,19 @@ class Controller implements ClusterDuties {
 
   isOwnEpoch(): boolean {
     return true
+  }
+
+  damaged(...[sender, epoch, replicas]: Parameters<ClusterDuties['damaged']>): ErrorCode {
+    this.asked.push(['damaged', sender, epoch, ...replicas])
+    return this.errorCode
+  }
+
+  whenServing(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  leave(): Promise<void> {
+    return Promise.resolve()
   }
 
   poll(...[request, answer]: Parameters<ClusterDuties['poll']>): () => void {
@@ -244,6 +259,23 @@ test('AlterPartition asks the controller, and answers with what has become of ea
       const wrong = await client.send(call, { ...body, brokerId: 3 })
       assert.deepEqual([wrong.errorCode, wrong.topics], [ErrorCode.INVALID_REQUEST, []])
     }
+  })
+})
+
+test('ReportDamaged tells the controller, of replicas of the broker that asks alone', async () => {
+  await inCluster(async ({ broker, controller, greet }) => {
+    assert.deepEqual(versionsOf(reportDamaged), [0])
+    const client = broker.connect()
+    await greet(client)
+    const report = { request: reportDamagedRequest, response: reportDamagedResponse, version: 0 } as const
+    const replicas = [{ topicId: TOPIC, partitionIndex: 3 }]
+    const ask = async (brokerId: number): Promise<number> =>
+      (await client.send(report, { brokerId, brokerEpoch: 9, replicas })).errorCode
+    assert.equal(await ask(PEER), ErrorCode.NONE)
+    assert.deepEqual(controller.asked, [['damaged', PEER, 9, { topicId: TOPIC, index: 3 }]])
+    assert.equal(await ask(PEER + 1), ErrorCode.INVALID_REQUEST)
+    controller.errorCode = ErrorCode.NOT_CONTROLLER
+    assert.equal(await ask(PEER), ErrorCode.NOT_CONTROLLER)
   })
 })
 

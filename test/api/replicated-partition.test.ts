@@ -84,7 +84,8 @@ class Replicated {
     this.partition = broker.running.broker.partitions.get('t', 0)!
     this.topicId = this.partition.topicId
     const { metadata } = broker.running.broker
-    const cluster: Pick<ClusterDuties, 'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged'> = {
+    const cluster: Pick<ClusterDuties, 'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged' | 'leave'> = {
+      leave: () => Promise.resolve(),
       proposeIsrs: (proposals) => Promise.resolve(proposals.map(() => ErrorCode.NONE)),
       isOwnEpoch: (epoch) => epoch === metadata.brokerEpoch,
       reportDamaged: () => {},

@@ -63,6 +63,7 @@ test('only brokers are served what is for brokers', () => {
       ['ControlledShutdown', 'peers'],
       ['AlterPartition', 'peers'],
       ['MetadataPoll', 'peers'],
+      ['ReportDamaged', 'peers'],
       ['BrokerHello', 'newcomers'],
     ],
   )

@@ -385,6 +385,9 @@ class ToldMetadata implements Metadata {
         return parts === null ? null : { host: machine.host, port: PORT }
       },
       isOwnEpoch: (epoch) => epoch === broker.epoch,
+      whenServing: never,
+      leave: never,
+      damaged: never,
       poll: never,
       alterPartitions: never,
       controlledShutdown: never,

@@ -55,6 +55,7 @@ class Host {
         await sim.sleep(1)
         note(`${index} withdrawn as ${role}`)
       },
+      close: () => Promise.resolve(),
     }
     this.partitions = new Partitions(metadata)
     const { clock, metrics } = world

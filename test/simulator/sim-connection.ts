@@ -15,6 +15,7 @@ import type { SimOwner } from './sim-scheduler.ts'
 
 /** The network port of one process. */
 export class SimNetwork implements Network {
+  readonly hostName: string
   private readonly fabric: SimFabric
   private readonly owner: SimOwner
   private readonly machine: SimHost
@@ -24,6 +25,7 @@ export class SimNetwork implements Network {
     this.fabric = fabric
     this.owner = owner
     this.machine = machine
+    this.hostName = machine.host
   }
 
   listen(address: Address, accept: (connection: Connection) => Receiver | null): Promise<Listener> {

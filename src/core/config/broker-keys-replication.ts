@@ -2,6 +2,10 @@
 import { boolean, int, long } from './definition.ts'
 
 export const replicationKeys = {
+  'auto.leader.rebalance.enable': boolean(
+    true,
+    'Whether brokers that come back lead again what they led, after a while. Only in a cluster.',
+  ),
   'controlled.shutdown.enable': boolean(
     true,
     'Whether a broker that stops has others lead its partitions first. Only in a cluster.',
@@ -9,6 +13,11 @@ export const replicationKeys = {
   'eligible.leader.replicas.enable': boolean(
     true,
     'Whether replicas that left the in-sync set when it was below min.insync.replicas may lead again (KIP-966). Only in a cluster.',
+  ),
+  'leader.imbalance.check.interval.seconds': long(
+    300,
+    { min: 1 },
+    'Seconds between two looks of the controller whether brokers lead their share.',
   ),
   'min.insync.replicas': int(
     1,

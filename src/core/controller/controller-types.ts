@@ -63,6 +63,8 @@ export type ImageRecord =
   | { readonly kind: 'broker'; readonly broker: BrokerView }
   | { readonly kind: 'topic'; readonly name: string; readonly topicId: string; readonly rules: TopicRules }
   | { readonly kind: 'topic-gone'; readonly topicId: string }
+  /** Dynamic values of a broker; -1: of all. */
+  | { readonly kind: 'config'; readonly brokerId: number; readonly values: ReadonlyMap<string, string> }
   | {
       readonly kind: 'partition'
       readonly topicId: string
@@ -92,6 +94,16 @@ export type ControllerEffect =
       readonly kind: 'create-topic'
       readonly id: number
       readonly plan: TopicPlan
+      readonly states: readonly PartitionState[]
+    }
+  /** `states`: of the partitions from `from` on; `assignments`: of all. */
+  | {
+      readonly kind: 'grow-topic'
+      readonly id: number
+      readonly name: string
+      readonly topicId: string
+      readonly assignments: readonly Assignment[]
+      readonly from: number
       readonly states: readonly PartitionState[]
     }
   | { readonly kind: 'delete-topic'; readonly id: number; readonly name: string; readonly topicId: string }

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { isActive } from '../replication/partition-state.ts'
-import type { Assignment, BrokerView } from '../replication/partition-state.ts'
+import type { Assignment, BrokerView, PartitionState } from '../replication/partition-state.ts'
 import { checkProposal } from './alter-partition.ts'
 import { ControlledBroker } from './controlled-broker.ts'
 import { ControlledPartition } from './controlled-partition.ts'
@@ -28,7 +28,7 @@ interface ControlledTopic {
   readonly name: string
   readonly topicId: string
   rules: TopicRules
-  readonly partitions: readonly ControlledPartition[]
+  readonly partitions: ControlledPartition[]
   /** Under way in its nodes. */
   writes: number
   /** It is to be removed, when nothing is under way in it: a topic of the same name may follow. */
@@ -215,8 +215,8 @@ export class ControllerCore implements PartitionSurroundings {
   createTopic(plan: TopicPlan, reply: Reply<ErrorCode>): void {
     if (this.#taken.has(plan.name) || this.#topicsByName.has(plan.name))
       return this.#reply(reply, ErrorCode.TOPIC_ALREADY_EXISTS)
-    const mayLead = ({ replicas }: Assignment): boolean => replicas.some((id) => isActive(this.broker(id)))
-    if (!plan.assignments.every(mayLead)) return this.#reply(reply, ErrorCode.INVALID_REPLICA_ASSIGNMENT)
+    if (!plan.assignments.every((assignment) => this.#mayLead(assignment)))
+      return this.#reply(reply, ErrorCode.INVALID_REPLICA_ASSIGNMENT)
     this.#taken.add(plan.name)
     const topic = this.#add({ ...plan, states: [] })
     const states = topic.partitions.map((partition) => partition.isBeingMade())
@@ -231,6 +231,76 @@ export class ControllerCore implements PartitionSurroundings {
       this.#reply(reply, ErrorCode.NONE)
     })
     this.effects.push({ kind: 'create-topic', id, plan, states })
+  }
+
+  /** More partitions for a topic; as `createTopic`. */
+  growTopic(topicId: string, added: readonly Assignment[], reply: Reply<ErrorCode>): void {
+    const topic = this.#topics.get(topicId)
+    if (topic === undefined) return this.#reply(reply, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    if (this.#taken.has(topic.name)) return this.#reply(reply, ErrorCode.REASSIGNMENT_IN_PROGRESS)
+    if (!added.every((assignment) => this.#mayLead(assignment)))
+      return this.#reply(reply, ErrorCode.INVALID_REPLICA_ASSIGNMENT)
+    this.#taken.add(topic.name)
+    const from = topic.partitions.length
+    const partitions = added.map((assignment, at) => this.#partitionOf(topic, from + at, assignment, null))
+    const states = partitions.map((partition) => partition.isBeingMade())
+    topic.partitions.push(...partitions)
+    const assignments = topic.partitions.map(({ assignment }) => assignment)
+    const id = this.#begin((outcome) => {
+      this.#taken.delete(topic.name)
+      if (typeof outcome === 'string') return this.#resign(`topic ${topic.name} is not what it was`)
+      for (const partition of partitions) partition.stored({ version: 0 })
+      this.#reply(reply, ErrorCode.NONE)
+    })
+    this.effects.push({ kind: 'grow-topic', id, name: topic.name, topicId, assignments, from, states })
+  }
+
+  /**
+   * Elects a leader anew: the preferred one, or, where there is none and `unclean`, whoever lives. Answers KIP-460's codes.
+   */
+  elect(topicId: string, index: number, how: 'preferred' | 'unclean', reply: Reply<ErrorCode>): void {
+    const partition = this.#topics.get(topicId)?.partitions[index]
+    if (partition === undefined) return this.#reply(reply, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+    let errorCode: ErrorCode = ErrorCode.NONE
+    partition.ask({
+      decide: (state) => {
+        const { replicas } = partition.assignment
+        const preferred = replicas[0]!
+        const isNeeded = how === 'preferred' ? state.leader !== preferred : state.leader === -1
+        if (!isNeeded) errorCode = ErrorCode.ELECTION_NOT_NEEDED
+        if (!isNeeded) return null
+        const active = replicas.filter((id) => isActive(this.broker(id)))
+        const chosen = how === 'preferred' ? preferred : active[0]
+        const isEligible = chosen !== undefined && active.includes(chosen)
+        const isInSync = state.isr.includes(preferred)
+        if (!isEligible || (how === 'preferred' && !isInSync)) {
+          errorCode =
+            how === 'preferred'
+              ? ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE
+              : ErrorCode.ELIGIBLE_LEADERS_NOT_AVAILABLE
+          return null
+        }
+        return { kind: 'elect', how: how === 'preferred' ? 'preferred' : { unclean: chosen } }
+      },
+      settled: (state) =>
+        this.#reply(reply, state === null ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : errorCode),
+    })
+    this.#publish()
+  }
+
+  /** What a broker has of these may lack what it once had: it is neither in sync nor eligible. */
+  damaged(
+    sender: number,
+    epoch: number,
+    replicas: readonly { readonly topicId: string; readonly index: number }[],
+  ): void {
+    if (this.#brokers.get(sender)?.view?.epoch !== epoch) return
+    for (const { topicId, index } of replicas)
+      this.#topics.get(topicId)?.partitions[index]?.ask({
+        decide: () => ({ kind: 'replica-damaged', broker: sender }),
+        settled: () => {},
+      })
+    this.#publish()
   }
 
   deleteTopic(topicId: string, reply: Reply<ErrorCode>): void {
@@ -262,6 +332,12 @@ export class ControllerCore implements PartitionSurroundings {
       partition.look()
     }
     this.#records.push({ kind: 'topic', name: topic.name, topicId, rules })
+    this.#publish()
+  }
+
+  /** Dynamic values of a broker (-1: of all) are stored. */
+  configChanged(brokerId: number, values: ReadonlyMap<string, string>): void {
+    this.#records.push({ kind: 'config', brokerId, values })
     this.#publish()
   }
 
@@ -299,17 +375,25 @@ export class ControllerCore implements PartitionSurroundings {
 
   #add(stored: StoredTopic): ControlledTopic {
     const { name, topicId, rules } = stored
-    const partitions = stored.assignments.map(
-      (assignment, index) =>
-        new ControlledPartition(
-          { topic: name, topicId, index, assignment, rules, state: stored.states[index] ?? null },
-          this,
-        ),
-    )
-    const topic = { name, topicId, rules, partitions, writes: 0, whenQuiet: null }
+    const topic: ControlledTopic = { name, topicId, rules, partitions: [], writes: 0, whenQuiet: null }
+    for (const [index, assignment] of stored.assignments.entries())
+      topic.partitions.push(this.#partitionOf(topic, index, assignment, stored.states[index] ?? null))
     this.#topics.set(topicId, topic)
     this.#topicsByName.set(name, topic)
     return topic
+  }
+
+  #partitionOf(
+    { name, topicId, rules }: ControlledTopic,
+    index: number,
+    assignment: Assignment,
+    state: PartitionState | null,
+  ): ControlledPartition {
+    return new ControlledPartition({ topic: name, topicId, index, assignment, rules, state }, this)
+  }
+
+  #mayLead({ replicas }: Assignment): boolean {
+    return replicas.some((id) => isActive(this.broker(id)))
   }
 
   #forget(topic: ControlledTopic): void {

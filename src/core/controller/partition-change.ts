@@ -161,7 +161,10 @@ function mayStay({ before, context, isr, leader }: Draft): boolean {
   return leader !== before.leader || broker.epoch === before.leaderBrokerEpoch
 }
 
-/** In the order of the assignment: of the ISR, else of the ELR, else whoever lives if the topic allows it, else nobody. */
+/**
+ * In the order of the assignment: of the ISR, else of the ELR. Else the last one that was eligible: nobody else ever knew
+ * more, so whatever it lost is lost. Else whoever lives if the topic allows it, else nobody.
+ */
 function elect(draft: Draft): void {
   const { context, replicas } = draft
   const active = replicas.filter((id) => isActive(context.broker(id)))
@@ -169,8 +172,14 @@ function elect(draft: Draft): void {
   const eligible = active.find((id) => draft.elr.includes(id))
   if (inSync !== undefined) lead(draft, inSync)
   else if (eligible !== undefined) leadFromElr(draft, eligible)
+  else if (isLastKnown(draft, active)) leadUncleanly(draft, draft.lastKnownElr[0]!)
   else if (context.uncleanElection && active[0] !== undefined) leadUncleanly(draft, active[0])
   else lead(draft, -1)
+}
+
+/** A fenced one must not be taken for one that lives (KAFKA-19522). */
+function isLastKnown({ isr, elr, lastKnownElr }: Draft, active: readonly number[]): boolean {
+  return isr.length + elr.length === 0 && lastKnownElr.length === 1 && active.includes(lastKnownElr[0]!)
 }
 
 function electAsAsked(draft: Draft, how: Election): void {

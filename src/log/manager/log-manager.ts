@@ -89,10 +89,14 @@ export class LogManager {
     return this.#unusable
   }
 
-  /** Broker epoch at which this broker stopped cleanly; -1 when it did not, or never ran. */
+  /**
+   * Broker epoch at which this broker stopped cleanly; -1 when it did not, or never ran. All directories must say the same:
+   * one that is missing, or was brought back from somewhere, may hold less than others count on (KIP-966).
+   */
   get cleanShutdownEpoch(): number {
-    const epochs = this.#logs.directories.map((directory) => directory.cleanShutdownEpoch)
-    return Math.min(...epochs)
+    const epochs = new Set(this.#logs.directories.map((directory) => directory.cleanShutdownEpoch))
+    const [only = -1] = epochs
+    return epochs.size === 1 && this.#unusable.length === 0 ? only : -1
   }
 
   /** The broker has another epoch now, which its clean stop will be known by. */

@@ -1,27 +1,12 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { brokerDefaultText, brokerDefinition } from '../../core/config/broker-config.ts'
-import { withStoredConfig } from '../../core/config/held-config.ts'
-import { reasonWithoutEffect } from '../../core/config/keys-without-effect.ts'
-import {
-  resolveTopicConfig,
-  TOPIC_DEFAULT_KEYS,
-  topicDefinition,
-  topicSetting,
-} from '../../core/config/topic-config.ts'
-import { SamsaError } from '../../core/samsa-error.ts'
-import {
-  brokerValuesProblem,
-  changedValues,
-  codecProblem,
-  normalized,
-  topicValuesProblem,
-} from './config-change.ts'
+import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
 import type { ConfigChange, ConfigResource } from './config-change.ts'
+import { planBrokerValues, planTopicValues, tellOfNoEffect } from './config-plan.ts'
+import type { AlterMode } from './config-plan.ts'
 import type { MetadataState } from '../image/metadata-state.ts'
 import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { writeConfig } from '../layout/store-steps.ts'
-import { topicNameProblem } from '../layout/topic-names.ts'
 import { topicKey, unknownTopic } from './topic-changes.ts'
 import { isOutcome } from './topic-plan.ts'
 import { CLUSTER_DEFAULTS, paths } from '../layout/znodes.ts'
@@ -45,7 +30,7 @@ export class ConfigAlterations {
   alter(
     resource: ConfigResource,
     changes: readonly ConfigChange[],
-    mode: 'incremental' | 'replace',
+    mode: AlterMode,
     validateOnly: boolean,
   ): Promise<Outcome> {
     const work = async (): Promise<Outcome> => {
@@ -64,25 +49,16 @@ export class ConfigAlterations {
   async #alterTopic(
     name: string,
     changes: readonly ConfigChange[],
-    mode: 'incremental' | 'replace',
+    mode: AlterMode,
     validateOnly: boolean,
   ): Promise<Outcome> {
     const state = this.#state
-    if (name === '') return refused(ErrorCode.INVALID_REQUEST, 'Default topic resources are not allowed.')
-    const badName = topicNameProblem(name)
-    if (badName !== null) return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, badName)
     const topic = state.image.topics.get(name)
     const held = topic?.config.overrides ?? new Map<string, string>()
-    const current = mode === 'replace' ? new Map<string, string>() : held
-    const inherited = (key: string): string =>
-      topicSetting(key, new Map(), state.config)?.effectiveText ?? topicDefinition(key)?.defaultText ?? ''
-    const changed = changedValues(current, changes, topicDefinition, inherited)
-    if (isOutcome(changed)) return changed
-    const problem = topicValuesProblem(changed, state.config) ?? codecProblem(changed, state.canCompress)
-    if (problem !== null) return problem
+    const overrides = planTopicValues(name, held, changes, mode, state)
+    if (isOutcome(overrides)) return overrides
     if (topic === undefined) return unknownTopic(name)
     if (validateOnly) return DONE
-    const overrides = normalized(changed, 'topic')
     await writeConfig(state.store, paths.topicConfig(name), overrides)
     // The topic may have been resolved again under another broker configuration meanwhile, but not changed otherwise.
     const next = { ...state.image.topics.get(name)!, config: resolveTopicConfig(overrides, state.config) }
@@ -98,7 +74,7 @@ export class ConfigAlterations {
   async #alterBroker(
     id: number | null,
     changes: readonly ConfigChange[],
-    mode: 'incremental' | 'replace',
+    mode: AlterMode,
     validateOnly: boolean,
   ): Promise<Outcome> {
     const state = this.#state
@@ -107,46 +83,22 @@ export class ConfigAlterations {
         ErrorCode.INVALID_REQUEST,
         `Unexpected broker id, expected ${state.self.nodeId}, but received ${id}`,
       )
-    const held = id === null ? this.clusterDefaults : this.brokerValues
-    const current = mode === 'replace' ? new Map<string, string>() : held
-    const inherited = (key: string): string =>
-      state.config.settings.get(key)?.[0]?.text ?? brokerDefaultText(key, state.config) ?? ''
-    const changed = changedValues(current, changes, brokerDefinition, inherited)
-    if (isOutcome(changed)) return changed
-    const problem = brokerValuesProblem(changed, id === null) ?? codecProblem(changed, state.canCompress)
-    if (problem !== null) return problem
-    const values = normalized(changed, 'broker')
-    const [defaults, own] = id === null ? [values, this.brokerValues] : [this.clusterDefaults, values]
-    let config
-    try {
-      config = withStoredConfig(state.config, defaults, own).config
-    } catch (error) {
-      if (error instanceof SamsaError) return refused(ErrorCode.INVALID_REQUEST, error.message)
-      throw error
-    }
+    const held = { defaults: this.clusterDefaults, own: this.brokerValues }
+    const planned = planBrokerValues(held, changes, mode, id === null, state)
+    if ('errorCode' in planned) return planned
+    const { values, config } = planned
+    const before = id === null ? held.defaults : held.own
     if (validateOnly) return DONE
     await writeConfig(state.store, paths.brokerConfig(id === null ? CLUSTER_DEFAULTS : String(id)), values)
-    this.clusterDefaults = defaults
-    this.brokerValues = own
-    this.#tellOfNoEffect(changes, values)
-    const reachesTopics = [...held.keys(), ...values.keys()].some(
-      (key) => TOPIC_DEFAULT_KEYS.has(key) && held.get(key) !== values.get(key),
+    if (id === null) this.clusterDefaults = values
+    else this.brokerValues = values
+    tellOfNoEffect(state.logger, changes, values)
+    const reachesTopics = [...before.keys(), ...values.keys()].some(
+      (key) => TOPIC_DEFAULT_KEYS.has(key) && before.get(key) !== values.get(key),
     )
     state.config = config
     const topics = reachesTopics ? state.image.reconfigure(config) : []
     await Promise.all(topics.map(async (topic) => state.listener.onTopicConfigChanged(topic)))
     return DONE
-  }
-  /** As at the start for those of files. */
-  #tellOfNoEffect(changes: readonly ConfigChange[], values: Values): void {
-    for (const { name } of changes) {
-      if (!values.has(name)) continue
-      const reason =
-        brokerDefinition(name) === undefined
-          ? 'neither Kafka nor this broker knows it'
-          : reasonWithoutEffect(name)
-      if (reason !== undefined)
-        this.#state.logger.warn({ key: name, reason }, 'a configuration was set that has no effect here')
-    }
   }
 }

@@ -9,15 +9,16 @@ const BLOCK_SIZE = 1_000
  * left of a block when the broker stops is lost.
  */
 export class ProducerIds {
-  readonly #store: MetadataStore
+  /** The store as it is reached now; throws when it is not. */
+  readonly #storeNow: () => MetadataStore
   readonly #brokerId: number
   #next = 0
   #last = -1
   #claiming: Promise<void> | null = null
   #aboveAll = -1
 
-  constructor(store: MetadataStore, brokerId: number) {
-    this.#store = store
+  constructor(storeNow: () => MetadataStore, brokerId: number) {
+    this.#storeNow = storeNow
     this.#brokerId = brokerId
   }
 
@@ -52,13 +53,14 @@ export class ProducerIds {
   }
 
   async #claim(): Promise<void> {
-    const node = await this.#store.get(paths.producerIds)
+    const store = this.#storeNow()
+    const node = await store.get(paths.producerIds)
     const used = node === null ? -1 : decodeProducerIdBlock(node.data)
     const first = Math.max(used, this.#aboveAll) + 1
     const block = { brokerId: this.#brokerId, first, last: first + BLOCK_SIZE - 1 }
     try {
-      if (node === null) await this.#store.create(paths.producerIds, encodeProducerIdBlock(block))
-      else await this.#store.set(paths.producerIds, encodeProducerIdBlock(block), node.stat.version)
+      if (node === null) await store.create(paths.producerIds, encodeProducerIdBlock(block))
+      else await store.set(paths.producerIds, encodeProducerIdBlock(block), node.stat.version)
     } catch (error) {
       // Another broker took the block: the caller's loop asks for the one after it.
       if (hasStoreCode(error, 'BAD_VERSION') || hasStoreCode(error, 'NODE_EXISTS')) return

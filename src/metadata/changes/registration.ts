@@ -3,6 +3,8 @@ import type { Address, World } from '../../ports.ts'
 import { randomUuid } from '../layout/uuid.ts'
 import { encodeBroker } from '../layout/znodes.ts'
 
+const EVERY_INTERFACE: ReadonlySet<string> = new Set(['', '0.0.0.0', '::'])
+
 /**
  * What this broker says of itself in the metadata store, for those who look there: where it listens, above all. What a
  * configured port of 0 became is known once the listeners are open.
@@ -10,11 +12,14 @@ import { encodeBroker } from '../layout/znodes.ts'
 export class Registration {
   readonly #world: Pick<World, 'clock' | 'random'>
   readonly #config: BrokerConfig
+  readonly #hostName: string
   #ports: ReadonlyMap<string, number> = new Map()
 
-  constructor(world: Pick<World, 'clock' | 'random'>, config: BrokerConfig) {
+  /** `hostName`: of this machine, for listeners on every interface. */
+  constructor(world: Pick<World, 'clock' | 'random'>, config: BrokerConfig, hostName = '') {
     this.#world = world
     this.#config = config
+    this.#hostName = hostName
   }
 
   /** By listener name. Whether that is not what was registered so far. */
@@ -24,10 +29,11 @@ export class Registration {
     return this.#endpoints().join() !== before.join()
   }
 
-  /** With the time of this call. */
-  encoded(): Buffer {
+  /** With the time of this call. `lineage`: see BrokerRecord. */
+  encoded(lineage: readonly number[] = []): Buffer {
     const { endpoints } = this.#config
     return encodeBroker({
+      lineage,
       endpoints: this.#endpoints(),
       protocols: new Map(endpoints.map(({ name, protocol }) => [name, protocol])),
       rack: this.#config['broker.rack'],
@@ -39,7 +45,8 @@ export class Registration {
   #endpoints(): string[] {
     return this.#config.endpoints.map(({ name, host, port, advertised }) => {
       const address = advertised ?? { host, port: this.#ports.get(name) ?? port }
-      const shown = address.host.includes(':') ? `[${address.host}]` : address.host
+      const reached = EVERY_INTERFACE.has(address.host) ? this.#hostName : address.host
+      const shown = reached.includes(':') ? `[${reached}]` : reached
       return `${name}://${shown}:${address.port}`
     })
   }

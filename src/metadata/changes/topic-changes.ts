@@ -3,7 +3,7 @@ import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
 import { firstState, partitionImage } from '../image/load-metadata.ts'
 import { inPortions } from '../layout/in-portions.ts'
-import type { PartitionImage, TopicImage } from '../image/metadata-image.ts'
+import type { MetadataImage, PartitionImage, TopicImage } from '../image/metadata-image.ts'
 import type { MetadataState } from '../image/metadata-state.ts'
 import { codecProblem } from './config-change.ts'
 import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
@@ -22,7 +22,14 @@ import {
   OFFSETS_TOPIC,
   topicNameProblem,
 } from '../layout/topic-names.ts'
-import { isOutcome, planAutomatic, planConfigs, planGrowth, planTopic } from './topic-plan.ts'
+import {
+  isOutcome,
+  planAutomatic,
+  planConfigs,
+  planGrowth,
+  planTopic,
+  topicWithDefaults,
+} from './topic-plan.ts'
 import type { Assignment, NewTopic, PlanRules } from './topic-plan.ts'
 import { Turnstile } from './turnstile.ts'
 import { randomUuid } from '../layout/uuid.ts'
@@ -93,7 +100,9 @@ export class TopicChanges {
 
   /** For clients: internal topics are not theirs to create. */
   create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
-    return isInternalTopic(topic.name) ? this.#refuseInternal(topic.name) : this.#create(topic, validateOnly)
+    return isInternalTopic(topic.name)
+      ? Promise.resolve(refusedInternal(topic.name, this.#state.image.topics.has(topic.name)))
+      : this.#create(topic, validateOnly)
   }
 
   #create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
@@ -114,26 +123,8 @@ export class TopicChanges {
 
   /** A topic with the broker's defaults; for an internal topic those that belong to it. */
   createWithDefaults(name: string): Promise<CreateTopicResult> {
-    const { config } = this.#state
-    if (name !== OFFSETS_TOPIC)
-      return this.create(
-        { name, numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] },
-        false,
-      )
-    return this.#create(
-      {
-        name,
-        numPartitions: config['offsets.topic.num.partitions'],
-        replicationFactor: config['offsets.topic.replication.factor'],
-        assignments: [],
-        configs: [
-          { name: 'cleanup.policy', value: 'compact' },
-          { name: 'compression.type', value: 'producer' },
-          { name: 'segment.bytes', value: String(config['offsets.topic.segment.bytes']) },
-        ],
-      },
-      false,
-    )
+    const topic = topicWithDefaults(name, this.#state.config)
+    return name === OFFSETS_TOPIC ? this.#create(topic, false) : this.create(topic, false)
   }
 
   grow(
@@ -228,41 +219,18 @@ export class TopicChanges {
     })
   }
 
-  /** The broker decides on their partitions and configuration, and makes those it uses when it needs them. */
-  #refuseInternal(name: string): Promise<CreateTopicResult> {
-    const exists = this.#state.image.topics.has(name)
-    return Promise.resolve(
-      failedCreation(
-        name,
-        exists
-          ? refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
-          : refused(ErrorCode.INVALID_TOPIC_EXCEPTION, `Topic '${name}' is internal to the broker.`),
-      ),
-    )
-  }
-
   #nameProblem(name: string): Outcome | null {
-    const problem = topicNameProblem(name)
-    if (problem !== null) return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
-    if (name === CLUSTER_METADATA)
-      return refused(ErrorCode.INVALID_REQUEST, `Creation of internal topic ${name} is prohibited.`)
-    if (this.#state.image.topics.has(name))
-      return refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
-    if (this.#deleting.has(name))
-      return refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' is marked for deletion.`)
-    const collision = this.#state.image.collision(name) ?? this.#creating.get(collisionKey(name))
-    if (collision === undefined) return null
-    return refused(
-      ErrorCode.INVALID_TOPIC_EXCEPTION,
-      `Topic '${name}' collides with existing topic '${collision}': they differ in '.' and '_' only.`,
-    )
+    const problem = nameProblem(name, this.#state.image, (key) => this.#creating.get(key))
+    if (problem !== null || !this.#deleting.has(name)) return problem
+    return refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' is marked for deletion.`)
   }
 
   #rules(): PlanRules {
     const { config, image, maxOpenFiles } = this.#state
     const configured = config['samsa.max.partitions']
     return {
-      brokerIds: [...image.brokers.keys()],
+      brokers: [...image.brokers.values()],
+      start: 0,
       defaultPartitions: config['num.partitions'],
       defaultReplicationFactor: config['default.replication.factor'],
       partitionsLeft: Math.min(configured, maxOpenFiles) - image.partitionCount - this.#creatingPartitions,
@@ -404,7 +372,37 @@ export function unknownTopic(name: string): Outcome {
   return refused(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Topic '${name}' does not exist.`)
 }
 
-function failedCreation(name: string, { errorCode, errorMessage }: Outcome): CreateTopicResult {
+/** Brokers decide on their partitions and configuration, and make those they use when they need them. */
+export function refusedInternal(name: string, exists: boolean): CreateTopicResult {
+  return failedCreation(
+    name,
+    exists
+      ? refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
+      : refused(ErrorCode.INVALID_TOPIC_EXCEPTION, `Topic '${name}' is internal to the broker.`),
+  )
+}
+
+/** Why a topic cannot get this name; null when it can. `creating`: a topic that is being made, by its collision key. */
+export function nameProblem(
+  name: string,
+  image: MetadataImage,
+  creating: (key: string) => string | undefined,
+): Outcome | null {
+  const problem = topicNameProblem(name)
+  if (problem !== null) return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, problem)
+  if (name === CLUSTER_METADATA)
+    return refused(ErrorCode.INVALID_REQUEST, `Creation of internal topic ${name} is prohibited.`)
+  if (image.topics.has(name))
+    return refused(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
+  const collision = image.collision(name) ?? creating(collisionKey(name))
+  if (collision === undefined) return null
+  return refused(
+    ErrorCode.INVALID_TOPIC_EXCEPTION,
+    `Topic '${name}' collides with existing topic '${collision}': they differ in '.' and '_' only.`,
+  )
+}
+
+export function failedCreation(name: string, { errorCode, errorMessage }: Outcome): CreateTopicResult {
   return {
     name,
     errorCode,

@@ -1,9 +1,12 @@
 /** What a request to create a topic or partitions comes to, before anything is written. */
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import { assignReplicas } from '../../core/controller/assignment.ts'
+import type { Candidate } from '../../core/controller/assignment.ts'
 import { topicConfigProblem, topicDefinition } from '../../core/config/topic-config.ts'
 import { refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
+import { OFFSETS_TOPIC } from '../layout/topic-names.ts'
 
 export interface NewTopic {
   readonly name: string
@@ -22,7 +25,10 @@ export interface ManualAssignment {
 }
 
 export interface PlanRules {
-  readonly brokerIds: readonly number[]
+  /** They may get replicas. */
+  readonly brokers: readonly Candidate[]
+  /** Which of them leads the first partition of a topic. */
+  readonly start: number
   readonly defaultPartitions: number
   readonly defaultReplicationFactor: number
   /** Partitions that may still be created in the cluster. */
@@ -36,6 +42,22 @@ export type Assignment = readonly (readonly number[])[]
 
 export function isOutcome(value: Assignment | ReadonlyMap<string, string> | Outcome): value is Outcome {
   return 'errorCode' in value
+}
+
+/** A topic with the broker's defaults; for an internal topic those that belong to it. */
+export function topicWithDefaults(name: string, config: BrokerConfig): NewTopic {
+  const planned = { name, numPartitions: -1, replicationFactor: -1, assignments: [], configs: [] }
+  if (name !== OFFSETS_TOPIC) return planned
+  return {
+    ...planned,
+    numPartitions: config['offsets.topic.num.partitions'],
+    replicationFactor: config['offsets.topic.replication.factor'],
+    configs: [
+      { name: 'cleanup.policy', value: 'compact' },
+      { name: 'compression.type', value: 'producer' },
+      { name: 'segment.bytes', value: String(config['offsets.topic.segment.bytes']) },
+    ],
+  }
 }
 
 /** The overrides a new topic gets, or why not. */
@@ -93,20 +115,13 @@ export function planAutomatic(
   from: number,
   rules: PlanRules,
 ): Assignment | Outcome {
-  if (replicas > rules.brokerIds.length)
+  const { brokers, start } = rules
+  if (replicas > brokers.length)
     return refused(
       ErrorCode.INVALID_REPLICATION_FACTOR,
-      `Replication factor ${replicas} is larger than the number of brokers, which is ${rules.brokerIds.length}.`,
+      `Replication factor ${replicas} is larger than the number of brokers, which is ${brokers.length}.`,
     )
-  const excess = tooMany(count, rules)
-  if (excess !== null) return excess
-  const { brokerIds } = rules
-  return Array.from({ length: count }, (_, index) =>
-    Array.from(
-      { length: replicas },
-      (_replica, offset) => brokerIds[(from + index + offset) % brokerIds.length]!,
-    ),
-  )
+  return tooMany(count, rules) ?? assignReplicas(count, replicas, from, start, brokers)
 }
 
 function planManual(assignments: readonly ManualAssignment[], rules: PlanRules): Assignment | Outcome {
@@ -138,7 +153,7 @@ export function checkReplicas(
       )
     if (new Set(replicas).size !== replicas.length)
       return refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, `Replicas ${replicas.join(',')} repeat a broker.`)
-    const unknown = replicas.find((id) => !rules.brokerIds.includes(id))
+    const unknown = replicas.find((id) => !rules.brokers.some((broker) => broker.id === id))
     if (unknown !== undefined)
       return refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, `Broker ${unknown} is not registered.`)
   }

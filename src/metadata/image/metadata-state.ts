@@ -26,7 +26,7 @@ export interface MetadataListener {
   onTopicConfigChanged(topic: TopicImage): Promise<void> | void
 }
 
-const NOBODY: MetadataListener = {
+export const NOBODY: MetadataListener = {
   onTopicCreated: () => Promise.resolve(),
   onPartitionsAdded: () => Promise.resolve(),
   onTopicDeleted: () => Promise.resolve(),

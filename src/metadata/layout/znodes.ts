@@ -2,12 +2,16 @@
  * Where things lie in the metadata store and how they are written: the paths and the JSON of Kafka's ZooKeeper
  * layout, so that its tools can read what we store.
  */
+import type { AcceptedBroker } from '../../core/controller/controller-types.ts'
 import type { PartitionState } from '../../core/replication/partition-state.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
+import type { Address } from '../../ports.ts'
 
 export const paths = {
   brokerIds: '/brokers/ids',
   brokerId: (id: number): string => `/brokers/ids/${id}`,
+  registrations: '/brokers/registrations',
+  registration: (id: number): string => `/brokers/registrations/${id}`,
   topics: '/brokers/topics',
   topic: (name: string): string => `/brokers/topics/${name}`,
   partitions: (name: string): string => `/brokers/topics/${name}/partitions`,
@@ -31,6 +35,9 @@ export const paths = {
 
 /** The node that holds dynamic values for all brokers. */
 export const CLUSTER_DEFAULTS = '<default>'
+
+/** Of a cluster only. Its parent is among those that are always there. */
+export const CLUSTER_DIRECTORIES: readonly string[] = [paths.registrations]
 
 /** Parents before children. */
 export const PERSISTENT_DIRECTORIES: readonly string[] = [
@@ -156,6 +163,8 @@ export function decodeConfig(path: string, data: Buffer): Map<string, string> {
 }
 
 export interface BrokerRecord {
+  /** Epochs under which this process, or the one that stopped cleanly before it, was registered. */
+  readonly lineage: readonly number[]
   readonly endpoints: readonly string[]
   readonly protocols: ReadonlyMap<string, string>
   readonly rack: string | null
@@ -175,7 +184,45 @@ export function encodeBroker(record: BrokerRecord): Buffer {
     jmx_port: -1,
     timestamp: String(record.timestampMs),
     incarnation: record.incarnation,
+    samsa_lineage: record.lineage,
   })
+}
+
+/** What others need of a broker that is registered. */
+export interface RegisteredBroker {
+  readonly endpoints: ReadonlyMap<string, Address>
+  readonly rack: string | null
+  readonly lineage: readonly number[]
+}
+
+const ENDPOINT = /^([^:]+):\/\/(?:\[([^\]]+)\]|([^:/]*)):([0-9]{1,5})$/
+
+export function decodeBroker(path: string, data: Buffer): RegisteredBroker {
+  const { endpoints, rack, samsa_lineage: lineage = [] } = decode(path, data)
+  if (!Array.isArray(endpoints) || !Array.isArray(lineage)) throw damaged(path)
+  const addresses = new Map<string, Address>()
+  for (const endpoint of endpoints) {
+    const match = ENDPOINT.exec(String(endpoint))
+    if (match === null) throw damaged(path)
+    addresses.set(match[1]!, { host: match[2] ?? match[3] ?? '', port: Number(match[4]) })
+  }
+  return {
+    endpoints: addresses,
+    rack: typeof rack === 'string' ? rack : null,
+    lineage: lineage.filter((epoch) => Number.isSafeInteger(epoch)).map(Number),
+  }
+}
+
+/** Of the incarnation of a broker that the controller accepted last. */
+export function encodeAccepted({ epoch, fenced }: Omit<AcceptedBroker, 'id'>): Buffer {
+  return encode({ version: 1, epoch, fenced })
+}
+
+export function decodeAccepted(path: string, data: Buffer): Omit<AcceptedBroker, 'id'> {
+  const { epoch, fenced } = decode(path, data)
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || typeof fenced !== 'boolean')
+    throw damaged(path)
+  return { epoch, fenced }
 }
 
 /** For messages: where a broker that registered can be reached. */

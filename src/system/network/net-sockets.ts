@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
+import os from 'node:os'
 import type { Address, Connection, Listener, Network, OutgoingReceiver, Receiver } from '../../ports.ts'
 import { DiskFailure, toDiskFailure } from '../disk-failure.ts'
 import { SocketConnection } from './socket-connection.ts'
@@ -23,6 +24,7 @@ interface AdoptOptions extends SlabOptions {
 }
 
 export class NetSockets implements Network {
+  readonly hostName = os.hostname()
   readonly #turn: Turn
   readonly #descriptors: DescriptorPool | null
   readonly #slab = Buffer.allocUnsafeSlow(SLAB_BYTES)

@@ -160,14 +160,16 @@ test('the order of failures: who comes back first of those that are eligible lea
   }
 })
 
-test('with one replica and min.insync.replicas of two: it comes back and leads, unless it lost something', () => {
+test('with one replica and min.insync.replicas of two: it comes back and leads, and if it lost something it is said to', () => {
   const p = new Driven(1, [1])
   p.fence(1)
   is(p, '-1[1] - | 1 | -')
   p.comesBack(1)
   is(p, '1[2] 1 | - | -')
+  assert.equal(p.state.leaderRecoveryState, 0)
   p.comesBack(1, true)
-  is(p, '-1[3] - | - | 1')
+  is(p, '1[4] 1 | - | -')
+  assert.equal(p.state.leaderRecoveryState, 1)
 })
 
 describe('leaders', () => {
@@ -318,6 +320,8 @@ class World {
   readonly driven: Driven
   readonly whole = new Set<number>([1, 2, 3])
   losses = 0
+  /** Who lost something just now. */
+  lossy = -1
 
   constructor(minIsr: number) {
     this.driven = new Driven(minIsr)
@@ -373,12 +377,21 @@ class World {
   after(change: (world: World) => unknown): World {
     const world = this.copy()
     change(world)
+    const before = this.driven.state
+    const { leader, leaderEpoch } = world.driven.state
+    const wasEligible = [...before.isr, ...before.elr].includes(leader) && world.lossy !== leader
+    // The last one that was eligible leads: what it lost is lost, and from here on it has all that counts.
+    if (leader !== -1 && leaderEpoch > before.leaderEpoch && !wasEligible) {
+      world.whole.clear()
+      world.whole.add(leader)
+    }
     return world
   }
 
   loses(id: number, event: () => unknown): void {
     this.whole.delete(id)
     this.losses += 1
+    this.lossy = id
     event()
   }
 

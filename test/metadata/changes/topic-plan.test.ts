@@ -24,7 +24,8 @@ const {
 
 /** A plan needs no second broker, so it is made for three. */
 const RULES: PlanRules = {
-  brokerIds: [1, 2, 3],
+  brokers: [1, 2, 3].map((id) => ({ id, rack: null })),
+  start: 0,
   defaultPartitions: 4,
   defaultReplicationFactor: 2,
   partitionsLeft: 10,
@@ -51,7 +52,7 @@ test('replicas are spread over the brokers in turn', () => {
     [1, 2],
     [2, 3],
     [3, 1],
-    [1, 2],
+    [1, 3],
   ]
   assert.deepEqual(plan(4, 2), spread)
   assert.deepEqual(plan(-1, -1), spread, 'the defaults')

@@ -158,6 +158,7 @@ test('nodes have the versions and fields that Kafka’s have', () => {
   })
   assert.deepEqual(fields(encodeConfig(new Map([['a', 'b']]))), { version: 1, config: { a: 'b' } })
   const broker = {
+    lineage: [3, 5],
     endpoints: ['PLAINTEXT://a:1'],
     protocols: new Map([['PLAINTEXT', 'PLAINTEXT']]),
     incarnation: 'x',
@@ -173,6 +174,7 @@ test('nodes have the versions and fields that Kafka’s have', () => {
     jmx_port: -1,
     timestamp: '5',
     incarnation: 'x',
+    samsa_lineage: [3, 5],
   }
   assert.deepEqual(fields(encodeBroker({ ...broker, rack: null })), encoded)
   assert.deepEqual(fields(encodeBroker({ ...broker, rack: 'r' })), { ...encoded, rack: 'r' })

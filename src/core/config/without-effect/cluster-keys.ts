@@ -59,8 +59,6 @@ export const quorumKeys = {
 export const replicationKeys = {
   'alter.log.dirs.replication.quota.window.num': int(11, { min: 1 }, REPLICATION),
   'alter.log.dirs.replication.quota.window.size.seconds': int(1, { min: 1 }, REPLICATION),
-  'auto.leader.rebalance.enable': boolean(true, REPLICATION),
-  'leader.imbalance.check.interval.seconds': long(300, { min: 1 }, REPLICATION),
   'num.replica.alter.log.dirs.threads': optionalInt({}, REPLICATION),
   'replica.high.watermark.checkpoint.interval.ms': long(5_000, {}, REPLICATION),
   'replica.socket.receive.buffer.bytes': int(65_536, {}, REPLICATION),

@@ -1,0 +1,218 @@
+import type { MetadataChange } from '../../../protocol/messages/1000-metadata-poll.ts'
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import { readableOverrides, withStoredConfig } from '../../core/config/held-config.ts'
+import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
+import type { TopicConfig } from '../../core/config/topic-config.ts'
+import type { Logger } from '../../ports.ts'
+import type { PollAnswer } from '../cluster-duties.ts'
+import { MetadataImage } from '../image/metadata-image.ts'
+import type { PartitionImage, TopicImage } from '../image/metadata-image.ts'
+import { NOBODY } from '../image/metadata-state.ts'
+import type { MetadataListener } from '../image/metadata-state.ts'
+import { isInternalTopic } from '../layout/topic-names.ts'
+import { EVERY_BROKER } from './controller-load.ts'
+
+type Values = ReadonlyMap<string, string>
+type ToldPartition = MetadataChange['partitions'][number]
+
+const NO_VALUES: Values = new Map()
+
+/**
+ * What this broker knows of the cluster, as the controller told it, change by change. Each is carried out by the listener
+ * before the next. What is older than what is known, by the version of its node, is left out: a controller that was just
+ * elected may have read it before the one before wrote.
+ */
+export class ClusterImage {
+  readonly image = new MetadataImage()
+  readonly #staticConfig: BrokerConfig
+  readonly #logger: Logger
+  readonly #configs = new Map<number, Values>()
+  /** By topic: partitions of one that was half made when its controller died. Those before them come later. */
+  readonly #early = new Map<string, readonly ToldPartition[]>()
+  listener: MetadataListener = NOBODY
+  config: BrokerConfig
+  /** Of the controller from which it has what it knows; -1: it knows nothing. */
+  controllerEpoch = -1
+  sequence = -1
+
+  constructor(config: BrokerConfig, logger: Logger) {
+    this.#staticConfig = config
+    this.config = config
+    this.#logger = logger
+  }
+
+  get clusterDefaults(): Values {
+    return this.#configs.get(EVERY_BROKER) ?? NO_VALUES
+  }
+
+  get brokerValues(): Values {
+    return this.#configs.get(this.#staticConfig['broker.id']) ?? NO_VALUES
+  }
+
+  async apply({ controllerEpoch, full, changes }: PollAnswer): Promise<void> {
+    for (const change of changes) {
+      await this.#apply(change, full)
+      this.controllerEpoch = controllerEpoch
+      this.sequence = Number(change.sequence)
+    }
+  }
+
+  async #apply(change: MetadataChange, full: boolean): Promise<void> {
+    const gone = full ? this.#missing(change) : change.topicsGone
+    for (const topicId of gone) await this.#topicGone(topicId)
+    this.#brokers(change, full)
+    await this.#reconfigure(change, full)
+    const partitions = byTopic(change.partitions)
+    for (const { topicId, name, overrides } of change.topics)
+      await this.#topic(topicId, name, new Map(overrides.map(({ name, value }) => [name, value])), partitions)
+    for (const [topicId, told] of partitions) await this.#partitions(topicId, told)
+  }
+
+  #missing({ topics }: MetadataChange): string[] {
+    const there = new Set(topics.map(({ topicId }) => topicId))
+    return [...this.image.topics.values()].map(({ topicId }) => topicId).filter((id) => !there.has(id))
+  }
+
+  async #topicGone(topicId: string): Promise<void> {
+    this.#early.delete(topicId)
+    const topic = this.image.topicById(topicId)
+    if (topic === undefined) return
+    this.image.remove(topic.name)
+    await this.listener.onTopicDeleted(topic)
+  }
+
+  #brokers({ brokers }: MetadataChange, full: boolean): void {
+    const known = this.image.brokers
+    if (full) {
+      const there = new Set(brokers.map(({ id }) => id))
+      for (const id of known.keys()) if (!there.has(id)) known.delete(id)
+    }
+    for (const { id, fenced, shuttingDown, rack, ...told } of brokers) {
+      const endpoints = new Map(told.endpoints.map(({ name, host, port }) => [name, { host, port }]))
+      // Whoever came back is known to be somewhere; of one that is away a new controller cannot say where it was.
+      const where = endpoints.size === 0 ? (known.get(id)?.endpoints ?? endpoints) : endpoints
+      known.set(id, { id, epoch: Number(told.epoch), fenced, shuttingDown, rack, endpoints: where })
+    }
+    if (brokers.length > 0 || full) this.listener.onBrokersChanged()
+  }
+
+  async #reconfigure({ configs }: MetadataChange, full: boolean): Promise<void> {
+    const defaults = this.clusterDefaults
+    if (full) this.#configs.clear()
+    for (const { brokerId, values } of configs)
+      this.#configs.set(brokerId, new Map(values.map(({ name, value }) => [name, value])))
+    if (configs.length === 0 && !(full && defaults.size > 0)) return
+    const before = this.config
+    this.config = this.#configUnder(this.clusterDefaults)
+    const reachesTopics = [...TOPIC_DEFAULT_KEYS].some(
+      (key) => before.settings.get(key)?.[0]?.text !== this.config.settings.get(key)?.[0]?.text,
+    )
+    if (!reachesTopics) return
+    for (const topic of this.image.reconfigure(this.config)) await this.listener.onTopicConfigChanged(topic)
+  }
+
+  #configUnder(defaults: Values): BrokerConfig {
+    const { config, warnings } = withStoredConfig(this.#staticConfig, defaults, this.brokerValues)
+    for (const warning of warnings) this.#logger.warn({}, warning)
+    return config
+  }
+
+  /** As a controller: of topics, of which brokers' own values say nothing. */
+  configUnder(defaults: Values): BrokerConfig {
+    return withStoredConfig(this.#staticConfig, defaults, NO_VALUES).config
+  }
+
+  #topicConfig(topic: string, overrides: Values): TopicConfig {
+    const { overrides: usable, unused } = readableOverrides(overrides)
+    if (unused.length > 0)
+      this.#logger.warn({ topic, keys: unused }, 'a stored topic configuration is not used in part')
+    return resolveTopicConfig(usable, this.config)
+  }
+
+  async #topic(
+    topicId: string,
+    name: string,
+    overrides: Values,
+    partitions: Map<string, ToldPartition[]>,
+  ): Promise<void> {
+    const known = this.image.topicById(topicId)
+    if (known !== undefined) {
+      if (isSame(known.config.overrides, overrides)) return
+      const topic = { ...known, config: this.#topicConfig(name, overrides) }
+      this.image.put(topic)
+      await this.listener.onTopicConfigChanged(topic)
+      return
+    }
+    // A topic of the same name that was deleted while this broker was told nothing.
+    const before = this.image.topics.get(name)
+    if (before !== undefined) await this.#topicGone(before.topicId)
+    const told = sorted(partitions.get(topicId) ?? [])
+    partitions.delete(topicId)
+    const whole = told.filter(({ index }, at) => index === at)
+    this.#early.set(topicId, told.slice(whole.length))
+    const topic: TopicImage = {
+      name,
+      topicId,
+      internal: isInternalTopic(name),
+      partitions: whole.map((each) => imageOf(name, each)),
+      config: this.#topicConfig(name, overrides),
+    }
+    await this.listener.onTopicCreated(topic)
+    this.image.put(topic)
+  }
+
+  async #partitions(topicId: string, told: readonly ToldPartition[]): Promise<void> {
+    const topic = this.image.topicById(topicId)
+    if (topic === undefined) return
+    const partitions = [...topic.partitions]
+    const changed: PartitionImage[] = []
+    const added: PartitionImage[] = []
+    const early = this.#early.get(topicId) ?? []
+    const left: ToldPartition[] = []
+    for (const each of sorted([...early, ...told])) {
+      if (each.index > partitions.length) {
+        left.push(each)
+        continue
+      }
+      const before = partitions[each.index]
+      if (before !== undefined && each.partitionEpoch <= before.partitionEpoch) continue
+      const partition = imageOf(topic.name, each)
+      partitions[each.index] = partition
+      ;(before === undefined ? added : changed).push(partition)
+    }
+    this.#early.set(topicId, left)
+    if (changed.length + added.length === 0) return
+    const next = { ...topic, partitions }
+    if (added.length > 0) await this.listener.onPartitionsAdded(next, added)
+    if (changed.length > 0) await this.listener.onPartitionsChanged(next, changed)
+    this.image.put(next)
+  }
+}
+
+function byTopic(partitions: readonly ToldPartition[]): Map<string, ToldPartition[]> {
+  const topics = new Map<string, ToldPartition[]>()
+  for (const partition of partitions) {
+    const ofTopic = topics.get(partition.topicId)
+    if (ofTopic === undefined) topics.set(partition.topicId, [partition])
+    else ofTopic.push(partition)
+  }
+  return topics
+}
+
+function sorted(partitions: readonly ToldPartition[]): ToldPartition[] {
+  return partitions.toSorted((left, right) => left.index - right.index)
+}
+
+function imageOf(topic: string, told: ToldPartition): PartitionImage {
+  const { topicId: _, leaderBrokerEpoch, leaderRecoveryState, ...rest } = told
+  return {
+    topic,
+    ...rest,
+    leaderBrokerEpoch: Number(leaderBrokerEpoch),
+    leaderRecoveryState: leaderRecoveryState === 1 ? 1 : 0,
+  }
+}
+
+function isSame(left: Values, right: Values): boolean {
+  return left.size === right.size && [...left].every(([key, value]) => right.get(key) === value)
+}

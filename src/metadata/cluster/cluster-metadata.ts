@@ -1,0 +1,488 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
+import type { MetadataPollRequest } from '../../../protocol/messages/1000-metadata-poll.ts'
+import { metadataPollRequest, metadataPollResponse } from '../../../protocol/messages/1000-metadata-poll.ts'
+import type { BrokerConfig } from '../../core/config/broker-config.ts'
+import type { Proposal } from '../../core/controller/controller-types.ts'
+import type { SamsaError } from '../../core/samsa-error.ts'
+import type { Address, MetadataStore, World } from '../../ports.ts'
+import { LinkError } from '../../wire/link-error.ts'
+import type { ConfigChange, ConfigResource } from '../changes/config-change.ts'
+import { ProducerIds } from '../changes/producer-ids.ts'
+import { Registration } from '../changes/registration.ts'
+import { refusedInternal } from '../changes/topic-changes.ts'
+import type { CreateTopicResult } from '../changes/topic-changes.ts'
+import { topicWithDefaults } from '../changes/topic-plan.ts'
+import type { NewTopic } from '../changes/topic-plan.ts'
+import type { ClusterDuties, ElectionResult, PollAnswer, ProposalAnswers } from '../cluster-duties.ts'
+import type { BrokerImage, TopicImage } from '../image/metadata-image.ts'
+import type { MetadataListener } from '../image/metadata-state.ts'
+import type { Outcome } from '../layout/outcome.ts'
+import { isInternalTopic } from '../layout/topic-names.ts'
+import type { Metadata } from '../metadata.ts'
+import { decodeBroker, paths } from '../layout/znodes.ts'
+import { ClusterChanges } from './cluster-changes.ts'
+import { ClusterEvents, ElectionCounters } from './cluster-events.ts'
+import { ClusterImage } from './cluster-image.ts'
+import { ControllerDriver, NOT_CONTROLLER } from './controller-driver.ts'
+import { ControllerElection } from './controller-election.ts'
+import { ControllerLink } from './controller-link.ts'
+import { ForwardedChanges } from './forwarded-changes.ts'
+import { imbalanced } from './preferred-leaders.ts'
+import { Membership } from './membership.ts'
+import type { RegisteredSession } from './membership.ts'
+
+export interface ClusterOptions {
+  /** The static configuration. */
+  readonly config: BrokerConfig
+  readonly openStore: () => Promise<MetadataStore>
+  /** In the `meta.properties` of the log directories; null when they are new. */
+  readonly clusterId: string | null
+  /** Under which epoch this broker stopped cleanly; -1: it did not, or never ran. */
+  readonly cleanShutdownEpoch: number
+  readonly canCompress: (type: string) => boolean
+  /** The broker has another epoch now. */
+  readonly registeredAs: (brokerEpoch: number) => void
+  /** The broker cannot have its place again, and must end. */
+  readonly lost: (error: SamsaError) => void
+}
+
+type ClusterWorld = Pick<World, 'clock' | 'random' | 'logger' | 'network' | 'metrics'>
+
+/** How long a broker asks its controller for news before it asks again. */
+const POLL_MS = 500
+/** How long a broker that stops waits for others to take over what it leads. */
+const LEAVE_MS = 10_000
+
+const POLL = { request: metadataPollRequest, response: metadataPollResponse, version: 0 } as const
+
+/**
+ * The metadata of a broker of a cluster. Its session with the ensemble makes it a member, and, when it holds the office, the
+ * controller. What there is it learns from the controller alone, which it asks again and again for what is new; nobody reads
+ * topics from the ensemble but a new controller. Without a controller it serves on with what it knows.
+ */
+export class ClusterMetadata implements Metadata, ClusterDuties {
+  readonly nodeId: number
+  readonly cluster = this
+  readonly #world: ClusterWorld
+  readonly #options: ClusterOptions
+  /** Null until the broker joined. */
+  #membership: Membership | null = null
+  readonly #known: ClusterImage
+  readonly #counters: ElectionCounters
+  readonly #news: ControllerLink
+  readonly #links: readonly ControllerLink[]
+  readonly #producerIds: ProducerIds
+  readonly #forwarded: ForwardedChanges
+  #election: ControllerElection | null = null
+  #driver: ControllerDriver | null = null
+  #changes: ClusterChanges | null = null
+  #controllerId = -1
+  #closed = false
+  #started = false
+  #whenAccepted: (() => void)[] = []
+  #whenServing: (() => void)[] = []
+  #polling: Promise<void> = Promise.resolve()
+
+  constructor(world: ClusterWorld, options: ClusterOptions) {
+    this.#world = world
+    this.#options = options
+    this.nodeId = options.config['broker.id']
+    this.#known = new ClusterImage(options.config, world.logger)
+    this.#counters = new ElectionCounters(world.metrics)
+    const parts = {
+      world,
+      clusterId: () => this.clusterId,
+      brokerId: this.nodeId,
+      brokerEpoch: () => this.brokerEpoch,
+      addressOf: (id: number) => this.#registeredAddress(id),
+      requestTimeoutMs: options.config['replica.socket.timeout.ms'],
+    }
+    // Answers come in the order of the requests, and a poll waits: what does not wait has a connection of its own.
+    const [news, admin, isrs] = [
+      new ControllerLink(parts),
+      new ControllerLink(parts),
+      new ControllerLink(parts),
+    ]
+    this.#news = news
+    this.#links = [news, admin, isrs]
+    this.#producerIds = new ProducerIds(() => this.#store(), this.nodeId)
+    this.#forwarded = new ForwardedChanges(admin, isrs, () => this.config)
+  }
+
+  /**
+   * Registers the broker and learns what there is. `addresses`: by listener name; ports of 0 have become numbers. When this
+   * resolves the controller has accepted this process: nobody counts on what an earlier one had in its logs. Rejects with
+   * SAMSA_CONFIG or SAMSA_METADATA_STORE when it cannot be a member.
+   */
+  async join(addresses: ReadonlyMap<string, Address>): Promise<void> {
+    const world = this.#world
+    const { config, openStore, clusterId, cleanShutdownEpoch, lost } = this.#options
+    const registration = new Registration(world, config, world.network.hostName)
+    registration.listensOn(addresses)
+    const parts = { world, config, registration, openStore, clusterId, cleanShutdownEpoch, lost }
+    const membership = await Membership.join(parts)
+    this.#membership = membership
+    membership.listen({
+      registered: (session) => this.#begin(session),
+      ended: () => this.#end('its session with the metadata store is over'),
+    })
+    const accepted = new Promise<void>((resolve) => this.#whenAccepted.push(resolve))
+    this.#polling = this.#poll()
+    await accepted
+  }
+
+  /** What is known is carried out: from now on the listener hears of changes, and the controller that they were made. */
+  start(listener: MetadataListener): void {
+    this.#known.listener = listener
+    this.#started = true
+    this.#news.wake()
+  }
+
+  // --------------------------------------------------------------------------------------------------- what is known
+
+  /** Empty until the broker joined. */
+  get clusterId(): string {
+    return this.#membership?.clusterId ?? ''
+  }
+
+  get brokerEpoch(): number {
+    return this.#membership?.brokerEpoch ?? -1
+  }
+
+  get config(): BrokerConfig {
+    return this.#known.config
+  }
+
+  get topics(): ReadonlyMap<string, TopicImage> {
+    return this.#known.image.topics
+  }
+
+  get brokers(): ReadonlyMap<number, BrokerImage> {
+    return this.#known.image.brokers
+  }
+
+  get controllerId(): number {
+    return this.#controllerId
+  }
+
+  get partitionCount(): number {
+    return this.#known.image.partitionCount
+  }
+
+  get clusterDefaults(): ReadonlyMap<string, string> {
+    return this.#known.clusterDefaults
+  }
+
+  get brokerValues(): ReadonlyMap<string, string> {
+    return this.#known.brokerValues
+  }
+
+  topicById(topicId: string): TopicImage | undefined {
+    return this.#known.image.topicById(topicId)
+  }
+
+  // --------------------------------------------------------------------------------------------------------- changes
+
+  async createTopics(
+    topics: readonly NewTopic[],
+    validateOnly: boolean,
+    forBroker = false,
+  ): Promise<CreateTopicResult[]> {
+    const isRefused = ({ name }: NewTopic): boolean => !forBroker && isInternalTopic(name)
+    const results = new Map<NewTopic, CreateTopicResult>()
+    for (const topic of topics)
+      if (isRefused(topic)) results.set(topic, refusedInternal(topic.name, this.topics.has(topic.name)))
+    const allowed = topics.filter((topic) => !isRefused(topic))
+    const changes = this.#changes
+    const created = await (changes === null
+      ? this.#forwarded.createTopics(allowed, validateOnly)
+      : Promise.all(allowed.map((topic) => changes.create(topic, validateOnly))))
+    for (const [at, topic] of allowed.entries()) results.set(topic, created[at]!)
+    return topics.map((topic) => results.get(topic)!)
+  }
+
+  async autoCreateTopic(name: string): Promise<ErrorCode> {
+    if (this.topics.has(name)) return ErrorCode.NONE
+    const [created] = await this.createTopics([topicWithDefaults(name, this.config)], false, true)
+    const { errorCode } = created!
+    return errorCode === ErrorCode.TOPIC_ALREADY_EXISTS ? ErrorCode.NONE : errorCode
+  }
+
+  createPartitions(
+    name: string,
+    count: number,
+    assignments: readonly (readonly number[])[] | null,
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    return this.#changes === null
+      ? this.#forwarded.createPartitions(name, count, assignments, validateOnly)
+      : this.#changes.grow(name, count, assignments, validateOnly)
+  }
+
+  deleteTopic(name: string): Promise<Outcome> {
+    return this.#changes === null ? this.#forwarded.deleteTopic(name) : this.#changes.delete(name)
+  }
+
+  incrementalAlterConfigs(
+    resource: ConfigResource,
+    changes: readonly ConfigChange[],
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    return this.#changes === null
+      ? this.#forwarded.alterConfigs(resource, changes, 'incremental', validateOnly)
+      : this.#changes.alter(resource, changes, 'incremental', validateOnly)
+  }
+
+  replaceConfigs(
+    resource: ConfigResource,
+    values: readonly { readonly name: string; readonly value: string | null }[],
+    validateOnly: boolean,
+  ): Promise<Outcome> {
+    const changes = values.map(({ name, value }) => ({ name, operation: 'set' as const, value }))
+    return this.#changes === null
+      ? this.#forwarded.alterConfigs(resource, changes, 'replace', validateOnly)
+      : this.#changes.alter(resource, changes, 'replace', validateOnly)
+  }
+
+  nextProducerId(): Promise<number> {
+    return this.#producerIds.next()
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- duties
+
+  async proposeIsrs(proposals: readonly Proposal[]): Promise<readonly ErrorCode[]> {
+    const none = (errorCode: ErrorCode) => proposals.map(() => errorCode)
+    try {
+      const { errorCode, answers } =
+        this.#driver === null
+          ? await this.#forwarded.alterPartitions(this.nodeId, this.brokerEpoch, proposals)
+          : await this.#driver.alterPartitions(this.nodeId, this.brokerEpoch, proposals)
+      return errorCode === ErrorCode.NONE ? answers.map((answer) => answer.errorCode) : none(errorCode)
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error
+      return none(ErrorCode.NETWORK_EXCEPTION)
+    }
+  }
+
+  reportDamaged(partitions: readonly { readonly topicId: string; readonly index: number }[]): void {
+    if (this.#driver !== null) {
+      this.#driver.act((core) => core.damaged(this.nodeId, this.brokerEpoch, partitions))
+      return
+    }
+    // Without a controller that hears of it: whoever is elected is told again when this broker registers anew.
+    void this.#forwarded.reportDamaged(this.nodeId, this.brokerEpoch, partitions).catch(() => undefined)
+  }
+
+  addressOf(brokerId: number): Address | null {
+    const endpoints = this.brokers.get(brokerId)?.endpoints
+    return endpoints === undefined ? null : this.#replicationAddress(endpoints)
+  }
+
+  isOwnEpoch(brokerEpoch: number): boolean {
+    return this.#membership?.isOwnEpoch(brokerEpoch) === true
+  }
+
+  whenServing(): Promise<void> {
+    if (this.#isServing()) return Promise.resolve()
+    return new Promise((resolve) => this.#whenServing.push(resolve))
+  }
+
+  async leave(): Promise<void> {
+    if (!this.config['controlled.shutdown.enable']) return
+    const startedMs = this.#world.clock.monotonicMs()
+    const left =
+      this.#driver === null
+        ? this.#forwarded.controlledShutdown(this.nodeId, this.brokerEpoch).catch(() => undefined)
+        : this.#driver.controlledShutdown(this.nodeId, this.brokerEpoch)
+    await Promise.race([
+      left,
+      new Promise((resolve) => this.#world.clock.after(LEAVE_MS, () => resolve(undefined))),
+    ])
+    const tookMs = Math.round(this.#world.clock.monotonicMs() - startedMs)
+    this.#world.logger.info({ tookMs }, 'others lead what this broker led')
+    // Whoever is elected can be reached, and this broker soon cannot.
+    this.#driver?.resign('the broker stops')
+    await this.#election?.retire()
+  }
+
+  poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {
+    if (this.#driver !== null) return this.#driver.poll(request, answer)
+    answer(NOT_CONTROLLER)
+    return () => undefined
+  }
+
+  alterPartitions(
+    sender: number,
+    brokerEpoch: number,
+    proposals: readonly Proposal[],
+  ): Promise<ProposalAnswers> {
+    if (this.#driver !== null) return this.#driver.alterPartitions(sender, brokerEpoch, proposals)
+    return Promise.resolve({ errorCode: ErrorCode.NOT_CONTROLLER, answers: [] })
+  }
+
+  damaged(...[sender, brokerEpoch, replicas]: Parameters<ClusterDuties['damaged']>): ErrorCode {
+    if (this.#driver === null) return ErrorCode.NOT_CONTROLLER
+    this.#driver.act((core) => core.damaged(sender, brokerEpoch, replicas))
+    return ErrorCode.NONE
+  }
+
+  controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode> {
+    if (this.#driver !== null) return this.#driver.controlledShutdown(brokerId, brokerEpoch)
+    return Promise.resolve(ErrorCode.NOT_CONTROLLER)
+  }
+
+  electLeaders(
+    type: 'preferred' | 'unclean',
+    partitions: readonly { readonly topic: string; readonly index: number }[] | null,
+  ): Promise<readonly ElectionResult[] | ErrorCode> {
+    return this.#changes === null
+      ? this.#forwarded.electLeaders(type, partitions)
+      : this.#changes.electLeaders(type, partitions)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#end('the broker stops')
+    for (const link of this.#links) link.close()
+    await this.#membership?.close()
+    await this.#polling
+  }
+
+  // --------------------------------------------------------------------------------------------------------- session
+
+  /** Registered, for the first time or again. */
+  #begin({ store, brokerEpoch }: RegisteredSession): void {
+    this.#options.registeredAs(brokerEpoch)
+    this.#election = new ControllerElection(store, this.#world, this.nodeId, {
+      elected: () => this.#govern(store),
+      deposed: () => this.#driver?.resign('somebody else is controller'),
+      controllerIs: (id) => this.#controllerIs(id),
+    })
+    // The controller knows this broker under another epoch now.
+    for (const link of this.#links) link.drop()
+  }
+
+  #end(reason: string): void {
+    this.#election?.close()
+    this.#election = null
+    this.#driver?.resign(reason)
+  }
+
+  #controllerIs(id: number): void {
+    if (id !== this.#controllerId)
+      this.#world.logger.info({ controller: id }, 'another broker is the controller')
+    this.#controllerId = id
+    for (const link of this.#links) link.follow(id)
+  }
+
+  async #govern(store: MetadataStore): Promise<void> {
+    const driver = await ControllerDriver.begin({
+      world: this.#world,
+      store,
+      events: new ClusterEvents(this.#world.clock, this.#world.logger, this.#counters),
+      eligibleLeaderReplicas: this.#options.config['eligible.leader.replicas.enable'],
+      configUnder: (defaults) => this.#known.configUnder(defaults),
+    })
+    if (this.#closed) return driver.resign('the broker stops')
+    this.#driver = driver
+    this.#controllerId = this.nodeId
+    this.#changes = new ClusterChanges(driver, {
+      world: this.#world,
+      image: this.#known.image,
+      config: () => this.config,
+      canCompress: this.#options.canCompress,
+    })
+    for (const link of this.#links) link.follow(-1)
+    this.#balanceLater()
+    await driver.ended
+    this.#driver = null
+    this.#changes = null
+    if (this.#controllerId === this.nodeId) this.#controllerId = -1
+    this.#news.wake()
+  }
+
+  /** Every so often, as long as this broker is controller. */
+  #balanceLater(): void {
+    const { config } = this.#options
+    if (!config['auto.leader.rebalance.enable']) return
+    this.#world.clock.after(config['leader.imbalance.check.interval.seconds'] * 1_000, () => {
+      if (this.#driver?.isOver !== false) return
+      for (const { topic, index } of imbalanced(this.#known.image)) {
+        const topicId = this.topics.get(topic)?.topicId ?? ''
+        this.#driver.act((core) => core.elect(topicId, index, 'preferred', () => {}))
+      }
+      this.#balanceLater()
+    })
+  }
+
+  #store(): MetadataStore {
+    const session = this.#membership?.session ?? null
+    if (session === null)
+      throw new LinkError('unreachable', 'this broker has no session with the metadata store')
+    return session.store
+  }
+
+  async #registeredAddress(brokerId: number): Promise<Address | null> {
+    const session = this.#membership?.session ?? null
+    if (session === null) return null
+    const path = paths.brokerId(brokerId)
+    const node = await session.store.get(path).catch(() => null)
+    return node === null ? null : this.#replicationAddress(decodeBroker(path, node.data).endpoints)
+  }
+
+  #replicationAddress(endpoints: ReadonlyMap<string, Address>): Address | null {
+    const { config } = this.#options
+    const name = config['inter.broker.listener.name']?.toUpperCase() ?? config.endpoints[0]!.name
+    return endpoints.get(name) ?? null
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ news
+
+  async #poll(): Promise<void> {
+    while (!this.#closed) {
+      const answer = await this.#askForNews()
+      if (this.#closed) return
+      const isOld = answer !== null && answer.controllerEpoch < this.#known.controllerEpoch
+      if (answer === null || answer.errorCode !== ErrorCode.NONE || isOld) {
+        await this.#news.rest()
+        continue
+      }
+      await this.#known.apply(answer)
+      this.#tellWhoWaits()
+      if (!this.#started && this.#isAccepted()) await this.#news.untilWoken()
+    }
+  }
+
+  async #askForNews(): Promise<PollAnswer | null> {
+    const request: MetadataPollRequest = {
+      brokerId: this.nodeId,
+      brokerEpoch: this.brokerEpoch,
+      controllerEpoch: this.#known.controllerEpoch,
+      // What is not carried out is not known, but to the broker itself: it needs it to find its logs.
+      sequence: this.#known.sequence,
+      maxWaitMs: POLL_MS,
+    }
+    const driver = this.#driver
+    if (driver !== null) return new Promise((resolve) => driver.poll(request, resolve))
+    try {
+      const answer = await this.#news.ask(POLL, request, 0)
+      return { ...answer, errorCode: answer.errorCode as ErrorCode }
+    } catch (error) {
+      if (error instanceof LinkError) return null
+      throw error
+    }
+  }
+
+  #isAccepted(): boolean {
+    return this.brokers.get(this.nodeId)?.epoch === this.brokerEpoch
+  }
+
+  #isServing(): boolean {
+    return this.#isAccepted() && this.brokers.get(this.nodeId)?.fenced === false
+  }
+
+  #tellWhoWaits(): void {
+    if (this.#isAccepted()) for (const resolve of this.#whenAccepted.splice(0)) resolve()
+    if (this.#isServing()) for (const resolve of this.#whenServing.splice(0)) resolve()
+  }
+}

@@ -1,0 +1,171 @@
+import type { Decoded, Encodable, MessageSchema } from '../../../protocol/schema.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { brokerHelloRequest, brokerHelloResponse } from '../../../protocol/messages/1002-broker-hello.ts'
+import type { Address, World } from '../../ports.ts'
+import { BrokerLink } from '../../wire/broker-link.ts'
+import type { Exchange } from '../../wire/broker-link.ts'
+import { LinkError } from '../../wire/link-error.ts'
+
+export interface ControllerLinkParts {
+  readonly world: Pick<World, 'clock' | 'network' | 'random'>
+  readonly clusterId: () => string
+  readonly brokerId: number
+  /** Now. */
+  readonly brokerEpoch: () => number
+  /** Where brokers reach this one; null: nobody knows. */
+  readonly addressOf: (brokerId: number) => Promise<Address | null>
+  readonly requestTimeoutMs: number
+}
+
+/** All there is of a cluster of very many partitions. */
+const MAX_RESPONSE_BYTES = 256 << 20
+/** Between attempts to reach a controller that cannot be reached. */
+const FIRST_REST_MS = 50
+const MAX_REST_MS = 1_000
+
+const HELLO = { request: brokerHelloRequest, response: brokerHelloResponse, version: 0 } as const
+
+/** This broker's connection to the controller, whoever that is. What is asked while there is none waits for one. */
+export class ControllerLink {
+  readonly #parts: ControllerLinkParts
+  /** -1: none is known. */
+  #controllerId = -1
+  #link: BrokerLink | null = null
+  #making: Promise<BrokerLink> | null = null
+  #restMs = FIRST_REST_MS
+  #closed = false
+  #wakes: (() => void)[] = []
+
+  constructor(parts: ControllerLinkParts) {
+    this.#parts = parts
+  }
+
+  /** Another broker (-1: none that is known) is to be asked from now on. */
+  follow(controllerId: number): void {
+    if (controllerId === this.#controllerId) return
+    this.#controllerId = controllerId
+    this.drop()
+    this.#restMs = FIRST_REST_MS
+    this.wake()
+  }
+
+  /** What waits for an answer fails; what is asked next gets a new connection. */
+  drop(): void {
+    this.#link?.close()
+    this.#link = null
+    this.#making = null
+  }
+
+  close(): void {
+    this.#closed = true
+    this.drop()
+    this.wake()
+  }
+
+  /** Resolves after some time, or when another controller is known. */
+  rest(): Promise<void> {
+    const random = this.#parts.world.random.uint32() / 2 ** 32
+    const delayMs = this.#restMs * (0.5 + random)
+    this.#restMs = Math.min(MAX_REST_MS, this.#restMs * 2)
+    return this.#sleep(delayMs)
+  }
+
+  /** Resolves when something happened to the controller, or was said to have. */
+  untilWoken(): Promise<void> {
+    return this.#closed ? Promise.resolve() : new Promise((resolve) => this.#wakes.push(resolve))
+  }
+
+  /** Rejects with a LinkError: 'refused' and 'unreachable' say that nobody was asked. Waits for a controller up to `upToMs`. */
+  async ask<Request extends MessageSchema, Response extends MessageSchema>(
+    exchange: Exchange<Request, Response>,
+    body: Encodable<Request>,
+    upToMs: number,
+  ): Promise<Decoded<Response>> {
+    const { clock } = this.#parts.world
+    const deadlineMs = clock.monotonicMs() + upToMs
+    for (;;) {
+      try {
+        const link = await this.#open()
+        const answer = await link.send(exchange, body)
+        this.#restMs = FIRST_REST_MS
+        return answer
+      } catch (error) {
+        if (!(error instanceof LinkError)) throw error
+        this.#lost()
+        const wasNotAsked = error.failure === 'refused' || error.failure === 'unreachable'
+        if (!wasNotAsked || this.#closed || clock.monotonicMs() >= deadlineMs) throw error
+      }
+      await this.rest()
+    }
+  }
+
+  #lost(): void {
+    if (this.#link === null || this.#link.failure === null) return
+    this.#link = null
+    this.#making = null
+  }
+
+  #open(): Promise<BrokerLink> {
+    if (this.#link !== null && this.#link.failure === null) return Promise.resolve(this.#link)
+    if (this.#closed || this.#controllerId === -1)
+      return Promise.reject(new LinkError('unreachable', 'no controller is known'))
+    this.#making ??= this.#make(this.#controllerId).catch((error: unknown) => {
+      this.#making = null
+      throw error
+    })
+    return this.#making
+  }
+
+  async #make(controllerId: number): Promise<BrokerLink> {
+    const { world, addressOf, clusterId, brokerId, brokerEpoch, requestTimeoutMs } = this.#parts
+    const address = await addressOf(controllerId)
+    if (address === null || controllerId !== this.#controllerId)
+      throw new LinkError('unreachable', `nobody knows where controller ${controllerId} is`)
+    const link = new BrokerLink(world, {
+      address,
+      clientId: `broker-${brokerId}`,
+      requestTimeoutMs,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
+    })
+    try {
+      const { errorCode } = await link.send(HELLO, {
+        clusterId: clusterId(),
+        brokerId,
+        brokerEpoch: brokerEpoch(),
+      })
+      if (errorCode !== ErrorCode.NONE)
+        throw new LinkError('unreachable', `controller ${controllerId} does not take this broker for one`)
+    } catch (error) {
+      link.close()
+      // Before the hello is answered nothing else was asked.
+      if (error instanceof LinkError) throw new LinkError('unreachable', error.message, { cause: error })
+      throw error
+    }
+    if (controllerId !== this.#controllerId || this.#closed) {
+      link.close()
+      throw new LinkError('unreachable', 'another controller was elected')
+    }
+    this.#link = link
+    this.#making = null
+    return link
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#parts.world.clock.after(delayMs, () => {
+        this.#wakes = this.#wakes.filter((each) => each !== wake)
+        resolve()
+      })
+      const wake = (): void => {
+        timer.cancel()
+        resolve()
+      }
+      this.#wakes.push(wake)
+    })
+  }
+
+  /** Ends what rests. */
+  wake(): void {
+    for (const wake of this.#wakes.splice(0)) wake()
+  }
+}
