@@ -174,7 +174,8 @@ class Answer {
     const { sessionId, incremental } = this.#session
     if (incremental && !hasNews(result)) return
     const { target } = result
-    target.sentHighWatermark = result.highWatermark
+    // Who has to cut its log first makes nothing of the high watermark: it is to hear of it again.
+    target.sentHighWatermark = result.divergingEpoch === null ? result.highWatermark : -1
     target.sentLogStartOffset = result.logStartOffset
     let topic = this.#topics.at(-1)
     if (topic === undefined || topic.topic !== target.topic || topic.topicId !== target.topicId) {

@@ -306,6 +306,8 @@ function bytesOf(key: string): number {
 }
 
 function adopt(known: FetchTarget, asked: FetchTarget): void {
+  // A follower that begins anew has dropped what it was told before.
+  if (known.currentLeaderEpoch !== asked.currentLeaderEpoch) known.sentHighWatermark = -1
   known.currentLeaderEpoch = asked.currentLeaderEpoch
   known.fetchOffset = asked.fetchOffset
   known.lastFetchedEpoch = asked.lastFetchedEpoch

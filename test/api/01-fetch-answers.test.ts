@@ -162,6 +162,23 @@ test('Fetch v12+: whose last epoch ended before its offset is told where, and ge
   })
 })
 
+test('who has to cut its log first is told the high watermark again', async () => {
+  await withRecords(async (broker) => {
+    const version = 17
+    const none = { epoch: -1, endOffset: -1 }
+    const partition = broker.running.broker.partitions.get('t', 0)!
+    const epoch = partition.leaderEpoch
+    partition.log.epochs.assign(epoch + 2, 7)
+    const diverging = [{ partition: 0, fetchOffset: 8, lastFetchedEpoch: epoch }]
+    const first = await ask(broker, version, { partitions: diverging, session: [0, 0] })
+    assert.notDeepEqual(first.partitions[0]?.divergingEpoch, none)
+    const partitions = [{ partition: 0, fetchOffset: 10, lastFetchedEpoch: epoch + 2 }]
+    const second = await ask(broker, version, { partitions, session: [first.sessionId, 1] })
+    assert.deepEqual([second.partitions[0]?.divergingEpoch, second.partitions[0]?.highWatermark], [none, 10])
+    assert.equal((await ask(broker, version, { session: [first.sessionId, 2] })).partitions.length, 0)
+  })
+})
+
 test('Fetch of what is not there', async () => {
   await withRecords(async (broker) => {
     for (const version of versionsOf(fetch)) {

@@ -157,7 +157,8 @@ export class ControlledPartition {
 
   /**
    * The state after all that brokers have been through. Of several that are gone one goes after the other, and each time the
-   * others still seem to be there: who left last holds most.
+   * others still seem to be there: who left last holds most. So who may have lost something goes first, or it would be kept
+   * as one in sync while one that has all is forgotten.
    */
   #asItShouldBe(): PartitionState {
     const before = this.#state
@@ -179,13 +180,15 @@ export class ControlledPartition {
     return changePartition(state, minIsr, this.#context(this.#seen)) ?? state
   }
 
-  /** In the order of the assignment. */
+  /** In the order of the assignment, the doubtful ones first. */
   #leaving({ isr, elr, leader }: PartitionState): number[] {
-    return this.assignment.replicas.filter((id) => {
+    const leaving = this.assignment.replicas.filter((id) => {
       if (this.#around.isDoubtful(id) && (isr.includes(id) || elr.includes(id))) return true
       if (!isr.includes(id) || isActive(this.#seen(id))) return false
       return this.#around.eligibleLeaderReplicas || isr.length > 1 || leader === id
     })
+    const isDoubtful = (id: number): boolean => this.#around.isDoubtful(id)
+    return [...leaving.filter(isDoubtful), ...leaving.filter((id) => !isDoubtful(id))]
   }
 }
 

@@ -121,3 +121,21 @@ test('who wants to stop may when nothing counts on it; what led stays without a 
   cluster.run()
   assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [1, 2]])
 })
+
+test('of those that are gone at once, who may have lost something does not take the place of who has all', () => {
+  const live = [1, 2, 3].map((id) => ({ id, epoch: 10 + id, lineage: [] }))
+  const cluster = new Driven(live)
+  const assignments = [{ replicas: [3, 1, 2], adding: [], removing: [] }]
+  cluster.core.createTopic({ name: 'a', topicId: 'A', assignments, rules: RULES }, cluster.reply)
+  cluster.run()
+  const [partition] = [...cluster.core.partitions()]
+  assert.deepEqual(partition!.state.isr, [3, 1, 2])
+  // The third has only lost its session.
+  cluster.core.registrations([
+    { id: 1, epoch: 21, lineage: [] },
+    { id: 2, epoch: 22, lineage: [] },
+    { id: 3, epoch: 23, lineage: [13] },
+  ])
+  cluster.run()
+  assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [3]])
+})
