@@ -191,10 +191,6 @@ export class ReplicaWorld {
   async until(what: string | (() => string), holds: () => boolean): Promise<void> {
     for (const deadlineMs = this.sim.scheduler.nowMs + 30_000; !holds(); await this.sim.sleep(5)) {
       if (this.sim.scheduler.nowMs < deadlineMs) continue
-      if (process.env['LINES'])
-        for (const b of this.brokers)
-          for (const l of b.parts?.process.logger.lines ?? [])
-            console.log(b.id, l.level, l.message, JSON.stringify(l.fields))
       assert.fail(`never: ${typeof what === 'string' ? what : what()}`)
     }
   }
@@ -217,7 +213,10 @@ export class ReplicaWorld {
           return (
             log.writtenEndOffset === logEndOffset &&
             log.logStartOffset === logStartOffset &&
-            highWatermark === led.highWatermark
+            highWatermark === led.highWatermark &&
+            // As long, and not cut yet.
+            (looksAt === 'records' ||
+              log.epochs.epochAt(logEndOffset - 1) === led.log.epochs.epochAt(logEndOffset - 1))
           )
         }),
     )
