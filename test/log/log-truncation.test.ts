@@ -362,3 +362,42 @@ test('indexes on their way from the disk do not replace those of a log that was 
     })
   }
 })
+
+test('a cut reads what comes behind the last index entry, and leaves the indexes that the log had there', async () => {
+  const sim = new SimWorld(7)
+  await sim.run(async () => {
+    const { world } = sim.start()
+    const config = { indexIntervalBytes: 300 }
+    const random = new Seeded(3)
+    const batches = Array.from({ length: 60 }, (_, i) =>
+      makeBatch(random.between(1, 3), random.between(20, 99), { timestampMs: 1_000 * random.between(0, i) }),
+    )
+    const ends: number[] = []
+    const whole = async (directory: string, count: number): Promise<TestLog> => {
+      const log = await TestLog.open(world, directory, config)
+      for (const bytes of batches.slice(0, count)) await log.append(Buffer.from(bytes))
+      return log
+    }
+    for (const bytes of batches) ends.push((ends.at(-1) ?? 0) + batch.recordCount(bytes, 0))
+    for (let count = 0; count < batches.length; count += 7) {
+      const cut = await whole(`/data/cut-${count}`, batches.length)
+      // Nobody looks at what is in front: the size of the first batch, which the index says nothing of.
+      const isIndexed = count >= 14
+      const path = `/data/cut-${count}/${'0'.repeat(20)}.log`
+      if (isIndexed) sim.image.flipBit(path, 8, 6)
+      await cut.log.truncateTo(ends[count - 1] ?? 0)
+      if (isIndexed) sim.image.flipBit(path, 8, 6)
+      const expected = await whole(`/data/expected-${count}`, count)
+      // What comes next is indexed as it would have been.
+      for (const log of [cut, expected]) for (let i = 0; i < 9; i++) await log.append(makeBatch(1, 50 + i))
+      const looks = [cut, expected].map(({ log }) => {
+        const segment = log.segments.at(-1)!
+        const { sizeBytes, firstTimestampMs, largestTimestampMs, largestTimestampOffset } = segment
+        const indexes = [segment.offsetIndex?.encode(), segment.timeIndex?.encode()]
+        return { sizeBytes, firstTimestampMs, largestTimestampMs, largestTimestampOffset, indexes }
+      })
+      assert.deepEqual(looks[0], looks[1], `cut to ${count} batches`)
+      assert.deepEqual((await cut.readAll()).map(content), (await expected.readAll()).map(content))
+    }
+  })
+})

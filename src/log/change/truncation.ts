@@ -25,6 +25,8 @@ export class Truncation {
   #decided = false
   #fileCut = false
   #gap = false
+  /** Without any there is nothing to read the segment again for. */
+  #hasProducers = false
 
   constructor(body: LogBody, offset: number) {
     this.#body = body
@@ -39,7 +41,7 @@ export class Truncation {
     this.#fileCut = true
     const { logEndOffset } = this.#body
     await snapshots.removeAbove(logEndOffset)
-    await loadProducers(snapshots, list.all, producers, logEndOffset, world.clock)
+    if (this.#hasProducers) await loadProducers(snapshots, list.all, producers, logEndOffset, world.clock)
     await names.persist()
     // The name of the next segment is what says where the log ends when no batch says it.
     if (!this.#gap) return
@@ -58,6 +60,7 @@ export class Truncation {
     const cut = await segment.measureUpTo(this.#offset)
     await body.takeBackPromises(cut.keptEndOffset, cut.endOffset)
     this.#gap = cut.keptEndOffset < cut.endOffset
+    this.#hasProducers = body.producers.size > 0
     for (const removed of list.keepOldest(keep + 1)) {
       removed.become('retired')
       this.#removed.push(removed)

@@ -73,6 +73,19 @@ export class OffsetIndex {
     return this.#count === 0 ? 0 : (this.#data[this.#count * 2 - 1] ?? 0)
   }
 
+  /** -1 when there is no entry. */
+  get lastOffset(): number {
+    return this.#count === 0 ? -1 : this.#baseOffset + (this.#data[this.#count * 2 - 2] ?? 0)
+  }
+
+  /** Another one, of the batches that end below `offset`. */
+  below(offset: number): OffsetIndex {
+    const below = new OffsetIndex(this.#baseOffset)
+    below.#count = this.#floor(offset - 1 - this.#baseOffset) + 1
+    below.#data = this.#data.slice(0, below.#count * 2)
+    return below
+  }
+
   /** Forgets batches that end at or above `offset`. */
   truncateTo(offset: number): void {
     this.#count = this.#floor(offset - 1 - this.#baseOffset) + 1

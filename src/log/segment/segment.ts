@@ -21,6 +21,8 @@ import { SegmentFile } from './segment-file.ts'
 import type { HeldFile } from './segment-file.ts'
 import { FOLLOWS } from './segment-state.ts'
 import type { SegmentState } from './segment-state.ts'
+import { skipByIndex } from './skip-by-index.ts'
+import type { Skipped } from './skip-by-index.ts'
 import { TimeIndex } from './time-index.ts'
 
 /** What an open file costs beside its indexes, for the cache's sums. */
@@ -430,10 +432,21 @@ export class Segment implements CachedSegment {
       // Behind them a recycled file holds batches that look as good, with offsets below.
       const endBytes = Math.min(this.writtenBytes, file.sizeBytes)
       const counted = this.#fresh()
-      const { next, stoppedAt } = await counted.#count(file, 0, endBytes, offset)
+      const skipped = await skipByIndex(file, this, offset)
+      if (skipped !== null) counted.#goOnBehind(skipped)
+      const { next, stoppedAt } = await counted.#count(file, counted.sizeBytes, endBytes, offset)
       const endOffset = stoppedAt < 0 ? offset : Math.min(stoppedAt, offset)
       return { counted, keptEndOffset: next, endOffset }
     })
+  }
+
+  #goOnBehind({ offsetIndex, timeIndex, position, firstTimestampMs }: Skipped): void {
+    this.offsetIndex = offsetIndex
+    this.timeIndex = timeIndex
+    this.largestTimestampMs = timeIndex.lastTimestampMs
+    this.largestTimestampOffset = timeIndex.lastOffset
+    this.firstTimestampMs = firstTimestampMs
+    this.sizeBytes = position
   }
 
   /** Makes this the segment that is appended to, with an end that was measured. Its file follows, see `cutFile`. */

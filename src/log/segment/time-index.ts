@@ -60,6 +60,16 @@ export class TimeIndex {
     return this.#baseOffset + (high < 0 ? 0 : (this.#offsets[high] ?? 0))
   }
 
+  /** Another one, of the entries below `offset`. */
+  below(offset: number): TimeIndex {
+    const below = new TimeIndex(this.#baseOffset)
+    below.#timestamps = this.#timestamps.slice(0, this.#count)
+    below.#offsets = this.#offsets.slice(0, this.#count)
+    below.#count = this.#count
+    below.truncateTo(offset)
+    return below
+  }
+
   truncateTo(offset: number): void {
     while (this.#count > 0 && this.lastOffset >= offset) this.#count--
   }
