@@ -52,6 +52,8 @@ type ClusterWorld = Pick<World, 'clock' | 'random' | 'logger' | 'network' | 'met
 const POLL_MS = 500
 /** How long a broker that stops waits for others to take over what it leads. */
 const LEAVE_MS = 10_000
+/** Between two attempts, while there is no controller. */
+const LEAVE_AGAIN_MS = 50
 
 const POLL = { request: metadataPollRequest, response: metadataPollResponse, version: 0 } as const
 
@@ -288,21 +290,31 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   async leave(): Promise<void> {
-    if (!this.config['controlled.shutdown.enable']) return
-    const startedMs = this.#world.clock.monotonicMs()
-    const left =
-      this.#driver === null
-        ? this.#forwarded.controlledShutdown(this.nodeId, this.brokerEpoch).catch(() => undefined)
-        : this.#driver.controlledShutdown(this.nodeId, this.brokerEpoch)
-    await Promise.race([
-      left,
-      new Promise((resolve) => this.#world.clock.after(LEAVE_MS, () => resolve(undefined))),
-    ])
-    const tookMs = Math.round(this.#world.clock.monotonicMs() - startedMs)
-    this.#world.logger.info({ tookMs }, 'others lead what this broker led')
+    const { clock, logger } = this.#world
+    if (this.config['controlled.shutdown.enable']) {
+      const startedMs = clock.monotonicMs()
+      const isLate = new Promise<false>((resolve) => clock.after(LEAVE_MS, () => resolve(false)))
+      const left = await Promise.race([this.#untilLeft(startedMs + LEAVE_MS), isLate])
+      const tookMs = Math.round(clock.monotonicMs() - startedMs)
+      if (left) logger.info({ tookMs }, 'others lead what this broker led')
+      else logger.warn({ tookMs }, 'nobody took over what this broker leads; it stops anyway')
+    }
     // Whoever is elected can be reached, and this broker soon cannot.
     this.#driver?.resign('the broker stops')
     await this.#election?.retire()
+  }
+
+  /** Asks whoever is controller, which may be another one each time, and may be this broker. */
+  async #untilLeft(deadlineMs: number): Promise<boolean> {
+    while (!this.#closed && this.#world.clock.monotonicMs() < deadlineMs) {
+      const errorCode =
+        this.#driver === null
+          ? await this.#forwarded.controlledShutdown(this.nodeId, this.brokerEpoch)
+          : await this.#driver.controlledShutdown(this.nodeId, this.brokerEpoch)
+      if (errorCode === ErrorCode.NONE) return true
+      await new Promise<void>((resolve) => this.#world.clock.after(LEAVE_AGAIN_MS, resolve))
+    }
+    return false
   }
 
   poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {

@@ -215,10 +215,15 @@ export class ForwardedChanges {
     }
   }
 
-  /** Rejects with a LinkError. */
+  /** NETWORK_EXCEPTION when nobody answered. */
   async controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode> {
-    const answer = await this.#admin.ask(CONTROLLED_SHUTDOWN, { brokerId, brokerEpoch }, PATIENCE_MS)
-    return answer.errorCode as ErrorCode
+    try {
+      const answer = await this.#admin.ask(CONTROLLED_SHUTDOWN, { brokerId, brokerEpoch }, 0)
+      return answer.errorCode as ErrorCode
+    } catch (error) {
+      if (error instanceof LinkError) return ErrorCode.NETWORK_EXCEPTION
+      throw error
+    }
   }
 
   /** Rejects with a LinkError. */
