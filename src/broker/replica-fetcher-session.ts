@@ -40,18 +40,19 @@ export class ReplicaFetcherSession {
     this.#toForget.set(followed.key, followed)
   }
 
-  /** `maxBytes`: of each partition. */
-  request(all: Iterable<FollowedPartition>, maxBytes: number): SessionRequest {
+  /** `all`: by their keys. `maxBytes`: of each. */
+  request(all: ReadonlyMap<string, FollowedPartition>, maxBytes: number): SessionRequest {
+    // Of one that is followed anew the leader believes to have told what nobody heard any more.
+    for (const key of this.#toForget.keys()) if (all.get(key)?.condition === 'ready') this.beginAnew()
     const isFull = this.#epoch === INITIAL_EPOCH
     if (isFull) this.#toForget.clear()
     const topics: Open<Named>[] = []
-    for (const followed of all) {
+    for (const followed of all.values()) {
       const before = isFull ? null : followed.told
       if (followed.condition === 'ready') {
         const next = followed.next(before)
         if (next !== before) openTopic(topics, followed).partitions.push(named(followed, next, maxBytes))
         followed.told = next
-        this.#toForget.delete(followed.key)
       } else {
         if (before !== null) this.#toForget.set(followed.key, followed)
         followed.told = null

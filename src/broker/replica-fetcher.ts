@@ -95,10 +95,6 @@ export class ReplicaFetcher implements FollowedOwner {
     return this.#parts.metadata.config['replica.fetch.backoff.ms']
   }
 
-  get followed(): Iterable<FollowedPartition> {
-    return this.#followed.values()
-  }
-
   /** `before`: when it resolves, whoever fetched for it before leaves its log alone. */
   add(partition: Partition, core: FollowerCore, before: Promise<void>): FollowedPartition {
     const followed = new FollowedPartition(this, partition, core)
@@ -205,7 +201,7 @@ export class ReplicaFetcher implements FollowedOwner {
 
   #request() {
     const { nodeId, brokerEpoch, config } = this.#parts.metadata
-    const session = this.#session.request(this.followed, config['replica.fetch.max.bytes'])
+    const session = this.#session.request(this.#followed, config['replica.fetch.max.bytes'])
     return {
       ...session,
       replicaState: { replicaId: nodeId, replicaEpoch: brokerEpoch },
