@@ -58,9 +58,12 @@ export class FollowerProgress {
     this.#fetchMs = nowMs
   }
 
-  lagged(): void {
+  /** What it did before is no reason to take it back. */
+  lagged(leaderEndOffset: number): void {
     this.#hasLagged = true
+    this.keepsPace = false
     this.#paceSinceMs = Infinity
+    this.#leaderEndOffset = leaderEndOffset
   }
 
   /** Who left for being slow comes back when it has kept pace for a while, or it would leave and come back for ever. */

@@ -210,7 +210,7 @@ export class LeaderCore {
   #noteWhoLagged(before: PartitionState, { isr }: IsrProposal): void {
     for (const id of before.isr)
       if (!this.#maximalIsr.has(id) && !isr.some((member) => member.id === id))
-        this.#followers.get(id)?.lagged()
+        this.#followers.get(id)?.lagged(this.#endOffset)
   }
 
   // ------------------------------------------------------------------------------------------------- high watermark

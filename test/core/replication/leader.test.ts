@@ -262,6 +262,25 @@ describe('who joins the ISR', () => {
     assert.deepEqual(led.proposedIsr(), [1, 3])
   })
 
+  test('below the minimum one that left for its lag says something new before it joins', () => {
+    const led = new Led()
+    for (const replica of [2, 3]) led.fetch(replica)
+    led.append()
+    led.passes(LAG_MS + 1)
+    assert.deepEqual(led.proposedIsr(), [1])
+    led.commit({ isr: [1], elr: [2, 3] })
+    // Once they had all, and the high watermark has stood still since.
+    assert.equal(led.proposal(), null)
+    led.passes(LAG_MS)
+    led.append()
+    led.fetch(2, 10)
+    assert.equal(led.proposal(), null)
+    led.fetch(2, 20)
+    assert.equal(led.proposal(), null)
+    led.fetch(2, 30)
+    assert.deepEqual(led.proposedIsr(), [1, 2])
+  })
+
   test('who left for its lag keeps pace for a while first; who was only fenced does not', () => {
     const led = new Led({ minIsr: 1 })
     led.fetch(2)
