@@ -79,7 +79,7 @@ export const ApiKey = {
   DeleteShareGroupOffsets: 92,
   /** Of Samsa's brokers among themselves. */
   MetadataPoll: 1000,
-  ReportDamaged: 1001,
+  ReportReplicas: 1001,
   BrokerHello: 1002,
 } as const
 
@@ -178,7 +178,7 @@ const FLEXIBLE_FROM: Readonly<Record<ApiName, number>> = {
   AlterShareGroupOffsets: 0,
   DeleteShareGroupOffsets: 0,
   MetadataPoll: 0,
-  ReportDamaged: 0,
+  ReportReplicas: 0,
   BrokerHello: 0,
 }
 

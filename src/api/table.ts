@@ -47,7 +47,7 @@ import { listTransactions } from './66-list-transactions.ts'
 import { listConfigResources } from './74-list-config-resources.ts'
 import { describeTopicPartitions } from './75-describe-topic-partitions.ts'
 import { metadataPoll } from './1000-metadata-poll.ts'
-import { reportDamaged } from './1001-report-damaged.ts'
+import { reportReplicas } from './1001-report-replicas.ts'
 import { brokerHello } from './1002-broker-hello.ts'
 import type { Api, Audience } from './requests/handler.ts'
 
@@ -102,7 +102,7 @@ const served: readonly Api[] = [
   listConfigResources,
   describeTopicPartitions,
   metadataPoll,
-  reportDamaged,
+  reportReplicas,
   brokerHello,
 ]
 

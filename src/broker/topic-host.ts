@@ -137,6 +137,13 @@ export class TopicHost implements MetadataListener {
     for (const partition of partitions.all()) partition.brokersChanged(nowMs)
   }
 
+  logEnd(topic: string, index: number): { lastEpoch: number; endOffset: number } | null {
+    const partition = this.#parts.partitions.get(topic, index)
+    if (partition === undefined || partition.log.failed) return null
+    const { epochs, logEndOffset } = partition.log
+    return { lastEpoch: epochs.epochAt(logEndOffset - 1), endOffset: logEndOffset }
+  }
+
   onTopicConfigChanged(topic: TopicImage): void {
     const { logs, metadata } = this.#parts
     const config = toLogConfig(topic.config, metadata.config)

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../protocol/errors.ts'
 import type { MetadataChange, MetadataPollRequest } from '../../protocol/messages/1000-metadata-poll.ts'
-import type { Proposal, ProposalAnswer } from '../core/controller/controller-types.ts'
+import type { Proposal, ProposalAnswer, ReplicaReport } from '../core/controller/controller-types.ts'
 import type { Address } from '../ports.ts'
 
 export interface PollAnswer {
@@ -49,12 +49,8 @@ export interface ClusterDuties {
     brokerEpoch: number,
     proposals: readonly Proposal[],
   ): Promise<ProposalAnswers>
-  /** Nobody is to count on these replicas of the sender. An error code. */
-  damaged(
-    sender: number,
-    brokerEpoch: number,
-    replicas: readonly { readonly topicId: string; readonly index: number }[],
-  ): ErrorCode
+  /** What the sender found out about its replicas. An error code. */
+  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): ErrorCode
   /** Answered when no partition counts on the broker any more. */
   controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode>
   /** `partitions` null: all that need one. */

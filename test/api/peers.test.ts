@@ -11,13 +11,16 @@ import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages
 import { electLeadersRequest, electLeadersResponse } from '../../protocol/messages/43-elect-leaders.ts'
 import { alterPartitionRequest, alterPartitionResponse } from '../../protocol/messages/56-alter-partition.ts'
 import { metadataPollRequest, metadataPollResponse } from '../../protocol/messages/1000-metadata-poll.ts'
-import { reportDamagedRequest, reportDamagedResponse } from '../../protocol/messages/1001-report-damaged.ts'
+import {
+  reportReplicasRequest,
+  reportReplicasResponse,
+} from '../../protocol/messages/1001-report-replicas.ts'
 import { brokerHelloRequest, brokerHelloResponse } from '../../protocol/messages/1002-broker-hello.ts'
 import { controlledShutdown } from '../../src/api/07-controlled-shutdown.ts'
 import { electLeaders } from '../../src/api/43-elect-leaders.ts'
 import { alterPartition } from '../../src/api/56-alter-partition.ts'
 import { metadataPoll } from '../../src/api/1000-metadata-poll.ts'
-import { reportDamaged } from '../../src/api/1001-report-damaged.ts'
+import { reportReplicas } from '../../src/api/1001-report-replicas.ts'
 import { brokerHello } from '../../src/api/1002-broker-hello.ts'
 import type { ClusterDuties, ElectionResult, PollAnswer } from '../../src/metadata/cluster-duties.ts'
 import type { SimClient } from '../simulator/sim-client.ts'
@@ -54,8 +57,10 @@ class Controller implements ClusterDuties {
     return true
   }
 
-  damaged(...[sender, epoch, replicas]: Parameters<ClusterDuties['damaged']>): ErrorCode {
-    this.asked.push(['damaged', sender, epoch, ...replicas])
+  replicasReported(
+    ...[sender, epoch, report]: Parameters<ClusterDuties['replicasReported']>
+  ): ReturnType<ClusterDuties['replicasReported']> {
+    this.asked.push(['reported', sender, epoch, report])
     return this.errorCode
   }
 
@@ -262,17 +267,22 @@ test('AlterPartition asks the controller, and answers with what has become of ea
   })
 })
 
-test('ReportDamaged tells the controller, of replicas of the broker that asks alone', async () => {
+test('ReportReplicas tells the controller, of replicas of the broker that asks alone', async () => {
   await inCluster(async ({ broker, controller, greet }) => {
-    assert.deepEqual(versionsOf(reportDamaged), [0])
+    assert.deepEqual(versionsOf(reportReplicas), [0])
     const client = broker.connect()
     await greet(client)
-    const report = { request: reportDamagedRequest, response: reportDamagedResponse, version: 0 } as const
-    const replicas = [{ topicId: TOPIC, partitionIndex: 3 }]
+    const report = { request: reportReplicasRequest, response: reportReplicasResponse, version: 0 } as const
+    const damaged = [{ topicId: TOPIC, partitionIndex: 3 }]
+    const logs = [{ topicId: TOPIC, partitionIndex: 4, lastEpoch: 7, endOffset: 30 }]
     const ask = async (brokerId: number): Promise<number> =>
-      (await client.send(report, { brokerId, brokerEpoch: 9, replicas })).errorCode
+      (await client.send(report, { brokerId, brokerEpoch: 9, damaged, logs })).errorCode
     assert.equal(await ask(PEER), ErrorCode.NONE)
-    assert.deepEqual(controller.asked, [['damaged', PEER, 9, { topicId: TOPIC, index: 3 }]])
+    const reported = {
+      damaged: [{ topicId: TOPIC, index: 3 }],
+      logs: [{ topicId: TOPIC, index: 4, lastEpoch: 7, endOffset: 30 }],
+    }
+    assert.deepEqual(controller.asked, [['reported', PEER, 9, reported]])
     assert.equal(await ask(PEER + 1), ErrorCode.INVALID_REQUEST)
     controller.errorCode = ErrorCode.NOT_CONTROLLER
     assert.equal(await ask(PEER), ErrorCode.NOT_CONTROLLER)

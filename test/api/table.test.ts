@@ -63,7 +63,7 @@ test('only brokers are served what is for brokers', () => {
       ['ControlledShutdown', 'peers'],
       ['AlterPartition', 'peers'],
       ['MetadataPoll', 'peers'],
-      ['ReportDamaged', 'peers'],
+      ['ReportReplicas', 'peers'],
       ['BrokerHello', 'newcomers'],
     ],
   )

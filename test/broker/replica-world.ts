@@ -386,7 +386,7 @@ class ToldMetadata implements Metadata {
       isOwnEpoch: (epoch) => epoch === broker.epoch,
       whenServing: never,
       leave: never,
-      damaged: never,
+      replicasReported: never,
       poll: never,
       alterPartitions: never,
       controlledShutdown: never,

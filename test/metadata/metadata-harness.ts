@@ -40,6 +40,10 @@ export class RecordingListener implements MetadataListener {
 
   onBrokersChanged(): void {}
 
+  logEnd(): null {
+    return null
+  }
+
   onTopicConfigChanged(topic: TopicImage): Promise<void> {
     return this.heard(`configured ${topic.name}`)
   }

@@ -17,6 +17,13 @@ export interface PartitionSurroundings {
   changed(partition: ControlledPartition): void
 }
 
+export interface FoundLog {
+  /** Of the broker that found it. */
+  readonly epoch: number
+  readonly lastEpoch: number
+  readonly endOffset: number
+}
+
 /** Something that was asked for. */
 export interface AskedChange {
   /** Called when its turn has come. Null: nothing is to be done after all. */
@@ -41,6 +48,8 @@ export class ControlledPartition {
   #version: number
   #writing: { readonly state: PartitionState; readonly asked: AskedChange | null } | null = null
   #asked: AskedChange[] = []
+  /** By broker, while nobody leads. */
+  readonly #logs = new Map<number, FoundLog>()
   #isLeaving = false
 
   constructor(
@@ -107,6 +116,13 @@ export class ControlledPartition {
     }
   }
 
+  /** How far the log of a replica goes that nobody leads. */
+  logFound(broker: number, log: FoundLog): void {
+    if (this.#state.leader !== -1) return
+    this.#logs.set(broker, log)
+    this.look()
+  }
+
   ask(change: AskedChange): void {
     if (this.#isLeaving) return change.settled(null)
     this.#asked.push(change)
@@ -126,6 +142,7 @@ export class ControlledPartition {
     }
     this.#version = outcome.version
     this.#state = { ...writing.state, partitionEpoch: outcome.version }
+    if (this.#state.leader !== -1) this.#logs.clear()
     this.#around.changed(this)
     writing.asked?.settled(this.#state)
     this.look()
@@ -175,9 +192,34 @@ export class ControlledPartition {
     // Who came back may lead a partition that has no leader, or one whose leader is another process now.
     const elected = { kind: 'elect', how: 'clean' } as const
     state = changePartition(state, elected, this.#context(this.#seen)) ?? state
+    const longest = this.#longest(state)
+    if (longest !== null) {
+      const recovered = { kind: 'elect', how: { unclean: longest } } as const
+      state = changePartition(state, recovered, this.#context(this.#seen)) ?? state
+    }
     if (state.minIsr === this.#minIsr) return state
     const minIsr = { kind: 'min-isr', minIsr: this.#minIsr } as const
     return changePartition(state, minIsr, this.#context(this.#seen)) ?? state
+  }
+
+  /**
+   * Nobody is certain to have everything, and all who had it once are back and have said how far their logs go: whoever has
+   * the longest has all that any of them has (KIP-966, the balanced strategy). Null: nobody, or somebody is missing.
+   */
+  #longest({ leader, isr, elr, lastKnownElr }: PartitionState): number | null {
+    if (leader !== -1 || isr.length + elr.length > 0) return null
+    let best: { readonly id: number; readonly log: FoundLog } | null = null
+    for (const id of lastKnownElr) {
+      const view = this.#seen(id)
+      const log = this.#logs.get(id)
+      if (!isActive(view) || log?.epoch !== view.epoch) return null
+      const isLonger =
+        best === null ||
+        log.lastEpoch > best.log.lastEpoch ||
+        (log.lastEpoch === best.log.lastEpoch && log.endOffset > best.log.endOffset)
+      if (isLonger) best = { id, log }
+    }
+    return best?.id ?? null
   }
 
   /** In the order of the assignment, the doubtful ones first. */

@@ -58,6 +58,22 @@ export interface ProposalAnswer {
   readonly state: PartitionState | null
 }
 
+/** How far the log of a replica goes, as its broker found it. */
+export interface LogEnd {
+  readonly topicId: string
+  readonly index: number
+  /** Under which its last batch was written; -1: there is none. */
+  readonly lastEpoch: number
+  readonly endOffset: number
+}
+
+/** What a broker says of its replicas. */
+export interface ReplicaReport {
+  /** They may lack what they had. */
+  readonly damaged: readonly { readonly topicId: string; readonly index: number }[]
+  readonly logs: readonly LogEnd[]
+}
+
 /** What every broker must know, in order. It holds only what the store has agreed to. */
 export type ImageRecord =
   | { readonly kind: 'broker'; readonly broker: BrokerView }

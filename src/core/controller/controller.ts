@@ -12,6 +12,7 @@ import type {
   LiveBroker,
   Proposal,
   ProposalAnswer,
+  ReplicaReport,
   StoreOutcome,
   StoredTopic,
   TopicPlan,
@@ -288,18 +289,16 @@ export class ControllerCore implements PartitionSurroundings {
     this.#publish()
   }
 
-  /** What a broker has of these may lack what it once had: it is neither in sync nor eligible. */
-  damaged(
-    sender: number,
-    epoch: number,
-    replicas: readonly { readonly topicId: string; readonly index: number }[],
-  ): void {
+  /** What a broker found out about its replicas. */
+  replicasReported(sender: number, epoch: number, { damaged, logs }: ReplicaReport): void {
     if (this.#brokers.get(sender)?.view?.epoch !== epoch) return
-    for (const { topicId, index } of replicas)
+    for (const { topicId, index } of damaged)
       this.#topics.get(topicId)?.partitions[index]?.ask({
         decide: () => ({ kind: 'replica-damaged', broker: sender }),
         settled: () => {},
       })
+    for (const { topicId, index, lastEpoch, endOffset } of logs)
+      this.#topics.get(topicId)?.partitions[index]?.logFound(sender, { epoch, lastEpoch, endOffset })
     this.#publish()
   }
 

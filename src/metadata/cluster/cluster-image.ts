@@ -3,6 +3,7 @@ import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { readableOverrides, withStoredConfig } from '../../core/config/held-config.ts'
 import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
+import type { LogEnd } from '../../core/controller/controller-types.ts'
 import type { Logger } from '../../ports.ts'
 import type { PollAnswer } from '../cluster-duties.ts'
 import { MetadataImage } from '../image/metadata-image.ts'
@@ -47,6 +48,22 @@ export class ClusterImage {
 
   get brokerValues(): Values {
     return this.#configs.get(this.#staticConfig['broker.id']) ?? NO_VALUES
+  }
+
+  /**
+   * How far logs here go of partitions that nobody leads, because nobody is certain to have everything: whoever has the
+   * longest of those that had it once is to lead.
+   */
+  awaitedLogs(): LogEnd[] {
+    const self = this.#staticConfig['broker.id']
+    const logs: LogEnd[] = []
+    for (const { topicId, partitions } of this.image.topics.values())
+      for (const { topic, index, leader, isr, elr, lastKnownElr } of partitions) {
+        if (leader !== -1 || isr.length + elr.length > 0 || !lastKnownElr.includes(self)) continue
+        const end = this.listener.logEnd(topic, index)
+        if (end !== null) logs.push({ topicId, index, ...end })
+      }
+    return logs
   }
 
   async apply({ controllerEpoch, full, changes }: PollAnswer): Promise<void> {

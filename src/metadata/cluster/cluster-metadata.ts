@@ -2,7 +2,7 @@ import { ErrorCode } from '../../../protocol/errors.ts'
 import type { MetadataPollRequest } from '../../../protocol/messages/1000-metadata-poll.ts'
 import { metadataPollRequest, metadataPollResponse } from '../../../protocol/messages/1000-metadata-poll.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
-import type { Proposal } from '../../core/controller/controller-types.ts'
+import type { Proposal, ReplicaReport } from '../../core/controller/controller-types.ts'
 import type { SamsaError } from '../../core/samsa-error.ts'
 import type { Address, MetadataStore, World } from '../../ports.ts'
 import { LinkError } from '../../wire/link-error.ts'
@@ -30,6 +30,7 @@ import { ForwardedChanges } from './forwarded-changes.ts'
 import { imbalanced } from './preferred-leaders.ts'
 import { Membership } from './membership.ts'
 import type { RegisteredSession } from './membership.ts'
+import { ReplicaReports } from './replica-reports.ts'
 
 export interface ClusterOptions {
   /** The static configuration. */
@@ -75,6 +76,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   readonly #links: readonly ControllerLink[]
   readonly #producerIds: ProducerIds
   readonly #forwarded: ForwardedChanges
+  readonly #reports: ReplicaReports
   #election: ControllerElection | null = null
   #driver: ControllerDriver | null = null
   #changes: ClusterChanges | null = null
@@ -109,6 +111,11 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.#links = [news, admin, isrs]
     this.#producerIds = new ProducerIds(() => this.#store(), this.nodeId)
     this.#forwarded = new ForwardedChanges(admin, isrs, () => this.config)
+    this.#reports = new ReplicaReports(world.clock, async (report) =>
+      this.#driver === null
+        ? await this.#forwarded.reportReplicas(this.nodeId, this.brokerEpoch, report)
+        : this.replicasReported(this.nodeId, this.brokerEpoch, report),
+    )
   }
 
   /**
@@ -267,12 +274,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   reportDamaged(partitions: readonly { readonly topicId: string; readonly index: number }[]): void {
-    if (this.#driver !== null) {
-      this.#driver.act((core) => core.damaged(this.nodeId, this.brokerEpoch, partitions))
-      return
-    }
-    // Without a controller that hears of it: whoever is elected is told again when this broker registers anew.
-    void this.#forwarded.reportDamaged(this.nodeId, this.brokerEpoch, partitions).catch(() => undefined)
+    this.#reports.damaged(partitions)
   }
 
   addressOf(brokerId: number): Address | null {
@@ -332,9 +334,9 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     return Promise.resolve({ errorCode: ErrorCode.NOT_CONTROLLER, answers: [] })
   }
 
-  damaged(...[sender, brokerEpoch, replicas]: Parameters<ClusterDuties['damaged']>): ErrorCode {
+  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): ErrorCode {
     if (this.#driver === null) return ErrorCode.NOT_CONTROLLER
-    this.#driver.act((core) => core.damaged(sender, brokerEpoch, replicas))
+    this.#driver.act((core) => core.replicasReported(sender, brokerEpoch, report))
     return ErrorCode.NONE
   }
 
@@ -355,6 +357,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   async close(): Promise<void> {
     this.#closed = true
     this.#end('the broker stops')
+    this.#reports.close()
     for (const link of this.#links) link.close()
     await this.#membership?.close()
     await this.#polling
@@ -460,6 +463,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
         continue
       }
       await this.#known.apply(answer)
+      if (this.#started && answer.changes.length > 0) this.#reports.logsEnd(this.#known.awaitedLogs())
       this.#tellWhoWaits()
       if (!this.#started && this.#isAccepted()) await this.#news.untilWoken()
     }

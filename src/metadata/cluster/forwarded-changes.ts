@@ -20,14 +20,14 @@ import {
   alterPartitionResponse,
 } from '../../../protocol/messages/56-alter-partition.ts'
 import {
-  reportDamagedRequest,
-  reportDamagedResponse,
-} from '../../../protocol/messages/1001-report-damaged.ts'
+  reportReplicasRequest,
+  reportReplicasResponse,
+} from '../../../protocol/messages/1001-report-replicas.ts'
 import { ZERO_UUID } from '../../../protocol/schema.ts'
 import type { Decoded, Encodable, MessageSchema } from '../../../protocol/schema.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
-import type { Proposal } from '../../core/controller/controller-types.ts'
+import type { Proposal, ReplicaReport } from '../../core/controller/controller-types.ts'
 import type { Exchange } from '../../wire/broker-link.ts'
 import { LinkError } from '../../wire/link-error.ts'
 import type { ConfigChange, ConfigResource } from '../changes/config-change.ts'
@@ -64,7 +64,11 @@ const CONTROLLED_SHUTDOWN = {
   response: controlledShutdownResponse,
   version: 3,
 } as const
-const REPORT_DAMAGED = { request: reportDamagedRequest, response: reportDamagedResponse, version: 0 } as const
+const REPORT_REPLICAS = {
+  request: reportReplicasRequest,
+  response: reportReplicasResponse,
+  version: 0,
+} as const
 
 /** A controller is elected in less; who asks longer than that is told to ask again. */
 const PATIENCE_MS = 10_000
@@ -226,15 +230,17 @@ export class ForwardedChanges {
     }
   }
 
-  /** Rejects with a LinkError. */
-  async reportDamaged(
-    brokerId: number,
-    brokerEpoch: number,
-    partitions: readonly { readonly topicId: string; readonly index: number }[],
-  ): Promise<ErrorCode> {
-    const replicas = partitions.map(({ topicId, index }) => ({ topicId, partitionIndex: index }))
-    const answer = await this.#isrs.ask(REPORT_DAMAGED, { brokerId, brokerEpoch, replicas }, PATIENCE_MS)
-    return answer.errorCode as ErrorCode
+  /** NETWORK_EXCEPTION when nobody answered. */
+  async reportReplicas(brokerId: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
+    const damaged = report.damaged.map(({ topicId, index }) => ({ topicId, partitionIndex: index }))
+    const logs = report.logs.map(({ index, ...log }) => ({ ...log, partitionIndex: index }))
+    try {
+      const answer = await this.#isrs.ask(REPORT_REPLICAS, { brokerId, brokerEpoch, damaged, logs }, 0)
+      return answer.errorCode as ErrorCode
+    } catch (error) {
+      if (error instanceof LinkError) return ErrorCode.NETWORK_EXCEPTION
+      throw error
+    }
   }
 
   async #ask<Request extends MessageSchema, Response extends MessageSchema>(

@@ -22,6 +22,8 @@ export interface MetadataListener {
   onPartitionsChanged(topic: TopicImage, changed: readonly PartitionImage[]): Promise<void>
   /** What is known of brokers changed: whether they serve, and under which epochs. */
   onBrokersChanged(): void
+  /** How far the log of a partition goes: the epoch of its last batch (-1: none) and its end. Null when it cannot be read. */
+  logEnd(topic: string, index: number): { readonly lastEpoch: number; readonly endOffset: number } | null
   /** `topic.config` changed, by its overrides or by the broker's defaults. */
   onTopicConfigChanged(topic: TopicImage): Promise<void> | void
 }
@@ -32,6 +34,7 @@ export const NOBODY: MetadataListener = {
   onTopicDeleted: () => Promise.resolve(),
   onPartitionsChanged: () => Promise.resolve(),
   onBrokersChanged: () => undefined,
+  logEnd: () => null,
   onTopicConfigChanged: () => undefined,
 }
 

@@ -1,0 +1,44 @@
+import { ErrorCode } from '../../protocol/errors.ts'
+import {
+  reportReplicasRequest,
+  reportReplicasResponse,
+} from '../../protocol/messages/1001-report-replicas.ts'
+import { answer, defineApi } from './requests/handler.ts'
+
+/**
+ * ReportReplicas, version 0. Of Samsa's brokers among themselves.
+ *
+ * Behavior: the controller no longer counts on damaged replicas of the sender, until their leader says that they are in sync
+ * again; and it learns how far logs go where nobody is certain to have everything (KIP-966). NOT_CONTROLLER when another
+ * broker is; INVALID_REQUEST to a broker that speaks of another one.
+ */
+export const reportReplicas = defineApi({
+  request: reportReplicasRequest,
+  response: reportReplicasResponse,
+  versions: [0, 0],
+  servedTo: 'peers',
+  arrays: {
+    damaged: { repeats: 'once', key: partitionKey, cost: 0 },
+    logs: { repeats: 'once', key: partitionKey, cost: 0 },
+  },
+  handle: answer(({ brokerId, brokerEpoch, damaged, logs }, { broker, peer }) => {
+    const { cluster } = broker.metadata
+    if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER }
+    if (peer?.brokerId !== brokerId) return { errorCode: ErrorCode.INVALID_REQUEST }
+    return {
+      errorCode: cluster.replicasReported(brokerId, brokerEpoch, {
+        damaged: damaged.map(({ topicId, partitionIndex }) => ({ topicId, index: partitionIndex })),
+        logs: logs.map(({ topicId, partitionIndex, lastEpoch, endOffset }) => ({
+          topicId,
+          index: partitionIndex,
+          lastEpoch,
+          endOffset,
+        })),
+      }),
+    }
+  }),
+})
+
+function partitionKey({ topicId, partitionIndex }: { topicId: string; partitionIndex: number }): string {
+  return `${topicId}/${partitionIndex}`
+}
