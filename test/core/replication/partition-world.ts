@@ -197,8 +197,21 @@ export class PartitionWorld {
     }
     const after = changePartition(this.state, event, context)
     if (after !== null) this.#tell(JSON.stringify(after))
+    if (after !== null) this.#forgive(event, this.state, after)
     this.state = after ?? this.state
     this.#publish()
+  }
+
+  /** The last one that was eligible leads although it may lack something: what it lost is lost, and was said to be. */
+  #forgive(event: PartitionEvent, before: PartitionState, { leader, leaderEpoch }: PartitionState): void {
+    if (leader === -1 || leaderEpoch === before.leaderEpoch) return
+    const isDoubtful = event.kind === 'fenced' && event.unclean && event.broker === leader
+    if ([...before.isr, ...before.elr].includes(leader) && !isDoubtful) return
+    const { log } = this.#brokers.find(({ id }) => id === leader)!
+    for (const [id, { offset }] of this.acknowledged)
+      if (log.records[offset]?.id !== id) this.acknowledged.delete(id)
+    const other = this.#seen.findIndex((id, offset) => log.records[offset]?.id !== id)
+    if (other !== -1) this.#seen.length = other
   }
 
   #publish(): void {
