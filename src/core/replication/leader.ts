@@ -251,6 +251,8 @@ export class LeaderCore {
 
   #mayJoin(follower: FollowerProgress): boolean {
     if (this.#maximalIsr.has(follower.id) || !this.#mayEverJoin(follower)) return false
+    // It would leave at once: what its last fetch said was long ago.
+    if (this.#lags(follower)) return false
     // What was committed in an earlier term may lie above a stale high watermark, but not above this.
     if (follower.endOffset < Math.max(this.#highWatermark, this.#epochStartOffset)) return false
     // A high watermark that stands still is soon reached by one that lags: it would join and leave, join and leave

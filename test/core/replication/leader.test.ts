@@ -281,6 +281,20 @@ describe('who joins the ISR', () => {
     assert.deepEqual(led.proposedIsr(), [1, 2])
   })
 
+  test('below the minimum who has fallen silent does not, whatever its last fetch said', () => {
+    const led = new Led({ isr: [1, 2] })
+    led.fetch(2)
+    led.append()
+    led.passes(LAG_MS + 1)
+    assert.deepEqual(led.proposedIsr(), [1])
+    led.commit({ isr: [1], elr: [2] })
+    assert.equal(led.proposal(), null)
+    led.passes(LAG_MS)
+    assert.equal(led.proposal(), null)
+    led.fetch(2)
+    assert.deepEqual(led.proposedIsr(), [1, 2])
+  })
+
   test('who left for its lag keeps pace for a while first; who was only fenced does not', () => {
     const led = new Led({ minIsr: 1 })
     led.fetch(2)
