@@ -1,31 +1,31 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** The programmatic broker: the one the command line starts, in a test file. */
 import path from 'node:path'
-import process from 'node:process'
 import { parseBrokerConfig } from './core/config/broker-config.ts'
 import type { ConfigLayer } from './core/config/broker-config.ts'
 import { splitList } from './core/config/definition.ts'
-import { isError } from './core/is-error.ts'
 import { checkBrokerOptions, checkNewTopics } from './core/options/broker-options.ts'
 import type { BrokerOptions, NewTopic } from './core/options/broker-options.ts'
-import type { LogLevel } from './core/options/log-level.ts'
 import { printable } from './core/printable.ts'
 import { SamsaError } from './core/samsa-error.ts'
-import type { Logger } from './ports.ts'
+import { sweepOnce } from './embedded/sweep.ts'
+import { tell } from './embedded/told-warnings.ts'
+import { typed } from './embedded/typed-error.ts'
 import { clientAddresses } from './server/client-addresses.ts'
 import { startBroker } from './server/start-broker.ts'
 import type { RunningBroker } from './server/start-broker.ts'
 import { keptAlive } from './system/kept-alive.ts'
 import { metadataStores } from './system/metadata-stores.ts'
-import { StoreError } from './system/store/embedded-store-tree.ts'
 import { noMetrics } from './system/figures/no-metrics.ts'
 import { engineOptionsOf, startSystemWorld } from './system/system-world.ts'
-import { removeLeftovers, TemporaryDirectory } from './system/temporary-directory.ts'
+import { TemporaryDirectory } from './system/temporary-directory.ts'
 
 export { SamsaError }
+export { Cluster } from './embedded/cluster.ts'
 export type { ErrorName } from '../protocol/errors.ts'
 export type { ConfigProfile } from './core/options/config-profile.ts'
 export type { BrokerOptions, ConfigEntries, NewTopic } from './core/options/broker-options.ts'
+export type { ClusterOptions, NewClusterTopic } from './core/options/cluster-options.ts'
 export type { LogLevel } from './core/options/log-level.ts'
 export type { SamsaErrorCode } from './core/samsa-error.ts'
 
@@ -46,13 +46,6 @@ function inWordsOfOptions(error: unknown): unknown {
   return new SamsaError(error.code, error.message.replace('log.dirs', 'dataDir'))
 }
 
-/** What the store and the system say, as errors of ours. What nobody foresaw stays what it is. */
-function typed(error: unknown): unknown {
-  if (error instanceof StoreError) return new SamsaError('SAMSA_METADATA_STORE', error.message, error)
-  if (isError(error) && 'syscall' in error) return new SamsaError('SAMSA_DISK_IO', error.message, error)
-  return error
-}
-
 /** What `Broker.start` says about where the broker lives, and `config` about everything else. */
 function layerOf(options: BrokerOptions, temporaryDir: TemporaryDirectory | null): ConfigLayer {
   const { host = '127.0.0.1', port = 0, config = {} } = options
@@ -65,28 +58,8 @@ function layerOf(options: BrokerOptions, temporaryDir: TemporaryDirectory | null
   return { source: 'STATIC_BROKER_CONFIG', origin: 'Broker.start', values }
 }
 
-const toldWarnings = new Set<string>()
-
-/** A broker that nobody hears still must not take a configuration other than it was meant. */
-function tell(warnings: readonly string[], logger: Logger, level: LogLevel): void {
-  for (const warning of warnings) {
-    if (level !== 'error' && level !== 'silent') logger.warn({}, warning)
-    else if (!toldWarnings.has(warning))
-      process.emitWarning(printable(warning), { type: 'SamsaWarning', code: 'SAMSA_CONFIG' })
-    toldWarnings.add(warning)
-  }
-}
-
 /** Nobody else has it: without a compiler a private constructor is one like any other. */
 const OURS = Symbol('Broker.start')
-
-let swept = false
-
-/** What test processes that were killed left behind goes beside the work of this one. */
-function sweepOnce(): void {
-  if (!swept) void removeLeftovers()
-  swept = true
-}
 
 /**
  * A broker in this process, on real sockets and real files.

@@ -146,7 +146,10 @@ test('what cannot be is refused with a reason', async () => {
 const wrongOptions: readonly (readonly [unknown, string])[] = [
   [{ prot: 1 }, 'prot: there is no such option; did you mean port?'],
   [{ zzz: 1 }, 'zzz: there is no such option; there are port, host, dataDir, config, profile, logLevel'],
-  [{ brokers: [] }, 'brokers: there is no such option; a broker has one address: host and port'],
+  [
+    { brokers: [] },
+    'brokers: there is no such option; a broker has one address: host and port; several brokers come from Cluster.start',
+  ],
   [JSON.parse('{"__proto__":1}'), '__proto__: there is no such option; did you mean port?'],
   [{ port: '21611' }, `port: must be an integer from 0 to 65535, not '21611'`],
   [{ port: null }, 'port: must be an integer from 0 to 65535, not null'],

@@ -164,8 +164,9 @@ test('without anything optional, and without the addon, there is a broker', asyn
 })
 
 const TYPED = `
-import { Broker, SamsaError } from 'samsa'
+import { Broker, Cluster, SamsaError } from 'samsa'
 import type { BrokerOptions, ConfigEntries, ConfigProfile, ErrorName, LogLevel, NewTopic, SamsaErrorCode } from 'samsa'
+import type { ClusterOptions, NewClusterTopic } from 'samsa'
 
 const config: ConfigEntries = { 'num.partitions': 3, 'auto.create.topics.enable': false }
 const profile: ConfigProfile = 'embedded'
@@ -173,7 +174,19 @@ const logLevel: LogLevel = 'error'
 const options: BrokerOptions = { port: 0, config, profile, logLevel }
 const topics: readonly NewTopic[] = [{ name: 'orders', partitions: 3, config: { 'retention.ms': 1000 } }]
 
+const several: ClusterOptions = { brokers: 2, config, profile, logLevel }
+const replicated: readonly NewClusterTopic[] = [{ name: 'orders', partitions: 1, replicationFactor: 2 }]
+
+async function survive(): Promise<void> {
+  await using cluster = await Cluster.start(several)
+  await cluster.createTopics(replicated)
+  const leader: number = await cluster.leaderOf('orders', 0)
+  await cluster.kill(leader)
+  if (leader === (await cluster.leaderOf('orders', 0))) throw new Error('led by the dead')
+}
+
 async function run(): Promise<[SamsaErrorCode, ErrorName | null]> {
+  await survive()
   await using broker = await Broker.start(options)
   const addresses: string[] = broker.brokers
   if (addresses.join() !== broker.bootstrapServers) throw new Error('two addresses')
@@ -239,7 +252,10 @@ describe('an empty project in strict TypeScript', () => {
       console.log(Object.keys(imported).join(), Object.keys(required).join())`
     writeFileSync(join(project, 'both.mjs'), source)
     const ran = await run(process.execPath, ['both.mjs'], { cwd: project })
-    assert.deepEqual([ran.code, ran.stdout, ran.stderr], [0, 'Broker,SamsaError Broker,SamsaError\n', ''])
+    assert.deepEqual(
+      [ran.code, ran.stdout, ran.stderr],
+      [0, 'Broker,Cluster,SamsaError Broker,Cluster,SamsaError\n', ''],
+    )
   })
 })
 

@@ -14,7 +14,7 @@ import { TopicHost } from '../broker/topic-host.ts'
 import type { TopicHostParts } from '../broker/topic-host.ts'
 import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
-import type { NewTopic } from '../core/options/broker-options.ts'
+import type { NewClusterTopic } from '../core/options/cluster-options.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { SamsaErrorCode } from '../core/samsa-error.ts'
@@ -48,11 +48,13 @@ export interface RunningBroker {
   readonly broker: Broker
   /** Rejects when the broker can no longer serve: its last log directory failed. Never resolves. */
   readonly failed: Promise<never>
-  createTopics(topics: readonly NewTopic[]): Promise<void>
+  createTopics(topics: readonly NewClusterTopic[]): Promise<void>
   /** All but the internal ones. */
   deleteAllTopics(): Promise<void>
   /** Drains connections, makes everything durable and writes the clean marker. Resolves to whether all of that was done. */
   stop(): Promise<boolean>
+  /** Ends as a process that is killed: nobody is told, nothing is made durable. For a broker that others can do without. */
+  kill(): Promise<void>
 }
 
 /**
@@ -239,7 +241,7 @@ function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => vo
 }
 
 function running(assembled: Assembled, logs: LogManager, failed: Promise<never>): RunningBroker {
-  const { broker, server, isrs, followings } = assembled
+  const { broker, server } = assembled
   const { metadata } = broker
   return {
     addresses: server.addresses,
@@ -249,16 +251,26 @@ function running(assembled: Assembled, logs: LogManager, failed: Promise<never>)
     deleteAllTopics: () => deleteAllTopics(metadata),
     stop: async () => {
       await metadata.cluster?.leave()
-      broker.deadlines.expireAll()
-      broker.groups.close()
-      await followings.close()
-      isrs.close()
+      await quieten(assembled)
       await server.stop(DRAIN_MS)
       const isClean = await logs.close(true)
       await metadata.close()
       return isClean
     },
+    kill: async () => {
+      await Promise.all([server.stop(0), metadata.close()])
+      await quieten(assembled)
+      await logs.close(false)
+    },
   }
+}
+
+/** What waits is answered, and nothing begins by itself any more. */
+async function quieten({ broker, isrs, followings }: Assembled): Promise<void> {
+  broker.deadlines.expireAll()
+  broker.groups.close()
+  await followings.close()
+  isrs.close()
 }
 
 async function deleteAllTopics(metadata: Metadata): Promise<void> {
@@ -268,12 +280,12 @@ async function deleteAllTopics(metadata: Metadata): Promise<void> {
   throwRefusals(names, outcomes, [ErrorCode.NONE, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION])
 }
 
-async function createTopics(metadata: Metadata, topics: readonly NewTopic[]): Promise<void> {
+async function createTopics(metadata: Metadata, topics: readonly NewClusterTopic[]): Promise<void> {
   const outcomes = await metadata.createTopics(
-    topics.map(({ name, partitions, config }) => ({
+    topics.map(({ name, partitions, replicationFactor, config }) => ({
       name,
       numPartitions: partitions ?? -1,
-      replicationFactor: -1,
+      replicationFactor: replicationFactor ?? -1,
       assignments: [],
       configs: Object.entries(config ?? {}).map(([key, value]) => ({ name: key, value: String(value) })),
     })),

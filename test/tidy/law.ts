@@ -15,8 +15,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   api: ['broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
   server: ['api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
   system: ['core', 'protocol', 'ports'],
-  cli: 'index system server api broker wire log metadata core protocol ports'.split(' '),
-  index: ['system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
+  embedded: ['system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
+  cli: 'index embedded system server api broker wire log metadata core protocol ports'.split(' '),
+  index: ['embedded', 'system', 'server', 'api', 'broker', 'log', 'metadata', 'core', 'protocol', 'ports'],
 }
 
 /**
@@ -40,7 +41,7 @@ const WINGS: Readonly<
 }
 
 /** Rooms that touch the real world. */
-const REAL = new Set(['system', 'cli', 'index'])
+const REAL = new Set(['system', 'embedded', 'cli', 'index'])
 
 /** What the other rooms may use of Node.js: pure functions over bytes. */
 const PURE_MODULES = new Set(['node:assert', 'node:assert/strict', 'node:buffer', 'node:util', 'node:zlib'])

@@ -250,11 +250,13 @@ function checkZooKeeper(values: BrokerConfigValues): void {
 
 /**
  * Reads the layers, weakest first. Throws SAMSA_CONFIG with a message that names the key, the value and what is
- * allowed. `warnings` are sentences for the log: unknown keys and keys without effect.
+ * allowed. `warnings` are sentences for the log: unknown keys and keys without effect. `isAlone`: without a
+ * ZooKeeper there is no other broker.
  */
 export function parseBrokerConfig(
   layers: readonly ConfigLayer[],
   profile: ConfigProfile = 'server',
+  isAlone = true,
 ): { readonly config: BrokerConfig; readonly warnings: readonly string[] } {
   const collected: Collected = {
     settings: new Map(),
@@ -271,7 +273,7 @@ export function parseBrokerConfig(
     interBrokerListenerName: values['inter.broker.listener.name'],
     controllerListenerNames: values['controller.listener.names'],
   })
-  const ofAll = values['zookeeper.connect'] === null ? replicationWarnings(values) : []
+  const ofAll = isAlone && values['zookeeper.connect'] === null ? replicationWarnings(values) : []
   if (ignored.length > 0)
     ofAll.push(`not opened, there is no controller quorum: listener ${ignored.join(', ')}`)
   const details: BrokerConfigDetails = {

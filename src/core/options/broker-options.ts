@@ -39,7 +39,7 @@ export interface NewTopic {
 }
 
 /** A name, an IPv4 address, or an IPv6 address without brackets. */
-const HOST = /^(?:[A-Za-z0-9._-]+|(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f:.]*(?:%[A-Za-z0-9]+)?)$/
+export const HOST = /^(?:[A-Za-z0-9._-]+|(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f:.]*(?:%[A-Za-z0-9]+)?)$/
 
 const brokerOptions: OptionTable & { options: OptionsOf<BrokerOptions> } = {
   options: {
@@ -51,24 +51,30 @@ const brokerOptions: OptionTable & { options: OptionsOf<BrokerOptions> } = {
     logLevel: { rule: oneOf(LOG_LEVELS) },
   },
   foreign: {
-    brokers: 'a broker has one address: host and port',
+    brokers: 'a broker has one address: host and port; several brokers come from Cluster.start',
     dir: 'did you mean dataDir?',
     logger: 'did you mean logLevel?',
   },
 }
 
-const newTopic: OptionTable & { options: OptionsOf<NewTopic> } = {
-  options: {
-    // Which names Kafka has no topics for is for the broker to say, in Kafka's words.
-    name: { rule: text(/^/, 'a string'), required: true },
-    partitions: { rule: integer(1, MAX_INT) },
-    config: { rule: configuration(unknownTopicKey) },
-  },
+export const topicOptions: OptionsOf<NewTopic> = {
+  // Which names Kafka has no topics for is for the broker to say, in Kafka's words.
+  name: { rule: text(/^/, 'a string'), required: true },
+  partitions: { rule: integer(1, MAX_INT) },
+  config: { rule: configuration(unknownTopicKey) },
+}
+
+export const foreignTopicOptions = {
+  topic: 'did you mean name?',
+  numPartitions: 'did you mean partitions?',
+  configEntries: 'did you mean config?',
+  configs: 'did you mean config?',
+}
+
+const newTopic: OptionTable = {
+  options: topicOptions,
   foreign: {
-    topic: 'did you mean name?',
-    numPartitions: 'did you mean partitions?',
-    configEntries: 'did you mean config?',
-    configs: 'did you mean config?',
+    ...foreignTopicOptions,
     replicationFactor: 'there is one broker, which has the only replica of each partition',
     replicaAssignment: 'there is one broker, which has the only replica of each partition',
   },
@@ -99,8 +105,8 @@ export function checkBrokerOptions(given: BrokerOptions): void {
 }
 
 /** Throws SAMSA_CONFIG when these are no topics to create. */
-export function checkNewTopics(given: readonly NewTopic[]): void {
-  refuse(listOf(newTopic, 'topic')(given, 'topics'))
+export function checkNewTopics(given: readonly NewTopic[], table = newTopic): void {
+  refuse(listOf(table, 'topic')(given, 'topics'))
   const names = new Set<string>()
   refuse(
     given.flatMap(({ name }, i) => {
