@@ -209,7 +209,9 @@ export class ControlledPartition {
   #longest({ leader, isr, elr, lastKnownElr }: PartitionState): number | null {
     if (leader !== -1 || isr.length + elr.length > 0) return null
     let best: { readonly id: number; readonly log: FoundLog } | null = null
-    for (const id of lastKnownElr) {
+    // Of equal ones the first of the assignment, so that not one broker leads everything.
+    for (const id of this.assignment.replicas) {
+      if (!lastKnownElr.includes(id)) continue
       const view = this.#seen(id)
       const log = this.#logs.get(id)
       if (!isActive(view) || log?.epoch !== view.epoch) return null

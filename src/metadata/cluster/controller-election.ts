@@ -66,20 +66,20 @@ export class ControllerElection {
     const changed = new Promise<void>((resolve) => (this.#wake = resolve))
     const node = await this.#store.get(paths.controller, () => this.#wake())
     if (this.#closed) return
-    if (node === null) return this.#stand()
-    if (!node.stat.ownedByThisSession) {
-      if (this.#inOffice) this.#events.deposed()
-      const id = decodeController(node.data)
-      if (id !== null) this.#events.controllerIs(id)
+    if (node === null && !this.#inOffice) return this.#stand()
+    if (node?.stat.ownedByThisSession === true) {
+      if (!this.#inOffice) void this.#govern()
       return changed
     }
-    if (!this.#inOffice) void this.#govern()
+    // Somebody took the node away, or this broker gave it back, and rests.
+    if (this.#inOffice) this.#events.deposed()
+    const id = node === null ? null : decodeController(node.data)
+    if (id !== null) this.#events.controllerIs(id)
     return changed
   }
 
   /** Whoever makes the node has it. Who lost the race sees who won. */
   async #stand(): Promise<void> {
-    if (this.#inOffice) this.#events.deposed()
     const data = encodeController(this.#brokerId, this.#world.clock.nowMs())
     try {
       await this.#store.create(paths.controller, data, 'ephemeral')
