@@ -1,6 +1,7 @@
 import type { MetadataChange } from '../../../protocol/messages/1000-metadata-poll.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { readableOverrides, withStoredConfig } from '../../core/config/held-config.ts'
+import { SamsaError } from '../../core/samsa-error.ts'
 import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
 import type { LogEnd } from '../../core/controller/controller-types.ts'
@@ -85,6 +86,16 @@ export class ClusterImage {
     for (const [topicId, told] of partitions) await this.#partitions(topicId, told)
   }
 
+  /** What a disk refuses concerns the partitions on it: the cluster goes on, and so does what this broker knows of it. */
+  async #carriedOut(topic: string, work: Promise<void> | void): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (!(error instanceof SamsaError)) throw error
+      this.#logger.error({ topic, error }, 'what the controller decided could not be carried out here')
+    }
+  }
+
   #missing({ topics }: MetadataChange): string[] {
     const there = new Set(topics.map(({ topicId }) => topicId))
     return [...this.image.topics.values()].map(({ topicId }) => topicId).filter((id) => !there.has(id))
@@ -95,7 +106,7 @@ export class ClusterImage {
     const topic = this.image.topicById(topicId)
     if (topic === undefined) return
     this.image.remove(topic.name)
-    await this.listener.onTopicDeleted(topic)
+    await this.#carriedOut(topic.name, this.listener.onTopicDeleted(topic))
   }
 
   #brokers({ brokers }: MetadataChange, full: boolean): void {
@@ -125,7 +136,8 @@ export class ClusterImage {
       (key) => before.settings.get(key)?.[0]?.text !== this.config.settings.get(key)?.[0]?.text,
     )
     if (!reachesTopics) return
-    for (const topic of this.image.reconfigure(this.config)) await this.listener.onTopicConfigChanged(topic)
+    for (const topic of this.image.reconfigure(this.config))
+      await this.#carriedOut(topic.name, this.listener.onTopicConfigChanged(topic))
   }
 
   #configUnder(defaults: Values): BrokerConfig {
@@ -157,7 +169,7 @@ export class ClusterImage {
       if (isSame(known.config.overrides, overrides)) return
       const topic = { ...known, config: this.#topicConfig(name, overrides) }
       this.image.put(topic)
-      await this.listener.onTopicConfigChanged(topic)
+      await this.#carriedOut(name, this.listener.onTopicConfigChanged(topic))
       return
     }
     // A topic of the same name that was deleted while this broker was told nothing.
@@ -174,7 +186,7 @@ export class ClusterImage {
       partitions: whole.map((each) => imageOf(name, each)),
       config: this.#topicConfig(name, overrides),
     }
-    await this.listener.onTopicCreated(topic)
+    await this.#carriedOut(name, this.listener.onTopicCreated(topic))
     this.image.put(topic)
   }
 
@@ -200,8 +212,9 @@ export class ClusterImage {
     this.#early.set(topicId, left)
     if (changed.length + added.length === 0) return
     const next = { ...topic, partitions }
-    if (added.length > 0) await this.listener.onPartitionsAdded(next, added)
-    if (changed.length > 0) await this.listener.onPartitionsChanged(next, changed)
+    const { name } = next
+    if (added.length > 0) await this.#carriedOut(name, this.listener.onPartitionsAdded(next, added))
+    if (changed.length > 0) await this.#carriedOut(name, this.listener.onPartitionsChanged(next, changed))
     this.image.put(next)
   }
 }

@@ -2,6 +2,7 @@ import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { readableOverrides } from '../../core/config/held-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import type { StoredTopic, TopicRules } from '../../core/controller/controller-types.ts'
+import { SamsaError } from '../../core/samsa-error.ts'
 import type { Logger, MetadataStore, Random } from '../../ports.ts'
 import { inPortions } from '../layout/in-portions.ts'
 import { deleteIfThere, deleteTopicNodes } from '../layout/store-steps.ts'
@@ -66,8 +67,11 @@ export async function loadCluster(
     store.children(paths.brokerConfigs),
     store.children(paths.registrations),
   ])
+  // Each broker makes it before it registers. Who took it away did not mean to have all logs deleted.
+  if (names === null)
+    throw new SamsaError('SAMSA_METADATA_STORE', `${paths.topics} in the metadata store is gone`)
   const deleted = new Set(marked)
-  const existing = new Set((names ?? []).filter((name) => !deleted.has(name)))
+  const existing = new Set(names.filter((name) => !deleted.has(name)))
   for (const name of deleted) {
     await deleteTopicNodes(store, name)
     await deleteIfThere(store, paths.deleteTopic(name))

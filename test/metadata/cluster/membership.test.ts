@@ -97,7 +97,7 @@ describe('a member', () => {
         },
         ended: () => events.push('ended'),
       })
-      ensemble.sessions[0]!.expire()
+      await ensemble.sessions[0]!.expire()
       await ensemble.sim.sleep(3 * SESSION_MS)
       assert.deepEqual(events, ['registered', 'ended', 'registered'])
       assert.ok(epochs[1]! > epochs[0]!)
@@ -143,7 +143,7 @@ describe('a member', () => {
       member.listen({ registered: () => {}, ended: () => {} })
       const witness = ensemble.zookeeper.connect(SESSION_MS)
       await witness.set(paths.clusterId, Buffer.from('{"version":"1","id":"other"}'), -1)
-      ensemble.sessions[0]!.expire()
+      await ensemble.sessions[0]!.expire()
       await ensemble.sim.sleep(3 * SESSION_MS)
       assert.match(ensemble.lost[0]?.message ?? '', /it is not that of cluster/)
       await member.close()
