@@ -1,7 +1,7 @@
 import type { MetadataChange } from '../../../protocol/messages/1000-metadata-poll.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { readableOverrides, withStoredConfig } from '../../core/config/held-config.ts'
-import { SamsaError } from '../../core/samsa-error.ts'
+import { BrokenInvariant } from '../../core/broken-invariant.ts'
 import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
 import type { LogEnd } from '../../core/controller/controller-types.ts'
@@ -91,7 +91,7 @@ export class ClusterImage {
     try {
       await work
     } catch (error) {
-      if (!(error instanceof SamsaError)) throw error
+      if (error instanceof BrokenInvariant) throw error
       this.#logger.error({ topic, error }, 'what the controller decided could not be carried out here')
     }
   }
