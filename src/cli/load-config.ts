@@ -3,6 +3,7 @@ import path from 'node:path'
 import { parseBrokerConfig } from '../core/config/broker-config.ts'
 import type { BrokerConfig, ConfigLayer } from '../core/config/broker-config.ts'
 import { configFromEnvironment, parseProperties } from '../core/config/config-input.ts'
+import { clusterDefaults, placeKeyProblem } from '../core/options/cluster-options.ts'
 import type { ConfigProfile } from '../core/options/config-profile.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 
@@ -56,12 +57,36 @@ export function loadTemporaryConfig(
   return load(options, environment, { profile: 'embedded', dataDir, places: 'only --set' })
 }
 
+/** The same for one of several brokers: not even `--set` moves it. */
+export function loadMemberConfig(
+  options: ConfigOptions,
+  environment: Environment,
+  member: MemberPlace,
+): LoadedConfig {
+  for (const [key] of options.set ?? []) {
+    const problem = placeKeyProblem(key)
+    if (problem !== null) throw new SamsaError('SAMSA_CONFIG', `--set ${key}: ${problem}`)
+  }
+  const { dataDir } = member
+  return load(options, environment, { profile: 'embedded', dataDir, places: 'only --set', member })
+}
+
+interface MemberPlace {
+  readonly id: number
+  readonly port: number
+  readonly dataDir: string
+  /** How many there are. */
+  readonly brokers: number
+}
+
 interface Surroundings {
   readonly profile: ConfigProfile
   /** Where the data lies when nobody says otherwise. */
   readonly dataDir: string
   /** Who may say where the broker lives. */
   readonly places: 'anybody' | 'only --set'
+  /** It is one of several in this process. */
+  readonly member?: MemberPlace
 }
 
 /**
@@ -96,8 +121,22 @@ function load(options: ConfigOptions, environment: Environment, surroundings: Su
   if (!isSet(layers, 'log.dirs') && !isSet(layers, 'log.dir')) {
     layers.unshift(layerOf('default', 'log.dirs', surroundings.dataDir))
   }
-  const parsed = parseBrokerConfig(layers.map(withAbsoluteDirs), surroundings.profile)
+  const { member } = surroundings
+  if (member !== undefined) {
+    const values = clusterDefaults(member.brokers)
+    layers.unshift({ source: 'STATIC_BROKER_CONFIG', origin: 'default', values })
+    add('--brokers', memberPlace(member))
+  }
+  const isAlone = member === undefined
+  const parsed = parseBrokerConfig(layers.map(withAbsoluteDirs), surroundings.profile, isAlone)
   return { config: parsed.config, warnings: [...warnings, ...parsed.warnings] }
+}
+
+function memberPlace({ id, port }: MemberPlace): Map<string, string> {
+  return new Map([
+    ['broker.id', String(id)],
+    ['listeners', `PLAINTEXT://127.0.0.1:${port}`],
+  ])
 }
 
 /** Takes them out; a sentence for the log when there were some. */

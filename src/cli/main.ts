@@ -1,19 +1,21 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { MAX_BROKERS } from '../core/options/broker-count.ts'
 import { LOG_LEVELS } from '../core/options/log-level.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { DumpOptions } from './dump-options.ts'
 import type { HealthOptions } from './health.ts'
 import { reportFailure } from './failure.ts'
-import type { StartOptions } from './start.ts'
+import type { RunOptions } from './run-command.ts'
 
 const EXAMPLES = `
 Examples:
   samsa                                  a broker on 127.0.0.1:9092, data in ./samsa-data
   samsa --set listeners=PLAINTEXT://:9092 --set log.dirs=/data
   samsa --run "npm test"                 a broker for one command, which finds it by KAFKA_BROKERS
+  samsa --run "npm test" --brokers 3     the same with a cluster of three
   samsa health 127.0.0.1:9092            whether a broker answers there`
 
 /** The command line. What a command needs is loaded when it runs, so that `samsa start` is quick. */
@@ -50,6 +52,11 @@ function addStart(program: Command): Command {
       'a broker on a free port with a temporary directory for as long as a command runs; the command is one argument, in quotes: --run "npm test"',
       once,
     )
+    .option(
+      '--brokers <count>',
+      'with --run: a cluster of so many brokers, each on a port of its own',
+      brokerCount,
+    )
     .addOption(
       new Option('--io <mode>', 'how durable writes reach the device; default: auto').choices([
         'auto',
@@ -66,11 +73,13 @@ function addStart(program: Command): Command {
       ]),
     )
     .allowExcessArguments()
-    .action(async (options: StartOptions & { run?: string }, command: Command) => {
+    .action(async (options: RunOptions & { run?: string }, command: Command) => {
       const [excess] = command.args
       // What is no command ends up here, as an argument of the default one.
       if (excess !== undefined) command.error(`error: ${await inWords(excess, program)}`)
       if (options.run?.trim() === '') throw new SamsaError('SAMSA_CONFIG', RUN_USAGE)
+      if (options.run === undefined && options.brokers !== undefined)
+        throw new SamsaError('SAMSA_CONFIG', BROKERS_USAGE)
       if (options.run === undefined) await (await import('./start.ts')).start(options)
       else await (await import('./run-command.ts')).runCommand(options.run, options)
     })
@@ -133,6 +142,9 @@ function optionsOf(start: Command): string {
 
 const RUN_USAGE = 'the command of --run must be one argument, in quotes: samsa --run "npm test"'
 
+const BROKERS_USAGE =
+  '--brokers goes with --run: samsa --run "npm test" --brokers 3. A cluster that stays is one samsa start for each broker, with zookeeper.connect'
+
 /** An error in other words where the command of --run is missing, or stands there without quotes. */
 function aboutRun(text: string, start: Command): string {
   const run: unknown = start.getOptionValue('run')
@@ -170,6 +182,13 @@ function collectSetting(text: string, settings: [string, string][] = []): [strin
 function once(text: string, earlier: string | undefined): string {
   if (earlier !== undefined) throw new InvalidArgumentError('It may be given once.')
   return text
+}
+
+function brokerCount(text: string): number {
+  const count = /^[1-9][0-9]?$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > MAX_BROKERS)
+    throw new InvalidArgumentError(`It must be a whole number from 1 to ${MAX_BROKERS}.`)
+  return count
 }
 
 function positiveInteger(text: string): number {

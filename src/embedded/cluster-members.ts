@@ -10,6 +10,7 @@ import { keptAlive } from '../system/kept-alive.ts'
 import { EmbeddedStore } from '../system/store/embedded-store.ts'
 import { startSystemWorld } from '../system/system-world.ts'
 import { ClusterMember } from './cluster-member.ts'
+import { QuietEnd } from './quiet-end.ts'
 
 /** Where one of the brokers lives. */
 export interface Place {
@@ -32,15 +33,24 @@ export class ClusterMembers {
   readonly all: readonly ClusterMember[]
   readonly #store: EmbeddedStore
   readonly #closeWorld: () => void
+  readonly #quietEnd: QuietEnd
 
-  private constructor(all: readonly ClusterMember[], store: EmbeddedStore, closeWorld: () => void) {
+  private constructor(
+    all: readonly ClusterMember[],
+    store: EmbeddedStore,
+    closeWorld: () => void,
+    quietEnd: QuietEnd,
+  ) {
     this.all = all
     this.#store = store
     this.#closeWorld = closeWorld
+    this.#quietEnd = quietEnd
   }
 
   /** Resolves when all of them serve; rejects with a SamsaError, everything closed again, when one does not start. */
-  static async start({ brokers, directory, logger, configOf }: ClusterPlan): Promise<ClusterMembers> {
+  static async start({ brokers, directory, configOf, ...plan }: ClusterPlan): Promise<ClusterMembers> {
+    const quietEnd = new QuietEnd()
+    const logger = quietEnd.logger(plan.logger)
     checkReplicas(configOf({ id: 1, port: 0, dataDir: directory }), brokers)
     const storeDir = path.join(directory, 'metadata')
     const engine = { mode: 'threads', directories: [storeDir], stagingBytes: 0 } as const
@@ -54,7 +64,7 @@ export class ClusterMembers {
         const configAt = (port: number): BrokerConfig => configOf({ id, port, dataDir })
         return new ClusterMember({ id, store, logger: logger.child({ node: id }), configAt })
       })
-      const members = new ClusterMembers(all, store, close)
+      const members = new ClusterMembers(all, store, close, quietEnd)
       await members.#startAll()
       // While all are there to have a replica: groups work, too, when the first thing that happens is that one dies.
       await members.reachable[0]!.broker.metadata.autoCreateTopic(OFFSETS_TOPIC)
@@ -84,6 +94,7 @@ export class ClusterMembers {
 
   /** At once: nobody needs what they keep any more. */
   async end(): Promise<void> {
+    this.#quietEnd.end()
     await Promise.allSettled(this.all.map((member) => member.kill()))
     await keptAlive(this.#store.close())
     this.#closeWorld()

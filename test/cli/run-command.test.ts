@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -95,6 +96,73 @@ describe('samsa --run', () => {
     await asked.says('up')
     asked.child.kill('SIGTERM')
     assert.deepEqual(await asked.exited, [5, null], asked.stderr)
+  })
+})
+
+describe('samsa --run --brokers', () => {
+  test('the command finds a cluster, whatever its surroundings say of one broker', async () => {
+    const temporary = freshDirectory()
+    const environment = { TMPDIR: temporary, KAFKA_NODE_ID: '7', KAFKA_LISTENERS: 'PLAINTEXT://0.0.0.0:0' }
+    const samsa = new Samsa(
+      [
+        '--run',
+        script(`
+          const { Kafka } = require(${JSON.stringify(createRequire(import.meta.url).resolve('kafkajs'))})
+          const brokers = process.env.KAFKA_BROKERS.split(',')
+          if (process.env.KAFKA_BOOTSTRAP_SERVERS !== process.env.KAFKA_BROKERS) process.exit(1)
+          async function ask() {
+            const admin = new Kafka({ brokers: [brokers[2]] }).admin()
+            await admin.connect()
+            await admin.createTopics({ topics: [{ topic: 't' }] })
+            const found = await admin.describeCluster()
+            const { topics } = await admin.fetchTopicMetadata({ topics: ['t'] })
+            const addresses = found.brokers.map(({ host, port }) => host + ':' + port).sort()
+            if (addresses.join() !== brokers.sort().join()) process.exit(2)
+            console.log(found.brokers.map(({ nodeId }) => nodeId).sort().join(), topics[0].partitions[0].isr.length)
+            process.exit(7)
+          }
+          ask()
+        `),
+        '--brokers',
+        '3',
+      ],
+      { env: environment },
+    )
+    assert.deepEqual(await samsa.exited, [7, null], samsa.stderr)
+    assert.equal(samsa.stdout, '1,2,3 3\n')
+    assert.doesNotMatch(samsa.stderr, /"level":"(?:warn|error)"(?!.*environment)/)
+    assert.deepEqual(leftIn(temporary), [])
+  })
+
+  test('one broker is no cluster, and numbers that cannot be are told', async () => {
+    const one = new Samsa(['--run', 'echo $KAFKA_BROKERS', '--brokers', '1'])
+    assert.deepEqual(await one.exited, [0, null], one.stderr)
+    assert.match(one.stdout, /^127\.0\.0\.1:\d+\n$/)
+    for (const wrong of ['0', '33', '-1', '2.5', 'many', '']) {
+      const samsa = new Samsa(['--run', 'true', `--brokers=${wrong}`])
+      assert.deepEqual(await samsa.exited, [1, null])
+      assert.match(
+        samsa.stderr,
+        /'--brokers <count>' .* is invalid\. It must be a whole number from 1 to 32\./,
+      )
+    }
+  })
+
+  test('what goes with a single broker, or with none, is refused', async () => {
+    const told = async (...given: string[]): Promise<string> => {
+      const samsa = new Samsa(given)
+      assert.deepEqual(await samsa.exited, [1, null])
+      return samsa.stderr
+    }
+    assert.match(await told('--brokers', '3'), /^samsa: --brokers goes with --run: .*zookeeper\.connect\n$/)
+    assert.equal(
+      await told('--run', 'true', '--brokers', '3', '--set', 'log.dirs=/tmp/x'),
+      'samsa: --set log.dirs: cannot be set for a whole cluster: each broker has a temporary directory of its own\n',
+    )
+    assert.equal(
+      await told('--run', 'true', '--brokers', '2', '--set', 'default.replication.factor=3'),
+      'samsa: default.replication.factor=3: must not be above the number of brokers, which is 2\n',
+    )
   })
 })
 

@@ -2,6 +2,7 @@
 import { unknownBrokerKey } from '../config/broker-config.ts'
 import { checkNewTopics, foreignTopicOptions, HOST, topicOptions } from './broker-options.ts'
 import type { BrokerOptions, NewTopic } from './broker-options.ts'
+import { MAX_BROKERS } from './broker-count.ts'
 import { CONFIG_PROFILES } from './config-profile.ts'
 import { LOG_LEVELS } from './log-level.ts'
 import { configuration, integer, oneOf, problemsOf, refuse, text } from './rules.ts'
@@ -17,8 +18,6 @@ export interface NewClusterTopic extends NewTopic {
   readonly replicationFactor?: number
 }
 
-/** They share one process, and the two cores of a small machine. */
-export const MAX_BROKERS = 32
 export const DEFAULT_BROKERS = 3
 
 const clusterOptions: OptionTable & { options: OptionsOf<ClusterOptions> } = {
