@@ -1,14 +1,19 @@
 import { mkdir } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { Command } from 'commander'
 import { repositoryRoot } from '../test/support/processes.ts'
+import type { ClusterTarget } from './cluster/cluster.ts'
+import { kafkaCluster } from './cluster/kafka-cluster.ts'
+import { CLUSTER_ROWS } from './cluster/rows.ts'
+import { type ClusterPlan, estimateClusterMs, runCluster } from './cluster/run.ts'
+import { samsaCluster } from './cluster/samsa-cluster.ts'
 import { dataDirectory, positive, save } from './command-line.ts'
 import { type Machine, describeMachine } from './machine.ts'
 import { probe } from './fsync/probe.ts'
 import { makeProgress } from './progress.ts'
 import { describeProfiles } from './profile.ts'
 import { compare, failureLines, figuresTable, formatFigure, loadTable, missedRows } from './report.ts'
-import { ROWS, type Row, selectRows } from './rows.ts'
+import { ROWS, type Row, type RowBase, selectRows } from './rows.ts'
 import { type RowResult, type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
 import { apacheKafka } from './targets/apache-kafka.ts'
 import { samsa, samsaOf } from './targets/samsa.ts'
@@ -26,6 +31,7 @@ interface Options {
   readonly profile?: string
   readonly list?: boolean
   readonly strict?: boolean
+  readonly cluster?: boolean
 }
 
 const ABOUT = `
@@ -40,9 +46,21 @@ How it measures
   of fresh partitions shows that cost. Figures are medians of the repeats, ratios the median of the pairs.
   writes/req and flushes/req are those of the whole block device.
 
+  A cluster (--cluster) is one of its own for each repeat. Its producers have a connection to every broker, send to
+  the leaders, and send again what could not be acknowledged, as Kafka's clients do.
+
 Rows (--rows takes ids, or prefixes with *)
-${ROWS.map((row) => `  ${row.id.padEnd(24)}${row.quick ? 'quick  ' : '       '}${row.title}`).join('\n')}
+${rowLines(ROWS)}
+
+Rows with --cluster
+${rowLines(CLUSTER_ROWS)}
 `
+
+function rowLines(rows: readonly RowBase[]): string {
+  return rows
+    .map((row) => `  ${row.id.padEnd(24)}${row.quick ? 'quick  ' : '       '}${row.title}`)
+    .join('\n')
+}
 
 function commandLine(): Options {
   return new Command('npm run bench --')
@@ -52,6 +70,7 @@ function commandLine(): Options {
       '--peer <name>',
       'compare with: kafka (fetched through Maven once, needs java and mvn), or the folder of another checkout that was built, such as the commit before; the target itself is a control',
     )
+    .option('--cluster', 'three brokers with three replicas of everything, acks=all; the peer likewise')
     .option('--quick', 'fewer rows, shorter, one repeat: under three minutes without a peer')
     .option('--rows <ids>', 'only these rows, comma separated')
     .option('--repeats <n>', 'repeats of every row (default: 3, quick: 1)', positive)
@@ -129,10 +148,67 @@ function machineLine(machine: Machine): string {
   ].join('\n')
 }
 
+async function clusterTargetCalled(
+  name: string,
+  directory: string,
+  profile: string | undefined,
+): Promise<ClusterTarget> {
+  const profileDirectory = profile === undefined ? null : resolve(profile)
+  if (name === 'samsa') return samsaCluster({ directory, profileDirectory })
+  if (name === 'kafka') return kafkaCluster(directory)
+  if (!name.includes('/'))
+    throw new Error(`no target is called '${name}': samsa, kafka or the folder of a checkout`)
+  const checkout = resolve(name)
+  return samsaCluster({ directory, profileDirectory: null, name: `samsa in ${basename(checkout)}`, checkout })
+}
+
+async function clusterMain(options: Options): Promise<void> {
+  const quick = options.quick ?? false
+  const rows = selectRows(CLUSTER_ROWS, options.rows?.split(',') ?? null, quick)
+  if (options.list === true) {
+    for (const row of rows) console.log(`${row.id.padEnd(24)}${row.title}`)
+    return
+  }
+  const directory = dataDirectory(options.dir)
+  await mkdir(directory, { recursive: true })
+  const targets = [await clusterTargetCalled(options.target, directory, options.profile)]
+  if (options.peer !== undefined) targets.push(await clusterTargetCalled(options.peer, directory, undefined))
+  const names = targets.map(({ name }) => name)
+  const plan: ClusterPlan = {
+    rows: options.peer?.includes('/') === true ? rows.map((row) => ({ ...row, reach: null })) : rows,
+    targets,
+    repeats: Math.ceil(options.repeats ?? (quick ? 1 : 3)),
+    timing: { warmupMs: 1_500, measureMs: (options.seconds ?? (quick ? 2 : 4)) * 1_000 },
+    warmupMs: [options.target, options.peer].includes('kafka') ? (quick ? 10_000 : 30_000) : 3_000,
+  }
+  const machine = describeMachine(directory, repositoryRoot)
+  console.log(machineLine(machine))
+  for (const target of targets) console.log(`${target.name}: ${target.description}`)
+  const progress = makeProgress(estimateClusterMs(plan), process.stderr)
+  const startedAt = new Date().toISOString()
+  const results = await runCluster(plan, progress)
+  progress.end()
+  console.log(`\n${report([], results, names)}`)
+  if (options.profile !== undefined)
+    console.log(`\n${describeProfiles(resolve(options.profile), repositoryRoot, 40)}`)
+  if (options.json !== undefined) {
+    const { repeats, timing } = plan
+    const described = {
+      startedAt,
+      endedAt: new Date().toISOString(),
+      machine,
+      settings: { quick, repeats, timing },
+    }
+    await save(options.json, `${JSON.stringify({ ...described, rows: results }, null, 1)}\n`)
+  }
+  process.exitCode = exitCode(options, results, names)
+}
+
 async function main(): Promise<void> {
   const options = commandLine()
+  if (options.cluster === true) return clusterMain(options)
   const quick = options.quick ?? false
-  const chosen = selectRows(options.rows?.split(',') ?? null, quick)
+  const chosen = selectRows(ROWS, options.rows?.split(',') ?? null, quick)
   // What is to be reached is said of Apache Kafka: beside an earlier version of ours only the ratio counts.
   const rows = options.peer?.includes('/') === true ? chosen.map((row) => ({ ...row, reach: null })) : chosen
   if (options.list === true) {

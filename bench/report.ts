@@ -9,7 +9,7 @@ import {
   pairedRatio,
   requestsPerSecond,
 } from './measurement.ts'
-import type { Reach, Row } from './rows.ts'
+import type { Reach, RowBase } from './rows.ts'
 import type { RowResult } from './runner.ts'
 import type { LoadResult } from './load/spec.ts'
 
@@ -186,7 +186,7 @@ export function failureLines(results: readonly RowResult[]): string[] {
 }
 
 /** Rows whose target was not reached, for the exit of a run that is asked to be strict. */
-export function missedRows(results: readonly RowResult[], ours: string, peer: string): Row[] {
+export function missedRows(results: readonly RowResult[], ours: string, peer: string): RowBase[] {
   return results
     .filter((result) => {
       const { verdict } = compare(result, ours, peer)

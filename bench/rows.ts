@@ -7,7 +7,7 @@ export interface Reach {
   readonly of: 'peer' | 'itself'
 }
 
-interface RowBase {
+export interface RowBase {
   readonly id: string
   readonly title: string
   /** Part of a `--quick` run. */
@@ -289,12 +289,16 @@ export const ROWS: readonly Row[] = [
 ]
 
 /** `names` are ids or prefixes of ids that end with `*`. Throws on a name that selects nothing. */
-export function selectRows(names: readonly string[] | null, quick: boolean): readonly Row[] {
-  if (names === null) return quick ? ROWS.filter((row) => row.quick) : ROWS
-  const matches = (row: Row, name: string): boolean =>
+export function selectRows<R extends RowBase>(
+  all: readonly R[],
+  names: readonly string[] | null,
+  quick: boolean,
+): readonly R[] {
+  if (names === null) return quick ? all.filter((row) => row.quick) : all
+  const matches = (row: R, name: string): boolean =>
     name.endsWith('*') ? row.id.startsWith(name.slice(0, -1)) : row.id === name
   for (const name of names) {
-    if (!ROWS.some((row) => matches(row, name))) throw new Error(`no row is called '${name}'`)
+    if (!all.some((row) => matches(row, name))) throw new Error(`no row is called '${name}'`)
   }
-  return ROWS.filter((row) => names.some((name) => matches(row, name)))
+  return all.filter((row) => names.some((name) => matches(row, name)))
 }

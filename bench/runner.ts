@@ -12,7 +12,7 @@ import {
 import { applyLoad } from './load/apply-load.ts'
 import { type Measurement, requestsPerSecond } from './measurement.ts'
 import type { Progress } from './progress.ts'
-import type { FetchRow, ProduceRow, Row } from './rows.ts'
+import type { FetchRow, ProduceRow, Row, RowBase } from './rows.ts'
 import { startNullServerProcess } from './targets/null.ts'
 import type { Target } from './targets/target.ts'
 
@@ -27,7 +27,7 @@ export interface RunPlan {
 }
 
 export interface RowResult {
-  readonly row: Row
+  readonly row: RowBase
   /** By target, one entry per repeat. */
   readonly measurements: Record<string, Measurement[]>
   /** By target: why there is no figure. */
@@ -320,7 +320,7 @@ async function runJob(
   }
 }
 
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }

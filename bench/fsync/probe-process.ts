@@ -58,7 +58,7 @@ function flush({ directory, measureMs, blockStatPath }: FlushProbe): FlushResult
   if (fd === undefined) throw new Error('no file')
   const block = Buffer.alloc(BLOCK_BYTES, 0x5a)
   const latency = new LatencyMeter()
-  const usage = new UsageMeter(0, blockStatPath)
+  const usage = new UsageMeter([0], blockStatPath)
   const startUs = nowUs()
   let now = startUs
   for (let at = 0; now - startUs < measureMs * 1_000; at = (at + BLOCK_BYTES) % bytes) {
@@ -104,7 +104,7 @@ async function ring(probe: RingProbe): Promise<RingResult> {
   })
   await loop.run(measureMs / 4)
   measuring = true
-  const usage = new UsageMeter(0, blockStatPath)
+  const usage = new UsageMeter([0], blockStatPath)
   const startUs = nowUs()
   await loop.run(measureMs)
   const elapsedUs = nowUs() - startUs
@@ -130,7 +130,7 @@ async function appendToFiles(probe: FilesProbe): Promise<FilesResult> {
   const { method, files, appends, writeBytes, blockStatPath } = probe
   const direct = method === 'ring-1' || method === 'ring-256'
   const append = direct ? ringAppends(probe) : plainAppends(probe)
-  const usage = new UsageMeter(0, blockStatPath)
+  const usage = new UsageMeter([0], blockStatPath)
   const startUs = nowUs()
   await append.run()
   const elapsedUs = nowUs() - startUs

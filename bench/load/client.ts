@@ -14,6 +14,21 @@ import {
 import { SeededRandom } from './random.ts'
 import type { Endpoint } from './spec.ts'
 
+export interface PartitionView {
+  readonly error: number
+  /** -1: none. */
+  readonly leader: number
+  /** How many there are. */
+  readonly replicas: number
+  readonly inSync: number
+}
+
+export interface ClusterView {
+  readonly brokers: ReadonlyMap<number, Endpoint>
+  readonly controller: number
+  readonly partitions: readonly PartitionView[]
+}
+
 /** One request at a time over one connection: what surrounds a measurement, never the measurement itself. */
 export class Client {
   readonly #socket: Socket
@@ -68,9 +83,10 @@ export class Client {
     name: string,
     partitions: number,
     configs: Readonly<Record<string, string>>,
+    replicas = 1,
   ): Promise<number> {
     const writer = startRequest(CREATE_TOPICS)
-    writer.int32(1).string(name).int32(partitions).int16(1).int32(0)
+    writer.int32(1).string(name).int32(partitions).int16(replicas).int32(0)
     const entries = Object.entries(configs)
     writer.int32(entries.length)
     for (const [key, value] of entries) writer.string(key).string(value)
@@ -94,33 +110,41 @@ export class Client {
 
   /** How many partitions of the topic have a leader. */
   async partitionsWithLeader(name: string, allowAutoCreate = false): Promise<number> {
+    const { partitions } = await this.metadata(name, allowAutoCreate)
+    return partitions.filter(({ error, leader }) => leader >= 0 && error === 0).length
+  }
+
+  /** The brokers, and the partitions of the topic by their index; none when it is not there. */
+  async metadata(name: string, allowAutoCreate = false, timeoutMs?: number): Promise<ClusterView> {
     const writer = startRequest(METADATA)
       .int32(1)
       .string(name)
       .int8(allowAutoCreate ? 1 : 0)
-    const reader = new ByteReader(await this.request(sealFrame(writer)), 8)
+    const reader = new ByteReader(await this.request(sealFrame(writer), timeoutMs), 8)
     reader.int32()
-    for (let brokers = reader.int32(); brokers > 0; brokers--) {
-      reader.int32()
-      reader.string()
-      reader.int32()
+    const brokers = new Map<number, Endpoint>()
+    for (let left = reader.int32(); left > 0; left--) {
+      const id = reader.int32()
+      brokers.set(id, { host: reader.string()!, port: reader.int32() })
       reader.string()
     }
     reader.string()
-    reader.int32()
-    if (reader.int32() !== 1) return 0
-    if (reader.int16() !== 0) return 0
+    const controller = reader.int32()
+    const partitions: PartitionView[] = []
+    if (reader.int32() !== 1 || reader.int16() !== 0) return { brokers, controller, partitions }
     reader.string()
     reader.int8()
-    let ready = 0
-    for (let partitions = reader.int32(); partitions > 0; partitions--) {
+    for (let left = reader.int32(); left > 0; left--) {
       const error = reader.int16()
-      reader.int32()
-      if (reader.int32() >= 0 && error === 0) ready++
-      reader.skip(reader.int32() * 4)
-      reader.skip(reader.int32() * 4)
+      const index = reader.int32()
+      const leader = reader.int32()
+      const replicas = reader.int32()
+      reader.skip(replicas * 4)
+      const inSync = reader.int32()
+      reader.skip(inSync * 4)
+      partitions[index] = { error, leader, replicas, inSync }
     }
-    return ready
+    return { brokers, controller, partitions }
   }
 
   /** Produces one record. Error code. */

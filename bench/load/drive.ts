@@ -96,7 +96,7 @@ export class Drive implements LaneOwner {
     }
     try {
       await sleep(this.#options.warmupMs)
-      const usage = new UsageMeter(this.#options.brokerPid, this.#options.blockStatPath)
+      const usage = new UsageMeter([this.#options.brokerPid], this.#options.blockStatPath)
       const startUs = nowUs()
       this.#measuring = true
       this.#options.onWindow?.(true)
@@ -225,6 +225,11 @@ export class TimeQueue {
       this.#first = 0
     }
     this.#times[(this.#first + this.#length++) % this.#times.length] = time
+  }
+
+  /** The queue must not be empty. */
+  get first(): number {
+    return this.#times[this.#first]!
   }
 
   /** The queue must not be empty. */

@@ -47,7 +47,7 @@ export class Fill implements LaneOwner {
         this.#fail = reject
       })
       await Promise.race([ended, Promise.all(this.#lanes.map((lane) => lane.connected()))])
-      const usage = new UsageMeter(brokerPid, blockStatPath)
+      const usage = new UsageMeter([brokerPid], blockStatPath)
       const startUs = nowUs()
       await Promise.race([ended, this.#create()])
       for (const lane of this.#lanes) {

@@ -1,4 +1,5 @@
 import { runEndToEnd } from './end-to-end.ts'
+import { ClusterDrive } from './cluster-drive.ts'
 import { Drive } from './drive.ts'
 import { FetchExchange, ProduceExchange } from './exchange.ts'
 import { Fill } from './fill.ts'
@@ -18,6 +19,8 @@ function apply(load: LoadSpec): Promise<LoadResult> {
     }
     case 'fill':
       return new Fill(load, new ProduceExchange(load.topic, load.acks, load.batch, random)).run()
+    case 'cluster':
+      return new ClusterDrive(load, new ProduceExchange(load.topic, load.acks, load.batch, random)).run()
     case 'e2e':
       return runEndToEnd(load)
   }

@@ -7,7 +7,7 @@ export interface LaneOwner {
   answered(lane: Lane, partition: number, sentUs: number, error: number, payloadBytes: number): void
   /** All answers of one read are reported; what was staged meanwhile leaves after this. */
   turnEnded(lane: Lane): void
-  failed(error: Error): void
+  failed(error: Error, lane: Lane): void
 }
 
 /**
@@ -59,9 +59,9 @@ export class Lane {
         },
       },
     })
-    this.#socket.on('error', (error) => this.#owner.failed(error))
+    this.#socket.on('error', (error) => this.#lost(error))
     this.#socket.on('close', () => {
-      if (!this.#closing) this.#owner.failed(new Error('the broker closed a connection'))
+      this.#lost(new Error('the broker closed a connection'))
     })
   }
 
@@ -104,6 +104,20 @@ export class Lane {
     this.#socket.write(this.#ring.subarray((first + this.#places) * bytes))
     if (this.#next > 0) this.#socket.write(this.#ring.subarray(0, this.#next * bytes))
     this.#socket.uncork()
+  }
+
+  /** What was sent and not answered, in its order. */
+  unanswered(visit: (partition: number, sentUs: number) => void): void {
+    for (let i = 0; i < this.#inFlight; i++) {
+      const place = (this.#oldest + i) % this.#places
+      visit(this.#partition[place]!, this.#sentUs[place]!)
+    }
+  }
+
+  #lost(error: Error): void {
+    if (this.#closing) return
+    this.#closing = true
+    this.#owner.failed(error, this)
   }
 
   close(): void {

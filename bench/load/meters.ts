@@ -48,6 +48,18 @@ export function processCpu(pid: number): CpuTime | null {
   return { user: Number(fields[11]) * TICK_US, system: Number(fields[12]) * TICK_US }
 }
 
+/** Of several, as one; null when nothing is known of one of them. */
+function cpuOf(pids: readonly number[]): CpuTime | null {
+  const sum = { user: 0, system: 0 }
+  for (const pid of pids) {
+    const cpu = processCpu(pid)
+    if (cpu === null) return null
+    sum.user += cpu.user
+    sum.system += cpu.system
+  }
+  return sum
+}
+
 export function blockIo(statPath: string): BlockIo | null {
   if (statPath === '') return null
   try {
@@ -57,25 +69,25 @@ export function blockIo(statPath: string): BlockIo | null {
   }
 }
 
-/** What broker, generator and device used between two moments. */
+/** What broker (all of its processes), generator and device used between two moments. */
 export class UsageMeter {
-  readonly #brokerPid: number
+  readonly #brokerPids: readonly number[]
   readonly #blockStatPath: string
   readonly #broker: CpuTime | null
   readonly #generator: NodeJS.CpuUsage
   readonly #block: BlockIo | null
 
-  constructor(brokerPid: number, blockStatPath: string) {
-    this.#brokerPid = brokerPid
+  constructor(brokerPids: readonly number[], blockStatPath: string) {
+    this.#brokerPids = brokerPids
     this.#blockStatPath = blockStatPath
-    this.#broker = processCpu(brokerPid)
+    this.#broker = cpuOf(brokerPids)
     this.#block = blockIo(blockStatPath)
     this.#generator = process.cpuUsage()
   }
 
   stop(): { brokerCpu: CpuTime | null; generatorCpu: CpuTime; block: BlockIo | null } {
     const generator = process.cpuUsage(this.#generator)
-    const broker = processCpu(this.#brokerPid)
+    const broker = cpuOf(this.#brokerPids)
     const block = blockIo(this.#blockStatPath)
     return {
       brokerCpu:

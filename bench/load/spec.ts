@@ -88,7 +88,22 @@ export interface EndToEndLoad extends LoadBase {
   readonly measureMs: number
 }
 
-export type LoadSpec = ProduceLoad | FetchLoad | FillLoad | EndToEndLoad
+/**
+ * Producers of a cluster: each has a connection to every broker, sends to the leaders, and sends again what could not be
+ * acknowledged, as Kafka's clients do.
+ */
+export interface ClusterLoad extends LoadBase {
+  readonly kind: 'cluster'
+  readonly batch: BatchShape
+  readonly acks: 1 | -1
+  readonly pace: ClosedLoop | OpenLoop
+  readonly warmupMs: number
+  readonly measureMs: number
+  /** All processes of the cluster. */
+  readonly pids: readonly number[]
+}
+
+export type LoadSpec = ProduceLoad | FetchLoad | FillLoad | EndToEndLoad | ClusterLoad
 
 /** Microseconds. */
 export interface LatencySummary {
@@ -116,6 +131,10 @@ export interface LoadResult {
   readonly errors: Readonly<Record<string, number>>
   /** Messages produced in the measured time that the consumer never saw (end-to-end only). */
   readonly lost: number
+  /** Loads of a cluster only: the longest time in which one of the partitions acknowledged nothing. */
+  readonly longestGapMs?: number
+  /** Loads of a cluster only: what was not acknowledged in the end. */
+  readonly failed?: number
   readonly brokerCpu: CpuTime | null
   readonly generatorCpu: CpuTime
   readonly block: BlockIo | null

@@ -33,7 +33,7 @@ export function samsaOf(checkout: string, directory: string): Target {
   return samsa({ directory, name: `samsa in ${basename(checkout)}`, profileDirectory: null, checkout })
 }
 
-function commandLineOf(checkout: string | undefined): string {
+export function commandLineOf(checkout: string | undefined): string {
   return checkout === undefined ? ownCommandLine : join(checkout, 'dist/src/cli/samsa.cjs')
 }
 
