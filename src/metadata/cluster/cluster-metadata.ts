@@ -26,6 +26,7 @@ import { ClusterImage } from './cluster-image.ts'
 import { ControllerDriver, NOT_CONTROLLER } from './controller-driver.ts'
 import { ControllerElection } from './controller-election.ts'
 import { ControllerLink } from './controller-link.ts'
+import { ControllerSilence } from './controller-silence.ts'
 import { ForwardedChanges } from './forwarded-changes.ts'
 import { imbalanced } from './preferred-leaders.ts'
 import { Membership } from './membership.ts'
@@ -72,6 +73,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   #membership: Membership | null = null
   readonly #known: ClusterImage
   readonly #counters: ElectionCounters
+  readonly #silence: ControllerSilence
   readonly #news: ControllerLink
   readonly #links: readonly ControllerLink[]
   readonly #producerIds: ProducerIds
@@ -86,6 +88,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   #whenAccepted: (() => void)[] = []
   #whenServing: (() => void)[] = []
   #polling: Promise<void> = Promise.resolve()
+  #whyNoNews = 'it is not the controller any more'
 
   constructor(world: ClusterWorld, options: ClusterOptions) {
     this.#world = world
@@ -93,6 +96,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.nodeId = options.config['broker.id']
     this.#known = new ClusterImage(options.config, world.logger)
     this.#counters = new ElectionCounters(world.metrics)
+    this.#silence = new ControllerSilence(world.clock, world.logger)
     const parts = {
       world,
       clusterId: () => this.clusterId,
@@ -458,10 +462,13 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       const answer = await this.#askForNews()
       if (this.#closed) return
       const isOld = answer !== null && answer.controllerEpoch < this.#known.controllerEpoch
-      if (answer === null || answer.errorCode !== ErrorCode.NONE || isOld) {
+      if (isOld || answer?.errorCode !== ErrorCode.NONE) {
+        const { controllerId, address } = this.#news
+        this.#silence.goesOn(controllerId, address, this.#whyNoNews)
         await this.#news.rest()
         continue
       }
+      this.#silence.ends()
       await this.#known.apply(answer)
       if (this.#started && answer.changes.length > 0) this.#reports.logsEnd(this.#known.awaitedLogs())
       this.#tellWhoWaits()
@@ -484,8 +491,9 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       const answer = await this.#news.ask(POLL, request, 0)
       return { ...answer, errorCode: answer.errorCode as ErrorCode }
     } catch (error) {
-      if (error instanceof LinkError) return null
-      throw error
+      if (!(error instanceof LinkError)) throw error
+      this.#whyNoNews = error.message
+      return null
     }
   }
 

@@ -30,6 +30,7 @@ export class ControllerLink {
   readonly #parts: ControllerLinkParts
   /** -1: none is known. */
   #controllerId = -1
+  #address: Address | null = null
   #link: BrokerLink | null = null
   #making: Promise<BrokerLink> | null = null
   #restMs = FIRST_REST_MS
@@ -38,6 +39,16 @@ export class ControllerLink {
 
   constructor(parts: ControllerLinkParts) {
     this.#parts = parts
+  }
+
+  /** -1: none is known. */
+  get controllerId(): number {
+    return this.#controllerId
+  }
+
+  /** Where it was looked for last; null: nobody knows. */
+  get address(): Address | null {
+    return this.#address
   }
 
   /** Another broker (-1: none that is known) is to be asked from now on. */
@@ -119,6 +130,7 @@ export class ControllerLink {
   async #make(controllerId: number): Promise<BrokerLink> {
     const { world, addressOf, clusterId, brokerId, brokerEpoch, requestTimeoutMs } = this.#parts
     const address = await addressOf(controllerId)
+    this.#address = address
     if (address === null || controllerId !== this.#controllerId)
       throw new LinkError('unreachable', `nobody knows where controller ${controllerId} is`)
     const link = new BrokerLink(world, {
