@@ -32,6 +32,10 @@ export class SimClient {
     return socket === null ? null : new SimClient(socket)
   }
 
+  static over(socket: SimSocket): SimClient {
+    return new SimClient(socket)
+  }
+
   get closed(): boolean {
     return this.#closed
   }

@@ -4,6 +4,8 @@ export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   readonly fields: LogFields
   readonly message: string
+  /** Of the simulated world. */
+  readonly atMs: number
 }
 
 /** Keeps the lines, so that a test can look for one and a failure can print them. */
@@ -11,7 +13,10 @@ export class SimLogger implements Logger {
   readonly lines: LogLine[]
   private readonly bound: LogFields
 
-  constructor(lines: LogLine[] = [], bound: LogFields = {}) {
+  private readonly nowMs: () => number
+
+  constructor(nowMs: () => number = () => 0, lines: LogLine[] = [], bound: LogFields = {}) {
+    this.nowMs = nowMs
     this.lines = lines
     this.bound = bound
   }
@@ -33,7 +38,7 @@ export class SimLogger implements Logger {
   }
 
   child(fields: LogFields): Logger {
-    return new SimLogger(this.lines, { ...this.bound, ...fields })
+    return new SimLogger(this.nowMs, this.lines, { ...this.bound, ...fields })
   }
 
   /** Messages of one level, oldest first. */
@@ -42,6 +47,6 @@ export class SimLogger implements Logger {
   }
 
   private add(level: LogLine['level'], fields: LogFields, message: string): void {
-    this.lines.push({ level, fields: { ...this.bound, ...fields }, message })
+    this.lines.push({ level, fields: { ...this.bound, ...fields }, message, atMs: this.nowMs() })
   }
 }

@@ -153,7 +153,7 @@ export class SimMachine implements SimHost {
         random: random.fork(),
         options: this.options.disk,
       })
-      const logger = new SimLogger()
+      const logger = new SimLogger(() => scheduler.nowMs)
       const metrics = new SimMetrics()
       const world: World = {
         clock: this.options.wrapClock?.(clock) ?? clock,

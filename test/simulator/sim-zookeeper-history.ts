@@ -1,7 +1,7 @@
 import type { MetadataStore, StoredNode } from '../../src/ports.ts'
 
 /** What a path was after a change; null where there was no node. */
-interface Version {
+export interface Version {
   readonly transaction: number
   readonly atMs: number
   readonly node: StoredNode | null
@@ -39,8 +39,22 @@ export class TreeHistory {
     const [node, children] = await Promise.all([this.#witness.get(path), this.#witness.children(path)])
     const versions = this.#versions.get(path) ?? []
     this.#versions.set(path, versions)
-    const before = versions.at(-1)?.owner ?? null
-    versions.push({ transaction, atMs, node, children, owner: owner ?? (node === null ? null : before) })
+    const before = versions.at(-1)
+    // Who was refused to make it does not own it.
+    const isSame =
+      before?.node !== undefined && before.node?.stat.createdTransaction === node?.stat.createdTransaction
+    const owned = isSame ? before.owner : owner
+    versions.push({ transaction, atMs, node, children, owner: node === null ? null : owned })
+  }
+
+  /** All that ever changed. */
+  paths(): Iterable<string> {
+    return this.#versions.keys()
+  }
+
+  /** What the path was after each change of it, or of one of its children. */
+  versionsOf(path: string): readonly Version[] {
+    return this.#versions.get(path) ?? []
   }
 
   /** The last change that a server knows of which is so far behind. */

@@ -267,11 +267,13 @@ export class SimSession implements MetadataStore {
   }
 
   /** Answers and news of watches reach the client in the order in which they left. */
-  #inOrder(connection: number, tell: () => void): void {
+  #inOrder(connection: number, tell: () => void, lost: () => void = () => undefined): void {
     const { clock } = this.#ensemble
     this.#lastAnswerMs = Math.max(this.#lastAnswerMs + APART_MS, clock.monotonicMs() + this.#delay())
     this.#answering.push(() => {
-      if (connection === this.#connection && !this.#ended) tell()
+      if (this.#ended) return
+      if (connection === this.#connection) tell()
+      else lost()
     })
     clock.after(this.#lastAnswerMs - clock.monotonicMs(), () => this.#answering.shift()!())
   }
@@ -280,8 +282,8 @@ export class SimSession implements MetadataStore {
     if (watch === undefined) return undefined
     const tell = (): void => {
       // What a broken connection did not tell is told by the next one.
-      if (this.#connected) this.#inOrder(this.#connection, watch)
-      else this.#ensemble.clock.after(this.#ensemble.maxDelayMs, tell)
+      if (this.#connected) this.#inOrder(this.#connection, watch, tell)
+      else if (!this.#ended && !this.#expired) this.#ensemble.clock.after(this.#ensemble.maxDelayMs, tell)
     }
     return () => {
       if (!this.#ended && !this.#expired) tell()
