@@ -76,6 +76,7 @@ export class ClusterRun implements Checked {
     const properties = {
       'internal.segment.bytes': String(random.pick([4_000, 100_000])),
       'log.flush.offset.checkpoint.interval.ms': '300',
+      'log.dirs': '/data,/more',
       ...(durable ? { 'log.flush.interval.messages': '1' } : {}),
       ...this.#options.properties,
     }
@@ -109,7 +110,7 @@ export class ClusterRun implements Checked {
     const trouble = new Trouble(this, random.fork())
     for (let fault = 0; fault < this.#options.faults; fault++) {
       await trouble.strike()
-      await this.#pause(random.fraction() * random.pick([200, 1_500]))
+      await this.#pause(random.fraction() * random.pick([50, 200, 1_500]))
     }
     await trouble.heal()
     this.tell('healed')

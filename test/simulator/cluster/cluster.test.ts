@@ -11,6 +11,7 @@ const WANTED = [
   'kill',
   'kill with its helper',
   'power loss',
+  'disk error',
   'stop',
   'isolate',
   'cut one way',

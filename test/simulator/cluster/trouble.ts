@@ -10,6 +10,7 @@ const UNCLEAN: readonly Fault[] = [
   ['kill', 5, (trouble) => trouble.death('kill')],
   ['kill with its helper', 2, (trouble) => trouble.death('kill with its helper')],
   ['power loss', 4, (trouble) => trouble.death('power loss')],
+  ['disk error', 2, (trouble) => trouble.diskError()],
 ]
 const CLEAN: readonly Fault[] = [
   ['stop', 4, (trouble) => trouble.stop()],
@@ -36,6 +37,8 @@ export class Trouble {
   /** Stopped uncleanly, until the controller has accepted the next process that lives: its logs may lack something. */
   readonly #doubtful = new Set<number>()
   #healing = false
+  /** A disk of theirs does not work. */
+  readonly #failing = new Set<ClusterBroker>()
 
   constructor(run: ClusterRun, random: SimRandom) {
     this.#run = run
@@ -72,6 +75,28 @@ export class Trouble {
     this.#doubtful.add(broker.id)
     await broker.die(death)
     this.#goesOn(this.#restart(broker, this.#upTo(3_000)))
+  }
+
+  /** One of two log directories fails, until somebody has mended it and starts the broker again. */
+  async diskError(): Promise<void> {
+    const broker = await this.#pickDoomed()
+    if (broker === null || this.#failing.has(broker)) return
+    this.#doubtful.add(broker.id)
+    this.#failing.add(broker)
+    const operation = this.#random.pick(['write', 'sync'] as const)
+    const path = this.#random.pick([/^\/data\/.*\.log$/, /^\/more\/.*\.log$/])
+    this.#tell(`disk error: ${broker.id}, ${operation} ${path.source}`)
+    const { faults } = broker.machine
+    faults.add({ operation, code: 'EIO', path })
+    const mended = async (): Promise<void> => {
+      await this.#run.sim.sleep(this.#upTo(4_000))
+      faults.clear()
+      this.#run.tell(`mended: ${broker.id}`)
+      await broker.die('kill')
+      this.#failing.delete(broker)
+      await this.#restart(broker, 0)
+    }
+    this.#goesOn(mended())
   }
 
   async stop(): Promise<void> {
