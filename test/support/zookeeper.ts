@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Jars, mavenJars } from './apache-kafka.ts'
+import { type JarOptions, type Jars, mavenJars } from './apache-kafka.ts'
 import { cached, mayDownload } from './cache.ts'
 import { adopt, end, freePort, runOrThrow, works } from './processes.ts'
 
@@ -20,22 +20,32 @@ export type ZooKeeperVersion = (typeof zookeeperVersions)[number]
 const clientVersion = '7.3.0'
 
 /** Null when java is missing, or the jars are and cannot be fetched. */
-export function zookeeperJars(version: ZooKeeperVersion): Promise<Jars | null> {
-  return mavenJars(`zookeeper-${version}`, [
-    `org.apache.zookeeper:zookeeper:${version}`,
-    // The server does not start without them, and its artifact does not name them.
-    'io.dropwizard.metrics:metrics-core:4.1.12.1',
-    'org.xerial.snappy:snappy-java:1.1.10.5',
-  ])
+export function zookeeperJars(version: ZooKeeperVersion, options: JarOptions = {}): Promise<Jars | null> {
+  return mavenJars(
+    `zookeeper-${version}`,
+    [
+      `org.apache.zookeeper:zookeeper:${version}`,
+      // The server does not start without them, and its artifact does not name them.
+      'io.dropwizard.metrics:metrics-core:4.1.12.1',
+      'org.xerial.snappy:snappy-java:1.1.10.5',
+    ],
+    options,
+  )
 }
 
 /**
  * The npm package for a Node.js, this one by default: what `samsa.zookeeper.module` must be. Null when it is missing and
  * may not be installed, or cannot be compiled.
  */
-export async function zookeeperClient(node: string = process.execPath): Promise<string | null> {
+export async function zookeeperClient(
+  node: string = process.execPath,
+  options: JarOptions = {},
+): Promise<string | null> {
   const abi = (await runOrThrow(node, ['-p', 'process.versions.modules'])).trim()
-  const compiles = mayDownload && (await works('make', ['--version'])) && (await works('c++', ['--version']))
+  const compiles =
+    (options.download ?? mayDownload) &&
+    (await works('make', ['--version'])) &&
+    (await works('c++', ['--version']))
   const directory = await cached(`npm-zookeeper-${clientVersion}-abi${abi}`, compiles, async (work) => {
     await writeFile(join(work, 'package.json'), '{ "private": true }\n')
     const root = dirname(dirname(node))
@@ -66,6 +76,11 @@ export interface ZooKeeperServer extends AsyncDisposable {
 /** One server of its own, with files in memory where the system has a place for that. */
 export function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
   return startServer(jars, null)
+}
+
+/** One whose files stay. What the terminal sends to its programs does not reach it. */
+export function startZooKeeperIn(directory: string, port: number, jars: Jars): Promise<ChildProcess> {
+  return spawnServer(jars, directory, port, null, true)
 }
 
 async function startServer(jars: Jars, member: Member | null): Promise<ZooKeeperServer> {
@@ -117,6 +132,7 @@ async function spawnServer(
   directory: string,
   port: number,
   member: Member | null,
+  detached = false,
 ): Promise<ChildProcess> {
   const config = join(directory, 'zoo.cfg')
   const data = join(directory, 'data')
@@ -138,7 +154,10 @@ async function spawnServer(
   const jvm = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:auto']
   const main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain'
   const child = adopt(
-    spawn('java', [...jvm, '-cp', jars.classPath, main, config], { stdio: ['ignore', log.fd, log.fd] }),
+    spawn('java', [...jvm, '-cp', jars.classPath, main, config], {
+      stdio: ['ignore', log.fd, log.fd],
+      detached,
+    }),
   )
   await log.close()
   const until = Date.now() + 60_000
