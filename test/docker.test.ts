@@ -97,5 +97,61 @@ test('the environment of the compose file is a configuration without warnings', 
     ],
   )
   assert.equal(config.adminEndpoint?.port, 9644)
-  assert.equal(parseProperties(read('docker/defaults.properties')).size, 2)
+  assert.equal(parseProperties(read('docker/defaults.properties')).size, 3)
+})
+
+/** Of a compose file whose services take shared parts by `<<: *name`. */
+function environmentOf(compose: string, service: string): Record<string, string> {
+  const block = new RegExp(`^  ${service}:\n((?:^ {4}.*\n|\n)+)`, 'm').exec(compose)?.[1] ?? ''
+  const shared = Array.from(
+    block.matchAll(/<<: \*([\w-]+)/g),
+    ([, name]) => new RegExp(`^x-[\\w-]+: &${name}\n((?:^ {2}.*\n)+)`, 'm').exec(compose)?.[1],
+  )
+  const found: Record<string, string> = {}
+  for (const text of [...shared, block])
+    for (const [, name, value] of (text ?? '').matchAll(/^ +([A-Z][A-Z_]+): (.+)$/gm)) found[name!] = value!
+  return found
+}
+
+test('the compose file of a cluster: three brokers that share three ZooKeeper servers, each reached by its own address', () => {
+  const compose = read('docker/cluster.yaml')
+  const directories = new Set<string>()
+  for (const id of [1, 2, 3]) {
+    const environment = environmentOf(compose, `kafka${id}`)
+    const { config, warnings } = loadConfig(
+      { defaults: join(root, 'docker/defaults.properties') },
+      environment,
+    )
+    assert.deepEqual(warnings, [])
+    assert.equal(config['broker.id'], id)
+    assert.equal(config['zookeeper.connect'], 'zookeeper1:2181,zookeeper2:2181,zookeeper3:2181')
+    assert.deepEqual([config['default.replication.factor'], config['min.insync.replicas']], [3, 2])
+    assert.deepEqual(
+      config.endpoints.map(({ name, port, advertised }) => [name, port, advertised?.host, advertised?.port]),
+      [
+        ['PLAINTEXT', 19092, `kafka${id}`, 19092],
+        ['PLAINTEXT_HOST', 9091 + id, 'localhost', 9091 + id],
+      ],
+    )
+    assert.match(compose, new RegExp(`^ {6}- "127\\.0\\.0\\.1:${9091 + id}:${9091 + id}"$`, 'm'))
+    const keeper = environmentOf(compose, `zookeeper${id}`)
+    assert.equal(keeper['ZOO_MY_ID'], String(id))
+    assert.match(keeper['ZOO_SERVERS'] ?? '', new RegExp(`server\\.${id}=zookeeper${id}:2888:3888;2181`))
+  }
+  for (const [, volume] of compose.matchAll(/^ {6}- ([\w-]+):\/.*$/gm)) {
+    assert.ok(!directories.has(volume!), `${volume} has two users`)
+    directories.add(volume!)
+    assert.match(compose, new RegExp(`^ {2}${volume}:$`, 'm'))
+  }
+  assert.equal(directories.size, 9)
+  assert.doesNotMatch(compose, /privileged|cap_add|network_mode|pid:|\/var\/run/)
+  assert.equal(compose.match(/^ {2}cap_drop: \[ALL\]$/gm)?.length, 2, 'of both kinds')
+})
+
+test('the image has the client of ZooKeeper in the version that is tested', () => {
+  const tested = /clientVersion = '([\d.]+)'/.exec(read('test/support/zookeeper.ts'))?.[1]
+  assert.match(read('docker/Dockerfile'), new RegExp(`zookeeper@${tested}$`, 'm'))
+  const { config } = loadConfig({ defaults: join(root, 'docker/defaults.properties') }, {})
+  const directory = /^WORKDIR (\/opt\/zookeeper-client)$/m.exec(read('docker/Dockerfile'))?.[1]
+  assert.equal(config['samsa.zookeeper.module'], `${directory}/node_modules/zookeeper`)
 })

@@ -64,7 +64,10 @@ export async function start(options: StartOptions): Promise<void> {
   process.on('SIGQUIT', () => logger.info({ memory: process.memoryUsage() }, 'SIGQUIT: running on'))
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
-  const running = await keptAlive(startBroker(world, config, metadataStores(world, config)))
+  const starting = keptAlive(startBroker(world, config, metadataStores(world, config)))
+  // What it waits for, others of its cluster, may never come.
+  if (config.zookeeper !== null) endUnlessStarted(starting, stopping, logger)
+  const running = await starting
   admin?.started(running)
   announce(logger, config, engine, running)
   limitHeapGrowth()
@@ -85,6 +88,23 @@ export async function start(options: StartOptions): Promise<void> {
   logger.info({}, `[KafkaServer id=${config['broker.id']}] stopped`)
   // Whatever might still be open (a logger's stream, a keep-alive connection) is of no use to anybody now.
   process.exit(isClean ? exitCode : 1)
+}
+
+function endUnlessStarted(
+  starting: Promise<RunningBroker>,
+  stopping: Promise<NodeJS.Signals>,
+  logger: Logger,
+): void {
+  let isOver = false
+  const over = (): void => {
+    isOver = true
+  }
+  starting.then(over, over)
+  void stopping.then((signal) => {
+    if (isOver) return
+    logger.warn({ signal }, 'ending before it served, the next start will check the logs')
+    process.exit(128 + os.constants.signals[signal])
+  })
 }
 
 function announce(logger: Logger, config: BrokerConfig, engine: EngineChoice, running: RunningBroker): void {

@@ -34,6 +34,8 @@ import { Server } from './server.ts'
 
 /** How long connections may take to receive their last answers when the broker stops. */
 const DRAIN_MS = 1_000
+/** How often a broker that waits for others says for what. */
+const SAY_AGAIN_MS = 10_000
 
 /**
  * Opens a session on the metadata store, which may live in `directory`; called once that directory is locked, and again
@@ -145,7 +147,7 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
   const assembled = assemble(world, logs, metadata, fetchers, () => null)
   starting.server = assembled.server
   await assembled.server.bind()
-  await metadata.join(assembled.server.addresses)
+  await sayingWhatFor(world, metadata, metadata.join(assembled.server.addresses))
   const isHere = (topic: TopicImage | undefined, index: number): topic is TopicImage =>
     topic?.partitions[index]?.replicas.includes(metadata.nodeId) === true
   await logs.load(
@@ -165,9 +167,27 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
   await assembled.broker.groups.start()
   metadata.start(assembled.host)
   logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
-  await metadata.whenServing()
+  await sayingWhatFor(world, metadata, metadata.whenServing())
   assembled.server.open()
   return assembled
+}
+
+/** A start that waits for others says so every now and then: nobody sees why from outside. */
+async function sayingWhatFor(
+  { clock, logger }: World,
+  metadata: ClusterMetadata,
+  waiting: Promise<void>,
+): Promise<void> {
+  const say = (): void => {
+    logger.warn({ waitingFor: metadata.awaited }, 'this broker does not serve clients yet')
+    timer = clock.after(SAY_AGAIN_MS, say)
+  }
+  let timer = clock.after(SAY_AGAIN_MS, say)
+  try {
+    await waiting
+  } finally {
+    timer.cancel()
+  }
 }
 
 function writes(codecs: Codecs, compressionType: string): boolean {

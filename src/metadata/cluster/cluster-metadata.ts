@@ -290,6 +290,14 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     return this.#membership?.isOwnEpoch(brokerEpoch) === true
   }
 
+  /** For what this broker waits that does not serve yet, in words. */
+  get awaited(): string {
+    if (this.#membership === null) return 'the metadata store'
+    if (this.#controllerId === -1) return 'a controller to be elected'
+    const what = this.#isAccepted() ? 'count on it, for which it must host what it is told to' : 'accept it'
+    return `the controller, broker ${this.#controllerId}, to ${what}`
+  }
+
   whenServing(): Promise<void> {
     if (this.#isServing()) return Promise.resolve()
     return new Promise((resolve) => this.#whenServing.push(resolve))
