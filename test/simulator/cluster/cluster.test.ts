@@ -21,7 +21,7 @@ const WANTED = [
   'resets',
 ] as const
 
-const tally = await runSeeds(fileURLToPath(import.meta.url), runSeed, 12)
+const tally = await runSeeds(fileURLToPath(import.meta.url), runSeed, 8)
 if (tally !== null)
   test('a cluster loses nothing that it acknowledged, whatever becomes of its brokers', (context) => {
     context.diagnostic(report(tally))
