@@ -7,6 +7,7 @@ import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { DumpOptions } from './dump-options.ts'
 import type { HealthOptions } from './health.ts'
+import type { ConfigOptions } from './load-config.ts'
 import { reportFailure } from './failure.ts'
 import type { RunOptions } from './run-command.ts'
 
@@ -29,6 +30,7 @@ function createProgram(): Command {
   const start = addStart(program)
   addHealth(program)
   addDumpLog(program)
+  addMoveMetadata(program)
   addHelp(program)
   return program.addHelpText('after', () => optionsOf(start) + EXAMPLES)
 }
@@ -113,6 +115,18 @@ function addDumpLog(program: Command): void {
     .action(async (files: string[], options: DumpOptions) =>
       (await import('./dump-log.ts')).dumpLog(files, options),
     )
+}
+
+function addMoveMetadata(program: Command): void {
+  program
+    .command('move-metadata')
+    .description(
+      'bring topics and configurations of a broker that ran alone to ZooKeeper, so that others may join it',
+    )
+    .option('-s, --set <key=value>', 'any key of server.properties; may be repeated', collectSetting)
+    .option('-c, --config <file>', 'the server.properties file of the broker, with zookeeper.connect', once)
+    .addOption(defaultsFile())
+    .action(async (options: ConfigOptions) => (await import('./move-metadata.ts')).moveMetadata(options))
 }
 
 /** The library's own shows the help of all for a command that does not exist. */

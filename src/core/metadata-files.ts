@@ -2,6 +2,8 @@
 
 export const METADATA_LOG = 'samsa-metadata.log'
 export const METADATA_SNAPSHOT = 'samsa-metadata.snapshot'
+/** Names the last change that was confirmed: files that end before it are damaged. */
+export const METADATA_CONFIRMED = 'samsa-metadata.confirmed'
 /** Of a broker whose metadata is in ZooKeeper. A file: Apache Kafka takes directories for partitions. */
 export const METADATA_ELSEWHERE = 'samsa-metadata.zookeeper'
 

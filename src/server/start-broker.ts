@@ -19,7 +19,6 @@ import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
 import type { SamsaErrorCode } from '../core/samsa-error.ts'
 import { LogManager } from '../log/manager/log-manager.ts'
-import { RecentSegments } from '../log/segment/segment-cache.ts'
 import { nothingWrites } from '../metadata/changes/config-change.ts'
 import { ClusterMetadata } from '../metadata/cluster/cluster-metadata.ts'
 import type { TopicImage } from '../metadata/image/metadata-image.ts'
@@ -29,6 +28,7 @@ import { OneNodeMetadata } from '../metadata/one-node.ts'
 import { toLogConfig } from '../metadata/topic-log-config.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
+import { logManagerOptions } from './log-manager-options.ts'
 import { metadataDirectory } from './metadata-directory.ts'
 import { Server } from './server.ts'
 
@@ -238,26 +238,6 @@ async function host({ host, broker }: Assembled, world: World, metadata: Metadat
   await Promise.all([...metadata.topics.values()].map((topic) => host.open(topic)))
   tellOpenTransactions(broker.partitions.all(), world.logger)
   host.attach(broker.groups)
-}
-
-function logManagerOptions(config: BrokerConfig, fail: (error: SamsaError) => void) {
-  return {
-    logDirs: config['log.dirs'],
-    nodeId: config['broker.id'],
-    recoveryThreadsPerDirectory: config['num.recovery.threads.per.data.dir'],
-    retentionCheckIntervalMs: config['log.retention.check.interval.ms'],
-    checkpointIntervalMs: config['log.flush.offset.checkpoint.interval.ms'],
-    cleaner: {
-      enabled: config['log.cleaner.enable'],
-      backoffMs: config['log.cleaner.backoff.ms'],
-      maxMapBytes: config['log.cleaner.dedupe.buffer.size'],
-      maxBytesPerSecond: config['log.cleaner.io.max.bytes.per.second'],
-    },
-    minFreeBytes: config['samsa.min.free.bytes'],
-    maxProducers: config['samsa.max.producers'],
-    segmentCache: new RecentSegments(),
-    onAllDirectoriesFailed: fail,
-  }
 }
 
 function running(assembled: Assembled, logs: LogManager, failed: Promise<never>): RunningBroker {

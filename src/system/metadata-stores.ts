@@ -29,6 +29,11 @@ export function metadataStores(world: World, config: BrokerConfig): OpenSession 
   }
 }
 
+/** A session with the ensemble, wherever the metadata of these directories is. `zookeeper.connect` must be set. */
+export function openEnsemble(world: World, config: BrokerConfig): Promise<MetadataStore> {
+  return zookeeperStores(world, config, config.zookeeper!)(config['log.dirs'][0]!)
+}
+
 /** Topics would be taken over without their configurations, and served under two of them. */
 function refuseElsewhere(world: World, directory: string): void {
   const marker = `${directory}/${METADATA_ELSEWHERE}`
@@ -45,11 +50,12 @@ function refuseHere(world: World, directory: string, connect: string): void {
   if (file === undefined) return
   throw new SamsaError(
     'SAMSA_CONFIG',
-    `zookeeper.connect=${connect}: ${directory} has its topics and configurations in ${EMBEDDED_FILES.join(' and ')}, which this version does not bring to ZooKeeper. Use other log.dirs; without these files topics are taken over as they lie there, without their configurations`,
+    `zookeeper.connect=${connect}: ${directory} has its topics and configurations in ${EMBEDDED_FILES.join(' and ')}, which samsa move-metadata brings to ZooKeeper. Without these files topics are not known, and set aside`,
   )
 }
 
-function rememberElsewhere(directory: string, connect: string): void {
+/** Whoever starts without `zookeeper.connect` is told so. */
+export function rememberElsewhere(directory: string, connect: string): void {
   const marker = `${directory}/${METADATA_ELSEWHERE}`
   const text = `${connect}\n`
   if (fs.existsSync(marker) && fs.readFileSync(marker, 'utf8') === text) return

@@ -1,8 +1,8 @@
+import { METADATA_CONFIRMED } from '../../core/metadata-files.ts'
 import type { Disk, File, Logger } from '../../ports.ts'
 import { settled } from './disk-calls.ts'
 import { encodeMark, readMark } from './embedded-store-codec.ts'
 
-const NAME = 'samsa-metadata.confirmed'
 /** Marks are written here in turn: a torn one leaves the one before. */
 const SLOTS = [0, 512] as const
 
@@ -25,14 +25,14 @@ export class ConfirmedMark {
 
   /** The name is durable after the next sync of the directory. */
   constructor(disk: Disk, directory: string, logger: Logger) {
-    this.#path = `${directory}/${NAME}`
+    this.#path = `${directory}/${METADATA_CONFIRMED}`
     this.#file = disk.open(this.#path, 'create')
     this.#logger = logger
   }
 
   /** The last change that is known to have been confirmed; 0 when nobody knows. */
   static read(disk: Disk, directory: string): number {
-    const path = `${directory}/${NAME}`
+    const path = `${directory}/${METADATA_CONFIRMED}`
     if (!disk.exists(path)) return 0
     const bytes = disk.readFile(path)
     return Math.max(...SLOTS.map((at) => readMark(bytes, at)))
@@ -40,7 +40,7 @@ export class ConfirmedMark {
 
   /** It speaks of a store that is gone. */
   static async remove(disk: Disk, directory: string): Promise<void> {
-    const path = `${directory}/${NAME}`
+    const path = `${directory}/${METADATA_CONFIRMED}`
     if (!disk.exists(path)) return
     await settled((done) => disk.remove(path, done))
     await settled((done) => disk.syncDirectory(directory, done))
