@@ -154,7 +154,7 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
     metadata.clusterId,
     metadata.brokerEpoch,
     (name, index, topicId) => {
-      const topic = metadata.topicById(topicId ?? '')
+      const topic = topicId === null ? metadata.topics.get(name) : metadata.topicById(topicId)
       const isOurs = isHere(topic, index) && topic.name === name
       return isOurs ? toLogConfig(topic.config, metadata.config) : 'stray'
     },

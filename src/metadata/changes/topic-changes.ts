@@ -230,6 +230,7 @@ export class TopicChanges {
     const configured = config['samsa.max.partitions']
     return {
       brokers: [...image.brokers.values()],
+      registered: new Set(image.brokers.keys()),
       start: 0,
       defaultPartitions: config['num.partitions'],
       defaultReplicationFactor: config['default.replication.factor'],

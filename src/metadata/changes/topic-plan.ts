@@ -27,6 +27,8 @@ export interface ManualAssignment {
 export interface PlanRules {
   /** They may get replicas. */
   readonly brokers: readonly Candidate[]
+  /** And who names replicas may name these: one that does not serve now comes back. */
+  readonly registered: ReadonlySet<number>
   /** Which of them leads the first partition of a topic. */
   readonly start: number
   readonly defaultPartitions: number
@@ -153,7 +155,7 @@ export function checkReplicas(
       )
     if (new Set(replicas).size !== replicas.length)
       return refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, `Replicas ${replicas.join(',')} repeat a broker.`)
-    const unknown = replicas.find((id) => !rules.brokers.some((broker) => broker.id === id))
+    const unknown = replicas.find((id) => !rules.registered.has(id))
     if (unknown !== undefined)
       return refused(ErrorCode.INVALID_REPLICA_ASSIGNMENT, `Broker ${unknown} is not registered.`)
   }

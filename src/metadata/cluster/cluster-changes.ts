@@ -268,6 +268,7 @@ export class ClusterChanges {
     const brokers = [...image.brokers.values()].filter((broker) => isActive(broker))
     return {
       brokers,
+      registered: new Set(image.brokers.keys()),
       start: brokers.length === 0 ? 0 : world.random.uint32() % brokers.length,
       defaultPartitions: config['num.partitions'],
       defaultReplicationFactor: config['default.replication.factor'],

@@ -25,6 +25,7 @@ const {
 /** A plan needs no second broker, so it is made for three. */
 const RULES: PlanRules = {
   brokers: [1, 2, 3].map((id) => ({ id, rack: null })),
+  registered: new Set([1, 2, 3]),
   start: 0,
   defaultPartitions: 4,
   defaultReplicationFactor: 2,
@@ -85,6 +86,13 @@ test('replicas that a client chose', () => {
     assert.equal(plan(-1, -1, manual), INVALID_REPLICA_ASSIGNMENT, JSON.stringify(manual))
   assert.equal(plan(1, -1, { 0: [1] }), INVALID_REQUEST)
   assert.equal(plan(-1, 1, { 0: [1] }), INVALID_REQUEST)
+  const without3 = { ...RULES, brokers: RULES.brokers.filter(({ id }) => id !== 3) }
+  const named = [{ partitionIndex: 0, brokerIds: [3, 1] }]
+  assert.deepEqual(
+    codeOf(planTopic(newTopic('t', -1, { replicationFactor: -1, assignments: named }), without3)),
+    [[3, 1]],
+    'one that does not serve now comes back',
+  )
   const twice = [1, 2].map((id) => ({ partitionIndex: 0, brokerIds: [id] }))
   assert.equal(
     codeOf(planTopic(newTopic('t', -1, { assignments: twice }), RULES)),

@@ -320,3 +320,18 @@ scenario(
   },
   { properties: { 'log.dirs': '/data,/more' } },
 )
+
+scenario(
+  46,
+  'a partition that lost the file with the id of its topic is that of the topic of its name',
+  async (story) => {
+    await several(story, 'by one')
+    const { machine } = story.broker(1)
+    await story.broker(1).stop()
+    machine.image.remove(`/data/${TOPIC}-0/partition.metadata`)
+    await story.broker(1).start()
+    await story.untilLeader(1)
+    assert.equal((await story.readFrom(1))?.length, 5)
+  },
+  { minIsr: 1, replicas: [1] },
+)
