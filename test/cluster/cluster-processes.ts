@@ -7,25 +7,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Jars } from '../support/apache-kafka.ts'
 import { adopt, end, exitOf, freePort, repositoryRoot } from '../support/processes.ts'
 import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../support/zookeeper.ts'
+import type { ClusterParts } from './parts.ts'
 
 /** Short enough for a test, and longer than a busy machine keeps a broker waiting. */
 const properties: Readonly<Record<string, string>> = {
   'zookeeper.session.timeout.ms': '3000',
+  'zookeeper.connection.timeout.ms': '30000',
   'replica.lag.time.max.ms': '4000',
   'group.initial.rebalance.delay.ms': '0',
   'offsets.topic.num.partitions': '4',
   'default.replication.factor': '3',
   'min.insync.replicas': '2',
   'num.partitions': '6',
-}
-
-export interface ZooKeeperParts {
-  readonly jars: Jars
-  /** What `samsa.zookeeper.module` must be. */
-  readonly client: string
 }
 
 export interface ClusterOptions {
@@ -45,19 +40,30 @@ export class BrokerProcess {
   readonly #settings: Readonly<Record<string, string>>
   #child: ChildProcess | null = null
   #everything = ''
+  #isFrozen = false
 
   constructor(id: number, port: number, dataDir: string, settings: Readonly<Record<string, string>>) {
     this.id = id
     this.port = port
     this.dataDir = dataDir
-    this.#settings = settings
+    this.#settings = {
+      ...settings,
+      'broker.id': String(id),
+      listeners: `PLAINTEXT://127.0.0.1:${port}`,
+      'log.dirs': dataDir,
+    }
   }
 
   get pid(): number {
     return this.#child?.pid ?? 0
   }
 
+  /** Neither dead nor stopped. */
   get isRunning(): boolean {
+    return !this.#isFrozen && this.#isAlive
+  }
+
+  get #isAlive(): boolean {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
@@ -96,7 +102,7 @@ export class BrokerProcess {
     const until = performance.now() + timeoutMs
     while (typeof text === 'string' ? !this.said.includes(text) : !text.test(this.said)) {
       const last = (): string => `\n${this.said.slice(-4_000)}`
-      assert.ok(this.isRunning, `broker ${this.id} ended without saying ${String(text)}:${last()}`)
+      assert.ok(this.#isAlive, `broker ${this.id} ended without saying ${String(text)}:${last()}`)
       assert.ok(performance.now() < until, `broker ${this.id} does not say ${String(text)}:${last()}`)
       await sleep(5)
     }
@@ -125,10 +131,12 @@ export class BrokerProcess {
 
   /** SIGSTOP: it neither answers nor closes anything. */
   freeze(): void {
+    this.#isFrozen = true
     this.#child!.kill('SIGSTOP')
   }
 
   thaw(): void {
+    this.#isFrozen = false
     this.#child!.kill('SIGCONT')
   }
 
@@ -155,39 +163,39 @@ export class ClusterProcesses implements AsyncDisposable {
   readonly brokers: readonly BrokerProcess[]
   readonly zooKeepers: readonly ZooKeeperServer[]
   readonly #directory: string
+  readonly #settings: Readonly<Record<string, string>>
 
   private constructor(
     brokers: readonly BrokerProcess[],
     zooKeepers: readonly ZooKeeperServer[],
     directory: string,
+    settings: Readonly<Record<string, string>>,
   ) {
     this.brokers = brokers
     this.zooKeepers = zooKeepers
     this.#directory = directory
+    this.#settings = settings
   }
 
   /** Resolves when all brokers serve. */
-  static async start(parts: ZooKeeperParts, options: ClusterOptions = {}): Promise<ClusterProcesses> {
+  static async start(
+    parts: Pick<ClusterParts, 'jars' | 'client'>,
+    options: ClusterOptions = {},
+  ): Promise<ClusterProcesses> {
     const directory = await mkdtemp(join(tmpdir(), 'samsa-cluster-'))
     const zooKeepers =
       options.zooKeepers === 3 ? await startEnsemble(parts.jars) : [await startZooKeeper(parts.jars)]
+    const common = {
+      ...properties,
+      ...options.properties,
+      'samsa.zookeeper.module': parts.client,
+      'zookeeper.connect': zooKeepers.map(({ address }) => address).join(','),
+    }
     const ids = Array.from({ length: options.brokers ?? 3 }, (_, at) => at + 1)
     const brokers = await Promise.all(
-      ids.map(async (id) => {
-        const port = await freePort()
-        const dataDir = join(directory, `data-${id}`)
-        return new BrokerProcess(id, port, dataDir, {
-          ...properties,
-          ...options.properties,
-          'samsa.zookeeper.module': parts.client,
-          'zookeeper.connect': zooKeepers.map(({ address }) => address).join(','),
-          'broker.id': String(id),
-          listeners: `PLAINTEXT://127.0.0.1:${port}`,
-          'log.dirs': dataDir,
-        })
-      }),
+      ids.map(async (id) => new BrokerProcess(id, await freePort(), join(directory, `data-${id}`), common)),
     )
-    const cluster = new ClusterProcesses(brokers, zooKeepers, directory)
+    const cluster = new ClusterProcesses(brokers, zooKeepers, directory, common)
     try {
       await Promise.all(brokers.map((broker) => broker.start()))
     } catch (error) {
@@ -205,6 +213,11 @@ export class ClusterProcesses implements AsyncDisposable {
     const found = this.brokers.find((broker) => broker.id === id)
     assert.ok(found !== undefined, `there is no broker ${id}`)
     return found
+  }
+
+  /** One more broker, which nobody has started, and whoever asked for it ends it. */
+  async another(id: number, dataDir: string): Promise<BrokerProcess> {
+    return new BrokerProcess(id, await freePort(), dataDir, this.#settings)
   }
 
   /** What all brokers said, in a directory that stays: where it is. */

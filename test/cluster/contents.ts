@@ -7,6 +7,10 @@ import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import { fetchRequest, fetchResponse } from '../../protocol/messages/01-fetch.ts'
 import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
 import {
+  findCoordinatorRequest,
+  findCoordinatorResponse,
+} from '../../protocol/messages/10-find-coordinator.ts'
+import {
   BATCH_OVERHEAD,
   baseOffset,
   batchProblem,
@@ -21,6 +25,11 @@ import type { Contents } from './history.ts'
 
 const metadataCall = { request: metadataRequest, response: metadataResponse, version: 7 }
 const fetchCall = { request: fetchRequest, response: fetchResponse, version: 11 }
+const findCoordinatorCall = {
+  request: findCoordinatorRequest,
+  response: findCoordinatorResponse,
+  version: 2,
+}
 const READ_BYTES = 1 << 20
 const PATIENCE_MS = 60_000
 
@@ -59,6 +68,19 @@ export async function viewOf(broker: BrokerProcess, topic: string): Promise<Part
   } finally {
     client.close()
   }
+}
+
+/** The broker that has a group, as soon as somebody says it. */
+export async function coordinatorOf(cluster: ClusterProcesses, key: string): Promise<number> {
+  const untilMs = performance.now() + PATIENCE_MS
+  for (let attempt = 0; performance.now() < untilMs; attempt++) {
+    const client = await connect(cluster.brokers[attempt % cluster.brokers.length]!)
+    const answer = await client?.send(findCoordinatorCall, { key, keyType: 0 }).catch(() => null)
+    client?.close()
+    if (answer?.errorCode === 0) return answer.nodeId
+    await sleep(20)
+  }
+  throw new Error(`nobody says who coordinates ${key}`)
 }
 
 /** Waits until every running broker says of every partition that all replicas are in sync. */

@@ -18,6 +18,8 @@ export class History {
   readonly givenUp: string[] = []
   /** Answers that came after the last one by this much, with when: monotonic milliseconds. */
   longestGapMs = 0
+  /** That were acknowledged, each of one partition. */
+  commits = 0
   readonly #acknowledged: Acknowledged[] = []
   readonly #idempotent = new Set<string>()
   readonly #read: Set<number>[] = []
@@ -58,6 +60,7 @@ export class History {
 
   /** A member was told that its commit is kept. */
   committed(partition: number, offset: number): void {
+    this.commits++
     this.#committed[partition] = Math.max(this.committedAt(partition), offset)
   }
 
@@ -68,8 +71,9 @@ export class History {
 
   /** What the group says it has committed. `floor` was known before it was asked. */
   groupIsAt(partition: number, offset: number, floor: number, asked: string): void {
-    if (offset < floor) this.#report(`${asked}: the group is at ${offset} of ${partition}, and was at ${floor}`)
-    this.committed(partition, offset)
+    if (offset < floor)
+      this.#report(`${asked}: the group is at ${offset} of ${partition}, and was at ${floor}`)
+    this.#committed[partition] = Math.max(this.committedAt(partition), offset)
   }
 
   /** `contents`: of each partition from its first offset on, read when the first `known` records were acknowledged. */
@@ -123,7 +127,8 @@ export class History {
       const n = Number(count)
       const previous = last.get(`${name} ${key}`) ?? -1
       if (seen.has(value)) {
-        if (this.#idempotent.has(name)) this.#report(`${value} is there twice, again at ${partition}/${offset}`)
+        if (this.#idempotent.has(name))
+          this.#report(`${value} is there twice, again at ${partition}/${offset}`)
         continue
       }
       if (n <= previous)

@@ -9,7 +9,7 @@ import kafkajs from 'kafkajs'
 
 import { adopt, end, repositoryRoot } from '../support/processes.ts'
 import type { ClusterProcesses } from './cluster-processes.ts'
-import { readTopic } from './contents.ts'
+import { coordinatorOf, readTopic } from './contents.ts'
 import { History } from './history.ts'
 
 const { Kafka, logLevel } = kafkajs
@@ -99,6 +99,11 @@ export class Load implements AsyncDisposable {
       assert.ok(performance.now() < untilMs, `nothing is acknowledged any more: ${this.#story()}`)
       await sleep(10)
     }
+  }
+
+  /** Whom the group has for its coordinator, as soon as somebody says it. */
+  coordinator(): Promise<number> {
+    return coordinatorOf(this.#cluster, GROUP)
   }
 
   /** Reads everything, and holds it against what was told. Clients go on meanwhile. */
