@@ -119,6 +119,7 @@ export const kafkaTools = {
   'kafka-verifiable-producer': 'org.apache.kafka.tools.VerifiableProducer',
   'kafka-verifiable-consumer': 'org.apache.kafka.tools.VerifiableConsumer',
   'kafka-get-offsets': 'org.apache.kafka.tools.GetOffsetShell',
+  'kafka-leader-election': 'org.apache.kafka.tools.LeaderElectionCommand',
   'kafka-log-dirs': 'org.apache.kafka.tools.LogDirsCommand',
   'kafka-reassign-partitions': 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand',
   'kafka-transactions': 'org.apache.kafka.tools.TransactionsCommand',

@@ -1,0 +1,99 @@
+/** Apache Kafka's own tools on a cluster of three brokers whose ZooKeeper is an ensemble of three. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test, type TestContext } from 'node:test'
+
+import { kafkaJars, type Jars, type KafkaTool } from '../support/apache-kafka.ts'
+import { javaClasses } from '../support/installs.ts'
+import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
+import { skipMissing } from '../support/requirements.ts'
+import { until } from '../support/until.ts'
+import { isLeader } from '../support/zookeeper.ts'
+import { ClusterProcesses } from './cluster-processes.ts'
+import { viewOf, whenInSync } from './contents.ts'
+import { Load } from './load.ts'
+import { clusterParts, type ClusterParts, whatIsMissing } from './parts.ts'
+
+const timeout = 120_000
+const parts = await clusterParts()
+const jars = await kafkaJars()
+const classes = jars === null ? null : await javaClasses(jars, ['ToolRunner.java'])
+
+if (parts === null || jars === null || classes === null) {
+  test('three brokers and three ZooKeepers', (t: TestContext) => skipMissing(t, whatIsMissing))
+} else {
+  clusterTests(parts, jars, classes)
+}
+
+function clusterTests(registries: ClusterParts, kafka: Jars, compiled: string): void {
+  describe('three brokers and three ZooKeepers', { timeout: 400_000 }, () => {
+    let cluster: ClusterProcesses
+    let load: Load
+    let tools: ToolRunner
+
+    before(async () => {
+      cluster = await ClusterProcesses.start(registries, { zooKeepers: 3 })
+      load = await Load.start(cluster, { packages: registries.packages })
+      tools = startToolRunner(kafka, compiled)
+    })
+    after(async () => {
+      await tools?.[Symbol.asyncDispose]()
+      await load?.[Symbol.asyncDispose]()
+      await cluster?.[Symbol.asyncDispose]()
+    })
+
+    function ask(tool: KafkaTool, broker: number, args: readonly string[]): Promise<string> {
+      return tools.output(tool, ['--bootstrap-server', cluster.bootstrap[broker]!, ...args])
+    }
+
+    test('one of the ZooKeepers is killed, the leader too: nobody notices', { timeout }, async () => {
+      const before = await viewOf(cluster.brokers[0]!, load.topic)
+      const leads = await Promise.all(cluster.zooKeepers.map(isLeader))
+      for (const server of [
+        cluster.zooKeepers[leads.indexOf(true)]!,
+        cluster.zooKeepers[leads.indexOf(false)]!,
+      ]) {
+        await server.kill()
+        await load.progress(600)
+        const topic = `meanwhile-${server.pid}`
+        await ask('kafka-topics', 1, ['--create', '--topic', topic, '--partitions', '3'])
+        await server.start()
+      }
+      assert.deepEqual(await viewOf(cluster.brokers[0]!, load.topic), before)
+      for (const { everythingSaid } of cluster.brokers) assert.doesNotMatch(everythingSaid, /session expired/)
+      await load.check()
+    })
+
+    test('kafka-topics and kafka-consumer-groups, whichever broker is asked', { timeout }, async () => {
+      for (const broker of [0, 1, 2]) {
+        const described = await ask('kafka-topics', broker, ['--describe', '--topic', load.topic])
+        assert.match(described, /PartitionCount: 6\tReplicationFactor: 3\t/)
+        const rows = [...described.matchAll(/Leader: (\d)\tReplicas: (\d),(\d),(\d)\tIsr: (\S+)/g)]
+        assert.equal(rows.length, 6, described)
+        for (const [row, leader, first, ...others] of rows) {
+          assert.equal(leader, first, row)
+          assert.deepEqual(new Set([first, ...others.slice(0, 2)]), new Set(['1', '2', '3']))
+          assert.equal(others[2]!.split(',').length, 3, row)
+        }
+        const groups = await ask('kafka-consumer-groups', broker, ['--describe', '--group', 'readers'])
+        assert.equal(groups.match(/^readers +load /gm)?.length, 6, groups)
+      }
+    })
+
+    test('kafka-leader-election gives a broker back what it led', { timeout }, async () => {
+      const led = async (): Promise<readonly number[]> =>
+        (await viewOf(cluster.brokers[0]!, load.topic))?.map(({ leader }) => leader) ?? []
+      const before = await led()
+      const broker = cluster.broker(3)
+      await broker.stop()
+      await until(async () => !(await led()).includes(3))
+      await broker.start()
+      await whenInSync(cluster, load.topic)
+      assert.ok(!(await led()).includes(3))
+      const election = ['--election-type', 'preferred', '--all-topic-partitions']
+      await ask('kafka-leader-election', 1, election)
+      await until(async () => JSON.stringify(await led()) === JSON.stringify(before))
+      await load.progress()
+      await load.finish()
+    })
+  })
+}
