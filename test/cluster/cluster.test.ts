@@ -60,6 +60,10 @@ if (parts === null) {
         await sleep(20)
       }
     }
+    /** Who leads, and since which election: a busy machine may make a replica lag, and no more. */
+    async function led(): Promise<readonly (readonly number[])[]> {
+      return (await view()).map((each) => [each.leader, each.leaderEpoch])
+    }
     async function leader(): Promise<BrokerProcess> {
       return cluster.broker((await view())[0]!.leader)
     }
@@ -160,21 +164,21 @@ if (parts === null) {
     })
 
     step('ZooKeeper away: records go on, nobody loses or wins anything', async (t) => {
-      const before = await view()
+      const before = await led()
       load.history.forgetGaps()
       await cluster.zooKeepers[0]!.kill()
       await sleep(AWAY_MS)
       await load.progress()
-      assert.deepEqual(await view(), before)
+      assert.deepEqual(await led(), before)
       await cluster.zooKeepers[0]!.start()
       for (const broker of cluster.brokers)
         await broker.says('connected to ZooKeeper again, in the same session')
       await recovered(t)
-      assert.deepEqual(await view(), before)
+      assert.deepEqual(await led(), before)
     })
 
     step('a broker with the id of another one is refused, and changes nothing', async (t) => {
-      const before = await view()
+      const before = await led()
       const { id, port } = cluster.broker(2)
       assert.match(
         await stranger(t, { 'broker.id': '2' }),
@@ -184,7 +188,7 @@ if (parts === null) {
         ),
       )
       await recovered(t)
-      assert.deepEqual(await view(), before)
+      assert.deepEqual(await led(), before)
     })
 
     step('a broker of another cluster is refused', async (t) => {

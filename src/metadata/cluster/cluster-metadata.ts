@@ -52,8 +52,10 @@ type ClusterWorld = Pick<World, 'clock' | 'random' | 'logger' | 'network' | 'met
 
 /** How long a broker asks its controller for news before it asks again. */
 const POLL_MS = 500
-/** How long a broker that stops waits for others to take over what it leads. */
-const LEAVE_MS = 10_000
+/** How long a broker that stops waits for others to take over what it leads: what begins a container kills it after 10 seconds. */
+const LEAVE_MS = 6_000
+/** How long it may take to give the office of the controller back. */
+const RETIRE_MS = 1_000
 /** Between two attempts, while there is no controller. */
 const LEAVE_AGAIN_MS = 50
 
@@ -315,7 +317,9 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     }
     // Whoever is elected can be reached, and this broker soon cannot.
     this.#driver?.resign('the broker stops')
-    await this.#election?.retire()
+    // Without ZooKeeper that may take forever, and the end of the session does it as well.
+    const isLate = new Promise<void>((resolve) => clock.after(RETIRE_MS, resolve))
+    await Promise.race([this.#election?.retire(), isLate])
   }
 
   /** Asks whoever is controller, which may be another one each time, and may be this broker. */
