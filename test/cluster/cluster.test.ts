@@ -51,14 +51,15 @@ if (parts === null) {
       })
     }
     async function view(): Promise<PartitionView[]> {
-      for (;;) {
-        const found = await viewOf(
+      let found: PartitionView[] | null = null
+      await until(async () => {
+        found = await viewOf(
           cluster.brokers.find(({ isRunning }) => isRunning)!,
           load.topic,
         )
-        if (found !== null) return found
-        await sleep(20)
-      }
+        return found !== null
+      })
+      return found!
     }
     /** Who leads, and since which election: a busy machine may make a replica lag, and no more. */
     async function led(): Promise<readonly (readonly number[])[]> {

@@ -98,8 +98,16 @@ export async function whenInSync(cluster: ClusterProcesses, topic: string): Prom
   }
 }
 
-/** Everything below the high watermarks, from the leaders, whoever they are. */
-export async function readTopic(cluster: ClusterProcesses, topic: string): Promise<Contents[]> {
+/**
+ * Everything below the high watermarks, from the leaders, whoever they are. One that was just elected may know an earlier high
+ * watermark than the one before: what a partition has `atLeast` is waited for, but not forever.
+ */
+export async function readTopic(
+  cluster: ClusterProcesses,
+  topic: string,
+  atLeast: readonly number[],
+): Promise<Contents[]> {
+  const patientUntilMs = performance.now() + PATIENCE_MS / 2
   const partitions = await eventually(cluster, topic, (view) => view.length)
   return Promise.all(
     Array.from({ length: partitions }, async (_, index) => {
@@ -107,7 +115,9 @@ export async function readTopic(cluster: ClusterProcesses, topic: string): Promi
       await eventually(cluster, topic, async (view) => {
         const { leader } = view[index]!
         const broker = leader < 0 ? null : cluster.broker(leader)
-        return broker === null ? null : readPartition(broker, topic, index, values)
+        const end = broker === null ? null : await readPartition(broker, topic, index, values)
+        const isThere = (end ?? -1) >= (atLeast[index] ?? 0) || performance.now() > patientUntilMs
+        return isThere ? end : null
       })
       return values
     }),

@@ -99,6 +99,14 @@ export class History {
     this.#before = contents
   }
 
+  /** How many records a partition has, as far as clients know. */
+  get atLeast(): readonly number[] {
+    const counts = this.#before.map(({ length }) => length)
+    for (const { partition, offset } of this.#acknowledged.slice(this.#checked))
+      counts[partition] = Math.max(counts[partition] ?? 0, offset + 1)
+    return counts
+  }
+
   /** How many records the group has not read yet. */
   unread(contents: readonly Contents[]): number {
     let unread = 0

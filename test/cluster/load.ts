@@ -109,7 +109,7 @@ export class Load implements AsyncDisposable {
   /** Reads everything, and holds it against what was told. Clients go on meanwhile. */
   async check(): Promise<void> {
     const known = this.history.acknowledged
-    this.history.check(await readTopic(this.#cluster, this.topic), known)
+    this.history.check(await readTopic(this.#cluster, this.topic, this.history.atLeast), known)
     assert.equal(this.history.problems.length, 0, this.#story())
   }
 
@@ -122,7 +122,7 @@ export class Load implements AsyncDisposable {
       assert.ok(performance.now() < untilMs, `records are left without an answer: ${this.#story()}`)
       await sleep(20)
     }
-    const contents = await readTopic(this.#cluster, this.topic)
+    const contents = await readTopic(this.#cluster, this.topic, this.history.atLeast)
     this.history.check(contents, this.history.acknowledged)
     assert.equal(this.history.problems.length, 0, this.#story())
     assert.equal(this.history.givenUp.length, 0, this.#story())
@@ -193,7 +193,8 @@ export class Load implements AsyncDisposable {
   async #watch(): Promise<void> {
     const admin = this.#kafka.admin()
     await admin.connect()
-    while (!this.#leaving) {
+    const stop = (): boolean => this.#leaving
+    while (!stop()) {
       const floor = Array.from({ length: PARTITIONS }, (_, index) => this.history.committedAt(index))
       try {
         const [found] = await admin.fetchOffsets({ groupId: GROUP, topics: [this.topic] })
