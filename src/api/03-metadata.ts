@@ -13,7 +13,7 @@ import {
 } from './requests/authorized-operations.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
-import { addressOf, reachableBrokers } from './requests/reachable-brokers.ts'
+import { addressOf, controllerToAsk, reachableBrokers } from './requests/reachable-brokers.ts'
 
 const FIRST_WITH_LOOKUP_BY_ID = 12
 const FIRST_WITH_LISTENER_NOT_FOUND = 6
@@ -122,7 +122,7 @@ function toAnswer(topics: readonly TopicAnswer[], request: MetadataRequest, cont
       rack,
     })),
     clusterId: metadata.clusterId,
-    controllerId: metadata.controllerId,
+    controllerId: controllerToAsk(metadata),
     topics,
     clusterAuthorizedOperations: request.includeClusterAuthorizedOperations
       ? CLUSTER_OPERATIONS

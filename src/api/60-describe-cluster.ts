@@ -5,7 +5,7 @@ import {
 } from '../../protocol/messages/60-describe-cluster.ts'
 import { CLUSTER_OPERATIONS, OPERATIONS_NOT_ASKED } from './requests/authorized-operations.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { reachableBrokers } from './requests/reachable-brokers.ts'
+import { controllerToAsk, reachableBrokers } from './requests/reachable-brokers.ts'
 
 const BROKERS = 1
 const CONTROLLERS = 2
@@ -43,7 +43,7 @@ export const describeCluster = defineApi({
       errorCode: ErrorCode.NONE,
       endpointType: BROKERS,
       clusterId: metadata.clusterId,
-      controllerId: metadata.controllerId,
+      controllerId: controllerToAsk(metadata),
       brokers: reachableBrokers(context, request.includeFencedBrokers ? 'all' : 'serving').map(
         ({ id, ...broker }) => ({ brokerId: id, ...broker }),
       ),

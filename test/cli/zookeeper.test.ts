@@ -192,6 +192,20 @@ describe('samsa start with zookeeper.connect', () => {
     }
   })
 
+  test('a broker that waits for its controller says so, and ends when it is told to', async () => {
+    const root = await freshChroot()
+    const unreached = `advertised.listeners=PLAINTEXT://127.0.0.1:${await freePort()}`
+    const samsa = await startSamsa(freshPath(), ...settings(root, unreached))
+    const other = attempt(freshPath(), ...settings(root, 'broker.id=1'))
+    await other.says('this broker does not serve clients yet')
+    assert.match(other.stdout, /"waitingFor":"the controller, broker 0, to accept it"/)
+    other.child.kill('SIGTERM')
+    assert.deepEqual(await other.exited, [143, null], other.stdout + other.stderr)
+    assert.match(other.stdout, /ending before it served/)
+    samsa.child.kill('SIGTERM')
+    await samsa.exited
+  })
+
   test('a broker that was killed starts again at once', async (t) => {
     const root = await freshChroot()
     const dataDir = freshPath()

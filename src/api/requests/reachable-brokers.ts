@@ -1,4 +1,5 @@
 import type { BrokerImage } from '../../metadata/image/metadata-image.ts'
+import type { Metadata } from '../../metadata/metadata.ts'
 import type { Address } from '../../ports.ts'
 import type { RequestContext } from './handler.ts'
 
@@ -31,4 +32,12 @@ export function reachableBrokers(context: RequestContext, which: 'serving' | 'al
     reachable.push({ id, host: address.host, port: address.port, rack, isFenced: fenced })
   }
   return reachable
+}
+
+/**
+ * Whom clients shall ask for changes. Between two controllers that is this broker, as any would do: it carries on what it is
+ * asked, when there is one again. Clients give up where there is none.
+ */
+export function controllerToAsk({ controllerId, nodeId }: Metadata): number {
+  return controllerId === -1 ? nodeId : controllerId
 }
