@@ -27,9 +27,9 @@ export function addTo(numbers: Record<string, number>, key: string, count: numbe
 /**
  * Runs `SAMSA_SIM_SEEDS` seeds (`few` when it is not set), shared out among the processors when they are many; the one of
  * `SAMSA_SEED` alone. `file`: the test file that calls this; a process of its own for a share runs it again, for which
- * this resolves to null when its part is done.
+ * this resolves to null when its part is done. `cost`: how many of the usual ones a seed of this campaign takes.
  */
-export async function runSeeds(file: string, runSeed: RunSeed, few = 200): Promise<Tally | null> {
+export async function runSeeds(file: string, runSeed: RunSeed, few = 200, cost = 1): Promise<Tally | null> {
   const share = process.env[SHARE]
   if (share !== undefined) {
     const [first = 1, last = 0, step = 1] = share.split(',').map(Number)
@@ -39,7 +39,8 @@ export async function runSeeds(file: string, runSeed: RunSeed, few = 200): Promi
     process.disconnect()
     return null
   }
-  const count = Number(process.env['SAMSA_SIM_SEEDS'] ?? few)
+  const configured = process.env['SAMSA_SIM_SEEDS']
+  const count = configured === undefined ? few : Math.ceil(Number(configured) / cost)
   const seeds = seedsFromEnvironment(1, count)
   if (seeds.length < SHARED_FROM) return runAll(seeds, runSeed)
   const step = availableParallelism()
