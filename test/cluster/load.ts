@@ -33,7 +33,7 @@ export function kafkaOf(cluster: ClusterProcesses): kafkajs.Kafka {
     brokers: [...cluster.bootstrap],
     logLevel: logLevel.NOTHING,
     connectionTimeout: 2_000,
-    requestTimeout: 10_000,
+    requestTimeout: 4_000,
     retry: { initialRetryTime: 30, maxRetryTime: 300, retries: 400 },
   })
 }
