@@ -22,7 +22,7 @@ export interface Comparison {
 
 /** Whether smaller figures are better ones. */
 export function lessIsBetter(unit: Unit): boolean {
-  return unit !== 'req/s'
+  return unit !== 'req/s' && unit !== 'MB/s'
 }
 
 /** `own` are our figures. */

@@ -7,8 +7,8 @@ export interface Member {
   readonly dataDirectory: string
   /** Its process, and the children that belong to it. */
   pids(): readonly number[]
-  /** SIGKILL to all of them. */
-  kill(): Promise<void>
+  /** SIGKILL, to its children as well or not: these notice by themselves. */
+  kill(withChildren: boolean): Promise<void>
   /** SIGTERM; resolves when it has ended. */
   terminate(): Promise<void>
   /** Another process on what the last one left; resolves when it has been spawned. */
@@ -28,6 +28,8 @@ export interface Cluster {
 export interface ClusterTarget {
   readonly name: string
   readonly description: string
+  /** As long as its brokers may need to see that one of them is gone. */
+  readonly patienceMs: number
   start(): Promise<Cluster>
 }
 

@@ -23,6 +23,8 @@ export async function kafkaCluster(directory: string): Promise<ClusterTarget> {
   return {
     name: 'kafka',
     description: `three nodes of Apache Kafka ${kafkaVersion}, KRaft combined, ${kafkaServerJvm.join(' ')}`,
+    // Its broker.session.timeout.ms is 9 s.
+    patienceMs: 15_000,
     start: () => start(jars, directory),
   }
 }

@@ -1,12 +1,12 @@
-import { applyLoad } from '../load/apply-load.ts'
-import type { ClusterLoad, LoadResult } from '../load/spec.ts'
-import { type Measurement, requestsPerSecond } from '../measurement.ts'
-import type { Progress } from '../progress.ts'
 import type { Timing } from '../jobs.ts'
+import type { Measurement } from '../measurement.ts'
+import type { Progress } from '../progress.ts'
 import { type RowResult, inTurn, reason } from '../runner.ts'
 import type { ClusterTarget } from './cluster.ts'
 import { Field } from './field.ts'
-import { type ClusterProduceRow, type ClusterRow, PARTITIONS } from './rows.ts'
+import { load } from './loads.ts'
+import { measureJob, measureMemory } from './measures.ts'
+import { type ClusterRow, KILLS, PARTITIONS } from './rows.ts'
 
 export interface ClusterPlan {
   readonly rows: readonly ClusterRow[]
@@ -21,8 +21,19 @@ export interface ClusterPlan {
 const START_MS = 15_000
 
 export function estimateClusterMs({ rows, targets, repeats, timing, warmupMs }: ClusterPlan): number {
-  const each = rows.reduce((sum) => sum + timing.warmupMs + timing.measureMs + 4_000, 0)
+  const each = jobsOf(rows).reduce((sum, job) => sum + estimateMs(job, timing), 0)
   return repeats * targets.length * (START_MS + warmupMs + each)
+}
+
+function estimateMs([row]: readonly ClusterRow[], timing: Timing): number {
+  const loadMs = timing.warmupMs + timing.measureMs + 4_000
+  return row!.kind === 'produce' || row!.kind === 'store-writes' ? loadMs : 25_000
+}
+
+function jobsOf(rows: readonly ClusterRow[]): readonly (readonly ClusterRow[])[] {
+  const jobs = new Map<string, ClusterRow[]>()
+  for (const row of rows) jobs.set(row.job, [...(jobs.get(row.job) ?? []), row])
+  return [...jobs.values()]
 }
 
 /**
@@ -34,7 +45,17 @@ export async function runCluster(plan: ClusterPlan, progress: Progress): Promise
   for (const row of plan.rows) results.set(row, { row, measurements: {}, failures: {} })
   for (let repeat = 0; repeat < plan.repeats; repeat++)
     for (const target of inTurn(plan.targets, repeat)) await measureTarget(plan, target, results, progress)
-  return [...results.values()]
+  return [...results].map(([row, result]) =>
+    row.kind === 'gap' && row.figure === 'worst' ? worst(result) : result,
+  )
+}
+
+/** Of all repeats. */
+function worst(result: RowResult): RowResult {
+  const measurements: Record<string, Measurement[]> = {}
+  for (const [target, all] of Object.entries(result.measurements))
+    measurements[target] = all.toSorted((a, b) => b.value - a.value).slice(0, 1)
+  return { ...result, measurements }
 }
 
 async function measureTarget(
@@ -43,24 +64,34 @@ async function measureTarget(
   results: Map<ClusterRow, RowResult>,
   progress: Progress,
 ): Promise<void> {
+  const { timing, repeats, targets } = plan
   progress.step(`starting ${target.name}`)
   const cluster = await target.start()
   const field = new Field(cluster)
+  const keep = (row: ClusterRow, measured: readonly Measurement[]): void => {
+    const list = (results.get(row)!.measurements[target.name] ??= [])
+    list.push(...measured)
+  }
   try {
     await field.serving()
     progress.advance(START_MS)
+    const memory = plan.rows.find(({ kind }) => kind === 'memory')
+    if (memory !== undefined) keep(memory, [await measureMemory(field)])
     progress.step(`warming up ${target.name}`)
     await warmUp(field, plan.warmupMs)
     progress.advance(plan.warmupMs)
-    for (const row of plan.rows) {
-      progress.step(`${row.title}: ${target.name}`)
-      const result = results.get(row)!
+    for (const job of jobsOf(plan.rows)) {
+      const [first] = job
+      if (first!.alone && target !== targets[0]) continue
+      progress.step(`${first!.title}: ${target.name}`)
       try {
-        ;(result.measurements[target.name] ??= []).push(await measureProduce(field, row, plan.timing))
+        const kills = Math.ceil(KILLS / repeats)
+        const outcome = await measureJob(job, { field, timing, kills, patienceMs: target.patienceMs })
+        for (const [row, measured] of outcome) keep(row, measured)
       } catch (error) {
-        result.failures[target.name] = reason(error)
+        for (const row of job) results.get(row)!.failures[target.name] = reason(error)
       }
-      progress.advance(plan.timing.warmupMs + plan.timing.measureMs + 4_000)
+      progress.advance(estimateMs(job, timing))
     }
   } finally {
     await cluster.stop()
@@ -73,34 +104,4 @@ async function warmUp(field: Field, ms: number): Promise<void> {
     await load(field, topic, { batch: { records, valueBytes: 1_000 }, warmupMs: 0, measureMs: ms / 2 })
     await field.deleteTopic(topic)
   }
-}
-
-async function measureProduce(field: Field, row: ClusterProduceRow, timing: Timing): Promise<Measurement> {
-  const topic = await field.createTopic(PARTITIONS, row.durable ? { 'flush.messages': '1' } : {})
-  const { batch, connections, inFlight, perSecond } = row
-  const pace = perSecond === null ? CLOSED : ({ kind: 'open', perSecond, arrivals: 'constant' } as const)
-  const measured = await load(field, topic, { batch, connections, inFlight, pace, ...timing })
-  await field.deleteTopic(topic)
-  if (row.figure === 'rate') return { value: requestsPerSecond(measured), unit: 'req/s', load: measured }
-  return { value: measured.latency[row.figure], unit: 'us', load: measured }
-}
-
-const CLOSED = { kind: 'closed' } as const
-
-function load(field: Field, topic: string, shape: Partial<ClusterLoad>): Promise<LoadResult> {
-  return applyLoad({
-    ...field.place,
-    kind: 'cluster',
-    topic,
-    partitions: PARTITIONS,
-    connections: 16,
-    inFlight: 5,
-    seed: 1,
-    batch: { records: 16, valueBytes: 1_000 },
-    acks: -1,
-    pace: CLOSED,
-    warmupMs: 1_000,
-    measureMs: 4_000,
-    ...shape,
-  })
 }

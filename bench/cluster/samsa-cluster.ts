@@ -22,6 +22,7 @@ export function samsaCluster(options: SamsaClusterOptions): ClusterTarget {
   return {
     name: options.name ?? 'samsa',
     description: `three times samsa start, one ZooKeeper 3.9.5, Node.js ${process.version}`,
+    patienceMs: 8_000,
     start: () => start(options),
   }
 }
@@ -72,9 +73,9 @@ async function startMember(
     id,
     endpoint: { host: '127.0.0.1', port },
     dataDirectory,
-    pids: () => withChildren(child.pid ?? 0),
-    kill: async () => {
-      const [, ...children] = withChildren(child.pid ?? 0)
+    pids: () => [child.pid ?? 0, ...childrenOf(child.pid ?? 0)],
+    kill: async (withChildren) => {
+      const children = withChildren ? childrenOf(child.pid ?? 0) : []
       const ended = end(child, 'SIGKILL')
       for (const pid of children) kill(pid)
       await ended
@@ -116,12 +117,12 @@ function kill(pid: number): void {
   }
 }
 
-/** The process and its children; only the process where /proc is missing. */
-function withChildren(pid: number): readonly number[] {
+/** None where /proc is missing. */
+function childrenOf(pid: number): readonly number[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim()
-    return [pid, ...(children === '' ? [] : children.split(' ').map(Number))]
+    return children === '' ? [] : children.split(' ').map(Number)
   } catch {
-    return [pid]
+    return []
   }
 }

@@ -1,8 +1,11 @@
 import { fork } from 'node:child_process'
-import type { GeneratorReply, LoadResult, LoadSpec } from './spec.ts'
+import { END_OF_LOAD, type GeneratorReply, type LoadResult, type LoadSpec } from './spec.ts'
 
-/** Applies a load from a generator process of its own. Rejects when the load could not be applied as asked. */
-export function applyLoad(load: LoadSpec): Promise<LoadResult> {
+/**
+ * Applies a load from a generator process of its own. Rejects when the load could not be applied as asked. `until`: of a
+ * cluster's load, when it resolves, the measured time ends.
+ */
+export function applyLoad(load: LoadSpec, until?: Promise<unknown>): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const child = fork(new URL('./generator.js', import.meta.url), { serialization: 'advanced' })
     let reply: GeneratorReply | null = null
@@ -16,5 +19,6 @@ export function applyLoad(load: LoadSpec): Promise<LoadResult> {
       else resolve(reply.result)
     })
     child.send(load)
+    void until?.then(() => child.connected && child.send(END_OF_LOAD))
   })
 }

@@ -43,6 +43,8 @@ export class ClusterDrive implements LaneOwner {
   readonly #waiting: TimeQueue[]
   readonly #lastAckUs: Float64Array
   readonly #dirty = new Set<Lane>()
+  readonly #ended: Promise<void>
+  #end: () => void = () => undefined
   #waits = 0
   /** To be sent again in a while. */
   #resting = 0
@@ -65,6 +67,12 @@ export class ClusterDrive implements LaneOwner {
     for (let i = 0; i < load.connections; i++) this.#producers.push({ lanes: new Map(), sent: 0 })
     this.#waiting = Array.from({ length: load.partitions }, () => new TimeQueue())
     this.#lastAckUs = new Float64Array(load.partitions)
+    this.#ended = new Promise((resolve) => (this.#end = resolve))
+  }
+
+  /** The measured time ends now. */
+  end(): void {
+    this.#end()
   }
 
   async run(): Promise<LoadResult> {
@@ -100,7 +108,7 @@ export class ClusterDrive implements LaneOwner {
       const startUs = nowUs()
       this.#lastAckUs.fill(startUs)
       this.#measuring = true
-      await sleep(measureMs)
+      await Promise.race([sleep(measureMs), this.#ended])
       this.#measuring = false
       const endUs = nowUs()
       for (const lastUs of this.#lastAckUs) this.#gap(endUs - lastUs)

@@ -1,10 +1,10 @@
 import { runEndToEnd } from './end-to-end.ts'
 import { ClusterDrive } from './cluster-drive.ts'
 import { Drive } from './drive.ts'
-import { FetchExchange, ProduceExchange } from './exchange.ts'
+import { type Exchange, FetchExchange, ProduceExchange } from './exchange.ts'
 import { Fill } from './fill.ts'
 import { SeededRandom } from './random.ts'
-import type { GeneratorReply, LoadResult, LoadSpec } from './spec.ts'
+import { type ClusterLoad, END_OF_LOAD, type GeneratorReply, type LoadResult, type LoadSpec } from './spec.ts'
 
 /** The generator process: takes one load over IPC, applies it, answers with what it measured, and ends. */
 
@@ -20,10 +20,18 @@ function apply(load: LoadSpec): Promise<LoadResult> {
     case 'fill':
       return new Fill(load, new ProduceExchange(load.topic, load.acks, load.batch, random)).run()
     case 'cluster':
-      return new ClusterDrive(load, new ProduceExchange(load.topic, load.acks, load.batch, random)).run()
+      return cluster(load, new ProduceExchange(load.topic, load.acks, load.batch, random))
     case 'e2e':
       return runEndToEnd(load)
   }
+}
+
+function cluster(load: ClusterLoad, exchange: Exchange): Promise<LoadResult> {
+  const drive = new ClusterDrive(load, exchange)
+  process.on('message', (message) => {
+    if (message === END_OF_LOAD) drive.end()
+  })
+  return drive.run()
 }
 
 function reply(message: GeneratorReply): void {

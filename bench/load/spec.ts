@@ -103,6 +103,9 @@ export interface ClusterLoad extends LoadBase {
   readonly pids: readonly number[]
 }
 
+/** Sent after a load: its measured time is to end. */
+export const END_OF_LOAD = 'end'
+
 export type LoadSpec = ProduceLoad | FetchLoad | FillLoad | EndToEndLoad | ClusterLoad
 
 /** Microseconds. */

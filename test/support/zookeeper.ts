@@ -121,6 +121,13 @@ export async function isLeader(server: ZooKeeperServer): Promise<boolean | null>
   return answer === null ? null : /Mode: leader/.test(answer)
 }
 
+/** How many transactions, which are its writes, a server has seen. */
+export async function zooKeeperTransactions(port: number): Promise<number> {
+  const match = /Zxid: 0x([0-9a-f]+)/.exec((await fourLetters(port, 'srvr')) ?? '')
+  if (match === null) throw new Error('ZooKeeper does not say how many transactions it has seen')
+  return Number.parseInt(match[1]!, 16)
+}
+
 /** What a server of an ensemble has to know of it. */
 interface Member {
   readonly id: number
