@@ -1,16 +1,15 @@
-import { applyLoad } from '../load/apply-load.ts'
+import { type LoadEvents, applyLoad } from '../load/apply-load.ts'
 import type { ClusterLoad, LoadResult } from '../load/spec.ts'
 import type { Field } from './field.ts'
 import { PARTITIONS } from './rows.ts'
 
 const CLOSED = { kind: 'closed' } as const
 
-/** `until`: when it resolves the measured time ends, however much of it is left. */
 export function load(
   { place }: Field,
   topic: string,
   shape: Partial<ClusterLoad>,
-  until?: Promise<unknown>,
+  events?: LoadEvents,
 ): Promise<LoadResult> {
   const whole: ClusterLoad = {
     ...place,
@@ -27,7 +26,7 @@ export function load(
     measureMs: 4_000,
     ...shape,
   }
-  return applyLoad(whole, until)
+  return applyLoad(whole, events)
 }
 
 /** What producers go on with while something happens to brokers. */
@@ -35,9 +34,9 @@ export function steadyLoad(
   field: Field,
   topic: string,
   measureMs: number,
-  until?: Promise<unknown>,
+  events?: LoadEvents,
 ): Promise<LoadResult> {
   const batch = { records: 1, valueBytes: 1_000 }
   const pace = { kind: 'open', perSecond: 1_000, arrivals: 'constant' } as const
-  return load(field, topic, { batch, pace, inFlight: 64, measureMs }, until)
+  return load(field, topic, { batch, pace, inFlight: 64, measureMs }, events)
 }

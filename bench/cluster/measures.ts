@@ -110,20 +110,39 @@ async function produce(
   )
 }
 
-/** The kill comes this long after the load began. */
-const BEFORE_KILL_MS = 3_000
+/** What happens to brokers begins this long after the measured time. */
+const CALM_MS = 1_000
 
 async function gapOfKill(kind: Victim, { field, patienceMs }: Circumstances): Promise<Measurement> {
   const topic = await field.createTopic(PARTITIONS)
   const victim = await victimOf(kind, field, topic)
-  const loading = steadyLoad(field, topic, BEFORE_KILL_MS + patienceMs)
-  await sleep(BEFORE_KILL_MS)
-  await victim.kill(kind === 'pair')
-  const measured = await loading
+  const measured = await disturbed(field, topic, CALM_MS + patienceMs, () => victim.kill(kind === 'pair'))
   await victim.start()
   await field.inSync(topic, PARTITIONS)
   await field.deleteTopic(topic)
   return plain(measured.longestGapMs ?? NaN, 'ms', measured)
+}
+
+/** A steady load, and what happens while it is measured; when that has failed, or taken as long, it ends. */
+async function disturbed(
+  field: Field,
+  topic: string,
+  measureMs: number,
+  disturb: () => Promise<void>,
+  endsWithIt = false,
+): Promise<LoadResult> {
+  let begin = (): void => undefined
+  const begun = new Promise<void>((resolve) => (begin = resolve))
+  const disturbance = begun.then(() => sleep(CALM_MS)).then(disturb)
+  const failed = new Promise<void>((resolve) => {
+    disturbance.then(endsWithIt ? resolve : () => undefined, () => resolve())
+  })
+  const measured = await steadyLoad(field, topic, measureMs, {
+    measuring: () => begin(),
+    until: failed,
+  })
+  await disturbance
+  return measured
 }
 
 /** The controller, or a leader that is not the controller. */
@@ -155,18 +174,14 @@ const ROLLING_AT_MOST_MS = 180_000
 async function rollingRestart({ field }: Circumstances): Promise<LoadResult> {
   const topic = await field.createTopic(PARTITIONS)
   const restart = async (): Promise<void> => {
-    await sleep(BEFORE_KILL_MS)
     for (const member of field.cluster.members) {
       await member.terminate()
       await member.start()
       await field.inSync(topic, PARTITIONS)
-      await sleep(1_000)
+      await sleep(CALM_MS)
     }
   }
-  const restarted = restart()
-  const ended = Promise.allSettled([restarted])
-  const measured = await steadyLoad(field, topic, ROLLING_AT_MOST_MS, ended)
-  await restarted
+  const measured = await disturbed(field, topic, ROLLING_AT_MOST_MS, restart, true)
   await field.deleteTopic(topic)
   return measured
 }

@@ -13,6 +13,7 @@ const RETRIED = new Set([3, 5, 6, 7, 13, 14, 19, 20, 56, 74, 75, 76])
 /** What another broker has to be asked for. */
 const OF_LEADERS = new Set([3, 5, 6, 74, 75, 76])
 const DRAIN_MS = 30_000
+const KNOWN_MS = 30_000
 
 /** One simulated client: its connections by broker, and how many requests it waits for. */
 interface Producer {
@@ -44,6 +45,7 @@ export class ClusterDrive implements LaneOwner {
   readonly #lastAckUs: Float64Array
   readonly #dirty = new Set<Lane>()
   readonly #ended: Promise<void>
+  readonly #began: () => void
   #end: () => void = () => undefined
   #waits = 0
   /** To be sent again in a while. */
@@ -60,7 +62,9 @@ export class ClusterDrive implements LaneOwner {
   #payloadBytes = 0
   #missedSlots = 0
 
-  constructor(load: ClusterLoad, exchange: Exchange) {
+  /** `began`: the measured time has begun. */
+  constructor(load: ClusterLoad, exchange: Exchange, began: () => void) {
+    this.#began = began
     this.#load = load
     this.#exchange = exchange
     this.#leaders = new Leaders(load.endpoint, load.topic, load.partitions, () => this.#leadersKnown())
@@ -89,7 +93,8 @@ export class ClusterDrive implements LaneOwner {
 
   async #run(): Promise<LoadResult> {
     const { pace, seed, warmupMs, measureMs, pids, blockStatPath } = this.#load
-    await this.#leaders.known()
+    await Promise.race([this.#leaders.known(), sleep(KNOWN_MS)])
+    if (this.#roads.size === 0) throw new Error(`nobody knows the leaders after ${KNOWN_MS} ms`)
     await Promise.all([...this.#roads.keys()].map((lane) => lane.connected()))
     this.#sending = true
     let ticker: Ticker | null = null
@@ -108,6 +113,7 @@ export class ClusterDrive implements LaneOwner {
       const startUs = nowUs()
       this.#lastAckUs.fill(startUs)
       this.#measuring = true
+      this.#began()
       await Promise.race([sleep(measureMs), this.#ended])
       this.#measuring = false
       const endUs = nowUs()

@@ -27,7 +27,9 @@ function apply(load: LoadSpec): Promise<LoadResult> {
 }
 
 function cluster(load: ClusterLoad, exchange: Exchange): Promise<LoadResult> {
-  const drive = new ClusterDrive(load, exchange)
+  const drive = new ClusterDrive(load, exchange, () =>
+    process.send?.({ kind: 'measuring' } satisfies GeneratorReply),
+  )
   process.on('message', (message) => {
     if (message === END_OF_LOAD) drive.end()
   })

@@ -158,5 +158,6 @@ export interface BlockIo {
 }
 
 export type GeneratorReply =
+  | { readonly kind: 'measuring' }
   | { readonly kind: 'result'; readonly result: LoadResult }
   | { readonly kind: 'failed'; readonly message: string }
