@@ -116,9 +116,9 @@ export class BrokerProcess {
   /** SIGKILL for it and for what holds its session: ZooKeeper has to notice by itself, as when a machine is gone. */
   async vanish(): Promise<void> {
     const holder = this.sessionHolder
-    process.kill(holder, 'SIGSTOP')
+    if (holder !== null) process.kill(holder, 'SIGSTOP')
     await end(this.#child!, 'SIGKILL')
-    process.kill(holder, 'SIGKILL')
+    if (holder !== null) process.kill(holder, 'SIGKILL')
   }
 
   /** SIGTERM; milliseconds until it ended. */
@@ -148,14 +148,13 @@ export class BrokerProcess {
     if (this.#child !== null) await end(this.#child, 'SIGKILL')
   }
 
-  /** The process id of what holds its session with ZooKeeper. */
-  get sessionHolder(): number {
+  /** The process id of what holds its session with ZooKeeper; null between two sessions. */
+  get sessionHolder(): number | null {
     const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim().split(' ')
     const isHolder = (pid: string): boolean =>
       readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('zookeeper-sidecar')
     const found = children.find((pid) => pid !== '' && isHolder(pid))
-    assert.ok(found !== undefined, `broker ${this.id} has nothing that holds a session`)
-    return Number(found)
+    return found === undefined ? null : Number(found)
   }
 }
 

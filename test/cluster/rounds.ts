@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Seeded } from '../support/seed.ts'
+import { until } from '../support/until.ts'
 import { type BrokerProcess, ClusterProcesses } from './cluster-processes.ts'
 import { compareDirectories, whenInSync } from './contents.ts'
 import { Load } from './load.ts'
@@ -81,9 +82,11 @@ const faults: Readonly<Record<string, Fault>> = {
     await server!.start()
   },
   'the session of one ends': async (_cluster, broker, load, random) => {
-    process.kill(broker.sessionHolder, 'SIGKILL')
+    const from = broker.said.length
+    const holder = broker.sessionHolder
+    if (holder !== null) process.kill(holder, 'SIGKILL')
     await load.progress(random.between(1, 200))
-    await broker.says('registered again in the metadata store')
+    await until(() => broker.said.includes('registered again in the metadata store', from))
   },
 }
 
