@@ -10,6 +10,17 @@ import type { Partitions } from './partitions.ts'
 const FIRST_RETRY_MS = 50
 const LAST_RETRY_MS = 1_000
 
+/** What changes for one reason comes in one line. */
+const TOGETHER_MS = 100
+const MAX_NAMED = 20
+
+interface Line {
+  readonly broker: number
+  readonly because: string | null
+  readonly partitions: string[]
+  count: number
+}
+
 interface Asked {
   readonly partition: Partition
   readonly wanted: IsrProposal
@@ -35,6 +46,7 @@ export class IsrProposer implements IsrListener {
   #retryMs = FIRST_RETRY_MS
   #tickTimer: Timer | null = null
   #closed = false
+  readonly #lines = new Map<string, Line>()
 
   constructor(
     world: Pick<World, 'clock' | 'random' | 'logger' | 'metrics'>,
@@ -152,42 +164,48 @@ export class IsrProposer implements IsrListener {
   // ------------------------------------------------------------------------------------------------------------ telling
 
   changed(partition: Partition, before: readonly number[]): void {
-    const { isr, elr, minIsr } = partition.image
+    const { isr } = partition.image
     const left = before.filter((id) => !isr.includes(id))
     const joined = isr.filter((id) => !before.includes(id))
     if (left.length > 0) this.#shrinks.add(1)
     if (joined.length > 0) this.#expands.add(1)
-    const { topic, index, highWatermark } = partition
-    this.#world.logger.info(
-      {
-        topic,
-        partition: index,
-        isr,
-        elr,
-        minIsr,
-        highWatermark,
-        logEndOffset: partition.log.logEndOffset,
-        ...(left.length === 0 ? {} : { left: left.map((id) => this.#whyLeft(partition, id)) }),
-        ...(joined.length === 0 ? {} : { joined }),
-      },
-      left.length > 0 ? 'the in-sync set lost a replica' : 'the in-sync set won a replica',
-    )
+    for (const id of left) this.#tell(`lost ${id}`, id, this.#whyLeft(partition, id), partition)
+    for (const id of joined) this.#tell(`won ${id}`, id, null, partition)
   }
 
-  #whyLeft(partition: Partition, id: number): { readonly broker: number; readonly because: string } {
-    const broker = this.#metadata.brokers.get(id)
-    const because =
-      broker === undefined || broker.epoch === -1
-        ? 'it is not registered'
-        : broker.shuttingDown
-          ? 'it is shutting down'
-          : broker.fenced
-            ? 'it is fenced'
-            : !partition.image.replicas.includes(id)
-              ? 'it is no replica any more'
-              : `it lags: it has fetched up to ${partition.endOffsetOf(id)}`
-    return { broker: id, because }
+  /** A broker that goes leaves as many sets as it has replicas: that is one line, and not thousands. */
+  #tell(key: string, broker: number, because: string | null, partition: Partition): void {
+    const line = this.#lines.get(`${key} ${because}`) ?? { broker, because, partitions: [], count: 0 }
+    if (line.count === 0) {
+      this.#lines.set(`${key} ${because}`, line)
+      if (this.#lines.size === 1) this.#world.clock.after(TOGETHER_MS, () => this.#tellAll())
+    }
+    line.count += 1
+    if (line.partitions.length < MAX_NAMED) line.partitions.push(describe(partition))
   }
+
+  #tellAll(): void {
+    for (const { broker, because, count, partitions } of this.#lines.values())
+      if (because === null)
+        this.#world.logger.info({ broker, count, partitions }, 'in-sync sets won a replica')
+      else this.#world.logger.info({ broker, because, count, partitions }, 'in-sync sets lost a replica')
+    this.#lines.clear()
+  }
+
+  #whyLeft(partition: Partition, id: number): string {
+    const broker = this.#metadata.brokers.get(id)
+    if (broker === undefined || broker.epoch === -1) return 'it is not registered'
+    if (broker.shuttingDown) return 'it is shutting down'
+    if (broker.fenced) return 'it is fenced'
+    if (!partition.image.replicas.includes(id)) return 'it is no replica any more'
+    return 'it lags'
+  }
+}
+
+function describe(partition: Partition): string {
+  const { topic, index, highWatermark, image } = partition
+  const elr = image.elr.length === 0 ? '' : `, eligible ${image.elr.join()}`
+  return `${topic}-${index}: in sync ${image.isr.join()}${elr}, ${highWatermark} of ${partition.log.logEndOffset}`
 }
 
 function isFollowed({ role, image }: Partition): boolean {

@@ -197,20 +197,18 @@ test('each change is told, with the reason of those that left', () => {
   of.parts.brokers.delete(2)
   change([1])
   assert.deepEqual([of.count('isrshrinks'), of.count('isrexpands')], [4, 2])
+  of.clock.advance(1_000)
   const told = of.logger.lines.filter(({ level }) => level === 'info').map(({ fields }) => fields)
   assert.deepEqual(
-    told.map(({ left, joined }) => left ?? joined),
+    told.map(({ broker, because, count }) => [broker, because, count]),
     [
-      [{ broker: 3, because: 'it lags: it has fetched up to 10' }],
-      [3],
-      [{ broker: 3, because: 'it is shutting down' }],
-      [{ broker: 2, because: 'it is fenced' }],
-      [2],
-      [{ broker: 2, because: 'it is not registered' }],
+      [3, 'it lags', 1],
+      [3, undefined, 1],
+      [3, 'it is shutting down', 1],
+      [2, 'it is fenced', 1],
+      [2, undefined, 1],
+      [2, 'it is not registered', 1],
     ],
   )
-  assert.deepEqual(
-    [told[3]!['partition'], told[3]!['isr'], told[3]!['elr'], told[3]!['minIsr']],
-    [0, [1], [2], 2],
-  )
+  assert.deepEqual(told[3]!['partitions'], ['t-0: in sync 1, eligible 2, 10 of 10'])
 })

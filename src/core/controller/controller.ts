@@ -83,6 +83,13 @@ export class ControllerCore implements PartitionSurroundings {
     return broker !== undefined && broker.isDoubtful && broker.phase === 'arriving'
   }
 
+  /** A process is registered that does not serve yet. */
+  get isSomebodyComing(): boolean {
+    return [...this.#brokers.values()].some(
+      ({ phase }) => phase !== 'gone' && phase !== 'serving' && phase !== 'leaving',
+    )
+  }
+
   partitions(): Iterable<ControlledPartition> {
     return [...this.#topics.values()].flatMap(({ partitions }) => partitions)
   }

@@ -59,7 +59,12 @@ export class ClusterChanges {
       const config = this.#parts.config()
       const problem = nameProblem(topic.name, image, (key) => this.#creating.get(key))
       if (problem !== null) return failedCreation(topic.name, problem)
-      const assignment = planTopic(topic, this.#rules())
+      let assignment = planTopic(topic, this.#rules())
+      if (isOutcome(assignment) && assignment.errorCode === ErrorCode.INVALID_REPLICATION_FACTOR) {
+        // Where a cluster starts, or a broker of it, there are enough in a moment.
+        await this.#driver.untilAllServe()
+        assignment = planTopic(topic, this.#rules())
+      }
       if (isOutcome(assignment)) return failedCreation(topic.name, assignment)
       const overrides = planConfigs(topic, config)
       if (isOutcome(overrides)) return failedCreation(topic.name, overrides)

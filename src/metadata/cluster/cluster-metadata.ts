@@ -23,7 +23,7 @@ import { decodeBroker, paths } from '../layout/znodes.ts'
 import { ClusterChanges } from './cluster-changes.ts'
 import { ClusterEvents, ElectionCounters } from './cluster-events.ts'
 import { ClusterImage } from './cluster-image.ts'
-import { ControllerDriver, NOT_CONTROLLER } from './controller-driver.ts'
+import { ControllerDriver, NOT_CONTROLLER, STOPPING } from './controller-driver.ts'
 import { ControllerElection } from './controller-election.ts'
 import { ControllerLink } from './controller-link.ts'
 import { ControllerSilence } from './controller-silence.ts'
@@ -316,7 +316,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       else logger.warn({ tookMs }, 'nobody took over what this broker leads; it stops anyway')
     }
     // Whoever is elected can be reached, and this broker soon cannot.
-    this.#driver?.resign('the broker stops')
+    this.#driver?.resign(STOPPING)
     // Without ZooKeeper that may take forever, and the end of the session does it as well.
     const isLate = new Promise<void>((resolve) => clock.after(RETIRE_MS, resolve))
     await Promise.race([this.#election?.retire(), isLate])
@@ -372,7 +372,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#end('the broker stops')
+    this.#end(STOPPING)
     this.#reports.close()
     for (const link of this.#links) link.close()
     await this.#membership?.close()
@@ -414,7 +414,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       eligibleLeaderReplicas: this.#options.config['eligible.leader.replicas.enable'],
       configUnder: (defaults) => this.#known.configUnder(defaults),
     })
-    if (this.#closed) return driver.resign('the broker stops')
+    if (this.#closed) return driver.resign(STOPPING)
     this.#driver = driver
     this.#controllerId = this.nodeId
     this.#changes = new ClusterChanges(driver, {

@@ -44,8 +44,14 @@ export interface DriverParts {
   readonly configUnder: (defaults: Values) => BrokerConfig
 }
 
+/** Why a broker resigns that stops. */
+export const STOPPING = 'the broker stops'
+
 /** How long a change is waited for to be carried out by all that serve, before its client is answered. */
 const CARRIED_OUT_MS = 5_000
+/** How long a topic waits for brokers that start. */
+const ALL_SERVE_MS = 2_000
+const LOOK_AGAIN_MS = 20
 
 /**
  * The active controller: what the core decides, written to the store, published to the brokers and answered; what happens to
@@ -134,6 +140,14 @@ export class ControllerDriver {
     return Promise.race([answered, this.#ended.then(() => otherwise)])
   }
 
+  /** Resolves when nobody is about to serve who does not yet; not for ever. */
+  async untilAllServe(): Promise<void> {
+    const { clock } = this.#parts.world
+    const deadlineMs = clock.monotonicMs() + ALL_SERVE_MS
+    while (!this.#isOver && this.core.isSomebodyComing && clock.monotonicMs() < deadlineMs)
+      await new Promise<void>((resolve) => clock.after(LOOK_AGAIN_MS, resolve))
+  }
+
   /** Resolves when all that serve know of what was published, so that any of them says the same; not for ever. */
   async carriedOut(): Promise<void> {
     if (!this.#isOver) await this.publisher.carriedOut(CARRIED_OUT_MS)
@@ -173,7 +187,10 @@ export class ControllerDriver {
     if (this.#isOver) return
     this.#isOver = true
     const { controllerEpoch } = this
-    this.#parts.world.logger.warn({ controllerEpoch, reason }, 'this broker is not the controller any more')
+    const { logger } = this.#parts.world
+    const fields = { controllerEpoch, reason }
+    if (reason === STOPPING) logger.info(fields, 'this broker leaves the office of the controller')
+    else logger.warn(fields, 'this broker is not the controller any more')
     this.publisher.close()
     this.#end()
   }
