@@ -13,7 +13,7 @@ import { defineApi, inSteps } from './requests/handler.ts'
  * Behavior: the largest epoch not above the asked one, and its end offset (the start of the next epoch, or the log
  * end offset for the latest); -1/-1 when the log knows none (KIP-101, KIP-279).
  *
- * Version notes: v2 current leader epoch (KIP-320), v3 replica id (ignored: only consumers ask yet).
+ * Version notes: v2 current leader epoch (KIP-320), v3 replica id (ignored: followers and consumers are told the same).
  */
 export const offsetForLeaderEpoch = defineApi({
   request: offsetForLeaderEpochRequest,

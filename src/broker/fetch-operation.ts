@@ -46,7 +46,6 @@ export interface FetchOptions {
 /** What is told about one partition. */
 export interface FetchedPartition {
   readonly target: FetchTarget
-  /** Null when the target could not be resolved. */
   /** Null: nobody knows its id. */
   readonly topic: string | null
   /** Null: refused. */

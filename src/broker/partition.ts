@@ -75,6 +75,8 @@ export class Partition {
   #image: PartitionImage
   #leader: LeaderCore | null = null
   #follower: FollowerCore | null = null
+  /** The controller did not answer it as it should: it is proposed again later, and not with the next fetch or write. */
+  #postponed: IsrProposal | null = null
   #highWatermark: number
   /** Bytes appended, of them those that are written, and those below the high watermark, since the partition opened. */
   #appendedBytes = 0
@@ -305,6 +307,7 @@ export class Partition {
       this.#carryOut(leader)
       return false
     }
+    this.#postponed = wanted
     return true
   }
 
@@ -348,7 +351,7 @@ export class Partition {
       outbox.fellBelowMinIsr = false
       this.#commitWaits.fail(ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND)
     }
-    if (outbox.proposal !== null) this.#parts.isrs.wanted(this)
+    if (outbox.proposal !== null && outbox.proposal !== this.#postponed) this.#parts.isrs.wanted(this)
   }
 
   #advance(highWatermark: number): void {

@@ -133,6 +133,22 @@ test('what the controller did not say is asked again, later each time, until it 
   ])
 })
 
+test('what followers fetch meanwhile is no reason to ask earlier', async () => {
+  const of = new Leaders()
+  const partition = of.lead(0)
+  of.catchUp(partition)
+  of.clock.endTurn()
+  for (let turn = 0; turn < 5; turn++) {
+    await of.answer(ErrorCode.NOT_CONTROLLER)
+    of.catchUp(partition)
+    partition.written(10)
+    of.clock.endTurn()
+  }
+  assert.equal(of.asked.length, 1)
+  of.pass(51)
+  assert.equal(of.asked.length, 2)
+})
+
 test('what is agreed on meanwhile is not asked for any more', async () => {
   const of = new Leaders()
   const partition = of.lead(0)

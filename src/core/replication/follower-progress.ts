@@ -24,7 +24,10 @@ export class FollowerProgress {
     this.id = id
   }
 
-  /** A member of the ISR gets the time that every one has; whoever is not one says again where it is, before it may join. */
+  /**
+   * A member of the ISR gets the time that every one has. All say again where they are: others may have led in between, and
+   * had a log cut that was longer.
+   */
   beginTerm(inIsr: boolean, nowMs: number): void {
     this.fetchedInTerm = false
     this.keepsPace = false
@@ -33,7 +36,7 @@ export class FollowerProgress {
     this.#fetchMs = -Infinity
     this.#hasLagged = false
     this.caughtUpMs = inIsr ? nowMs : -Infinity
-    if (!inIsr) this.endOffset = -1
+    this.endOffset = -1
   }
 
   fetched(

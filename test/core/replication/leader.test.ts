@@ -177,6 +177,20 @@ describe('the high watermark', () => {
     assert.equal(led.highWatermark, 9)
   })
 
+  test('in a new term waits until each member says again how far it is: another leader may have cut its log', () => {
+    const led = new Led({ minIsr: 1 })
+    led.fetch(2)
+    led.fetch(3, 8)
+    assert.equal(led.highWatermark, 8)
+    // In the term between, of which this broker did not hear, the third one led, and the second one followed it.
+    led.commit({ leaderEpoch: 7, isr: [1, 2] })
+    assert.equal(led.highWatermark, 8)
+    led.fetch(2, 8)
+    assert.equal(led.highWatermark, 8)
+    led.fetch(2)
+    assert.equal(led.highWatermark, 10)
+  })
+
   test('a hint beyond the log is none', () => {
     assert.equal(new Led({}, 10, 99).highWatermark, 10)
   })
