@@ -31,7 +31,8 @@ interface Pending {
   readonly failed: (error: LinkError) => void
 }
 
-const FRAME_BYTES = 256
+/** A fetch of a dozen partitions fits: growing costs more than the request. */
+const FRAME_BYTES = 1_024
 
 /**
  * One outgoing connection to one broker. Requests leave at once, one behind the other; answers come in their order, as
