@@ -20,6 +20,7 @@ const OF_REQUEST: ReadonlySet<number> = new Set<ErrorCode>([
   ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 ])
 const NO_RECORD_ERRORS: readonly RecordError[] = []
+const NOTHING_ASKED: ProduceRequest = { transactionalId: null, acks: -1, timeoutMs: 0, topicData: [] }
 
 export interface ProduceGuard extends RequestGuard {
   /** One for all requests of a connection. */
@@ -36,10 +37,10 @@ export interface ProduceGuard extends RequestGuard {
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
 export class ProduceOperation implements AppendWaiter, Expirable {
   readonly #broker: Broker
-  readonly #request: ProduceRequest
+  #request: ProduceRequest
   readonly #apiVersion: number
   readonly #refusal: ErrorCode
-  readonly #done: (partitions: readonly ProducedPartition[]) => void
+  #done: (partitions: readonly ProducedPartition[]) => void
   readonly #guard: ProduceGuard
   readonly #partitions: ProducedPartition[] = []
   readonly #deadline = new Deadline(this)
@@ -53,6 +54,8 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #inLine = 0
   /** Batches whose records are still looked at, by what gives them up. */
   #unread: Map<object, () => void> | null = null
+  /** Set when time was up: written batches that still wait for replicas, and whose bytes no log holds. */
+  #letGo: ReadonlySet<number> | null = null
 
   constructor(
     broker: Broker,
@@ -150,7 +153,7 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   /** The log has written the batch, or never will. */
   appendSettled(tag: number, errorCode: number): void {
-    this.#guard.letBytesGo()
+    if (this.#letGo === null || !this.#letGo.has(tag)) this.#guard.letBytesGo()
     this.#settle(tag, errorCode)
   }
 
@@ -164,12 +167,30 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   }
 
   expired(): void {
+    this.#letWrittenGo()
     for (const result of this.#partitions) {
       if (result.settled) continue
       result.settled = true
       fail(result, ErrorCode.REQUEST_TIMED_OUT, null)
     }
     this.#answer()
+    this.#request = NOTHING_ASKED
+    this.#done = () => {}
+  }
+
+  /** Replicas may be away for very long: what waits for them then must not keep memory from others. */
+  #letWrittenGo(): void {
+    const letGo = new Set<number>()
+    let tag = 0
+    for (const { name, partitionData } of this.#request.topicData)
+      for (const { index } of partitionData) {
+        const { settled, baseOffset } = this.#partitions[tag]!
+        const writtenEndOffset = this.#broker.partitions.get(name, index)?.log.writtenEndOffset ?? -1
+        if (!settled && baseOffset >= 0 && baseOffset < writtenEndOffset) letGo.add(tag)
+        tag += 1
+      }
+    this.#letGo = letGo
+    for (let i = 0; i < letGo.size; i++) this.#guard.letBytesGo()
   }
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {

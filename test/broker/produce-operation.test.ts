@@ -6,10 +6,18 @@ import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import type { BatchOptions, NewRecord } from '../../protocol/records/record-builder.ts'
+import { AppendLine } from '../../src/broker/append-line.ts'
+import type { Broker } from '../../src/broker/broker.ts'
 import { ProduceOperation } from '../../src/broker/produce-operation.ts'
+import type { ProduceGuard } from '../../src/broker/produce-operation.ts'
+import type { ProducedPartition } from '../../src/broker/produced-partition.ts'
+import type { AppendWaiter } from '../../src/broker/waits.ts'
+import type { Deadline } from '../../src/core/deadline-queue.ts'
+import { defaultLogConfig } from '../../src/log/log-config.ts'
 import { withSimBroker } from '../api/sim-broker.ts'
 import type { SimBroker } from '../api/sim-broker.ts'
 import type { SimClient } from '../simulator/sim-client.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { Seeded } from '../support/seed.ts'
 
 const PRODUCE = { request: produceRequest, response: produceResponse, version: 9 }
@@ -286,4 +294,61 @@ test('of a disk that does not answer producers are told, and what they sent keep
     },
     { 'log.dirs': '/data/one,/data/two', 'queued.max.request.bytes': '2000000' },
   )
+})
+
+/** A broker with one partition, of which the log has written the first of two batches, and replicas nothing. */
+class Waiting {
+  kept = 0
+  readonly answers: number[][] = []
+  readonly #waits: (() => void)[] = []
+  #endOffset = 0
+  #deadline: Deadline | null = null
+
+  produce(): void {
+    const partition = {
+      log: { config: defaultLogConfig, logStartOffset: 0, writtenEndOffset: 1 },
+      appendLine: new AppendLine(),
+      append: () => {
+        const baseOffset = this.#endOffset++
+        return { errorCode: 0, baseOffset, lastOffset: baseOffset, logAppendTimeMs: -1 }
+      },
+      awaitAppended: (_endOffset: number, waiter: AppendWaiter, tag: number) =>
+        this.#waits.push(() => waiter.appendSettled(tag, 0)),
+    }
+    const broker = {
+      clock: new ManualClock(),
+      slices: { sliceEndsMs: () => Infinity },
+      deadlines: { arm: (deadline: Deadline) => (this.#deadline = deadline), cancel: () => {} },
+      partitions: { get: () => partition },
+      topicMetrics: { produced: () => {} },
+      leaderOfPublished: () => partition,
+      refusesProduce: () => 0,
+    } as unknown as Broker
+    const guard = { keepBytes: () => this.kept++, letBytesGo: () => this.kept-- } as unknown as ProduceGuard
+    const partitionData = [0, 1].map((index) => ({ index, records: buildBatch([record('x')]) }))
+    const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData }]
+    const request = { transactionalId: null, acks: -1, timeoutMs: 1_000, topicData }
+    const done = (partitions: readonly ProducedPartition[]): void =>
+      void this.answers.push(partitions.map(({ errorCode }) => errorCode))
+    new ProduceOperation(broker, request, 9, 0, done, guard).start()
+  }
+
+  timeIsUp(): void {
+    this.#deadline!.owner.expired({ monotonicMs: 0, wallMs: 0 })
+  }
+
+  replicasHaveAll(): void {
+    for (const settle of this.#waits) settle()
+  }
+}
+
+test('what replicas still lack when time is up keeps no memory from others, once it is written', () => {
+  const waiting = new Waiting()
+  waiting.produce()
+  assert.equal(waiting.kept, 2)
+  waiting.timeIsUp()
+  assert.deepEqual(waiting.answers, [[ErrorCode.REQUEST_TIMED_OUT, ErrorCode.REQUEST_TIMED_OUT]])
+  assert.equal(waiting.kept, 1, 'the log still holds the second one')
+  waiting.replicasHaveAll()
+  assert.deepEqual([waiting.kept, waiting.answers.length], [0, 1])
 })
