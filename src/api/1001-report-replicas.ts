@@ -9,8 +9,9 @@ import { answer, defineApi } from './requests/handler.ts'
  * ReportReplicas, version 0. Of Samsa's brokers among themselves.
  *
  * Behavior: the controller no longer counts on damaged replicas of the sender, until their leader says that they are in sync
- * again; and it learns how far logs go where nobody is certain to have everything (KIP-966). NOT_CONTROLLER when another
- * broker is; INVALID_REQUEST to a broker that speaks of another one.
+ * again; and it learns how far logs go where nobody is certain to have everything (KIP-966). Answered when that is stored.
+ * NOT_CONTROLLER when another broker is; STALE_BROKER_EPOCH to one that is not accepted yet; INVALID_REQUEST to a broker that
+ * speaks of another one.
  */
 export const reportReplicas = defineApi({
   request: reportReplicasRequest,
@@ -21,12 +22,12 @@ export const reportReplicas = defineApi({
     damaged: { repeats: 'once', key: partitionKey, cost: 0 },
     logs: { repeats: 'once', key: partitionKey, cost: 0 },
   },
-  handle: answer(({ brokerId, brokerEpoch, damaged, logs }, { broker, peer }) => {
+  handle: answer(async ({ brokerId, brokerEpoch, damaged, logs }, { broker, peer }) => {
     const { cluster } = broker.metadata
     if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER }
     if (peer?.brokerId !== brokerId) return { errorCode: ErrorCode.INVALID_REQUEST }
     return {
-      errorCode: cluster.replicasReported(brokerId, brokerEpoch, {
+      errorCode: await cluster.replicasReported(brokerId, brokerEpoch, {
         damaged: damaged.map(({ topicId, partitionIndex }) => ({ topicId, index: partitionIndex })),
         logs: logs.map(({ topicId, partitionIndex, lastEpoch, endOffset }) => ({
           topicId,

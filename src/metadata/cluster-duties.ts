@@ -50,7 +50,7 @@ export interface ClusterDuties {
     proposals: readonly Proposal[],
   ): Promise<ProposalAnswers>
   /** What the sender found out about its replicas. An error code. */
-  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): ErrorCode
+  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode>
   /** Answered when no partition counts on the broker any more. */
   controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode>
   /** `partitions` null: all that need one. */

@@ -79,7 +79,7 @@ export async function startBroker(
   const failed = new Promise<never>((_resolve, reject) => (fail = reject))
   failed.catch(() => {})
   const logs = await LogManager.open(world, logManagerOptions(config, fail))
-  const starting: Starting = { world, config, logs, canCompress, fail, metadata: null, server: null }
+  const starting: Starting = { world, config, logs, canCompress, fail, failed, metadata: null, server: null }
   try {
     const place = metadataDirectory(world.disk, logs, config['log.dirs'][0]!)
     const open = (): Promise<MetadataStore> => openStore(place)
@@ -100,6 +100,7 @@ interface Starting {
   readonly logs: LogManager
   readonly canCompress: (type: string) => boolean
   readonly fail: (error: SamsaError) => void
+  readonly failed: Promise<never>
   metadata: Metadata | null
   server: Server | null
 }
@@ -132,7 +133,7 @@ async function startAlone(starting: Starting, openStore: () => Promise<MetadataS
  * shorter than they were; it is counted on once it hosts what it is told to, and clients come last (KIP-966).
  */
 async function startMember(starting: Starting, openStore: () => Promise<MetadataStore>): Promise<Assembled> {
-  const { world, config, logs, canCompress, fail } = starting
+  const { world, config, logs, canCompress, fail, failed } = starting
   const metadata = new ClusterMetadata(world, {
     config,
     openStore,
@@ -147,7 +148,9 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
   const assembled = assemble(world, logs, metadata, fetchers, () => null)
   starting.server = assembled.server
   await assembled.server.bind()
-  await sayingWhatFor(world, metadata, metadata.join(assembled.server.addresses))
+  // Who cannot be a member any more waits for others in vain.
+  const joined = metadata.join(assembled.server.addresses)
+  await sayingWhatFor(world, metadata, Promise.race([joined, failed]))
   const isHere = (topic: TopicImage | undefined, index: number): topic is TopicImage =>
     topic?.partitions[index]?.replicas.includes(metadata.nodeId) === true
   await logs.load(
@@ -167,7 +170,7 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
   await assembled.broker.groups.start()
   metadata.start(assembled.host)
   logs.beginMoves(() => metadata.config['replica.alter.log.dirs.io.max.bytes.per.second'])
-  await sayingWhatFor(world, metadata, metadata.whenServing())
+  await sayingWhatFor(world, metadata, Promise.race([metadata.whenServing(), failed]))
   assembled.server.open()
   return assembled
 }

@@ -61,7 +61,7 @@ class Controller implements ClusterDuties {
     ...[sender, epoch, report]: Parameters<ClusterDuties['replicasReported']>
   ): ReturnType<ClusterDuties['replicasReported']> {
     this.asked.push(['reported', sender, epoch, report])
-    return this.errorCode
+    return Promise.resolve(this.errorCode)
   }
 
   whenServing(): Promise<void> {

@@ -15,6 +15,8 @@ export interface PartitionSurroundings {
   write(partition: ControlledPartition, state: PartitionState): void
   /** The store holds another state now. */
   changed(partition: ControlledPartition): void
+  /** The store has no place for it any more: somebody took it away by hand. */
+  gone(partition: ControlledPartition): void
 }
 
 export interface FoundLog {
@@ -51,6 +53,7 @@ export class ControlledPartition {
   /** By broker, while nobody leads. */
   readonly #logs = new Map<number, FoundLog>()
   #isLeaving = false
+  #isGone = false
 
   constructor(
     parts: {
@@ -95,6 +98,7 @@ export class ControlledPartition {
 
   /** Nothing hinders the broker from coming back: it is not in sync, and not eligible when it is doubtful. */
   hasLet(broker: number): boolean {
+    if (this.#isGone) return true
     if (this.#version === -1 || this.#writing !== null) return false
     const { isr, elr, leader } = this.#state
     if (leader === broker || (this.#around.isDoubtful(broker) && elr.includes(broker))) return false
@@ -138,6 +142,8 @@ export class ControlledPartition {
     if (outcome === 'gone') {
       writing.asked?.settled(null)
       this.leave()
+      this.#isGone = true
+      this.#around.gone(this)
       return true
     }
     this.#version = outcome.version

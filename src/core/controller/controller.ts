@@ -121,16 +121,26 @@ export class ControllerCore implements PartitionSurroundings {
 
   /** The processes that are registered now. */
   registrations(live: readonly LiveBroker[]): void {
+    const changed = new Set<number>()
     for (const broker of this.#brokers.values()) {
       if (broker.live === null) continue
       const is = live.find(({ id }) => id === broker.id)
-      if (is?.epoch !== broker.live.epoch) this.#ends(broker)
+      if (is?.epoch === broker.live.epoch) continue
+      broker.ends()
+      this.#tellOfBroker(broker)
+      changed.add(broker.id)
     }
+    const arrived: ControlledBroker[] = []
     for (const process of live) {
       const broker = this.#known(process.id)
       if (broker.live !== null) continue
-      this.#arrives(broker, process)
+      broker.arrives(process)
+      arrived.push(broker)
+      changed.add(process.id)
     }
+    // Once all is known: of several that went, who may have lost something must be the first to leave an ISR.
+    this.#lookAt(changed)
+    for (const broker of arrived) this.#waitFor(broker)
     this.#publish()
   }
 
@@ -144,7 +154,7 @@ export class ControllerCore implements PartitionSurroundings {
       if (broker.phase !== 'unfencing') return
       broker.phase = 'serving'
       this.#tellOfBroker(broker)
-      this.#lookAt(id)
+      this.#lookAt(new Set([id]))
     })
   }
 
@@ -213,7 +223,7 @@ export class ControllerCore implements PartitionSurroundings {
     if (broker.phase === 'serving') {
       broker.phase = 'leaving'
       this.#tellOfBroker(broker)
-      this.#lookAt(id)
+      this.#lookAt(new Set([id]))
     }
     this.#waitFor(broker)
     this.#publish()
@@ -296,16 +306,28 @@ export class ControllerCore implements PartitionSurroundings {
     this.#publish()
   }
 
-  /** What a broker found out about its replicas. */
-  replicasReported(sender: number, epoch: number, { damaged, logs }: ReplicaReport): void {
-    if (this.#brokers.get(sender)?.view?.epoch !== epoch) return
-    for (const { topicId, index } of damaged)
-      this.#topics.get(topicId)?.partitions[index]?.ask({
-        decide: () => ({ kind: 'replica-damaged', broker: sender }),
-        settled: () => {},
-      })
+  /** What a broker found out about its replicas. Answered when nobody counts on the damaged ones any more. */
+  replicasReported(
+    sender: number,
+    epoch: number,
+    { damaged, logs }: ReplicaReport,
+    reply: Reply<ErrorCode>,
+  ): void {
+    if (this.#brokers.get(sender)?.view?.epoch !== epoch)
+      return this.#reply(reply, ErrorCode.STALE_BROKER_EPOCH)
     for (const { topicId, index, lastEpoch, endOffset } of logs)
       this.#topics.get(topicId)?.partitions[index]?.logFound(sender, { epoch, lastEpoch, endOffset })
+    let left = 1
+    const settled = (): void => {
+      if (--left === 0) this.#reply(reply, ErrorCode.NONE)
+    }
+    for (const { topicId, index } of damaged) {
+      const partition = this.#topics.get(topicId)?.partitions[index]
+      if (partition === undefined) continue
+      left += 1
+      partition.ask({ decide: () => ({ kind: 'replica-damaged', broker: sender }), settled })
+    }
+    settled()
     this.#publish()
   }
 
@@ -379,6 +401,10 @@ export class ControllerCore implements PartitionSurroundings {
     )
   }
 
+  gone(partition: ControlledPartition): void {
+    this.#lets(partition, partition.assignment.replicas)
+  }
+
   #add(stored: StoredTopic): ControlledTopic {
     const { name, topicId, rules } = stored
     const topic: ControlledTopic = { name, topicId, rules, partitions: [], writes: 0, whenQuiet: null }
@@ -411,9 +437,10 @@ export class ControllerCore implements PartitionSurroundings {
     }
   }
 
-  #lookAt(broker: number): void {
+  #lookAt(brokers: ReadonlySet<number>): void {
+    if (brokers.size === 0) return
     for (const partition of this.partitions())
-      if (partition.assignment.replicas.includes(broker)) partition.look()
+      if (partition.assignment.replicas.some((id) => brokers.has(id))) partition.look()
   }
 
   // ------------------------------------------------------------------------------------------------------- brokers
@@ -424,15 +451,9 @@ export class ControllerCore implements PartitionSurroundings {
     return broker
   }
 
-  #ends(broker: ControlledBroker): void {
-    broker.ends()
-    this.#tellOfBroker(broker)
-    this.#lookAt(broker.id)
-  }
-
   #arrives(broker: ControlledBroker, process: LiveBroker): void {
     broker.arrives(process)
-    this.#lookAt(broker.id)
+    this.#lookAt(new Set([broker.id]))
     this.#waitFor(broker)
   }
 

@@ -19,13 +19,15 @@ import type { Outcome } from '../layout/outcome.ts'
 import { writeConfig } from '../layout/store-steps.ts'
 import { collisionKey } from '../layout/topic-names.ts'
 import { randomUuid } from '../layout/uuid.ts'
-import { CLUSTER_DEFAULTS, paths } from '../layout/znodes.ts'
+import { CLUSTER_DEFAULTS, encodeTopic, paths } from '../layout/znodes.ts'
 import type { ControllerDriver } from './controller-driver.ts'
 import { EVERY_BROKER, rulesOf } from './controller-load.ts'
 
 type Values = ReadonlyMap<string, string>
 
 const NO_VALUES: Values = new Map()
+/** ZooKeeper keeps a little more in a node, and hangs up on who brings more than it keeps. */
+const MAX_TOPIC_BYTES = 1_000_000
 
 export interface ChangesParts {
   readonly world: { readonly random: Random; readonly logger: Logger }
@@ -71,6 +73,8 @@ export class ClusterChanges {
       const unwritable = codecProblem(overrides, canCompress)
       if (unwritable !== null) return failedCreation(topic.name, unwritable)
       const topicId = randomUuid(world.random)
+      const tooLarge = sizeProblem(topicId, assignment)
+      if (tooLarge !== null) return failedCreation(topic.name, tooLarge)
       const created = {
         ...DONE,
         name: topic.name,
@@ -125,6 +129,8 @@ export class ClusterChanges {
       const current = topic.partitions.map(({ replicas }) => replicas)
       const added = planGrowth(current, count, assignments, this.#rules())
       if (isOutcome(added)) return added
+      const tooLarge = sizeProblem(topic.topicId, [...current, ...added])
+      if (tooLarge !== null) return tooLarge
       if (validateOnly) return DONE
       const errorCode = await this.#driver.ask<ErrorCode>(
         (core, reply) =>
@@ -281,6 +287,15 @@ export class ClusterChanges {
       limitedBy: 'samsa.max.partitions',
     }
   }
+}
+
+/** What the store refused would end the term of the controller, and of the next one that is asked. */
+function sizeProblem(topicId: string, assignment: readonly (readonly number[])[]): Outcome | null {
+  if (encodeTopic(topicId, assignment).length <= MAX_TOPIC_BYTES) return null
+  return refused(
+    ErrorCode.POLICY_VIOLATION,
+    `${assignment.length} partitions with these replicas are more than one topic can have: its node in ZooKeeper would be larger than ${MAX_TOPIC_BYTES} bytes.`,
+  )
 }
 
 function outcomeOf(errorCode: ErrorCode, what: string): Outcome {

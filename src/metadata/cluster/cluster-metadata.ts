@@ -86,6 +86,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   #changes: ClusterChanges | null = null
   #controllerId = -1
   #closed = false
+  /** The controller has accepted this process: what is known then is what is opened. */
+  #hasJoined = false
   #started = false
   #whenAccepted: (() => void)[] = []
   #whenServing: (() => void)[] = []
@@ -120,7 +122,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.#reports = new ReplicaReports(world.clock, async (report) =>
       this.#driver === null
         ? await this.#forwarded.reportReplicas(this.nodeId, this.brokerEpoch, report)
-        : this.replicasReported(this.nodeId, this.brokerEpoch, report),
+        : await this.replicasReported(this.nodeId, this.brokerEpoch, report),
     )
   }
 
@@ -350,10 +352,9 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     return Promise.resolve({ errorCode: ErrorCode.NOT_CONTROLLER, answers: [] })
   }
 
-  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): ErrorCode {
-    if (this.#driver === null) return ErrorCode.NOT_CONTROLLER
-    this.#driver.act((core) => core.replicasReported(sender, brokerEpoch, report))
-    return ErrorCode.NONE
+  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
+    if (this.#driver !== null) return this.#driver.replicasReported(sender, brokerEpoch, report)
+    return Promise.resolve(ErrorCode.NOT_CONTROLLER)
   }
 
   controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode> {
@@ -415,6 +416,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       configUnder: (defaults) => this.#known.configUnder(defaults),
     })
     if (this.#closed) return driver.resign(STOPPING)
+    // Its last answers and its end may have come together.
+    if (this.#membership?.session?.store !== store) return driver.resign('its session is over')
     this.#driver = driver
     this.#controllerId = this.nodeId
     this.#changes = new ClusterChanges(driver, {
@@ -424,7 +427,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       canCompress: this.#options.canCompress,
     })
     for (const link of this.#links) link.follow(-1)
-    this.#balanceLater()
+    this.#balanceLater(driver)
     await driver.ended
     this.#driver = null
     this.#changes = null
@@ -433,16 +436,16 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   /** Every so often, as long as this broker is controller. */
-  #balanceLater(): void {
+  #balanceLater(driver: ControllerDriver): void {
     const { config } = this.#options
     if (!config['auto.leader.rebalance.enable']) return
     this.#world.clock.after(config['leader.imbalance.check.interval.seconds'] * 1_000, () => {
-      if (this.#driver?.isOver !== false) return
+      if (driver.isOver) return
       for (const { topic, index } of imbalanced(this.#known.image)) {
         const topicId = this.topics.get(topic)?.topicId ?? ''
-        this.#driver.act((core) => core.elect(topicId, index, 'preferred', () => {}))
+        driver.act((core) => core.elect(topicId, index, 'preferred', () => {}))
       }
-      this.#balanceLater()
+      this.#balanceLater(driver)
     })
   }
 
@@ -457,8 +460,13 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     const session = this.#membership?.session ?? null
     if (session === null) return null
     const path = paths.brokerId(brokerId)
-    const node = await session.store.get(path).catch(() => null)
-    return node === null ? null : this.#replicationAddress(decodeBroker(path, node.data).endpoints)
+    try {
+      const node = await session.store.get(path)
+      return node === null ? null : this.#replicationAddress(decodeBroker(path, node.data).endpoints)
+    } catch {
+      // Be it that the store cannot be asked or that the node makes no sense: nobody knows now.
+      return null
+    }
   }
 
   #replicationAddress(endpoints: ReadonlyMap<string, Address>): Address | null {
@@ -484,7 +492,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       await this.#known.apply(answer)
       if (this.#started && answer.changes.length > 0) this.#reports.logsEnd(this.#known.awaitedLogs())
       this.#tellWhoWaits()
-      if (!this.#started && this.#isAccepted()) await this.#news.untilWoken()
+      // What would come until there is a listener, nobody would carry out; and who asks on, says that all is hosted.
+      while (this.#hasJoined && !this.#started && !this.#closed) await this.#news.untilWoken()
     }
   }
 
@@ -518,7 +527,10 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   #tellWhoWaits(): void {
-    if (this.#isAccepted()) for (const resolve of this.#whenAccepted.splice(0)) resolve()
+    if (this.#isAccepted()) {
+      this.#hasJoined = true
+      for (const resolve of this.#whenAccepted.splice(0)) resolve()
+    }
     if (this.#isServing()) for (const resolve of this.#whenServing.splice(0)) resolve()
   }
 }

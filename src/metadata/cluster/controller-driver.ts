@@ -6,6 +6,7 @@ import type {
   ControllerEffect,
   LiveBroker,
   Proposal,
+  ReplicaReport,
   StoreOutcome,
 } from '../../core/controller/controller-types.ts'
 import { messageOf } from '../../core/is-error.ts'
@@ -70,6 +71,8 @@ export class ControllerDriver {
   readonly #registered = new Map<number, RegisteredBroker>()
   readonly #ended: Promise<void>
   #end: () => void = () => undefined
+  /** What is not answered yet: each says that this broker is not controller any more. */
+  readonly #asking = new Set<() => void>()
   #isOver = false
   #isLoaded = false
   #draining = false
@@ -136,8 +139,16 @@ export class ControllerDriver {
     otherwise: Answer,
   ): Promise<Answer> {
     if (this.#isOver) return Promise.resolve(otherwise)
-    const answered = new Promise<Answer>((reply) => this.act((core) => tell(core, reply)))
-    return Promise.race([answered, this.#ended.then(() => otherwise)])
+    return new Promise((resolve) => {
+      const giveUp = (): void => resolve(otherwise)
+      this.#asking.add(giveUp)
+      this.act((core) =>
+        tell(core, (answer) => {
+          this.#asking.delete(giveUp)
+          resolve(answer)
+        }),
+      )
+    })
   }
 
   /** Resolves when nobody is about to serve who does not yet; not for ever. */
@@ -182,6 +193,13 @@ export class ControllerDriver {
     return errorCode
   }
 
+  replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
+    return this.ask<ErrorCode>(
+      (core, reply) => core.replicasReported(sender, brokerEpoch, report, reply),
+      ErrorCode.NOT_CONTROLLER,
+    )
+  }
+
   /** Nothing is decided or answered any more. */
   resign(reason: string): void {
     if (this.#isOver) return
@@ -192,6 +210,8 @@ export class ControllerDriver {
     if (reason === STOPPING) logger.info(fields, 'this broker leaves the office of the controller')
     else logger.warn(fields, 'this broker is not the controller any more')
     this.publisher.close()
+    for (const giveUp of this.#asking) giveUp()
+    this.#asking.clear()
     this.#end()
   }
 

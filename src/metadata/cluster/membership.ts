@@ -115,6 +115,8 @@ export class Membership {
     const id = config['broker.id']
     const node = await claimBrokerId(store, world, id, registration.encoded(this.#lineage))
     const brokerEpoch = node.stat.createdTransaction
+    // However short this session is: the controller may have accepted it by now.
+    this.#lineage.push(brokerEpoch)
     let isOver = false
     session.onSession((event) => {
       if (event !== 'expired') return
@@ -125,7 +127,6 @@ export class Membership {
     await store.get(paths.brokerId(id))
     if (isOver || this.#closed) throw new Error('the session ended at once')
     this.#brokerEpoch = brokerEpoch
-    this.#lineage.push(brokerEpoch)
     this.#own.add(brokerEpoch)
     this.#session = { store, brokerEpoch }
     this.#listener?.registered(this.#session)

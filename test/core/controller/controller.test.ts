@@ -139,3 +139,69 @@ test('of those that are gone at once, who may have lost something does not take 
   cluster.run()
   assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [3]])
 })
+
+test('of two that went at once the one that may have lost something is forgotten first', () => {
+  const rules = { minInsyncReplicas: 1, uncleanElection: false }
+  const state = {
+    leader: 2,
+    leaderEpoch: 0,
+    leaderBrokerEpoch: 12,
+    controllerEpoch: 1,
+    partitionEpoch: 0,
+    isr: [1, 2],
+    elr: [],
+    lastKnownElr: [],
+    leaderRecoveryState: 0,
+    minIsr: 1,
+  } as const
+  for (const order of [
+    [1, 2],
+    [2, 1],
+  ]) {
+    const core = new ControllerCore({ controllerEpoch: 2, eligibleLeaderReplicas: true })
+    const assignments = [{ replicas: [2, 1], adding: [], removing: [] }]
+    core.load({
+      topics: [{ name: 'a', topicId: 'A', assignments, rules, states: [state] }],
+      accepted: order.map((id) => ({ id, epoch: 10 + id, fenced: false, version: 0 })),
+      live: order.map((id) => ({ id, epoch: 10 + id, lineage: [] })),
+    })
+    // 1 was killed and is back, 2 stopped cleanly.
+    core.registrations([{ id: 1, epoch: 21, lineage: [] }])
+    for (let effect = core.effects.shift(); effect !== undefined; effect = core.effects.shift())
+      if (effect.kind === 'write-state' || effect.kind === 'write-accepted')
+        core.stored(effect.id, { version: effect.version + 1 })
+    core.applied(1, 21, core.sequence)
+    const [partition] = [...core.partitions()]
+    assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [2]])
+  }
+})
+
+test('a broker comes back although a partition that counted on it was taken away by hand', () => {
+  const cluster = new Driven(LIVE)
+  cluster.create('a', 'A')
+  cluster.core.registrations([LIVE[1]!])
+  const [write] = cluster.core.effects.filter(({ kind }) => kind === 'write-state')
+  assert(write?.kind === 'write-state')
+  cluster.core.stored(write.id, 'gone')
+  cluster.run()
+  cluster.core.registrations([LIVE[1]!, { id: 1, epoch: 21, lineage: [11] }])
+  cluster.run()
+  cluster.core.applied(1, 21, cluster.core.sequence)
+  cluster.run()
+  assert.equal(cluster.core.broker(1)?.fenced, false)
+})
+
+test('what a broker says of its replicas is answered when it is stored, and only to the process that was accepted', () => {
+  const cluster = new Driven(LIVE)
+  cluster.create('a', 'A')
+  const report = { damaged: [{ topicId: 'A', index: 0 }], logs: [] }
+  cluster.core.replicasReported(2, 10, report, cluster.reply)
+  assert.deepEqual(cluster.run(), [ErrorCode.STALE_BROKER_EPOCH])
+  cluster.core.replicasReported(2, 12, report, cluster.reply)
+  assert(cluster.core.effects.every(({ kind }) => kind !== 'reply'))
+  assert.deepEqual(cluster.run(), [ErrorCode.NONE])
+  const [partition] = [...cluster.core.partitions()]
+  assert.deepEqual([partition!.state.isr, partition!.state.elr], [[1], []])
+  cluster.core.replicasReported(2, 12, { ...report, damaged: [{ topicId: 'B', index: 0 }] }, cluster.reply)
+  assert.deepEqual(cluster.run(), [ErrorCode.NONE])
+})

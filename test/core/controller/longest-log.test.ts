@@ -44,7 +44,7 @@ class Cluster {
 
   reports(broker: number, lastEpoch: number, endOffset: number, epoch = 100 + broker): void {
     const report: ReplicaReport = { damaged: [], logs: [{ topicId: TOPIC, index: 0, lastEpoch, endOffset }] }
-    this.core.replicasReported(broker, epoch, report)
+    this.core.replicasReported(broker, epoch, report, () => {})
     this.#carryOut()
   }
 

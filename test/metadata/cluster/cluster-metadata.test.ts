@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseBrokerConfig } from '../../../src/core/config/broker-config.ts'
+import { ErrorCode } from '../../../protocol/errors.ts'
+import { ClusterMetadata } from '../../../src/metadata/cluster/cluster-metadata.ts'
+import { NOBODY } from '../../../src/metadata/image/metadata-state.ts'
+import { createTopicNodes } from '../../../src/metadata/layout/store-steps.ts'
+import { paths } from '../../../src/metadata/layout/znodes.ts'
+import type { MetadataStore } from '../../../src/ports.ts'
+import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
+import { SimRandom } from '../../simulator/sim-random.ts'
+import { SimWorld } from '../../simulator/sim-world.ts'
+import { SimZooKeeper } from '../../simulator/sim-zookeeper.ts'
+
+const SESSION_MS = 2_000
+const ADDRESSES = new Map([['PLAINTEXT', { host: 'machine', port: 9092 }]])
+
+/** A broker that is alone in its ensemble, so that it is the controller, as far as its metadata goes. */
+function alone(
+  body: (parts: { metadata: ClusterMetadata; witness: MetadataStore; sim: SimWorld }) => Promise<void>,
+): Promise<void> {
+  const sim = new SimWorld(1)
+  return sim.run(async () => {
+    const { world } = sim.start()
+    const zookeeper = new SimZooKeeper(
+      await EmbeddedStore.open(world, '/zookeeper'),
+      world.clock,
+      new SimRandom(1),
+    )
+    const values = new Map([
+      ['broker.id', '3'],
+      ['log.dirs', '/data'],
+      ['listeners', 'PLAINTEXT://machine:9092'],
+      ['zookeeper.connect', 'z:2181'],
+    ])
+    const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
+    const metadata = new ClusterMetadata(world, {
+      config,
+      openStore: () => Promise.resolve(zookeeper.connect(SESSION_MS)),
+      clusterId: null,
+      cleanShutdownEpoch: -1,
+      canCompress: () => true,
+      registeredAs: () => {},
+      lost: (error) => assert.ifError(error),
+    })
+    await metadata.join(ADDRESSES)
+    await body({ metadata, witness: zookeeper.connect(SESSION_MS), sim })
+    await metadata.close()
+  })
+}
+
+test('what happens while a broker opens its logs is told when it hosts them, and it is not counted on before', () =>
+  alone(async ({ metadata, witness, sim }) => {
+    const state = {
+      leader: -1,
+      leaderEpoch: 0,
+      leaderBrokerEpoch: -1,
+      controllerEpoch: 0,
+      isr: [3],
+      elr: [],
+      lastKnownElr: [],
+      leaderRecoveryState: 0,
+      minIsr: 1,
+    } as const
+    const topic = { name: 'orders', topicId: 'AAAAAAAAQACAAAAAAAAAAQ', overrides: new Map<string, string>() }
+    await createTopicNodes(witness, topic, new Map([[0, state]]), [[3]])
+    // Another controller, of which the broker hears.
+    await witness.delete(paths.controller, -1)
+    await sim.sleep(3 * SESSION_MS)
+    assert.deepEqual([metadata.topics.size, metadata.brokers.get(3)?.fenced], [0, true])
+    const told: string[] = []
+    metadata.start({ ...NOBODY, onTopicCreated: ({ name }) => Promise.resolve(void told.push(name)) })
+    await metadata.whenServing()
+    assert.deepEqual(told, ['orders'])
+  }))
+
+test('a topic that no node can hold is refused, and the controller stays', () =>
+  alone(async ({ metadata }) => {
+    metadata.start(NOBODY)
+    await metadata.whenServing()
+    const asked = { replicationFactor: 1, assignments: [], configs: [] }
+    const [created] = await metadata.createTopics([{ ...asked, name: 'large', numPartitions: 90_000 }], false)
+    assert.equal(created!.errorCode, ErrorCode.POLICY_VIOLATION)
+    const [small] = await metadata.createTopics([{ ...asked, name: 'small', numPartitions: 1 }], false)
+    assert.equal(small!.errorCode, ErrorCode.NONE)
+    assert.equal(
+      (await metadata.createPartitions('small', 90_000, null, false)).errorCode,
+      ErrorCode.POLICY_VIOLATION,
+    )
+    assert.equal(metadata.controllerId, 3)
+  }))
