@@ -1,4 +1,5 @@
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { SamsaError } from '../core/samsa-error.ts'
 import type { Logger, MetadataStore } from '../ports.ts'
 import { startBroker } from '../server/start-broker.ts'
 import type { RunningBroker } from '../server/start-broker.ts'
@@ -57,10 +58,12 @@ export class ClusterMember {
     return this.#isCutOff
   }
 
-  /** Does nothing to one that runs. Rejects as `startBroker` does. */
+  /** Does nothing to one that runs. Rejects as `startBroker` does; who is cut off would wait for `heal`, which waits its turn. */
   start(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#life === null) this.#life = await this.#begin()
+      if (this.#life !== null) return
+      if (this.#isCutOff) throw new SamsaError('SAMSA_REFUSED', `broker ${this.id} is cut off`)
+      this.#life = await this.#begin()
     })
   }
 

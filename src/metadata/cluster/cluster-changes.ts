@@ -226,6 +226,7 @@ export class ClusterChanges {
     if (topic === undefined) return unknownTopic(name)
     if (validateOnly) return DONE
     await writeConfig(driver.store, paths.topicConfig(name), overrides)
+    if (driver.isOver) return outcomeOf(ErrorCode.NOT_CONTROLLER, name)
     driver.overrides.set(topic.topicId, overrides)
     driver.act((core) => core.rulesChanged(topic.topicId, rulesOf(overrides, this.#parts.config())))
     await driver.carriedOut()
@@ -252,6 +253,8 @@ export class ClusterChanges {
     const { values } = planned
     const name = id === EVERY_BROKER ? CLUSTER_DEFAULTS : String(id)
     await writeConfig(driver.store, paths.brokerConfig(name), values)
+    // Who is controller by now may have read what was there before.
+    if (driver.isOver) return outcomeOf(ErrorCode.NOT_CONTROLLER, name)
     driver.configs.set(id, values)
     tellOfNoEffect(this.#parts.world.logger, changes, values)
     driver.act((core) => core.configChanged(id, values))

@@ -16,6 +16,7 @@ import type { NewTopic } from '../changes/topic-plan.ts'
 import type { ClusterDuties, ElectionResult, PollAnswer, ProposalAnswers } from '../cluster-duties.ts'
 import type { BrokerImage, TopicImage } from '../image/metadata-image.ts'
 import type { MetadataListener } from '../image/metadata-state.ts'
+import { ClosedError } from '../layout/lasting-store.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { isInternalTopic } from '../layout/topic-names.ts'
 import type { Metadata } from '../metadata.ts'
@@ -84,6 +85,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   #election: ControllerElection | null = null
   #driver: ControllerDriver | null = null
   #changes: ClusterChanges | null = null
+  /** Since it was elected last, be it that it still began. */
+  #isDeposed = false
   #controllerId = -1
   #closed = false
   /** The controller has accepted this process: what is known then is what is opened. */
@@ -387,7 +390,10 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.#options.registeredAs(brokerEpoch)
     this.#election = new ControllerElection(store, this.#world, this.nodeId, {
       elected: () => this.#govern(store),
-      deposed: () => this.#driver?.resign('somebody else is controller'),
+      deposed: () => {
+        this.#isDeposed = true
+        this.#driver?.resign('somebody else is controller')
+      },
       controllerIs: (id) => this.#controllerIs(id),
     })
     // The controller knows this broker under another epoch now.
@@ -408,6 +414,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   async #govern(store: MetadataStore): Promise<void> {
+    this.#isDeposed = false
     const driver = await ControllerDriver.begin({
       world: this.#world,
       store,
@@ -416,6 +423,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       configUnder: (defaults) => this.#known.configUnder(defaults),
     })
     if (this.#closed) return driver.resign(STOPPING)
+    if (this.#isDeposed) return driver.resign('somebody else is controller')
     // Its last answers and its end may have come together.
     if (this.#membership?.session?.store !== store) return driver.resign('its session is over')
     this.#driver = driver
@@ -451,8 +459,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   #store(): MetadataStore {
     const session = this.#membership?.session ?? null
-    if (session === null)
-      throw new LinkError('unreachable', 'this broker has no session with the metadata store')
+    if (session === null) throw new ClosedError()
     return session.store
   }
 

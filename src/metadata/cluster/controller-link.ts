@@ -33,6 +33,8 @@ export class ControllerLink {
   #address: Address | null = null
   #link: BrokerLink | null = null
   #making: Promise<BrokerLink> | null = null
+  /** Dropped so often: what was being made before is not wanted any more. */
+  #drops = 0
   #restMs = FIRST_REST_MS
   #closed = false
   #wakes: (() => void)[] = []
@@ -65,6 +67,7 @@ export class ControllerLink {
     this.#link?.close()
     this.#link = null
     this.#making = null
+    this.#drops += 1
   }
 
   close(): void {
@@ -120,15 +123,17 @@ export class ControllerLink {
     if (this.#link !== null && this.#link.failure === null) return Promise.resolve(this.#link)
     if (this.#closed || this.#controllerId === -1)
       return Promise.reject(new LinkError('unreachable', 'no controller is known'))
-    this.#making ??= this.#make(this.#controllerId).catch((error: unknown) => {
-      this.#making = null
+    if (this.#making !== null) return this.#making
+    const making = this.#make(this.#controllerId).catch((error: unknown) => {
+      if (this.#making === making) this.#making = null
       throw error
     })
-    return this.#making
+    return (this.#making = making)
   }
 
   async #make(controllerId: number): Promise<BrokerLink> {
     const { world, addressOf, clusterId, brokerId, brokerEpoch, requestTimeoutMs } = this.#parts
+    const drops = this.#drops
     const address = await addressOf(controllerId)
     this.#address = address
     if (address === null || controllerId !== this.#controllerId)
@@ -153,9 +158,9 @@ export class ControllerLink {
       if (error instanceof LinkError) throw new LinkError('unreachable', error.message, { cause: error })
       throw error
     }
-    if (controllerId !== this.#controllerId || this.#closed) {
+    if (drops !== this.#drops) {
       link.close()
-      throw new LinkError('unreachable', 'another controller was elected')
+      throw new LinkError('unreachable', 'another controller was elected, or this broker has another epoch')
     }
     this.#link = link
     this.#making = null

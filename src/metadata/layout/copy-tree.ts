@@ -8,8 +8,8 @@ const PORTION = 128
 
 /**
  * Copies all lasting nodes of one store into another one that is empty, or in which an earlier attempt was interrupted. The
- * cluster's id comes last: before it is there nobody takes the copy for a cluster. How many nodes were copied. Rejects with
- * SAMSA_METADATA_STORE when another cluster is there.
+ * cluster's id comes last: before it is there nobody takes the copy for a cluster, and from then on it is one: nothing in it
+ * is written again. How many nodes were copied. Rejects with SAMSA_METADATA_STORE when another cluster is there.
  */
 export async function copyTree(
   from: MetadataStore,
@@ -23,6 +23,10 @@ export async function copyTree(
       'SAMSA_METADATA_STORE',
       `there is a cluster already, ${decodeClusterId(other.data)}: use another chroot in zookeeper.connect`,
     )
+  if (other !== null) {
+    await checkTopics(from, to)
+    return 0
+  }
   let copied = 0
   const copy = async (path: string): Promise<void> => {
     const node = await from.get(path)
@@ -41,4 +45,15 @@ export async function copyTree(
   await copy('/')
   await createIfMissing(to, paths.clusterId, own.data)
   return copied + 1
+}
+
+/** All that is here was copied, if this copy was made of what is here now. */
+async function checkTopics(from: MetadataStore, to: MetadataStore): Promise<void> {
+  const there = new Set(await to.children(paths.topics))
+  const missing = (await from.children(paths.topics))?.find((name) => !there.has(name))
+  if (missing === undefined) return
+  throw new SamsaError(
+    'SAMSA_METADATA_STORE',
+    `this cluster is there already, and goes on without topic ${missing}, which is only here: use another chroot in zookeeper.connect, or delete the topic`,
+  )
 }

@@ -185,11 +185,12 @@ export class LastingStore implements MetadataStore {
   }
 }
 
-class ClosedError extends Error {
+/** Nothing is asked there any more. */
+export class ClosedError extends Error {
   readonly code = 'SESSION_EXPIRED'
 
   constructor() {
-    super('the metadata store is out of reach, and the broker ends')
+    super('the session with the metadata store is over')
   }
 }
 

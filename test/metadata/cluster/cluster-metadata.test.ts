@@ -11,13 +11,19 @@ import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import { SimRandom } from '../../simulator/sim-random.ts'
 import { SimWorld } from '../../simulator/sim-world.ts'
 import { SimZooKeeper } from '../../simulator/sim-zookeeper.ts'
+import type { SimSession } from '../../simulator/sim-zookeeper.ts'
 
 const SESSION_MS = 2_000
 const ADDRESSES = new Map([['PLAINTEXT', { host: 'machine', port: 9092 }]])
 
 /** A broker that is alone in its ensemble, so that it is the controller, as far as its metadata goes. */
 function alone(
-  body: (parts: { metadata: ClusterMetadata; witness: MetadataStore; sim: SimWorld }) => Promise<void>,
+  body: (parts: {
+    metadata: ClusterMetadata
+    sessions: SimSession[]
+    witness: MetadataStore
+    sim: SimWorld
+  }) => Promise<void>,
 ): Promise<void> {
   const sim = new SimWorld(1)
   return sim.run(async () => {
@@ -34,9 +40,13 @@ function alone(
       ['zookeeper.connect', 'z:2181'],
     ])
     const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
+    const sessions: SimSession[] = []
     const metadata = new ClusterMetadata(world, {
       config,
-      openStore: () => Promise.resolve(zookeeper.connect(SESSION_MS)),
+      openStore: () => {
+        sessions.push(zookeeper.connect(SESSION_MS))
+        return Promise.resolve(sessions.at(-1)!)
+      },
       clusterId: null,
       cleanShutdownEpoch: -1,
       canCompress: () => true,
@@ -44,7 +54,7 @@ function alone(
       lost: (error) => assert.ifError(error),
     })
     await metadata.join(ADDRESSES)
-    await body({ metadata, witness: zookeeper.connect(SESSION_MS), sim })
+    await body({ metadata, sessions, witness: zookeeper.connect(SESSION_MS), sim })
     await metadata.close()
   })
 }
@@ -88,4 +98,14 @@ test('a topic that no node can hold is refused, and the controller stays', () =>
       ErrorCode.POLICY_VIOLATION,
     )
     assert.equal(metadata.controllerId, 3)
+  }))
+
+test('without a session there are no new producer ids, and with the next one there are', () =>
+  alone(async ({ metadata, sessions, sim }) => {
+    assert.equal(await metadata.nextProducerId(), 0)
+    for (let id = 1; id < 1_000; id++) await metadata.nextProducerId()
+    await sessions[0]!.expire()
+    await assert.rejects(metadata.nextProducerId(), { code: 'SESSION_EXPIRED' })
+    await sim.sleep(SESSION_MS)
+    assert.equal(await metadata.nextProducerId(), 1_000)
   }))

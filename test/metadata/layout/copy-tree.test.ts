@@ -60,8 +60,21 @@ test('a copy that was interrupted is completed', () =>
     await assert.rejects(interrupted, /killed/)
     assert.equal(await other.get(paths.clusterId), null, 'nobody takes it for a cluster')
     await copyTree(from, other, () => {})
-    await copyTree(from, other, () => {})
     assert.equal((await other.get('/brokers/topics/t299'))!.data.toString(), 'topic 299')
+  }))
+
+test('what became of a copy since it was complete is left alone', () =>
+  withStores(async (from, to) => {
+    await fill(from)
+    await copyTree(from, to, () => {})
+    await to.set('/brokers/topics/t7', Buffer.from('more partitions'), -1)
+    assert.equal(await copyTree(from, to, () => {}), 0)
+    assert.equal((await to.get('/brokers/topics/t7'))!.data.toString(), 'more partitions')
+    await to.delete('/brokers/topics/t7', -1)
+    await assert.rejects(
+      copyTree(from, to, () => {}),
+      /goes on without topic t7, which is only here/,
+    )
   }))
 
 test('another cluster is left alone, and where there is none nothing is copied', () =>
