@@ -102,10 +102,17 @@ export class ClusterChanges {
     driver.overrides.set(topicId, overrides)
     const assignments = assignment.map((replicas) => ({ replicas, adding: [], removing: [] }))
     const rules = rulesOf(overrides, this.#parts.config())
-    const errorCode = await driver.ask<ErrorCode>(
-      (core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply),
-      ErrorCode.NOT_CONTROLLER,
-    )
+    const ask = (): Promise<ErrorCode> =>
+      driver.ask<ErrorCode>(
+        (core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply),
+        ErrorCode.NOT_CONTROLLER,
+      )
+    let errorCode = await ask()
+    if (errorCode === ErrorCode.INVALID_REPLICA_ASSIGNMENT) {
+      // None of the brokers serves that are to have it: one that registered anew does in a moment.
+      await driver.untilAllServe()
+      errorCode = await ask()
+    }
     if (errorCode === ErrorCode.NONE) {
       await driver.carriedOut()
       this.#parts.world.logger.info({ topic: name, topicId, partitions: assignment.length }, 'topic created')
