@@ -94,7 +94,7 @@ export class BrokerLink {
       }
       this.#pending.push({ deadlineMs, answered, failed: reject })
       this.#connection.write([frame])
-      this.#timer ??= this.#timerForFirst()
+      this.#timer ??= this.#after(requestTimeoutMs)
     })
   }
 
@@ -118,17 +118,27 @@ export class BrokerLink {
     if (first === undefined) throw new ProtocolError('an answer to nothing that was asked')
     first.answered(frame)
     this.#pending.shift()
-    this.#timer?.cancel()
-    this.#timer = this.#pending.length === 0 ? null : this.#timerForFirst()
   }
 
-  /** Answers come in order, so the first one that is late is that of the oldest request. */
-  #timerForFirst(): Timer {
-    const { deadlineMs } = this.#pending[0]!
+  #after(delayMs: number): Timer {
+    return this.#world.clock.after(delayMs, () => this.#look())
+  }
+
+  /**
+   * Answers come in order, so the first one that is late is that of the oldest request. The timer is that of a request that
+   * was answered long ago, most often: one for each would be armed and cancelled for nothing.
+   */
+  #look(): void {
+    this.#timer = null
+    const first = this.#pending[0]
+    if (first === undefined) return
+    const leftMs = first.deadlineMs - this.#world.clock.monotonicMs()
+    if (leftMs > 0) {
+      this.#timer = this.#after(leftMs)
+      return
+    }
     const { requestTimeoutMs } = this.#options
-    return this.#world.clock.after(deadlineMs - this.#world.clock.monotonicMs(), () =>
-      this.#fail(new LinkError('timeout', `no answer within ${requestTimeoutMs} ms`)),
-    )
+    this.#fail(new LinkError('timeout', `no answer within ${requestTimeoutMs} ms`))
   }
 
   #fail(error: LinkError): void {
