@@ -69,6 +69,8 @@ export class ReplicaFetcher implements FollowedOwner {
   readonly #idle: () => void
   /** How many of them are in each condition. */
   readonly #counts: Record<Condition, number> = { ready: 0, busy: 0, resting: 0 }
+  /** Of the busy ones, those that a fetch did not wait for: the next ones do not either. */
+  readonly #slow = new Set<FollowedPartition>()
   readonly #ends: FollowedPartition[] = []
   #ended = false
   /** Which fetch is under way; 0 for none. */
@@ -123,6 +125,7 @@ export class ReplicaFetcher implements FollowedOwner {
     if (this.#followed.get(followed.key) === followed) {
       this.#followed.delete(followed.key)
       this.#counts[followed.condition] -= 1
+      this.#slow.delete(followed)
       this.#session.left(followed)
       this.#changed()
     }
@@ -141,6 +144,7 @@ export class ReplicaFetcher implements FollowedOwner {
   became(followed: FollowedPartition, before: Condition): void {
     this.#counts[before] -= 1
     this.#counts[followed.condition] += 1
+    this.#slow.delete(followed)
     this.#changed()
   }
 
@@ -191,12 +195,18 @@ export class ReplicaFetcher implements FollowedOwner {
     const sinceMs = this.clock.monotonicMs()
     while (!this.#ended) {
       const patienceMs = sinceMs + PATIENCE_MS - this.clock.monotonicMs()
-      if (counts.ready > 0 && (counts.busy === 0 || patienceMs <= 0)) return true
-      if (counts.ready > 0) await this.#change(patienceMs)
+      if (counts.ready > 0 && counts.busy === this.#slow.size) return true
+      if (counts.ready > 0 && patienceMs <= 0) this.#goOnWithoutBusy()
+      else if (counts.ready > 0) await this.#change(patienceMs)
       else if (this.#followed.size > 0) await this.#change(Infinity)
       else if (!(await this.#change(LINGER_MS))) this.#end()
     }
     return false
+  }
+
+  #goOnWithoutBusy(): void {
+    for (const followed of this.#followed.values())
+      if (followed.condition === 'busy') this.#slow.add(followed)
   }
 
   #request() {

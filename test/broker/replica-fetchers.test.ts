@@ -259,6 +259,32 @@ test('a disk that is slow now and then', async () => {
     )
 })
 
+test('one log that is not written for long does not hold up the others', async () => {
+  for (const seed of SEEDS)
+    await ReplicaWorld.run(
+      seed,
+      async (world) => {
+        await world.createTopic('t', 2)
+        for (const index of [0, 1]) await appendMany(world, 't', 2, index)
+        const { faults } = world.broker(3).machine
+        faults.add({ operation: 'write', code: 'EMFILE', path: /t-0\/.*\.log$/ })
+        const waiting = appendMany(world, 't', 1)
+        await world.sim.sleep(200)
+        for (let i = 0; i < 5; i++) {
+          const beganMs = world.sim.scheduler.nowMs
+          await appendMany(world, 't', 1, 1)
+          const tookMs = world.sim.scheduler.nowMs - beganMs
+          assert(tookMs < 60, `${tookMs} ms`)
+        }
+        assert(world.partition(3, 't').log.writtenEndOffset < world.partition(1, 't').log.writtenEndOffset)
+        faults.clear()
+        await waiting
+        await world.converges('t')
+      },
+      { properties: { 'replica.lag.time.max.ms': '30000' } },
+    )
+})
+
 test('a log that fails ends, is reported, and the others are followed on', async () => {
   for (const seed of SEEDS)
     await ReplicaWorld.run(
