@@ -41,7 +41,8 @@ export class ControllerElection {
   /** The broker stops: it stands no more, and whoever comes next need not wait for its session to end. */
   async retire(): Promise<void> {
     this.close()
-    if (this.#inOffice) await this.#giveBack()
+    // Be it that it takes the office just now: calls keep their order.
+    await this.#giveBack()
   }
 
   /** The session is over. */

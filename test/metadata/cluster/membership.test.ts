@@ -206,6 +206,19 @@ describe('the controller', () => {
       await two.close()
     }))
 
+  test('that stops leaves no office behind, however far it came', () =>
+    Ensemble.run(async (ensemble) => {
+      const member = await Membership.join(ensemble.parts(1))
+      for (let afterMs = 0; afterMs < 20; afterMs++) {
+        const { election } = stand(ensemble, 1, member.session!, [])
+        await ensemble.sim.sleep(afterMs / 2)
+        await election.retire()
+        await ensemble.sim.sleep(100)
+        assert.equal(await ensemble.node(paths.controller), null, `after ${afterMs / 2} ms`)
+      }
+      await member.close()
+    }))
+
   test('whose node somebody takes away by hand is deposed', () =>
     Ensemble.run(async (ensemble) => {
       const told: string[] = []
