@@ -32,6 +32,7 @@ import type { RegisteredBroker } from '../layout/znodes.ts'
 import type { ClusterEvents } from './cluster-events.ts'
 import { loadCluster } from './controller-load.ts'
 import { Publisher } from './publisher.ts'
+import { TermStore } from './term-store.ts'
 
 type Values = ReadonlyMap<string, string>
 
@@ -65,6 +66,7 @@ export class ControllerDriver {
   readonly overrides: Map<string, Values>
   /** Dynamic values by broker; -1: of all. */
   readonly configs: Map<number, Values>
+  /** Refuses what comes after its term. */
   readonly store: MetadataStore
   readonly core: ControllerCore
   readonly #parts: DriverParts
@@ -86,7 +88,7 @@ export class ControllerDriver {
     configs: ReadonlyMap<number, Values>,
   ) {
     this.#parts = parts
-    this.store = parts.store
+    this.store = new TermStore(parts.store, () => this.#isOver)
     this.controllerEpoch = controllerEpoch
     this.overrides = new Map(overrides)
     this.configs = new Map(configs)

@@ -190,7 +190,7 @@ export class ClosedError extends Error {
   readonly code = 'SESSION_EXPIRED'
 
   constructor() {
-    super('the session with the metadata store is over')
+    super('nothing is asked of the metadata store in this session any more')
   }
 }
 
