@@ -330,7 +330,8 @@ scenario(
     await story.broker(1).stop()
     machine.image.remove(`/data/${TOPIC}-0/partition.metadata`)
     await story.broker(1).start()
-    await story.untilLeader(1)
+    // It leads once it has heard so.
+    await story.cluster.until('it leads', () => story.broker(1).partition(TOPIC, 0)?.role === 'leader')
     assert.equal((await story.readFrom(1))?.length, 5)
   },
   { minIsr: 1, replicas: [1] },
