@@ -70,8 +70,10 @@ export class ManagedLog {
     this.#scheduleFlush()
   }
 
+  /** Until a partition has it, what was known before: others may lead, and have another end of it. */
   get highWatermark(): number {
-    return Math.min(this.listener?.highWatermark ?? Infinity, this.log.promisedEndOffset)
+    const highWatermark = this.listener?.highWatermark ?? this.log.checkpointedHighWatermark
+    return Math.min(highWatermark, this.log.promisedEndOffset)
   }
 
   written(endOffset: number): void {
