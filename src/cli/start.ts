@@ -12,7 +12,7 @@ import type { EngineChoice } from '../system/disk/disk-engine.ts'
 import { keptAlive } from '../system/kept-alive.ts'
 import { metadataStores } from '../system/metadata-stores.ts'
 import { standardSink } from '../system/line-sink.ts'
-import { giveBackFreedMemory } from '../system/freed-memory.ts'
+import { giveBackFreedMemory, memoryOrNull } from '../system/freed-memory.ts'
 import { limitHeapGrowth } from '../system/heap-growth.ts'
 import { loadNativeAddon } from '../system/native-addon.ts'
 import { createLogger } from '../system/pino-logger.ts'
@@ -61,7 +61,7 @@ export async function start(options: StartOptions): Promise<void> {
     })
   })
   // Whoever runs Kafka sends it for a thread dump, which the process survives.
-  process.on('SIGQUIT', () => logger.info({ memory: process.memoryUsage() }, 'SIGQUIT: running on'))
+  process.on('SIGQUIT', () => logger.info({ memory: memoryOrNull() }, 'SIGQUIT: running on'))
   giveBackFreedMemory(loadNativeAddon().addon)
   const admin = await startAdmin(config, metrics)
   const starting = keptAlive(startBroker(world, config, metadataStores(world, config)))

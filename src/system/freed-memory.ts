@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { codeOf } from '../core/is-error.ts'
 import { requestCollection } from './heap-growth.ts'
 import type { NativeAddon } from './native-addon.ts'
 
@@ -33,6 +34,8 @@ export interface MemoryReturns {
   collect(): void
   trim(): void
 }
+
+const NO_DESCRIPTOR: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE'])
 
 /**
  * After a flood the memory of its requests is garbage, and while nothing happens nothing makes V8 collect it; the C library
@@ -80,8 +83,14 @@ export class FreedMemory {
       return false
     }
     this.#quietLooks += 1
-    this.#collect()
-    return this.#trim()
+    try {
+      this.#collect()
+      return this.#trim()
+    } catch (error) {
+      // The figures are in a file of /proc: whoever has no descriptor left looks another time.
+      if (NO_DESCRIPTOR.has(codeOf(error))) return false
+      throw error
+    }
   }
 
   #collect(): void {
@@ -105,6 +114,16 @@ export class FreedMemory {
     this.#trimmedAtBytes = accountedBytes(after)
     this.#keptBytes = Math.max(USUAL_BYTES, unaccountedBytes(after))
     return true
+  }
+}
+
+/** Null when the process has no descriptor left to read them with. */
+export function memoryOrNull(): NodeJS.MemoryUsage | null {
+  try {
+    return process.memoryUsage()
+  } catch (error) {
+    if (NO_DESCRIPTOR.has(codeOf(error))) return null
+    throw error
   }
 }
 

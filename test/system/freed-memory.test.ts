@@ -167,6 +167,20 @@ test('so it does in a bundle, from which what has no effect is left out', async 
   }
 })
 
+test('a process without a descriptor left looks another time', () => {
+  let isShort = true
+  const figures = () => {
+    if (isShort) throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+    return { rss: 0, heapTotal: 0, arrayBuffers: 0 }
+  }
+  isShort = false
+  const memory = new FreedMemory({ collect: () => {}, trim: () => {} }, figures, () => 0)
+  isShort = true
+  assert.equal(memory.look(), false)
+  isShort = false
+  assert.equal(memory.look(), false)
+})
+
 test('the system gets it back', (t) => {
   const { addon, reason } = loadNativeAddon()
   if (addon === null || process.platform !== 'linux') return skipMissing(t, `no addon: ${reason}`)
