@@ -11,7 +11,7 @@ import { initProducerIdRequest, initProducerIdResponse } from '../../protocol/me
 import { buildBatch } from '../../protocol/records/record-builder.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { Attacker, requestFrame } from './attacker.ts'
-import { metadata, startTarget, within } from './target.ts'
+import { metadata, startTarget, withCoordinator, within } from './target.ts'
 
 const MIB = 1024 * 1024
 
@@ -156,6 +156,7 @@ test('a new producer with every request', async () => {
 
 test('a new group with every request', async () => {
   await using target = await startTarget()
+  await withCoordinator(target.port)
   const body = (groupId: string) => ({
     groupId,
     sessionTimeoutMs: 6_000,
@@ -185,6 +186,7 @@ test('a new group with every request', async () => {
 
 test('a group that everybody joins', async () => {
   await using target = await startTarget({ 'group.max.size': '50' })
+  await withCoordinator(target.port)
   await target.survives(async () => {
     let required = 0
     await flood(target.port, 5_000, async (connection) => {

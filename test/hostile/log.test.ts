@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import { joinGroupRequest, joinGroupResponse } from '../../protocol/messages/11-join-group.ts'
 import { adopt, end, freePort, repositoryRoot, waitUntilServing } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { metadata, startTarget } from './target.ts'
+import { metadata, startTarget, withCoordinator } from './target.ts'
 
 const join = { request: joinGroupRequest, response: joinGroupResponse, version: 5 } as const
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'samsa-log-'))
@@ -66,6 +66,7 @@ test('nobody reads the log: the broker starts, serves everybody, and stops', asy
   )
   fs.closeSync(input)
   await waitUntilServing(port)
+  await withCoordinator(port)
   const joiners: RawClient[] = []
   const bystander = await RawClient.connect(port)
   let slowestMs = 0
@@ -83,6 +84,7 @@ test('nobody reads the log: the broker starts, serves everybody, and stops', asy
 
 test('joins with long ids make a short log', async () => {
   await using target = await startTarget()
+  await withCoordinator(target.port)
   const joiners: RawClient[] = []
   await target.survives(async () => {
     for (let n = 0; n < 300; n++) joiners.push(await joinGroup(target.port, `${n}${'\u202e'.repeat(10_000)}`))

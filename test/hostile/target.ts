@@ -9,6 +9,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import {
+  findCoordinatorRequest,
+  findCoordinatorResponse,
+} from '../../protocol/messages/10-find-coordinator.ts'
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
 import { startSamsa } from '../support/broker-process.ts'
@@ -31,6 +35,19 @@ const PROMPT_MS = 3_000
 
 export const metadata = { request: metadataRequest, response: metadataResponse, version: 12 } as const
 export const apiVersions = { request: apiVersionsRequest, response: apiVersionsResponse, version: 4 } as const
+
+const findCoordinator = {
+  request: findCoordinatorRequest,
+  response: findCoordinatorResponse,
+  version: 2,
+} as const
+
+/** Somebody asks who coordinates groups, so that from now on they are coordinated here. */
+export async function withCoordinator(port: number): Promise<void> {
+  const client = await RawClient.connect(port)
+  await client.send(findCoordinator, { key: 'g', keyType: 0 })
+  client.close()
+}
 
 export interface Target extends AsyncDisposable {
   readonly server: ServerUnderTest
