@@ -33,6 +33,8 @@ export interface ClusterDuties {
   reportDamaged(partitions: readonly { readonly topicId: string; readonly index: number }[]): void
   /** Where other brokers reach this one for replication; null when nobody knows. */
   addressOf(brokerId: number): Address | null
+  /** A broker is registered under this id and epoch: who says so knows what only brokers know. */
+  isRegistered(brokerId: number, brokerEpoch: number): Promise<boolean>
   /** The process has this epoch, or had it: a leadership given to it under that is its own. */
   isOwnEpoch(brokerEpoch: number): boolean
   /** Resolves when the controller counts on this broker. */

@@ -30,6 +30,7 @@ import type { SimBroker } from './sim-broker.ts'
 
 const SELF = 1
 const PEER = 7
+const PEER_EPOCH = 9
 const TOPIC = 'AAAAAAAAAAAAAAAAAAAAAQ'
 const hello = { request: brokerHelloRequest, response: brokerHelloResponse, version: 0 } as const
 const versions = { request: apiVersionsRequest, response: apiVersionsResponse, version: 3 } as const
@@ -51,6 +52,10 @@ class Controller implements ClusterDuties {
 
   addressOf(): null {
     return null
+  }
+
+  isRegistered(_brokerId: number, brokerEpoch: number): Promise<boolean> {
+    return Promise.resolve(brokerEpoch === PEER_EPOCH)
   }
 
   isOwnEpoch(): boolean {
@@ -182,6 +187,10 @@ test('BrokerHello refuses brokers of other clusters, and one with the same id: t
     const strange = { clusterId: 'another', brokerId: PEER, brokerEpoch: 9 }
     assert.equal((await stranger.send(hello, strange)).errorCode, ErrorCode.INCONSISTENT_CLUSTER_ID)
     assert.equal(await greet(double, SELF), ErrorCode.INVALID_REQUEST)
+    const pretender = broker.connect()
+    const pretends = { clusterId: broker.running.broker.metadata.clusterId, brokerId: PEER, brokerEpoch: 8 }
+    assert.equal((await pretender.send(hello, pretends)).errorCode, ErrorCode.STALE_BROKER_EPOCH)
+    await assert.rejects(pretender.send(poll, polled))
     await assert.rejects(stranger.send(poll, polled))
     assert.equal((await double.send(versions, named)).errorCode, ErrorCode.NONE)
     await assert.rejects(double.send(poll, polled))

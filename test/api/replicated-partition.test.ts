@@ -84,8 +84,12 @@ class Replicated {
     this.partition = broker.running.broker.partitions.get('t', 0)!
     this.topicId = this.partition.topicId
     const { metadata } = broker.running.broker
-    const cluster: Pick<ClusterDuties, 'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged' | 'leave'> = {
+    const cluster: Pick<
+      ClusterDuties,
+      'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged' | 'leave' | 'isRegistered'
+    > = {
       leave: () => Promise.resolve(),
+      isRegistered: () => Promise.resolve(true),
       proposeIsrs: (proposals) => Promise.resolve(proposals.map(() => ErrorCode.NONE)),
       isOwnEpoch: (epoch) => epoch === metadata.brokerEpoch,
       reportDamaged: () => {},

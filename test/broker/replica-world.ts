@@ -383,6 +383,7 @@ class ToldMetadata implements Metadata {
         const { machine, parts } = world.broker(id)
         return parts === null ? null : { host: machine.host, port: PORT }
       },
+      isRegistered: (id, epoch) => Promise.resolve(world.broker(id).epoch === epoch),
       isOwnEpoch: (epoch) => epoch === broker.epoch,
       whenServing: never,
       leave: never,

@@ -29,7 +29,9 @@ interface Rig {
 async function withServer(settings: Partial<BrokerConfig>, body: (rig: Rig) => Promise<void>): Promise<void> {
   await withSimBroker(async (broker) => {
     const { metadata, config } = broker.running.broker
-    Object.defineProperty(metadata, 'cluster', { value: { leave: () => Promise.resolve() } })
+    Object.defineProperty(metadata, 'cluster', {
+      value: { leave: () => Promise.resolve(), isRegistered: () => Promise.resolve(true) },
+    })
     const endpoints = [{ ...config.endpoints[0]!, port: PORT }]
     const other = Object.create(broker.running.broker, {
       config: { value: { ...config, ...settings, endpoints } },

@@ -293,6 +293,14 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     return endpoints === undefined ? null : this.#replicationAddress(endpoints)
   }
 
+  async isRegistered(brokerId: number, brokerEpoch: number): Promise<boolean> {
+    if (this.brokers.get(brokerId)?.epoch === brokerEpoch) return true
+    // One that has just come is not known here yet.
+    const session = this.#membership?.session ?? null
+    const node = await session?.store.get(paths.brokerId(brokerId)).catch(() => null)
+    return node?.stat.createdTransaction === brokerEpoch
+  }
+
   isOwnEpoch(brokerEpoch: number): boolean {
     return this.#membership?.isOwnEpoch(brokerEpoch) === true
   }
