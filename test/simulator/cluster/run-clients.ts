@@ -1,3 +1,4 @@
+import { OFFSETS_TOPIC } from '../../../src/metadata/layout/topic-names.ts'
 import { strict as assert } from 'node:assert'
 import { ErrorCode, errorName } from '../../../protocol/errors.ts'
 import * as batch from '../../../protocol/records/record-batch.ts'
@@ -325,7 +326,10 @@ export class RunCommitter extends RunClient {
     if (answer === null) return false
     const { errorCode, offset } = answer
     assert(errorCode === 0 || mayTryAgain(errorCode), `committed offset: ${errorName(errorCode)}`)
-    if (errorCode === 0) this.offsets.found(offset, atLeast)
-    return errorCode === 0
+    if (errorCode !== 0) return false
+    // One that was cut off and does not know of its successor says what it knows, as in Kafka; what it takes nobody confirms.
+    if (offset < atLeast && (await this.context.cluster.isBehind(coordinator, OFFSETS_TOPIC))) return false
+    this.offsets.found(offset, atLeast)
+    return true
   }
 }

@@ -312,7 +312,7 @@ scenario(
     faults.add({ operation: 'write', code: 'EIO', path: new RegExp(`/${TOPIC}-0/.*\\.log$`) })
     await story.send('fails on 2', { to: 1 })
     await story.untilIsr([1])
-    assert.ok(!(await story.state()).elr.includes(2), 'what it has is not certain')
+    await story.cluster.until('what 2 has is not certain', async () => !(await story.state()).elr.includes(2))
     await story.broker(2).die()
     faults.clear()
     await story.broker(2).start()

@@ -199,6 +199,14 @@ export class SimCluster {
     return (await this.state(topic, index))?.leader ?? -1
   }
 
+  /** A broker believes in leaders of a topic that are none any more. */
+  async isBehind(id: number, topic: string): Promise<boolean> {
+    const known = this.broker(id).running?.broker.metadata.topics.get(topic)
+    for (const { index, leaderEpoch } of known?.partitions ?? [])
+      if ((await this.state(topic, index))?.leader_epoch !== leaderEpoch) return true
+    return false
+  }
+
   untilIsr(topic: string, index: number, isr: readonly number[], withinMs?: number): Promise<void> {
     const wanted = inOrder(isr)
     return this.until(
