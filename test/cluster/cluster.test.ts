@@ -201,12 +201,14 @@ if (parts === null) {
     })
 
     step('all of them stop, and start again', async (t) => {
+      load.history.allStop()
       await Promise.all(cluster.brokers.map((broker) => broker.stop()))
       await Promise.all(cluster.brokers.map((broker) => broker.start()))
       await recovered(t)
     })
 
     step('all of them are killed, and start again', async (t) => {
+      load.history.allStop()
       await Promise.all(cluster.brokers.map((broker) => broker.kill()))
       await Promise.all(cluster.brokers.map((broker) => broker.start()))
       await recovered(t)

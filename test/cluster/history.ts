@@ -11,6 +11,9 @@ interface Acknowledged {
 /** The values of a partition, by offset. */
 export type Contents = readonly string[]
 
+/** Records of a key that may be under way at a time. */
+const UNDER_WAY = 100
+
 export class History {
   /** Broken promises, in words. */
   readonly problems: string[] = []
@@ -22,6 +25,10 @@ export class History {
   commits = 0
   readonly #acknowledged: Acknowledged[] = []
   readonly #idempotent = new Set<string>()
+  /** The last record of each key that was acknowledged. */
+  readonly #lastOfKey = new Map<string, number>()
+  /** The same when all brokers were stopped at once. */
+  readonly #stops: ReadonlyMap<string, number>[] = []
   readonly #read: Set<number>[] = []
   readonly #committed: number[] = []
   #before: readonly Contents[] = []
@@ -48,6 +55,24 @@ export class History {
     if (this.#lastAckMs > 0) this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastAckMs)
     this.#lastAckMs = nowMs
     this.#acknowledged.push({ value, partition, offset })
+    const [name, key, count] = value.split(' ')
+    const last = this.#lastOfKey.get(`${name} ${key}`) ?? -1
+    this.#lastOfKey.set(`${name} ${key}`, Math.max(last, Number(count)))
+  }
+
+  /**
+   * All brokers are stopped at once. What they keep of a producer on disk is its last batch, as Kafka does: of several that
+   * were under way the others are not recognized, and librdkafka sends them again in a new epoch.
+   */
+  allStop(): void {
+    this.#stops.push(new Map(this.#lastOfKey))
+  }
+
+  #wasUnderWay(ofKey: string, n: number): boolean {
+    return this.#stops.some((stopped) => {
+      const last = stopped.get(ofKey) ?? -1
+      return n > last && n <= last + UNDER_WAY
+    })
   }
 
   gaveUp(value: string, why: string): void {
@@ -135,7 +160,7 @@ export class History {
       const n = Number(count)
       const previous = last.get(`${name} ${key}`) ?? -1
       if (seen.has(value)) {
-        if (this.#idempotent.has(name))
+        if (this.#idempotent.has(name) && !this.#wasUnderWay(`${name} ${key}`, n))
           this.#report(`${value} is there twice, again at ${partition}/${offset}`)
         continue
       }

@@ -174,12 +174,4 @@ export const MUTANTS: readonly Mutant[] = [
     to: '#replace(segments) {\n        this.#all.splice(0, Infinity, ...segments)',
     firstSeed: 44,
   },
-  {
-    name: 'the file of a segment that is gone is made again for whoever asks for it',
-    campaign: 'logs',
-    file: 'src/log/segment/segment.ts',
-    from: 'throw new SegmentGone(this.path);\n        const opened',
-    to: "return this.#file.open('create');\n        const opened",
-    firstSeed: 180,
-  },
 ]
