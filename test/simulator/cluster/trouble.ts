@@ -250,8 +250,11 @@ export class Trouble {
   /** Nobody else is doubtful, and of every partition somebody else has all. */
   async #isSpare(doomed: number): Promise<boolean> {
     for (const id of this.#doubtful) {
-      const { running } = this.#run.cluster.broker(id)
-      const isAccepted = running?.broker.metadata.brokerEpoch === (await this.#acceptedEpoch(id))
+      const broker = this.#run.cluster.broker(id)
+      const { running } = broker
+      // What lies on a disk that fails may be lost, however long the broker is accepted.
+      const isAccepted =
+        !this.#failing.has(broker) && running?.broker.metadata.brokerEpoch === (await this.#acceptedEpoch(id))
       if (isAccepted) this.#doubtful.delete(id)
       else if (id !== doomed) return false
     }
