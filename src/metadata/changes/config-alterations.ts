@@ -1,13 +1,14 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
+import { alterInTurn } from './alteration.ts'
 import type { ConfigChange, ConfigResource } from './config-change.ts'
 import { planBrokerValues, planTopicValues, tellOfNoEffect } from './config-plan.ts'
 import type { AlterMode } from './config-plan.ts'
 import type { MetadataState } from '../image/metadata-state.ts'
-import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
+import { DONE, refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { writeConfig } from '../layout/store-steps.ts'
-import { topicKey, unknownTopic } from './topic-changes.ts'
+import { unknownTopic } from './topic-changes.ts'
 import { isOutcome } from './topic-plan.ts'
 import { CLUSTER_DEFAULTS, paths } from '../layout/znodes.ts'
 
@@ -33,17 +34,12 @@ export class ConfigAlterations {
     mode: AlterMode,
     validateOnly: boolean,
   ): Promise<Outcome> {
-    const work = async (): Promise<Outcome> => {
-      try {
-        return resource.kind === 'topic'
-          ? await this.#alterTopic(resource.name, changes, mode, validateOnly)
-          : await this.#alterBroker(resource.id, changes, mode, validateOnly)
-      } catch (error) {
-        this.#state.logger.error({ error, resource }, 'a configuration could not be changed')
-        return failureOutcome(error)
-      }
-    }
-    return this.#state.queue.run(resource.kind === 'topic' ? topicKey(resource.name) : 'brokers', work)
+    const { queue, logger } = this.#state
+    return alterInTurn(queue, logger, resource, () =>
+      resource.kind === 'topic'
+        ? this.#alterTopic(resource.name, changes, mode, validateOnly)
+        : this.#alterBroker(resource.id, changes, mode, validateOnly),
+    )
   }
 
   async #alterTopic(

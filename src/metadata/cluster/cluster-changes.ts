@@ -3,6 +3,7 @@ import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
 import { isActive } from '../../core/replication/partition-state.ts'
 import type { Logger, Random } from '../../ports.ts'
+import { alterInTurn } from '../changes/alteration.ts'
 import { codecProblem } from '../changes/config-change.ts'
 import type { ConfigChange, ConfigResource } from '../changes/config-change.ts'
 import { planBrokerValues, planTopicValues, tellOfNoEffect } from '../changes/config-plan.ts'
@@ -14,7 +15,7 @@ import type { NewTopic, PlanRules } from '../changes/topic-plan.ts'
 import type { ElectionResult } from '../cluster-duties.ts'
 import { KeyedQueue } from '../image/keyed-queue.ts'
 import type { MetadataImage, PartitionImage } from '../image/metadata-image.ts'
-import { DONE, failureOutcome, refused } from '../layout/outcome.ts'
+import { DONE, refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { writeConfig } from '../layout/store-steps.ts'
 import { collisionKey } from '../layout/topic-names.ts'
@@ -206,17 +207,11 @@ export class ClusterChanges {
     mode: AlterMode,
     validateOnly: boolean,
   ): Promise<Outcome> {
-    const work = async (): Promise<Outcome> => {
-      try {
-        return resource.kind === 'topic'
-          ? await this.#alterTopic(resource.name, changes, mode, validateOnly)
-          : await this.#alterBroker(resource.id ?? EVERY_BROKER, changes, mode, validateOnly)
-      } catch (error) {
-        this.#parts.world.logger.error({ error, resource }, 'a configuration could not be changed')
-        return failureOutcome(error)
-      }
-    }
-    return this.#queue.run(resource.kind === 'topic' ? topicKey(resource.name) : 'brokers', work)
+    return alterInTurn(this.#queue, this.#parts.world.logger, resource, () =>
+      resource.kind === 'topic'
+        ? this.#alterTopic(resource.name, changes, mode, validateOnly)
+        : this.#alterBroker(resource.id ?? EVERY_BROKER, changes, mode, validateOnly),
+    )
   }
 
   async #alterTopic(
