@@ -104,10 +104,7 @@ export class ClusterChanges {
     const assignments = assignment.map((replicas) => ({ replicas, adding: [], removing: [] }))
     const rules = rulesOf(overrides, this.#parts.config())
     const ask = (): Promise<ErrorCode> =>
-      driver.ask<ErrorCode>(
-        (core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply),
-        ErrorCode.NOT_CONTROLLER,
-      )
+      driver.askForCode((core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply))
     let errorCode = await ask()
     if (errorCode === ErrorCode.INVALID_REPLICA_ASSIGNMENT) {
       // None of the brokers serves that are to have it: one that registered anew does in a moment.
@@ -140,14 +137,12 @@ export class ClusterChanges {
       const tooLarge = sizeProblem(topic.topicId, [...current, ...added])
       if (tooLarge !== null) return tooLarge
       if (validateOnly) return DONE
-      const errorCode = await this.#driver.ask<ErrorCode>(
-        (core, reply) =>
-          core.growTopic(
-            topic.topicId,
-            added.map((replicas) => ({ replicas, adding: [], removing: [] })),
-            reply,
-          ),
-        ErrorCode.NOT_CONTROLLER,
+      const errorCode = await this.#driver.askForCode((core, reply) =>
+        core.growTopic(
+          topic.topicId,
+          added.map((replicas) => ({ replicas, adding: [], removing: [] })),
+          reply,
+        ),
       )
       if (errorCode === ErrorCode.NONE) await this.#driver.carriedOut()
       return outcomeOf(errorCode, `Topic '${name}'`)
@@ -160,10 +155,7 @@ export class ClusterChanges {
       if (topic === undefined) return unknownTopic(name)
       if (topic.internal)
         return refused(ErrorCode.INVALID_TOPIC_EXCEPTION, `Topic ${name} is internal and cannot be deleted.`)
-      const errorCode = await this.#driver.ask<ErrorCode>(
-        (core, reply) => core.deleteTopic(topic.topicId, reply),
-        ErrorCode.NOT_CONTROLLER,
-      )
+      const errorCode = await this.#driver.askForCode((core, reply) => core.deleteTopic(topic.topicId, reply))
       // It was deleted already, and this broker has not heard of it yet.
       if (errorCode === ErrorCode.UNKNOWN_TOPIC_ID) return unknownTopic(name)
       if (errorCode === ErrorCode.NONE) await this.#driver.carriedOut()
@@ -188,9 +180,8 @@ export class ClusterChanges {
     const results = await Promise.all(
       asked.map(async ({ topic, index }) => {
         const topicId = image.topics.get(topic)?.topicId ?? ''
-        const errorCode = await this.#driver.ask<ErrorCode>(
-          (core, reply) => core.elect(topicId, index, type, reply),
-          ErrorCode.NOT_CONTROLLER,
+        const errorCode = await this.#driver.askForCode((core, reply) =>
+          core.elect(topicId, index, type, reply),
         )
         return { topic, partition: index, errorCode, errorMessage: null }
       }),

@@ -135,8 +135,8 @@ export class ControllerDriver {
     this.#drain()
   }
 
-  /** As `act`, of what is answered: NOT_CONTROLLER when this broker is none by then. */
-  ask<Answer>(
+  /** `otherwise`: the answer when this broker is no controller by then. */
+  #ask<Answer>(
     tell: (core: ControllerCore, reply: (answer: Answer) => void) => void,
     otherwise: Answer,
   ): Promise<Answer> {
@@ -151,6 +151,13 @@ export class ControllerDriver {
         }),
       )
     })
+  }
+
+  /** As `act`, of what is answered: NOT_CONTROLLER when this broker is none by then. */
+  askForCode(
+    tell: (core: ControllerCore, reply: (errorCode: ErrorCode) => void) => void,
+  ): Promise<ErrorCode> {
+    return this.#ask(tell, ErrorCode.NOT_CONTROLLER)
   }
 
   /** Resolves when nobody is about to serve who does not yet; not for ever. */
@@ -183,23 +190,19 @@ export class ControllerDriver {
     proposals: readonly Proposal[],
   ): Promise<ProposalAnswers> {
     const none: ProposalAnswers = { errorCode: ErrorCode.NOT_CONTROLLER, answers: [] }
-    return this.ask((core, reply) => core.alterPartitions(sender, brokerEpoch, proposals, reply), none)
+    return this.#ask((core, reply) => core.alterPartitions(sender, brokerEpoch, proposals, reply), none)
   }
 
   async controlledShutdown(brokerId: number, brokerEpoch: number): Promise<ErrorCode> {
-    const errorCode = await this.ask<ErrorCode>(
-      (core, reply) => core.controlledShutdown(brokerId, brokerEpoch, reply),
-      ErrorCode.NOT_CONTROLLER,
+    const errorCode = await this.askForCode((core, reply) =>
+      core.controlledShutdown(brokerId, brokerEpoch, reply),
     )
     await this.carriedOut()
     return errorCode
   }
 
   replicasReported(sender: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
-    return this.ask<ErrorCode>(
-      (core, reply) => core.replicasReported(sender, brokerEpoch, report, reply),
-      ErrorCode.NOT_CONTROLLER,
-    )
+    return this.askForCode((core, reply) => core.replicasReported(sender, brokerEpoch, report, reply))
   }
 
   /** Nothing is decided or answered any more. */
