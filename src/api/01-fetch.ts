@@ -9,6 +9,7 @@ import type { FetchContext, FetchSessions } from '../broker/fetch-sessions.ts'
 import { defineApi, finishSteps } from './requests/handler.ts'
 import type { RequestContext, Respond } from './requests/handler.ts'
 import { LeaderHints, type LeaderHint } from './requests/leader-hints.ts'
+import { senderError } from './requests/sender.ts'
 
 const READ_COMMITTED = 1
 const FIRST_WITH_TOPIC_IDS = 13
@@ -125,10 +126,14 @@ function begin(
 /** Only who said hello as that broker is believed to be it. */
 function followerOf(
   { replicaId, replicaState }: FetchRequest,
-  { peer }: RequestContext,
+  context: RequestContext,
 ): FetchingFollower | null {
   const id = Math.max(replicaState.replicaId, replicaId)
-  return id < 0 ? null : { id, epoch: replicaState.replicaEpoch, isPeer: peer?.brokerId === id }
+  if (id < 0) return null
+  const epoch = replicaState.replicaEpoch
+  const errorCode = senderError(context, id, epoch)
+  const refusal = errorCode === ErrorCode.INVALID_REQUEST ? ErrorCode.NOT_LEADER_OR_FOLLOWER : errorCode
+  return { id, epoch, refusal }
 }
 
 /** As Kafka does it: of a partition that is named twice the last mention counts. */

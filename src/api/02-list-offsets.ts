@@ -10,6 +10,7 @@ import { withoutEmpty } from './requests/empty-topics.ts'
 import { answer, defineApi } from './requests/handler.ts'
 import type { RequestContext } from './requests/handler.ts'
 import { eachInSlices } from './requests/in-slices.ts'
+import { senderError } from './requests/sender.ts'
 
 const LATEST = -1
 const EARLIEST = -2
@@ -27,6 +28,8 @@ const SINCE_VERSION: Readonly<Record<number, number>> = {
   [EARLIEST_NOT_TIERED]: 11,
 }
 const READ_COMMITTED = 1
+/** Nobody in particular, who wants to see what replicas see. */
+const DEBUGGING_REPLICA_ID = -2
 
 interface Found {
   readonly errorCode: number
@@ -45,7 +48,8 @@ const NOTHING: Found = { errorCode: ErrorCode.NONE, timestamp: -1, offset: -1, l
  * the largest timestamp, a timestamp >= 0 the first record at or after it; -1/-1 when there is none. A partition that
  * is named twice is not looked up and answers INVALID_REQUEST, as in Kafka. While a leader that was just elected does not
  * know yet how far its predecessor had come, the latest offset and times behind it answer OFFSET_NOT_AVAILABLE (KIP-207),
- * before v5 LEADER_NOT_AVAILABLE. To a replica id the latest offset is the end of the log.
+ * before v5 LEADER_NOT_AVAILABLE. To a replica, and to the debugging id -2, the latest offset is the end of the log. Who is not
+ * the broker that it says it is, is a consumer: Kafka believes it, where there is no authorizer.
  *
  * Version notes: v4 leader epochs (KIP-320), v7 -3 (KIP-734), v8 -4 earliest local offset (KIP-405; the log start,
  * nothing is tiered), v9 -5 last tiered offset (KIP-1005; none), v10 a timeout for what is tiered (KIP-1075), v11 -6
@@ -71,7 +75,7 @@ export const listOffsets = defineApi({
     },
   },
   handle: answer(async (request, context, refusals) => {
-    const reader = readerOf(request)
+    const reader = readerOf(request, context)
     const work = new RequestLookups(context)
     const topics = await eachInSlices(request.topics, context, async (topic) => {
       const partitions = await eachInSlices(topic.partitions, context, (asked) =>
@@ -110,8 +114,9 @@ class RequestLookups implements LookupWork {
 /** A replica sees what no consumer may see yet. */
 type Reader = 'replica' | 'consumer' | 'read_committed'
 
-function readerOf({ replicaId, isolationLevel }: ListOffsetsRequest): Reader {
-  if (replicaId >= 0) return 'replica'
+function readerOf({ replicaId, isolationLevel }: ListOffsetsRequest, context: RequestContext): Reader {
+  const isReplica = replicaId === DEBUGGING_REPLICA_ID || senderError(context, replicaId) === ErrorCode.NONE
+  if (isReplica) return 'replica'
   return isolationLevel === READ_COMMITTED ? 'read_committed' : 'consumer'
 }
 

@@ -4,13 +4,14 @@ import {
   controlledShutdownResponse,
 } from '../../protocol/messages/07-controlled-shutdown.ts'
 import { answer, defineApi } from './requests/handler.ts'
+import { senderError } from './requests/sender.ts'
 
 /**
  * ControlledShutdown, versions 1-3. Only brokers of the cluster may ask.
  *
  * Behavior: the controller gives the leaderships of the broker that asks to others, and takes it out of the ISRs that have
  * other members. Answered when no partition counts on it any more, so none is ever left over in the answer. NOT_CONTROLLER
- * when another broker is; INVALID_REQUEST to a broker that asks for another one.
+ * when another broker is; INVALID_REQUEST to a broker that asks for another one, STALE_BROKER_EPOCH for another life of it.
  *
  * Version notes: v2 broker epoch (KIP-380), v3 flexible.
  */
@@ -20,13 +21,12 @@ export const controlledShutdown = defineApi({
   versions: [1, 3],
   servedTo: 'peers',
   arrays: {},
-  handle: answer(async ({ brokerId, brokerEpoch }, { broker, peer }) => {
-    const { cluster } = broker.metadata
+  handle: answer(async ({ brokerId, brokerEpoch }, context) => {
+    const { cluster } = context.broker.metadata
     if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER, remainingPartitions: [] }
+    const refusal = senderError(context, brokerId, brokerEpoch)
     const errorCode =
-      peer?.brokerId === brokerId
-        ? await cluster.controlledShutdown(brokerId, brokerEpoch)
-        : ErrorCode.INVALID_REQUEST
+      refusal === ErrorCode.NONE ? await cluster.controlledShutdown(brokerId, brokerEpoch) : refusal
     return { errorCode, remainingPartitions: [] }
   }),
 })

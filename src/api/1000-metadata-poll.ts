@@ -1,13 +1,15 @@
 import { ErrorCode } from '../../protocol/errors.ts'
 import { metadataPollRequest, metadataPollResponse } from '../../protocol/messages/1000-metadata-poll.ts'
 import { defineApi } from './requests/handler.ts'
+import { senderError } from './requests/sender.ts'
 
 /**
  * MetadataPoll, version 0. Of Samsa's brokers among themselves.
  *
  * Behavior: what has become of the cluster since the broker was told last, as soon as there is something, or nothing after
  * `maxWaitMs`. The question also says how far the broker has come. Nobody waits for a broker whose connection is gone.
- * NOT_CONTROLLER when another broker is; INVALID_REQUEST to a broker that asks for another one.
+ * NOT_CONTROLLER when another broker is; INVALID_REQUEST to a broker that asks for another one, STALE_BROKER_EPOCH for another
+ * life of it.
  */
 export const metadataPoll = defineApi({
   request: metadataPollRequest,
@@ -17,8 +19,11 @@ export const metadataPoll = defineApi({
   arrays: {},
   handle(request, context, respond) {
     const { cluster } = context.broker.metadata
-    if (cluster === null || context.peer?.brokerId !== request.brokerId) {
-      const errorCode = cluster === null ? ErrorCode.NOT_CONTROLLER : ErrorCode.INVALID_REQUEST
+    const errorCode =
+      cluster === null
+        ? ErrorCode.NOT_CONTROLLER
+        : senderError(context, request.brokerId, request.brokerEpoch)
+    if (cluster === null || errorCode !== ErrorCode.NONE) {
       respond({ errorCode, controllerEpoch: -1, full: false, changes: [] })
       return
     }

@@ -4,14 +4,15 @@ import {
   reportReplicasResponse,
 } from '../../protocol/messages/1001-report-replicas.ts'
 import { answer, defineApi } from './requests/handler.ts'
+import { senderError } from './requests/sender.ts'
 
 /**
  * ReportReplicas, version 0. Of Samsa's brokers among themselves.
  *
  * Behavior: the controller no longer counts on damaged replicas of the sender, until their leader says that they are in sync
  * again; and it learns how far logs go where nobody is certain to have everything (KIP-966). Answered when that is stored.
- * NOT_CONTROLLER when another broker is; STALE_BROKER_EPOCH to one that is not accepted yet; INVALID_REQUEST to a broker that
- * speaks of another one.
+ * NOT_CONTROLLER when another broker is; STALE_BROKER_EPOCH to one that is not accepted yet, or speaks of another life;
+ * INVALID_REQUEST to a broker that speaks of another one.
  */
 export const reportReplicas = defineApi({
   request: reportReplicasRequest,
@@ -22,10 +23,11 @@ export const reportReplicas = defineApi({
     damaged: { repeats: 'once', key: partitionKey, cost: 0 },
     logs: { repeats: 'once', key: partitionKey, cost: 0 },
   },
-  handle: answer(async ({ brokerId, brokerEpoch, damaged, logs }, { broker, peer }) => {
-    const { cluster } = broker.metadata
+  handle: answer(async ({ brokerId, brokerEpoch, damaged, logs }, context) => {
+    const { cluster } = context.broker.metadata
     if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER }
-    if (peer?.brokerId !== brokerId) return { errorCode: ErrorCode.INVALID_REQUEST }
+    const refusal = senderError(context, brokerId, brokerEpoch)
+    if (refusal !== ErrorCode.NONE) return { errorCode: refusal }
     return {
       errorCode: await cluster.replicasReported(brokerId, brokerEpoch, {
         damaged: damaged.map(({ topicId, partitionIndex }) => ({ topicId, index: partitionIndex })),

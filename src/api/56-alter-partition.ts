@@ -6,6 +6,7 @@ import type {
 } from '../../protocol/messages/56-alter-partition.ts'
 import type { Proposal, ProposalAnswer } from '../core/controller/controller-types.ts'
 import { answer, defineApi } from './requests/handler.ts'
+import { senderError } from './requests/sender.ts'
 
 const FIRST_WITH_EPOCHS = 3
 /** Of a member whose incarnation the leader does not name. */
@@ -19,7 +20,8 @@ type TopicAnswer = AlterPartitionResponse['topics'][number]
  * AlterPartition, versions 2-3. Only brokers of the cluster may ask.
  *
  * Behavior: the controller decides on the ISRs that a leader asks for; each partition answers with its state after that, or
- * with the reason why not. NOT_CONTROLLER when another broker is; INVALID_REQUEST to a broker that asks for another one.
+ * with the reason why not. NOT_CONTROLLER when another broker is; INVALID_REQUEST to a broker that asks for another one,
+ * STALE_BROKER_EPOCH for another life of it.
  *
  * Version notes: v2 topic ids (KIP-841), v3 the incarnation of each member (KIP-903). v0 and v1 are about names of topics, and
  * are not served.
@@ -47,12 +49,13 @@ export const alterPartition = defineApi({
       },
     },
   },
-  handle: answer(async (request, { apiVersion, broker, peer }) => {
-    const { cluster } = broker.metadata
+  handle: answer(async (request, context) => {
+    const { cluster } = context.broker.metadata
     if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER, topics: [] }
-    if (peer?.brokerId !== request.brokerId) return { errorCode: ErrorCode.INVALID_REQUEST, topics: [] }
+    const refusal = senderError(context, request.brokerId, request.brokerEpoch)
+    if (refusal !== ErrorCode.NONE) return { errorCode: refusal, topics: [] }
     const proposals = request.topics.flatMap(({ topicId, partitions }) =>
-      partitions.map((partition) => toProposal(topicId, partition, apiVersion)),
+      partitions.map((partition) => toProposal(topicId, partition, context.apiVersion)),
     )
     const { errorCode, answers } = await cluster.alterPartitions(
       request.brokerId,

@@ -23,8 +23,8 @@ import type { Wakes } from './wakes.ts'
 export interface FetchingFollower {
   readonly id: number
   readonly epoch: number
-  /** It is that broker, and does not only say so. */
-  readonly isPeer: boolean
+  /** NONE: it is that broker, and does not only say so. */
+  readonly refusal: ErrorCode
 }
 
 export interface FetchOptions {
@@ -283,8 +283,9 @@ export class FetchOperation implements Expirable, FetchWaiter, AnswerWaiter {
     const leaderEpoch = Math.max(-1, target.currentLeaderEpoch)
     const partition = this.#parts.partitions.leaderOf(name, target.partition, leaderEpoch)
     if (typeof partition === 'number') return refused(target, name, partition)
-    if (this.#options.follower?.isPeer === false)
-      return refused(target, name, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+    const { follower } = this.#options
+    if (follower !== null && follower.refusal !== ErrorCode.NONE)
+      return refused(target, name, follower.refusal)
     const { log } = partition
     const divergingEpoch = divergence(partition, target)
     const { fetchOffset } = target

@@ -166,9 +166,14 @@ test('BrokerHello makes a connection that of a broker, which is served what clie
       ['shutdown', PEER, 9],
       ['shutdown', PEER, 9],
     ])
-    // Nobody else's.
+    // Nobody else's, and of this life of it.
     const other = await client.send({ ...shutdown, version: 3 }, { brokerId: 3, brokerEpoch: 9 })
     assert.equal(other.errorCode, ErrorCode.INVALID_REQUEST)
+    for (const brokerEpoch of [PEER_EPOCH - 1, PEER_EPOCH + 1]) {
+      const stale = await client.send({ ...shutdown, version: 3 }, { brokerId: PEER, brokerEpoch })
+      assert.equal(stale.errorCode, ErrorCode.STALE_BROKER_EPOCH)
+    }
+    assert.equal(controller.asked.length, 3)
     // It is told of nothing that clients are not.
     const told = await client.send(versions, named)
     assert.deepEqual(
@@ -225,6 +230,8 @@ test('MetadataPoll waits for the controller, and is taken back with its connecti
     assert.equal(controller.taken, 0)
     const wrong = await client.send(poll, { ...polled, brokerId: 3 })
     assert.equal(wrong.errorCode, ErrorCode.INVALID_REQUEST)
+    const stale = await client.send(poll, { ...polled, brokerEpoch: PEER_EPOCH + 1 })
+    assert.equal(stale.errorCode, ErrorCode.STALE_BROKER_EPOCH)
     const lost = client.send(poll, polled)
     await broker.sim.sleep(50)
     client.close()
@@ -272,6 +279,8 @@ test('AlterPartition asks the controller, and answers with what has become of ea
       ])
       const wrong = await client.send(call, { ...body, brokerId: 3 })
       assert.deepEqual([wrong.errorCode, wrong.topics], [ErrorCode.INVALID_REQUEST, []])
+      const stale = await client.send(call, { ...body, brokerEpoch: PEER_EPOCH - 1 })
+      assert.deepEqual([stale.errorCode, stale.topics], [ErrorCode.STALE_BROKER_EPOCH, []])
     }
   })
 })
@@ -284,8 +293,8 @@ test('ReportReplicas tells the controller, of replicas of the broker that asks a
     const report = { request: reportReplicasRequest, response: reportReplicasResponse, version: 0 } as const
     const damaged = [{ topicId: TOPIC, partitionIndex: 3 }]
     const logs = [{ topicId: TOPIC, partitionIndex: 4, lastEpoch: 7, endOffset: 30 }]
-    const ask = async (brokerId: number): Promise<number> =>
-      (await client.send(report, { brokerId, brokerEpoch: 9, damaged, logs })).errorCode
+    const ask = async (brokerId: number, brokerEpoch = PEER_EPOCH): Promise<number> =>
+      (await client.send(report, { brokerId, brokerEpoch, damaged, logs })).errorCode
     assert.equal(await ask(PEER), ErrorCode.NONE)
     const reported = {
       damaged: [{ topicId: TOPIC, index: 3 }],
@@ -293,6 +302,7 @@ test('ReportReplicas tells the controller, of replicas of the broker that asks a
     }
     assert.deepEqual(controller.asked, [['reported', PEER, 9, reported]])
     assert.equal(await ask(PEER + 1), ErrorCode.INVALID_REQUEST)
+    assert.equal(await ask(PEER, PEER_EPOCH - 1), ErrorCode.STALE_BROKER_EPOCH)
     controller.errorCode = ErrorCode.NOT_CONTROLLER
     assert.equal(await ask(PEER), ErrorCode.NOT_CONTROLLER)
   })

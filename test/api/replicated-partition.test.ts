@@ -152,8 +152,8 @@ class Replicated {
     return { ...answer.responses[0]!.partitions[0]!, nodeEndpoints: answer.nodeEndpoints }
   }
 
-  async offset(timestamp: number, version = 9, replicaId = -1) {
-    const answer = await this.broker.client.send(
+  async offset(timestamp: number, version = 9, replicaId = -1, client = this.broker.client) {
+    const answer = await client.send(
       { request: listOffsetsRequest, response: listOffsetsResponse, version },
       { replicaId, topics: [{ name: 't', partitions: [{ partitionIndex: 0, timestamp }] }] },
     )
@@ -254,7 +254,19 @@ test('a leader that was just elected does not tell a latest offset that may be s
     assert.deepEqual(await of.offset(0), [OFFSET_NOT_AVAILABLE, -1])
     assert.deepEqual(await of.offset(-3), [OFFSET_NOT_AVAILABLE, -1])
     assert.deepEqual(await of.offset(-2), [ErrorCode.NONE, 0])
-    assert.deepEqual(await of.offset(LATEST, 9, 1), [ErrorCode.NONE, 1], 'a replica is told of the log')
+    const { client } = await of.follower(1)
+    assert.deepEqual(
+      await of.offset(LATEST, 9, 1, client),
+      [ErrorCode.NONE, 1],
+      'a replica is told of the log',
+    )
+    assert.deepEqual(
+      await of.offset(LATEST, 9, -2),
+      [ErrorCode.NONE, 1],
+      'and who says that it is for debugging',
+    )
+    for (const pretender of [client, of.broker.client])
+      assert.deepEqual(await of.offset(LATEST, 9, 2, pretender), [OFFSET_NOT_AVAILABLE, -1])
     for (const id of [1, 2]) await (await of.follower(id)).fetch({ offset: 1, lastEpoch: 0 })
     assert.deepEqual(await of.offset(LATEST), [ErrorCode.NONE, 1])
     assert.deepEqual(await of.offset(-3), [ErrorCode.NONE, 0])

@@ -1,3 +1,4 @@
+import { ErrorCode } from '../../../protocol/errors.ts'
 import type { BrokerView } from '../replication/partition-state.ts'
 import type { ControlledPartition } from './controlled-partition.ts'
 import type { LiveBroker } from './controller-types.ts'
@@ -32,8 +33,8 @@ export class ControlledBroker {
   isWriting = false
   /** Partitions that count on it, as far as is known, while it waits for none to do so. */
   readonly countedOnBy = new Set<ControlledPartition>()
-  /** Called when no partition does. */
-  whenLeft: (() => void) | null = null
+  /** Called when no partition does, or when it asks again. */
+  whenLeft: ((errorCode: ErrorCode) => void) | null = null
 
   constructor(id: number) {
     this.id = id
@@ -56,7 +57,7 @@ export class ControlledBroker {
     this.live = null
     this.phase = 'gone'
     this.acceptedAt = Infinity
-    this.whenLeft?.()
+    this.whenLeft?.(ErrorCode.NONE)
     this.whenLeft = null
   }
 

@@ -215,11 +215,9 @@ export class ControllerCore implements PartitionSurroundings {
   controlledShutdown(id: number, epoch: number, reply: Reply<ErrorCode>): void {
     const broker = this.#brokers.get(id)
     if (broker?.view?.epoch !== epoch) return this.#reply(reply, ErrorCode.STALE_BROKER_EPOCH)
-    const before = broker.whenLeft
-    broker.whenLeft = () => {
-      before?.()
-      this.#reply(reply, ErrorCode.NONE)
-    }
+    // One question at a time: however often it asks, no more is kept of it.
+    broker.whenLeft?.(ErrorCode.REQUEST_TIMED_OUT)
+    broker.whenLeft = (errorCode) => this.#reply(reply, errorCode)
     if (broker.phase === 'serving') {
       broker.phase = 'leaving'
       this.#tellOfBroker(broker)
@@ -476,7 +474,7 @@ export class ControllerCore implements PartitionSurroundings {
   /** Whether what it waits for is so. */
   #progress(broker: ControlledBroker): void {
     if (broker.countedOnBy.size > 0) return
-    broker.whenLeft?.()
+    broker.whenLeft?.(ErrorCode.NONE)
     broker.whenLeft = null
     if (broker.phase === 'arriving' && !broker.isWriting) this.#accept(broker)
   }

@@ -131,7 +131,8 @@ export class LeaderCore {
 
   /**
    * A follower asks for what comes at `fetchOffset`, and so says that it has written all before. Called before the read, or
-   * what is appended meanwhile would make it lag. Answers an error code.
+   * what is appended meanwhile would make it lag. Nobody is believed to have what this leader has not written: one that was
+   * ahead of it says so again, and of one that is wrong nothing counts that comes here later. Answers an error code.
    */
   followerFetched(
     replica: number,
@@ -145,7 +146,8 @@ export class LeaderCore {
     if (follower === undefined) return ErrorCode.UNKNOWN_LEADER_EPOCH
     const known = this.#broker(replica)
     if (known !== undefined && brokerEpoch < known.epoch) return ErrorCode.STALE_BROKER_EPOCH
-    follower.fetched(brokerEpoch, fetchOffset, logStartOffset, this.#endOffset, nowMs)
+    const offset = Math.min(fetchOffset, this.#endOffset)
+    follower.fetched(brokerEpoch, offset, logStartOffset, this.#endOffset, nowMs)
     this.#decide()
     return ErrorCode.NONE
   }

@@ -95,6 +95,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   #whenAccepted: (() => void)[] = []
   #whenServing: (() => void)[] = []
   #polling: Promise<void> = Promise.resolve()
+  /** The last of those that said hello and are looked up. */
+  #greeted: Promise<unknown> = Promise.resolve()
   #whyNoNews = 'it is not the controller any more'
 
   constructor(world: ClusterWorld, options: ClusterOptions) {
@@ -294,11 +296,16 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   async isRegistered(brokerId: number, brokerEpoch: number): Promise<boolean> {
-    if (this.brokers.get(brokerId)?.epoch === brokerEpoch) return true
-    // One that has just come is not known here yet.
-    const session = this.#membership?.session ?? null
-    const node = await session?.store.get(paths.brokerId(brokerId)).catch(() => null)
-    return node?.stat.createdTransaction === brokerEpoch
+    const known = this.brokers.get(brokerId)?.epoch ?? -1
+    if (brokerEpoch <= known) return brokerEpoch === known
+    // One that has just come is not known here yet. Anybody may ask: one after the other, or the store has nothing else to do.
+    const looked = this.#greeted.then(async () => {
+      const session = this.#membership?.session ?? null
+      const node = await session?.store.get(paths.brokerId(brokerId)).catch(() => null)
+      return node?.stat.createdTransaction === brokerEpoch
+    })
+    this.#greeted = looked
+    return looked
   }
 
   isOwnEpoch(brokerEpoch: number): boolean {

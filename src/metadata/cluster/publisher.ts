@@ -53,9 +53,10 @@ export class Publisher {
   #kept: Change[] = []
   #keptElements = 0
   #sequence = 0
-  readonly #parked = new Map<number, Parked>()
-  /** By broker: what it has carried out. */
-  readonly #applied = new Map<number, number>()
+  /** A broker has one, as a rule: where it asks on a second connection, nobody may read the answers of the first. */
+  readonly #parked = new Set<Parked>()
+  /** By broker: what it has carried out, and in which life. */
+  readonly #applied = new Map<number, { readonly epoch: number; readonly sequence: number }>()
   #waiting: Applied[] = []
 
   constructor(clock: Clock, controllerEpoch: number, details: Details) {
@@ -112,27 +113,23 @@ export class Publisher {
 
   /** Calling the result takes the question back. */
   poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {
-    const { brokerId, maxWaitMs } = request
+    const { brokerId, brokerEpoch, maxWaitMs } = request
     const isOurs = request.controllerEpoch === this.#controllerEpoch && request.sequence <= this.#sequence
     const sequence = isOurs ? request.sequence : -1
-    this.#applied.set(brokerId, sequence)
+    this.#applied.set(brokerId, { epoch: brokerEpoch, sequence })
     this.#settle()
-    this.#unpark(brokerId)
     if (sequence < this.#sequence) {
       answer(this.#newsSince(sequence))
       return () => undefined
     }
     const waitMs = Math.max(0, Math.min(maxWaitMs, MAX_WAIT_MS))
     const timer = this.#clock.after(waitMs, () => {
-      if (this.#parked.get(brokerId) !== parked) return
-      this.#parked.delete(brokerId)
+      this.#parked.delete(parked)
       answer(this.#newsSince(sequence))
     })
     const parked: Parked = { sequence, answer, timer }
-    this.#parked.set(brokerId, parked)
-    return () => {
-      if (this.#parked.get(brokerId) === parked) this.#unpark(brokerId)
-    }
+    this.#parked.add(parked)
+    return () => this.#unpark(parked)
   }
 
   /** Resolves when all brokers that serve have carried out what was told up to now, or after `upToMs`. */
@@ -157,16 +154,16 @@ export class Publisher {
 
   /** Nobody is answered by this controller any more. */
   close(): void {
-    for (const [id, { answer }] of this.#parked) {
-      this.#unpark(id)
-      answer({ errorCode: ErrorCode.NOT_CONTROLLER, controllerEpoch: -1, full: false, changes: [] })
+    for (const parked of this.#parked) {
+      this.#unpark(parked)
+      parked.answer({ errorCode: ErrorCode.NOT_CONTROLLER, controllerEpoch: -1, full: false, changes: [] })
     }
     for (const { goOn } of this.#waiting.splice(0)) goOn()
   }
 
-  #unpark(brokerId: number): void {
-    this.#parked.get(brokerId)?.timer.cancel()
-    this.#parked.delete(brokerId)
+  #unpark(parked: Parked): void {
+    parked.timer.cancel()
+    this.#parked.delete(parked)
   }
 
   #tell(change: Change): void {
@@ -176,9 +173,11 @@ export class Publisher {
     this.#keptElements += elementsOf(change)
     while (this.#kept.length > KEPT_CHANGES || (this.#keptElements > KEPT_ELEMENTS && this.#kept.length > 1))
       this.#keptElements -= elementsOf(this.#kept.shift()!)
-    for (const [id, { sequence, answer }] of this.#parked) {
-      this.#unpark(id)
-      answer(this.#newsSince(sequence))
+    // Some ask again at once, where the broker is in here.
+    const waiting = [...this.#parked]
+    for (const parked of waiting) {
+      this.#unpark(parked)
+      parked.answer(this.#newsSince(parked.sequence))
     }
     this.#settle()
   }
@@ -235,8 +234,11 @@ export class Publisher {
   }
 
   #isCarriedOut(sequence: number): boolean {
-    for (const { id, fenced } of this.#brokers.values())
-      if (!fenced && (this.#applied.get(id) ?? -1) < sequence) return false
+    for (const { id, epoch, fenced } of this.#brokers.values()) {
+      const applied = this.#applied.get(id)
+      const isBehind = applied === undefined || applied.epoch !== epoch || applied.sequence < sequence
+      if (!fenced && isBehind) return false
+    }
     return true
   }
 }

@@ -122,6 +122,16 @@ test('who wants to stop may when nothing counts on it; what led stays without a 
   assert.deepEqual([partition!.state.leader, partition!.state.isr, partition!.state.elr], [-1, [], [1, 2]])
 })
 
+test('however often a broker asks whether it may stop, no more is kept than its last question', () => {
+  const cluster = new Driven(LIVE)
+  cluster.create('a', 'A')
+  for (let asked = 0; asked < 20_000; asked++) cluster.core.controlledShutdown(1, 11, cluster.reply)
+  const answers = cluster.run()
+  assert.equal(answers.length, 20_000)
+  assert.deepEqual(new Set(answers.slice(0, -1)), new Set([ErrorCode.REQUEST_TIMED_OUT]))
+  assert.equal(answers.at(-1), ErrorCode.NONE)
+})
+
 test('of those that are gone at once, who may have lost something does not take the place of who has all', () => {
   const live = [1, 2, 3].map((id) => ({ id, epoch: 10 + id, lineage: [] }))
   const cluster = new Driven(live)

@@ -97,6 +97,17 @@ describe('the high watermark', () => {
     assert.equal(led.highWatermark, 8)
   })
 
+  test('does not follow who says to have what the leader has not', () => {
+    const led = new Led()
+    for (const replica of [2, 3]) led.fetch(replica, 1_000)
+    assert.equal(led.highWatermark, 10)
+    led.append()
+    assert.equal(led.highWatermark, 10)
+    assert.equal(led.leader.progress(2)?.endOffset, 10)
+    for (const replica of [2, 3]) led.fetch(replica)
+    assert.equal(led.highWatermark, 20)
+  })
+
   test('of a leader that is alone follows its log', () => {
     const led = new Led({ isr: [1], minIsr: 1 }, 10, 3, [1])
     assert.equal(led.highWatermark, 10)
