@@ -22,6 +22,7 @@ const NOT_EXPECTED: ReadonlySet<number> = new Set([
   ApiKey.Fetch,
   ApiKey.JoinGroup,
   ApiKey.SyncGroup,
+  ApiKey.MetadataPoll,
 ])
 
 /**

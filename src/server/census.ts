@@ -6,6 +6,14 @@ import type { Counted, Gate } from './server-shared.ts'
 
 /** Of those who have not said who they are, beyond the limits of clients or before these are let in. */
 const MAX_NEWCOMERS = 64
+/**
+ * Of one broker, from one address: a few to the controller and those of its fetchers, and for a while others that it has lost,
+ * which is not known here.
+ */
+const PEERS_BESIDE_FETCHERS = 16
+const PEERS_PER_FETCHER = 4
+/** Of all brokers, from wherever. */
+const MAX_PEERS = 4_000
 /** A broker says who it is as soon as it is connected. */
 const NEWCOMER_MS = 5_000
 
@@ -21,11 +29,13 @@ interface Rules {
 /**
  * Everyone who is connected. Clients are counted, and limited by `max.connections` and `max.connections.per.ip`. Other
  * brokers are not, or clients could keep them away; so where there are some, the limits hold from the first request on,
- * which tells who it is.
+ * which tells who it is. Of a broker that connects too often that connection goes that was silent for longest. They are counted
+ * by address, so that who takes the name of a broker elsewhere does not end those of the broker itself.
  */
 export class Census<Connection extends Counted> implements Gate {
   readonly clients = new Set<Connection>()
-  readonly peers = new Set<Connection>()
+  /** With the broker, and its address. */
+  readonly #peers = new Map<Connection, string>()
   /** Not counted yet, oldest first, and since when. */
   readonly #newcomers = new Map<Connection, number>()
   readonly #clientsByHost = new Map<string, number>()
@@ -42,7 +52,11 @@ export class Census<Connection extends Counted> implements Gate {
   }
 
   get size(): number {
-    return this.clients.size + this.peers.size + this.#newcomers.size
+    return this.clients.size + this.#peers.size + this.#newcomers.size
+  }
+
+  get peers(): Iterable<Connection> {
+    return this.#peers.keys()
   }
 
   *everyone(): Iterable<Connection> {
@@ -92,14 +106,32 @@ export class Census<Connection extends Counted> implements Gate {
     return false
   }
 
-  asPeer(connection: Connection): void {
+  asPeer(connection: Connection, brokerId: number): void {
     this.left(connection)
-    this.peers.add(connection)
+    const who = `${brokerId} at ${connection.clientAddress.host}`
+    const fetchers = this.#rules.config()['num.replica.fetchers']
+    this.#makeRoom(MAX_PEERS, () => true)
+    this.#makeRoom(PEERS_BESIDE_FETCHERS + PEERS_PER_FETCHER * fetchers, (other) => other === who)
+    this.#peers.set(connection, who)
+  }
+
+  /** For one more of those that count. */
+  #makeRoom(limit: number, counts: (who: string) => boolean): void {
+    let count = 0
+    let silent: Connection | null = null
+    for (const [peer, who] of this.#peers) {
+      if (!counts(who)) continue
+      count += 1
+      if (silent === null || peer.lastActiveMs < silent.lastActiveMs) silent = peer
+    }
+    if (silent === null || count < limit) return
+    this.#rules.refusals.warn(whoIs(silent), 'connection closed: a broker has too many of them')
+    silent.dismiss()
   }
 
   left(connection: Connection): void {
     this.#newcomers.delete(connection)
-    this.peers.delete(connection)
+    this.#peers.delete(connection)
     if (!this.clients.delete(connection)) return
     const { host } = connection.clientAddress
     const left = (this.#clientsByHost.get(host) ?? 1) - 1

@@ -63,12 +63,15 @@ export function decodeHeader(
 const MIN_REQUEST_BYTES = 8
 /** A request without records has no reason to be larger (the largest are assignments of large groups). */
 const MAX_PLAIN_REQUEST_BYTES = 16 * 1024 * 1024
+/** As much as a hello takes, and more. */
+export const MAX_HELLO_BYTES = 1_024
 
 export function isOutOfRange(sizeBytes: number, maxBytes: number): boolean {
   return sizeBytes < MIN_REQUEST_BYTES || sizeBytes > maxBytes
 }
 
 export function isTooLarge(sizeBytes: number, apiKey: number): boolean {
+  if (apiKey === ApiKey.BrokerHello) return sizeBytes > MAX_HELLO_BYTES
   return apiKey !== ApiKey.Produce && sizeBytes > MAX_PLAIN_REQUEST_BYTES
 }
 

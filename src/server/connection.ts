@@ -20,6 +20,7 @@ import {
   isLongRequest,
   isOutOfRange,
   isTooLarge,
+  MAX_HELLO_BYTES,
 } from './codec.ts'
 import type { RequestHeader } from './codec.ts'
 import type { ArenaChunk } from './frame-arena.ts'
@@ -36,8 +37,6 @@ import { UnreadAnswers } from './unread-answers.ts'
 /** Requests of one connection begun in one turn; the rest waits for the next, so that others get their turn. */
 const MAX_BEGUN_PER_TURN = 256
 const API_KEY_END = SIZE_BYTES + 2
-/** As much as a hello takes, and more. */
-const MAX_HELLO_BYTES = 1_024
 /** Held requests of a connection that is still read from. */
 const READ_AHEAD_BYTES = 16 * 1024
 
@@ -78,7 +77,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   #closed = false
   /** A frame could not be read. */
   #refused = false
-  #lastActiveMs: number
+  lastActiveMs: number
   /** When the first byte of an incomplete frame came; Infinity without one. */
   #partialSinceMs = Infinity
   #unread: UnreadAnswers
@@ -109,7 +108,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.clientAddress = connection.remote
     this.clientIsLocal = connection.remote.host === connection.local.host
     this.advertised = listener.advertised
-    this.#lastActiveMs = shared.clock.monotonicMs()
+    this.lastActiveMs = shared.clock.monotonicMs()
   }
 
   /** No request in work and none held back. */
@@ -137,10 +136,10 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
       this.abort('client does not read its answers', { unsentBytes, seconds: Math.round(slowForMs / 1000) })
     } else if (
       this.#reading.isPausedFor(PAUSED_FOR_ORDER) &&
-      nowMs - this.#lastActiveMs > this.#limits.maxIdleMs
+      nowMs - this.lastActiveMs > this.#limits.maxIdleMs
     ) {
       this.abort('requests wait behind one that is not answered')
-    } else if (this.idle && unsentBytes === 0 && nowMs - this.#lastActiveMs > this.#limits.maxIdleMs) {
+    } else if (this.idle && unsentBytes === 0 && nowMs - this.lastActiveMs > this.#limits.maxIdleMs) {
       this.#logger.debug(whoIs(this), 'connection closed: idle')
       this.#connection.end()
     }
@@ -158,7 +157,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
 
   #received(slab: Buffer, start: number, end: number): void {
     if (this.#closed || this.#refused) return
-    this.#lastActiveMs = this.#shared.clock.monotonicMs()
+    this.lastActiveMs = this.#shared.clock.monotonicMs()
     this.#reservedBytes += end - start
     if (!this.#shared.budget.reserve(end - start, this)) {
       this.refusedBytes += end - start
@@ -377,14 +376,15 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
     this.#shared = forPeers
     this.#limits = forPeers.limits
     this.#unread = new UnreadAnswers(this.#connection, forPeers.answers)
-    forPeers.budget.reserve(this.#reservedBytes, this)
+    const isAdmitted = forPeers.budget.reserve(this.#reservedBytes, this)
     budget.leave(this)
     budget.release(this.#reservedBytes)
     answers.leave(this)
     longRequests.leave(this)
-    this.refusedBytes = 0
-    this.#reading.resume(PAUSED_FOR_BUDGET, this.#closed)
-    gate.asPeer(this)
+    this.refusedBytes = isAdmitted ? 0 : this.#reservedBytes
+    if (isAdmitted) this.#reading.resume(PAUSED_FOR_BUDGET, this.#closed)
+    else this.#reading.pause(PAUSED_FOR_BUDGET)
+    gate.asPeer(this, peer.brokerId)
     this.#logger.debug({ ...whoIs(this), ...peer }, 'a broker connected')
   }
 
@@ -566,7 +566,7 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
         this.#shared.answerSizes.observe(head.api.key, this.#unread.write(head.chunks))
       }
     }
-    this.#lastActiveMs = this.#shared.clock.monotonicMs()
+    this.lastActiveMs = this.#shared.clock.monotonicMs()
     if (this.#refused) this.#endWhenAnswered()
     else this.#continue()
   }

@@ -54,12 +54,17 @@ export function requestTimeoutMs({ limits, budget }: ServerShared, receivedBytes
 export interface Counted {
   readonly clientAddress: Address
   readonly listenerName: string
+  /** When something came from it last, or left for it. */
+  readonly lastActiveMs: number
   /** Closes it at once, without a word. */
   dismiss(): void
 }
 
 /** For log lines. */
-export function whoIs({ clientAddress: { host, port }, listenerName }: Counted): LogFields {
+export function whoIs({
+  clientAddress: { host, port },
+  listenerName,
+}: Pick<Counted, 'clientAddress' | 'listenerName'>): LogFields {
   return { client: `${host}:${port}`, listener: listenerName }
 }
 
@@ -69,18 +74,32 @@ export interface Gate {
   readonly takesPeers: boolean
   /** False: it was closed. */
   asClient(connection: Counted): boolean
-  asPeer(connection: Counted): void
+  asPeer(connection: Counted, brokerId: number): void
 }
 
-/** Other brokers are not closed for being silent. */
+/** Names of all partitions there are; nothing with records. */
+const MAX_PEER_REQUEST_BYTES = 16 << 20
+/** Of requests of all other brokers. Most are small, and the few large ones come one after the other. */
+export const PEER_REQUESTS_BYTES = 32 << 20
+/** Of answers to all of them, at least. */
+const MIN_PEER_ANSWERS_BYTES = 64 << 20
+/** Of what followers fetch at once, as much as is had with room for the next. */
+const FETCHES_AT_ONCE = 8
+
+/** Other brokers are not closed for being silent, and produce nothing. */
 export function peerLimits(limits: ConnectionLimits): ConnectionLimits {
-  return { ...limits, maxIdleMs: Infinity }
+  const maxRequestBytes = Math.min(limits.maxRequestBytes, MAX_PEER_REQUEST_BYTES)
+  return { ...limits, maxRequestBytes, maxIdleMs: Infinity }
+}
+
+export function peerAnswersBytes(config: BrokerConfig): number {
+  return Math.max(MIN_PEER_ANSWERS_BYTES, FETCHES_AT_ONCE * config['replica.fetch.response.max.bytes'])
 }
 
 /** What the connections of clients, or those of other brokers, have in common. */
 export interface ServerShared {
   readonly gate: Gate
-  /** What other brokers have in common: budgets of their own, without limits, or clients could starve replication. */
+  /** What other brokers have in common: budgets of their own, or clients could starve replication. */
   readonly forPeers: ServerShared | null
   readonly broker: Broker
   readonly clock: Clock

@@ -19,7 +19,7 @@ import { MemoryBudget } from './memory-budget.ts'
 import { Standstill } from './standstill.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
-import { connectionLimits, peerLimits } from './server-shared.ts'
+import { connectionLimits, PEER_REQUESTS_BYTES, peerAnswersBytes, peerLimits } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
@@ -59,6 +59,7 @@ export class Server implements ServerShared {
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #standstill: Standstill
+  readonly #peersStandstill: Standstill
   #sweepTimer: Timer | null = null
   #whenEmpty: (() => void) | null = null
 
@@ -88,6 +89,7 @@ export class Server implements ServerShared {
     )
     this.requestMetrics = new RequestMetrics(world.metrics)
     this.forPeers = sharedByPeers(this)
+    this.#peersStandstill = new Standstill(this.forPeers.budget)
     const { answers, budget } = this.forPeers
     world.metrics.gauge('samsa_server_unread_answer_bytes', 'Bytes of answers in memory.', () => [
       { value: this.answers.usedBytes + answers.usedBytes },
@@ -199,15 +201,16 @@ export class Server implements ServerShared {
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
     this.arena.shrink()
-    this.answers.buffers.shrink()
-    this.forPeers.answers.buffers.shrink()
-    this.budget.rotate()
+    for (const { answers, budget } of [this, this.forPeers]) {
+      answers.buffers.shrink()
+      budget.rotate()
+    }
     this.#standstill.look(nowMs, this.gate.clients)
+    this.#peersStandstill.look(nowMs, this.gate.peers)
     this.gate.sweep(nowMs)
-    const { pressure } = this.answers
-    // Who does not read holds requests too.
-    const patienceMs = PATIENCE_MS[pressure === 'none' && this.budget.anyRefused ? 'debtors-wait' : pressure]
-    for (const connection of this.gate.everyone()) connection.sweep(nowMs, patienceMs)
+    const [forClientsMs, forPeersMs] = [patienceMs(this), patienceMs(this.forPeers)]
+    for (const connection of this.gate.everyone())
+      connection.sweep(nowMs, connection.peer === null ? forClientsMs : forPeersMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
   }
 
@@ -217,7 +220,15 @@ export class Server implements ServerShared {
   }
 }
 
-/** Budgets that nobody else uses, and that are never spent. */
+/** Who does not read holds requests too. */
+function patienceMs({ answers: { pressure }, budget }: ServerShared): number {
+  return PATIENCE_MS[pressure === 'none' && budget.anyRefused ? 'debtors-wait' : pressure]
+}
+
+/**
+ * Budgets that nobody else uses. They are bounded too: whoever knows the epoch of a broker can say hello in its name, and a
+ * broker may go wrong.
+ */
 function sharedByPeers(server: Server): ServerShared {
   const { broker, clock, logger, refusals, containment, arena, reader, writer } = server
   const { requestMetrics, limits, slowReaders, gate } = server
@@ -229,7 +240,9 @@ function sharedByPeers(server: Server): ServerShared {
     logger,
     refusals,
     containment,
-    budget: new MemoryBudget(Infinity, () => {}),
+    budget: new MemoryBudget(PEER_REQUESTS_BYTES, () => {
+      for (const connection of server.gate.peers) connection.pauseForBudget()
+    }),
     arena,
     apis: apisOfPeers,
     apisOfNewcomers,
@@ -237,8 +250,8 @@ function sharedByPeers(server: Server): ServerShared {
     writer,
     requestMetrics,
     limits: peerLimits(limits),
-    answers: new AnswerBudget(Infinity, clock),
-    longRequests: new LongRequests(clock, Infinity),
+    answers: new AnswerBudget(peerAnswersBytes(broker.config), clock),
+    longRequests: new LongRequests(clock),
     answerSizes: new AnswerSizes(),
     slowReaders,
   }

@@ -12,6 +12,7 @@ class Connected implements Counted {
   readonly clientAddress
   readonly listenerName = 'PLAINTEXT'
   dismissed = false
+  lastActiveMs = 0
   readonly #census: Census<Connected>
 
   constructor(census: Census<Connected>, host = '10.0.0.1') {
@@ -53,7 +54,7 @@ class Rig {
   }
 
   get counts(): number[] {
-    return [this.census.clients.size, this.census.peers.size, this.census.size]
+    return [this.census.clients.size, [...this.census.peers].length, this.census.size]
   }
 }
 
@@ -64,7 +65,7 @@ test('before clients are let in only brokers are, and who came meanwhile is let 
   assert.equal(rig.census.asClient(client), false)
   assert.ok(client.dismissed)
   assert.deepEqual(rig.lines, ['debug connection closed: clients are not let in yet'])
-  rig.census.asPeer(broker)
+  rig.census.asPeer(broker, 7)
   rig.census.isOpen = true
   assert.ok(rig.census.asClient(patient))
   assert.deepEqual(rig.counts, [1, 1, 2])
@@ -78,11 +79,11 @@ test('limits are those of clients, and hold from the first request on', () => {
   assert.deepEqual(rig.counts, [2, 0, 2])
   assert.ok(rig.census.mayArrive('10.0.0.1', 'PLAINTEXT'))
   const [broker, client] = [rig.arrive(), rig.arrive()]
-  rig.census.asPeer(broker)
+  rig.census.asPeer(broker, 7)
   assert.equal(rig.census.asClient(client), false)
   assert.deepEqual(rig.lines, ['warn connection refused: max.connections'])
   // One that was counted, and says hello after all, is a client no more.
-  rig.census.asPeer(second)
+  rig.census.asPeer(second, 7)
   assert.deepEqual(rig.counts, [1, 2, 3])
   const same = rig.arrive()
   assert.equal(rig.census.asClient(same), false)
@@ -101,7 +102,7 @@ test('who does not say who it is goes: the oldest when there are many, all after
     newcomers.map(({ dismissed }) => dismissed),
     [true, ...newcomers.slice(1).map(() => false)],
   )
-  rig.census.asPeer(newcomers[1]!)
+  rig.census.asPeer(newcomers[1]!, 7)
   rig.census.sweep(5_000)
   assert.equal(rig.census.size, 64)
   rig.census.sweep(5_001)
@@ -117,4 +118,31 @@ test('where there is one broker everybody is a client, as soon as it is connecte
   assert.ok(rig.census.asClient(client))
   assert.equal(rig.census.mayArrive('10.0.0.9', 'PLAINTEXT'), false)
   assert.deepEqual(rig.lines, ['warn connection refused: max.connections'])
+})
+
+test('a broker that connects too often loses what was silent for longest; who takes its name elsewhere, its own', () => {
+  const rig = new Rig({ 'num.replica.fetchers': '2' })
+  const greet = (count: number, host?: string): Connected[] =>
+    Array.from({ length: count }, (_, index) => {
+      const connected = rig.arrive(host)
+      connected.lastActiveMs = 100 + index
+      rig.census.asPeer(connected, 7)
+      return connected
+    })
+  const own = greet(24)
+  own[0]!.lastActiveMs = 1_000
+  const others = greet(10_000, '10.0.0.9')
+  assert.deepEqual(rig.counts, [0, 48, 48])
+  assert.ok(own.every(({ dismissed }) => !dismissed))
+  assert.deepEqual(rig.lines.slice(0, 1), ['warn connection closed: a broker has too many of them'])
+  const [another] = [rig.arrive()]
+  rig.census.asPeer(another, 8)
+  greet(1)
+  assert.deepEqual(
+    own.map(({ dismissed }) => dismissed),
+    own.map((_, index) => index === 1),
+  )
+  assert.equal(others.filter(({ dismissed }) => !dismissed).length, 24)
+  for (let host = 0; host < 300; host++) greet(24, `10.1.${host >> 8}.${host & 255}`)
+  assert.deepEqual(rig.counts, [0, 4_000, 4_000])
 })

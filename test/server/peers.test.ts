@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { ApiKey } from '../../protocol/keys.ts'
 import { apiVersionsRequest, apiVersionsResponse } from '../../protocol/messages/18-api-versions.ts'
 import { brokerHelloRequest, brokerHelloResponse } from '../../protocol/messages/1002-broker-hello.ts'
 import { ErrorCode } from '../../protocol/errors.ts'
@@ -64,6 +65,53 @@ test('a server that is bound is there for brokers, one that is open for clients 
     server.open()
     for (const client of [early, connect(), peer])
       assert.equal((await client.send(versions, {})).errorCode, ErrorCode.NONE)
+  })
+})
+
+test('what brokers send that never becomes whole is bounded; they are read again when it is gone', async () => {
+  await withServer({}, async (rig) => {
+    const { broker, server, greet, connect } = rig
+    await server.start()
+    const { budget } = server.forPeers
+    const piece = Buffer.alloc(4 << 20)
+    const claim = Buffer.alloc(8)
+    claim.writeInt32BE(16 << 20, 0)
+    claim.writeInt16BE(ApiKey.CreateTopics, 4)
+    const sockets = Array.from({ length: 14 }, () => broker.sim.connect(PORT)!)
+    const liars = sockets.map((socket) => SimClient.over(socket))
+    for (const liar of liars) assert.equal(await greet(liar), ErrorCode.NONE)
+    for (const bytes of [claim, piece, piece, piece]) for (const socket of sockets) socket.send(bytes)
+    await broker.sim.sleep(100)
+    const most = budget.usedBytes
+    assert.ok(budget.isSpent && most < 2 * budget.limitBytes, `${most} bytes`)
+    assert.equal(server.budget.usedBytes, 0)
+    const honest = connect()
+    assert.equal(await greet(honest), ErrorCode.NONE)
+    const answer = honest.send(versions, {})
+    await broker.sim.sleep(20_000)
+    assert.equal((await answer).errorCode, ErrorCode.NONE)
+    assert.ok(liars.some(({ closed }) => closed))
+    for (const liar of liars) liar.close()
+    await broker.sim.sleep(100)
+    assert.equal(budget.usedBytes, 0)
+  })
+})
+
+test('a hello, and what brokers ask, are small', async () => {
+  await withServer({}, async ({ broker, server, greet, connect }) => {
+    await server.start()
+    const { clusterId } = broker.running.broker.metadata
+    const long = connect()
+    const body = { clusterId: clusterId + ' '.repeat(1_024), brokerId: 7, brokerEpoch: 9 }
+    await assert.rejects(long.send(hello, body))
+    const socket = broker.sim.connect(PORT)!
+    const peer = SimClient.over(socket)
+    await greet(peer)
+    const claim = Buffer.alloc(8)
+    claim.writeInt32BE((16 << 20) + 1, 0)
+    socket.send(claim)
+    await broker.sim.sleep(100)
+    assert.ok(peer.closed)
   })
 })
 
