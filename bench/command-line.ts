@@ -7,6 +7,23 @@ import { fileSystemOf } from './machine.ts'
 
 /** What the command lines of the benchmarks have in common. */
 
+/** Of `npm run bench`. */
+export interface Settings {
+  readonly target: string
+  readonly peer?: string
+  readonly quick?: boolean
+  readonly rows?: string
+  readonly repeats?: number
+  readonly seconds?: number
+  readonly json?: string
+  readonly markdown?: string
+  readonly dir?: string
+  readonly profile?: string
+  readonly list?: boolean
+  readonly strict?: boolean
+  readonly cluster?: boolean
+}
+
 export function positive(text: string): number {
   const value = Number(text)
   if (!(value > 0)) throw new InvalidArgumentError('not a positive number')

@@ -1,38 +1,23 @@
 import { mkdir } from 'node:fs/promises'
-import { basename, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { repositoryRoot } from '../test/support/processes.ts'
-import type { ClusterTarget } from './cluster/cluster.ts'
-import { kafkaCluster } from './cluster/kafka-cluster.ts'
+import { clusterRows, measureCluster } from './cluster/main.ts'
 import { CLUSTER_ROWS } from './cluster/rows.ts'
-import { type ClusterPlan, estimateClusterMs, runCluster } from './cluster/run.ts'
-import { samsaCluster } from './cluster/samsa-cluster.ts'
-import { dataDirectory, positive, save } from './command-line.ts'
-import { type Machine, describeMachine } from './machine.ts'
+import { type Settings, dataDirectory, positive } from './command-line.ts'
+import { describeMachine } from './machine.ts'
 import { probe } from './fsync/probe.ts'
+import { type Outcome, exitCodeOf, machineLines, publish } from './outcome.ts'
 import { makeProgress } from './progress.ts'
 import { describeProfiles } from './profile.ts'
-import { compare, failureLines, figuresTable, formatFigure, loadTable, missedRows } from './report.ts'
+import { formatFigure } from './report.ts'
 import { ROWS, type Row, type RowBase, selectRows } from './rows.ts'
-import { type RowResult, type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
+import { type RunPlan, estimateMs, measureCeiling, run } from './runner.ts'
 import { apacheKafka } from './targets/apache-kafka.ts'
 import { samsa, samsaOf } from './targets/samsa.ts'
 import type { Target } from './targets/target.ts'
 
-interface Options {
-  readonly target: string
-  readonly peer?: string
-  readonly quick?: boolean
-  readonly rows?: string
-  readonly repeats?: number
-  readonly seconds?: number
-  readonly json?: string
-  readonly dir?: string
-  readonly profile?: string
-  readonly list?: boolean
-  readonly strict?: boolean
-  readonly cluster?: boolean
-}
+const ID_WIDTH = 31
 
 const ABOUT = `
 How it measures
@@ -47,7 +32,9 @@ How it measures
   writes/req and flushes/req are those of the whole block device.
 
   A cluster (--cluster) is one of its own for each repeat. Its producers have a connection to every broker, send to
-  the leaders, and send again what could not be acknowledged, as Kafka's clients do.
+  the leaders, and send again what could not be acknowledged, as Kafka's clients do. Longest gaps are what librdkafka
+  sees with the settings it ships with; where a broker stands still, producers that ask all the time who leads.
+  Rows that have nothing to be compared with are measured without the peer.
 
 Rows (--rows takes ids, or prefixes with *)
 ${rowLines(ROWS)}
@@ -58,11 +45,11 @@ ${rowLines(CLUSTER_ROWS)}
 
 function rowLines(rows: readonly RowBase[]): string {
   return rows
-    .map((row) => `  ${row.id.padEnd(24)}${row.quick ? 'quick  ' : '       '}${row.title}`)
+    .map((row) => `  ${row.id.padEnd(ID_WIDTH)}${row.quick ? 'quick  ' : '       '}${row.title}`)
     .join('\n')
 }
 
-function commandLine(): Options {
+function commandLine(): Settings {
   return new Command('npm run bench --')
     .description('Measures the broker, alone or beside Apache Kafka.')
     .option('--target <name>', 'samsa or kafka', 'samsa')
@@ -74,8 +61,13 @@ function commandLine(): Options {
     .option('--quick', 'fewer rows, shorter, one repeat: under three minutes without a peer')
     .option('--rows <ids>', 'only these rows, comma separated')
     .option('--repeats <n>', 'repeats of every row (default: 3, quick: 1)', positive)
-    .option('--seconds <n>', 'measured time of a load (default: 4, quick: 1.5)', positive)
+    .option(
+      '--seconds <n>',
+      'measured time of a load (default: 4, quick: 1.5; of a cluster: 30 after as long a warm-up, quick: 2)',
+      positive,
+    )
     .option('--json <file>', 'write everything, every repeat and histogram, to a file')
+    .option('--markdown <file>', 'write the table as a README has it to a file')
     .option('--dir <directory>', 'where the brokers keep their data: a real disk (default: /var/tmp)')
     .option(
       '--profile <directory>',
@@ -85,7 +77,7 @@ function commandLine(): Options {
     .option('--list', 'print the rows and exit')
     .addHelpText('after', ABOUT)
     .parse()
-    .opts<Options>()
+    .opts<Settings>()
 }
 
 async function targetCalled(name: string, directory: string, profile: string | undefined): Promise<Target> {
@@ -98,28 +90,11 @@ async function targetCalled(name: string, directory: string, profile: string | u
 }
 
 /** A target beside itself is a control: its ratios show how far chance alone goes on this machine. */
-async function chooseTargets(options: Options, directory: string): Promise<Target[]> {
+async function chooseTargets(options: Settings, directory: string): Promise<Target[]> {
   const ours = await targetCalled(options.target, directory, options.profile)
   if (options.peer === undefined) return [ours]
   const peer = await targetCalled(options.peer, directory, options.profile)
   return [ours, peer.name === ours.name ? { ...peer, name: `${peer.name} again` } : peer]
-}
-
-function report(
-  ceiling: readonly RowResult[],
-  results: readonly RowResult[],
-  targets: readonly string[],
-): string {
-  const parts: string[] = []
-  if (ceiling.length > 0) {
-    parts.push(`Load generator against a server that only acknowledges\n${loadTable(ceiling, ['null'])}`)
-  }
-  parts.push(`Figures (medians)\n${figuresTable(results, targets)}`)
-  const loads = loadTable(results, targets)
-  if (loads !== '') parts.push(`Loads (medians)\n${loads}`)
-  const failures = failureLines(results)
-  if (failures.length > 0) parts.push(`Failed\n${failures.join('\n')}`)
-  return parts.join('\n\n')
 }
 
 /** What the disk itself gives to reads like those of the cold rows; empty when there is no such row. */
@@ -140,87 +115,11 @@ async function diskReads(rows: readonly Row[], directory: string): Promise<strin
   }
 }
 
-function machineLine(machine: Machine): string {
-  const memory = `${Math.round(machine.memoryBytes / 2 ** 30)} GiB`
-  return [
-    `${machine.cores} x ${machine.cpu}, ${memory}, ${machine.kernel}, Node.js ${machine.node}`,
-    `${machine.fileSystem} at ${machine.directory}, commit ${machine.commit}, load average ${machine.loadAverage}`,
-  ].join('\n')
-}
-
-async function clusterTargetCalled(
-  name: string,
-  directory: string,
-  profile: string | undefined,
-): Promise<ClusterTarget> {
-  const profileDirectory = profile === undefined ? null : resolve(profile)
-  if (name === 'samsa') return samsaCluster({ directory, profileDirectory })
-  if (name === 'kafka') return kafkaCluster(directory)
-  if (!name.includes('/'))
-    throw new Error(`no target is called '${name}': samsa, kafka or the folder of a checkout`)
-  const checkout = resolve(name)
-  return samsaCluster({ directory, profileDirectory: null, name: `samsa in ${basename(checkout)}`, checkout })
-}
-
-async function clusterMain(options: Options): Promise<void> {
+async function measureNode(options: Settings, directory: string): Promise<Outcome> {
   const quick = options.quick ?? false
-  const rows = selectRows(CLUSTER_ROWS, options.rows?.split(',') ?? null, quick)
-  if (options.list === true) {
-    for (const row of rows) console.log(`${row.id.padEnd(24)}${row.title}`)
-    return
-  }
-  const directory = dataDirectory(options.dir)
-  await mkdir(directory, { recursive: true })
-  const targets = [await clusterTargetCalled(options.target, directory, options.profile)]
-  if (options.peer !== undefined) targets.push(await clusterTargetCalled(options.peer, directory, undefined))
-  const names = targets.map(({ name }) => name)
-  const plan: ClusterPlan = {
-    rows: options.peer?.includes('/') === true ? rows.map((row) => ({ ...row, reach: null })) : rows,
-    targets,
-    repeats: Math.ceil(options.repeats ?? (quick ? 1 : 3)),
-    timing: { warmupMs: 1_500, measureMs: (options.seconds ?? (quick ? 2 : 4)) * 1_000 },
-    warmupMs: [options.target, options.peer].includes('kafka') ? (quick ? 10_000 : 30_000) : 3_000,
-  }
-  const machine = describeMachine(directory, repositoryRoot)
-  console.log(machineLine(machine))
-  for (const target of targets) console.log(`${target.name}: ${target.description}`)
-  const progress = makeProgress(estimateClusterMs(plan), process.stderr)
-  const startedAt = new Date().toISOString()
-  const results = await runCluster(plan, progress)
-  progress.end()
-  console.log(`\n${report([], results, names)}`)
-  if (options.profile !== undefined)
-    console.log(`\n${describeProfiles(resolve(options.profile), repositoryRoot, 40)}`)
-  if (options.json !== undefined) {
-    const { repeats, timing } = plan
-    const described = {
-      startedAt,
-      endedAt: new Date().toISOString(),
-      machine,
-      settings: { quick, repeats, timing },
-    }
-    await save(options.json, `${JSON.stringify({ ...described, rows: results }, null, 1)}\n`)
-  }
-  process.exitCode = exitCode(options, results, names)
-}
-
-async function main(): Promise<void> {
-  const options = commandLine()
-  if (options.cluster === true) return clusterMain(options)
-  const quick = options.quick ?? false
-  const chosen = selectRows(ROWS, options.rows?.split(',') ?? null, quick)
-  // What is to be reached is said of Apache Kafka: beside an earlier version of ours only the ratio counts.
-  const rows = options.peer?.includes('/') === true ? chosen.map((row) => ({ ...row, reach: null })) : chosen
-  if (options.list === true) {
-    for (const row of rows) console.log(`${row.id.padEnd(24)}${row.title}`)
-    return
-  }
-  const directory = dataDirectory(options.dir)
-  await mkdir(directory, { recursive: true })
   const targets = await chooseTargets(options, directory)
-  const names = targets.map(({ name }) => name)
   const plan: RunPlan = {
-    rows,
+    rows: nodeRows(options),
     targets,
     repeats: Math.ceil(options.repeats ?? (quick ? 1 : 3)),
     timing: {
@@ -230,52 +129,47 @@ async function main(): Promise<void> {
     brokerWarmupMs: [options.target, options.peer].includes('kafka') ? (quick ? 8_000 : 30_000) : 2_000,
   }
   const machine = describeMachine(directory, repositoryRoot)
-  console.log(machineLine(machine))
+  console.log(machineLines(machine).join('\n'))
   for (const target of targets) console.log(`${target.name}: ${target.description}`)
   const progress = makeProgress(estimateMs(plan), process.stderr)
   const startedAt = new Date().toISOString()
   const ceiling = await measureCeiling(plan, progress)
-  const reads = await diskReads(rows, directory)
+  const reads = await diskReads(plan.rows, directory)
   const results = await run(plan, progress)
   progress.end()
-  console.log(`\n${report(ceiling, results, names)}`)
-  if (reads !== '') console.log(`\n${reads}`)
-  if (options.profile !== undefined) {
+  const { repeats, timing, brokerWarmupMs } = plan
+  return {
+    startedAt,
+    machine,
+    settings: { quick, repeats, timing, brokerWarmupMs },
+    targets: targets.map(({ name, description }) => ({ name, description })),
+    ceiling,
+    device: reads === '' ? [] : [reads],
+    results,
+  }
+}
+
+/** What is to be reached is said of Apache Kafka: beside an earlier version of ours only the ratio counts. */
+function nodeRows({ rows, quick, peer }: Settings): readonly Row[] {
+  const chosen = selectRows(ROWS, rows?.split(',') ?? null, quick ?? false)
+  return peer?.includes('/') === true ? chosen.map((row) => ({ ...row, reach: null })) : chosen
+}
+
+async function main(): Promise<void> {
+  const options = commandLine()
+  const isCluster = options.cluster === true
+  const rows = isCluster ? clusterRows(options) : nodeRows(options)
+  if (options.list === true) {
+    for (const row of rows) console.log(`${row.id.padEnd(ID_WIDTH)}${row.title}`)
+    return
+  }
+  const directory = dataDirectory(options.dir)
+  await mkdir(directory, { recursive: true })
+  const outcome = isCluster ? await measureCluster(options, directory) : await measureNode(options, directory)
+  await publish(outcome, options)
+  if (options.profile !== undefined)
     console.log(`\n${describeProfiles(resolve(options.profile), repositoryRoot, 40)}`)
-  }
-  if (options.json !== undefined) {
-    const { repeats, timing, brokerWarmupMs } = plan
-    await save(
-      options.json,
-      `${JSON.stringify(
-        {
-          startedAt,
-          endedAt: new Date().toISOString(),
-          machine,
-          settings: { quick, repeats, timing, brokerWarmupMs },
-          targets: targets.map(({ name, description }) => ({ name, description })),
-          ceiling,
-          diskReads: reads,
-          rows: results.map((result) => ({ ...result, ...comparison(result, names) })),
-        },
-        null,
-        1,
-      )}\n`,
-    )
-  }
-  process.exitCode = exitCode(options, results, names)
-}
-
-function comparison(result: RowResult, names: readonly string[]): object {
-  const [ours, peer] = names
-  return ours === undefined || peer === undefined ? {} : compare(result, ours, peer)
-}
-
-function exitCode(options: Options, results: readonly RowResult[], names: readonly string[]): number {
-  const [ours, peer] = names
-  if (failureLines(results).length > 0) return 1
-  if (options.strict !== true || ours === undefined || peer === undefined) return 0
-  return missedRows(results, ours, peer).length > 0 ? 1 : 0
+  process.exitCode = exitCodeOf(outcome, options.strict ?? false)
 }
 
 // Brokers die with this process, but only an orderly exit lets it see to that.

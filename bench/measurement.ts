@@ -9,7 +9,7 @@ export interface Measurement {
 }
 
 /** `x`: a ratio of two figures of the same broker. */
-export type Unit = 'req/s' | 'ms' | 'us' | 'MB' | 'MB/s' | 'x' | 'sends' | 'writes'
+export type Unit = 'req/s' | 'ms' | 'us' | 'MB' | 'MB/s' | 'x' | 'sends' | 'writes' | 'stalls'
 
 /** Middle of the sorted values; the mean of the two middles of an even number. */
 export function median(values: readonly number[]): number {

@@ -34,9 +34,11 @@ export function judge(reach: Reach | null, ratio: Ratio | null, own: readonly nu
   return reached ? 'reached' : 'missed'
 }
 
-export function compare(result: RowResult, ours: string, peer: string): Comparison {
+/** Without a peer there is a verdict on what our figures alone have to reach. */
+export function compare(result: RowResult, ours: string, peer?: string): Comparison {
   const values = (name: string): number[] => (result.measurements[name] ?? []).map(({ value }) => value)
-  const ratio = pairedRatio(values(ours), values(peer))
+  const ratio = peer === undefined ? null : pairedRatio(values(ours), values(peer))
+  if (peer === undefined && result.row.reach?.of === 'peer') return { ratio, verdict: null }
   return { ratio, verdict: judge(result.row.reach, ratio, values(ours)) }
 }
 
@@ -57,22 +59,39 @@ export function formatFigure(value: number): string {
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function formatReach(reach: Reach | null): string {
-  return reach === null ? '' : `${reach.bound === 'at least' ? '>=' : '<='} ${reach.ratio.toFixed(2)}`
+/** A ratio to the peer's figure, or a figure of our own. */
+export function formatReach({ row: { reach } }: RowResult): string {
+  if (reach === null) return ''
+  const bound = reach.bound === 'at least' ? '>=' : '<='
+  return `${bound} ${reach.of === 'peer' ? reach.ratio.toFixed(2) : reach.ratio.toLocaleString('en')}`
 }
 
 /** The figures side by side, with ratios when there is a peer. Losses are marked. */
 export function figuresTable(results: readonly RowResult[], targets: readonly string[]): string {
   const [ours, peer] = targets
   const head = ['row', 'unit', ...targets]
-  if (peer !== undefined) head.push('ratio', 'range', 'reach', '')
+  const isJudged = results.some(({ row: { reach } }) => reach?.of === 'itself')
+  if (peer !== undefined) head.push('ratio', 'range')
+  if (peer !== undefined || isJudged) head.push('reach', '')
   const rows = results.map((result) => {
     const cells = [result.row.title, unitOf(result), ...targets.map((target) => figure(result, target))]
-    if (ours === undefined || peer === undefined) return cells
+    if (ours === undefined) return cells
     const { ratio, verdict } = compare(result, ours, peer)
-    return [...cells, ...ratioCells(ratio), formatReach(result.row.reach), mark(result, ratio, verdict)]
+    const ratios = peer === undefined ? [] : ratioCells(ratio)
+    return [...cells, ...ratios, formatReach(result), mark(result, ratio, verdict)]
   })
   return formatTable(head, rows)
+}
+
+/** What missed its target comes first, then what is slower than the peer. */
+export function losersFirst(results: readonly RowResult[], [ours, peer]: readonly string[]): RowResult[] {
+  if (ours === undefined) return [...results]
+  const place = (result: RowResult): number => {
+    const { ratio, verdict } = compare(result, ours, peer)
+    const said = mark(result, ratio, verdict)
+    return verdict === 'missed' || verdict === 'no figure' ? 0 : said.includes('slower') ? 1 : 2
+  }
+  return results.toSorted((a, b) => place(a) - place(b))
 }
 
 function ratioCells(ratio: Ratio | null): string[] {
@@ -80,17 +99,17 @@ function ratioCells(ratio: Ratio | null): string[] {
   return [ratio.median.toFixed(2), `${ratio.least.toFixed(2)}-${ratio.greatest.toFixed(2)}`]
 }
 
-function mark(result: RowResult, ratio: Ratio | null, verdict: Verdict | null): string {
+export function mark(result: RowResult, ratio: Ratio | null, verdict: Verdict | null): string {
   if (verdict === 'missed') return 'MISSED'
   if (verdict === 'no figure') return 'NO FIGURE'
-  if (ratio === null) return ''
+  if (ratio === null) return verdict === 'reached' ? 'ok' : ''
   const unit = unitOf(result)
   const worse = unit !== '' && (lessIsBetter(unit) ? ratio.median > 1 : ratio.median < 1)
   const outcome = verdict === 'reached' ? 'ok' : ''
   return worse ? `${outcome} slower`.trim() : outcome
 }
 
-function unitOf(result: RowResult): Unit | '' {
+export function unitOf(result: RowResult): Unit | '' {
   for (const list of Object.values(result.measurements)) {
     const first = list[0]
     if (first !== undefined) return first.unit
@@ -186,7 +205,7 @@ export function failureLines(results: readonly RowResult[]): string[] {
 }
 
 /** Rows whose target was not reached, for the exit of a run that is asked to be strict. */
-export function missedRows(results: readonly RowResult[], ours: string, peer: string): RowBase[] {
+export function missedRows(results: readonly RowResult[], ours: string, peer?: string): RowBase[] {
   return results
     .filter((result) => {
       const { verdict } = compare(result, ours, peer)

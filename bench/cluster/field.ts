@@ -16,6 +16,10 @@ export class Field {
     this.cluster = cluster
   }
 
+  get bootstrap(): string {
+    return this.cluster.members.map(({ endpoint: { host, port } }) => `${host}:${port}`).join(',')
+  }
+
   get pids(): readonly number[] {
     return this.cluster.members.flatMap((member) => member.pids())
   }
@@ -37,10 +41,28 @@ export class Field {
   }
 
   /** A topic whose partitions all have a leader and three replicas in sync. */
-  async createTopic(partitions: number, configs: Readonly<Record<string, string>> = {}): Promise<string> {
+  createTopic(partitions: number, configs: Readonly<Record<string, string>> = {}): Promise<string> {
+    return this.#createTopic(partitions, configs, REPLICAS)
+  }
+
+  /** The same, and one of the brokers leads nothing of it. */
+  createTopicFollowedBy(follower: Member, partitions: number): Promise<string> {
+    const leaders = this.cluster.members.filter((member) => member !== follower).map(({ id }) => id)
+    const replicas = Array.from({ length: partitions }, (_, index) => [
+      ...(index % 2 === 0 ? leaders : leaders.toReversed()),
+      follower.id,
+    ])
+    return this.#createTopic(partitions, {}, replicas)
+  }
+
+  async #createTopic(
+    partitions: number,
+    configs: Readonly<Record<string, string>>,
+    replicas: number | readonly (readonly number[])[],
+  ): Promise<string> {
     const topic = `bench-${String(++this.#topics).padStart(5, '0')}`
     await this.#asClient(this.cluster.members[0]!, async (client) => {
-      const error = await client.createTopic(topic, partitions, configs, REPLICAS)
+      const error = await client.createTopic(topic, partitions, configs, replicas)
       if (error !== 0) throw new Error(`CreateTopics answered error ${error}`)
     })
     await this.inSync(topic, partitions)

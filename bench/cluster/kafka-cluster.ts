@@ -1,5 +1,4 @@
-import { writeFile } from 'node:fs/promises'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   type Jars,
@@ -12,7 +11,13 @@ import {
 } from '../../test/support/apache-kafka.ts'
 import { freePort } from '../../test/support/processes.ts'
 import { removeScratch, removeScratchAtExit, scratchDirectory } from '../scratch.ts'
-import { CLUSTER_SETTINGS, type Cluster, type ClusterTarget, type Member } from './cluster.ts'
+import {
+  CLUSTER_SETTINGS,
+  type Cluster,
+  type ClusterSettings,
+  type ClusterTarget,
+  type Member,
+} from './cluster.ts'
 
 const IDS = [1, 2, 3]
 
@@ -25,37 +30,58 @@ export async function kafkaCluster(directory: string): Promise<ClusterTarget> {
     description: `three nodes of Apache Kafka ${kafkaVersion}, KRaft combined, ${kafkaServerJvm.join(' ')}`,
     // Its broker.session.timeout.ms is 9 s.
     patienceMs: 15_000,
-    start: () => start(jars, directory),
+    start: (settings) => start(jars, directory, settings),
   }
 }
 
-async function start(jars: Jars, directory: string): Promise<Cluster> {
+async function start(jars: Jars, directory: string, settings: ClusterSettings): Promise<Cluster> {
   const base = await scratchDirectory(directory, 'bench-kafka-cluster-')
   const controllers = await Promise.all(IDS.map(() => freePort()))
   const voters = controllers.map((port, i) => `${IDS[i]}@127.0.0.1:${port}`).join(',')
   const members = await Promise.all(
-    IDS.map((id, i) => startMember(jars, base, id, { voters, controllerPort: controllers[i]! })),
+    IDS.map((id, i) => startMember(jars, base, id, { voters, controllerPort: controllers[i]!, settings })),
   )
   return {
     members,
     zooKeeper: null,
+    controllerId: () => quorumLeader(jars, members),
     stop: async () => {
-      await Promise.all(members.map((member) => member.terminate()))
+      await Promise.allSettled(members.map((member) => member.terminate()))
       await removeScratch(base)
     },
   }
+}
+
+async function quorumLeader(jars: Jars, members: readonly Member[]): Promise<number> {
+  const bootstrap = members.map(({ endpoint }) => `127.0.0.1:${endpoint.port}`).join(',')
+  const { stdout, stderr } = await runKafkaTool(jars, 'kafka-metadata-quorum', [
+    '--bootstrap-server',
+    bootstrap,
+    'describe',
+    '--status',
+  ])
+  const leader = /^LeaderId:\s+(\d+)$/m.exec(stdout)?.[1]
+  if (leader === undefined) throw new Error(`kafka-metadata-quorum names no leader:\n${stdout}\n${stderr}`)
+  return Number(leader)
+}
+
+interface Quorum {
+  readonly voters: string
+  readonly controllerPort: number
+  readonly settings: ClusterSettings
 }
 
 async function startMember(
   jars: Jars,
   base: string,
   id: number,
-  { voters, controllerPort }: { readonly voters: string; readonly controllerPort: number },
+  { voters, controllerPort, settings }: Quorum,
 ): Promise<Member> {
   const port = await freePort()
   const dataDir = join(base, `data-${id}`)
   const properties = {
     ...CLUSTER_SETTINGS,
+    ...settings,
     'process.roles': 'broker,controller',
     'node.id': String(id),
     'controller.listener.names': 'CONTROLLER',
@@ -91,14 +117,21 @@ async function startMember(
     () => undefined,
   )
   const running = async (): Promise<KafkaBroker> => (broker = await starting)
+  const signal = (name: NodeJS.Signals): void => {
+    if (broker !== null) process.kill(broker.pid, name)
+  }
   return {
     id,
     endpoint: { host: '127.0.0.1', port },
     dataDirectory: dataDir,
     pids: () => (broker === null ? [] : [broker.pid]),
     kill: async () => (await running()).kill(),
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     terminate: async () => {
-      await (await running()).stop()
+      const ending = await running()
+      signal('SIGCONT')
+      await ending.stop()
     },
     start: async () => {
       starting = launch()

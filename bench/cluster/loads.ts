@@ -35,8 +35,9 @@ export function steadyLoad(
   topic: string,
   measureMs: number,
   events?: LoadEvents,
+  isWatchful = false,
 ): Promise<LoadResult> {
   const batch = { records: 1, valueBytes: 1_000 }
   const pace = { kind: 'open', perSecond: 1_000, arrivals: 'constant' } as const
-  return load(field, topic, { batch, pace, inFlight: 64, measureMs }, events)
+  return load(field, topic, { batch, pace, inFlight: 64, measureMs, isWatchful }, events)
 }

@@ -16,24 +16,65 @@ export interface ClusterPlan {
   readonly timing: Timing
   /** How long each cluster works before anything counts. */
   readonly warmupMs: number
+  /** How long ZooKeeper is watched. */
+  readonly watchMs: number
+  /** What a follower from empty has to fetch. */
+  readonly refillBytes: number
 }
 
 const START_MS = 15_000
 
-export function estimateClusterMs({ rows, targets, repeats, timing, warmupMs }: ClusterPlan): number {
-  const each = jobsOf(rows).reduce((sum, job) => sum + estimateMs(job, timing), 0)
-  return repeats * targets.length * (START_MS + warmupMs + each)
+type Job = readonly ClusterRow[]
+
+export function estimateClusterMs(plan: ClusterPlan): number {
+  let sum = 0
+  for (const target of plan.targets) {
+    const jobs = jobsFor(plan, target)
+    const clusters = new Set(jobs.map(settingsOf)).size
+    sum += clusters * (START_MS + plan.warmupMs)
+    for (const job of jobs) sum += estimateMs(job, plan, target)
+  }
+  return plan.repeats * sum
 }
 
-function estimateMs([row]: readonly ClusterRow[], timing: Timing): number {
-  const loadMs = timing.warmupMs + timing.measureMs + 4_000
-  return row!.kind === 'produce' || row!.kind === 'store-writes' ? loadMs : 25_000
+/** A guess; what the brokers of a target need to see that one is gone stands for how slow they are with all of it. */
+function estimateMs([row]: Job, plan: ClusterPlan, { patienceMs }: ClusterTarget): number {
+  const { timing, watchMs, refillBytes } = plan
+  switch (row!.kind) {
+    case 'produce':
+      return timing.warmupMs + timing.measureMs + 4_000
+    case 'gap':
+      return blowsOf(plan) * (8_000 + 1.5 * patienceMs)
+    case 'rolling':
+      return 20_000 + 3 * patienceMs
+    case 'lag':
+      return 20_000
+    case 'refill':
+      return timing.measureMs + 10_000 + refillBytes / 80e6 + refillBytes / 150_000
+    case 'elections':
+      return 20_000
+    case 'store-writes':
+      return watchMs + 8_000
+    case 'takeover':
+      return 60_000
+    case 'memory':
+      return 4_000
+  }
 }
 
-function jobsOf(rows: readonly ClusterRow[]): readonly (readonly ClusterRow[])[] {
+function blowsOf({ repeats }: ClusterPlan): number {
+  return Math.ceil(KILLS / repeats)
+}
+
+function jobsFor({ rows, targets }: ClusterPlan, target: ClusterTarget): readonly Job[] {
   const jobs = new Map<string, ClusterRow[]>()
-  for (const row of rows) jobs.set(row.job, [...(jobs.get(row.job) ?? []), row])
+  for (const row of rows)
+    if (!row.alone || target === targets[0]) jobs.set(row.job, [...(jobs.get(row.job) ?? []), row])
   return [...jobs.values()]
+}
+
+function settingsOf([row]: Job): string {
+  return JSON.stringify(row!.settings)
 }
 
 /**
@@ -45,9 +86,11 @@ export async function runCluster(plan: ClusterPlan, progress: Progress): Promise
   for (const row of plan.rows) results.set(row, { row, measurements: {}, failures: {} })
   for (let repeat = 0; repeat < plan.repeats; repeat++)
     for (const target of inTurn(plan.targets, repeat)) await measureTarget(plan, target, results, progress)
-  return [...results].map(([row, result]) =>
-    row.kind === 'gap' && row.figure === 'worst' ? worst(result) : result,
-  )
+  return [...results].map(([row, result]) => (countsAtWorst(row) ? worst(result) : result))
+}
+
+function countsAtWorst(row: ClusterRow): boolean {
+  return 'figure' in row && ['worst', 'failed', 'stalls'].includes(row.figure)
 }
 
 /** Of all repeats. */
@@ -64,37 +107,81 @@ async function measureTarget(
   results: Map<ClusterRow, RowResult>,
   progress: Progress,
 ): Promise<void> {
-  const { timing, repeats, targets } = plan
-  progress.step(`starting ${target.name}`)
-  const cluster = await target.start()
-  const field = new Field(cluster)
-  const keep = (row: ClusterRow, measured: readonly Measurement[]): void => {
-    const list = (results.get(row)!.measurements[target.name] ??= [])
-    list.push(...measured)
-  }
+  let arena: Arena | null = null
   try {
-    await field.serving()
-    progress.advance(START_MS)
-    const memory = plan.rows.find(({ kind }) => kind === 'memory')
-    if (memory !== undefined) keep(memory, [await measureMemory(field)])
-    progress.step(`warming up ${target.name}`)
-    await warmUp(field, plan.warmupMs)
-    progress.advance(plan.warmupMs)
-    for (const job of jobsOf(plan.rows)) {
-      const [first] = job
-      if (first!.alone && target !== targets[0]) continue
-      progress.step(`${first!.title}: ${target.name}`)
+    for (const job of jobsFor(plan, target)) {
       try {
-        const kills = Math.ceil(KILLS / repeats)
-        const outcome = await measureJob(job, { field, timing, kills, patienceMs: target.patienceMs })
-        for (const [row, measured] of outcome) keep(row, measured)
+        if (arena?.settings !== settingsOf(job)) {
+          await arena?.stop()
+          arena = null
+          arena = await Arena.start(plan, target, job, progress)
+        }
+        progress.step(`${job[0]!.title}: ${target.name}`)
+        for (const [row, measured] of await arena.measure(job))
+          (results.get(row)!.measurements[target.name] ??= []).push(...measured)
       } catch (error) {
         for (const row of job) results.get(row)!.failures[target.name] = reason(error)
+        // Nobody knows what state it is in: what comes next gets another.
+        await arena?.stop()
+        arena = null
       }
-      progress.advance(estimateMs(job, timing))
+      progress.advance(estimateMs(job, plan, target))
     }
   } finally {
-    await cluster.stop()
+    await arena?.stop()
+  }
+}
+
+/** A cluster that runs, and is warm. */
+class Arena {
+  readonly settings: string
+  readonly #plan: ClusterPlan
+  readonly #target: ClusterTarget
+  readonly #field: Field
+  readonly #memory: Measurement
+
+  private constructor(
+    settings: string,
+    plan: ClusterPlan,
+    target: ClusterTarget,
+    field: Field,
+    memory: Measurement,
+  ) {
+    this.settings = settings
+    this.#plan = plan
+    this.#target = target
+    this.#field = field
+    this.#memory = memory
+  }
+
+  static async start(plan: ClusterPlan, target: ClusterTarget, job: Job, progress: Progress): Promise<Arena> {
+    progress.step(`starting ${target.name}`)
+    const cluster = await target.start(job[0]!.settings)
+    try {
+      const field = new Field(cluster)
+      await field.serving()
+      const memory = await measureMemory(field)
+      progress.advance(START_MS)
+      progress.step(`warming up ${target.name}`)
+      await warmUp(field, plan.warmupMs)
+      progress.advance(plan.warmupMs)
+      return new Arena(settingsOf(job), plan, target, field, memory)
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+  }
+
+  async measure(job: Job): Promise<ReadonlyMap<ClusterRow, readonly Measurement[]>> {
+    if (job[0]!.kind === 'memory') return new Map([[job[0]!, [this.#memory]]])
+    const { timing, watchMs, refillBytes } = this.#plan
+    const { patienceMs } = this.#target
+    const blows = blowsOf(this.#plan)
+    return measureJob(job, { field: this.#field, timing, blows, patienceMs, watchMs, refillBytes })
+  }
+
+  async stop(): Promise<void> {
+    await this.#field.cluster.stop()
   }
 }
 

@@ -6,7 +6,13 @@ import { adopt, end, freePort } from '../../test/support/processes.ts'
 import { startZooKeeper, zookeeperClient, zookeeperJars } from '../../test/support/zookeeper.ts'
 import { removeScratch, removeScratchAtExit, scratchDirectory } from '../scratch.ts'
 import { commandLineOf } from '../targets/samsa.ts'
-import { CLUSTER_SETTINGS, type Cluster, type ClusterTarget, type Member } from './cluster.ts'
+import {
+  CLUSTER_SETTINGS,
+  type Cluster,
+  type ClusterSettings,
+  type ClusterTarget,
+  type Member,
+} from './cluster.ts'
 
 export interface SamsaClusterOptions {
   readonly directory: string
@@ -23,11 +29,11 @@ export function samsaCluster(options: SamsaClusterOptions): ClusterTarget {
     name: options.name ?? 'samsa',
     description: `three times samsa start, one ZooKeeper 3.9.5, Node.js ${process.version}`,
     patienceMs: 8_000,
-    start: () => start(options),
+    start: (settings) => start(options, settings),
   }
 }
 
-async function start(options: SamsaClusterOptions): Promise<Cluster> {
+async function start(options: SamsaClusterOptions, settings: ClusterSettings): Promise<Cluster> {
   const jars = await zookeeperJars('3.9.5')
   const module = await zookeeperClient()
   if (jars === null || module === null)
@@ -37,6 +43,7 @@ async function start(options: SamsaClusterOptions): Promise<Cluster> {
   removeScratchAtExit()
   const shared = {
     ...CLUSTER_SETTINGS,
+    ...settings,
     'zookeeper.connect': zooKeeper.address,
     'samsa.zookeeper.module': module,
   }
@@ -44,8 +51,9 @@ async function start(options: SamsaClusterOptions): Promise<Cluster> {
   return {
     members,
     zooKeeper: { port: Number(zooKeeper.address.split(':')[1]), pid: zooKeeper.pid },
+    controllerId: async (seen) => seen,
     stop: async () => {
-      await Promise.all(members.map((member) => member.terminate()))
+      await Promise.allSettled(members.map((member) => member.terminate()))
       await zooKeeper[Symbol.asyncDispose]()
       await removeScratch(base)
     },
@@ -75,12 +83,14 @@ async function startMember(
     dataDirectory,
     pids: () => [child.pid ?? 0, ...childrenOf(child.pid ?? 0)],
     kill: async (withChildren) => {
-      const children = withChildren ? childrenOf(child.pid ?? 0) : []
-      const ended = end(child, 'SIGKILL')
-      for (const pid of children) kill(pid)
-      await ended
+      // The child first: one that sees its broker end tells ZooKeeper.
+      if (withChildren) for (const pid of childrenOf(child.pid ?? 0)) kill(pid)
+      await end(child, 'SIGKILL')
     },
+    freeze: () => child.kill('SIGSTOP'),
+    thaw: () => child.kill('SIGCONT'),
     terminate: async () => {
+      child.kill('SIGCONT')
       await end(child, 'SIGTERM', 60_000)
     },
     start: async () => {

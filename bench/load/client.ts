@@ -78,15 +78,22 @@ export class Client {
     })
   }
 
-  /** Error code: 0 is created. */
+  /** Error code: 0 is created. `replicas`: how many of each partition, or which brokers have each, its leader first. */
   async createTopic(
     name: string,
     partitions: number,
     configs: Readonly<Record<string, string>>,
-    replicas = 1,
+    replicas: number | readonly (readonly number[])[] = 1,
   ): Promise<number> {
-    const writer = startRequest(CREATE_TOPICS)
-    writer.int32(1).string(name).int32(partitions).int16(replicas).int32(0)
+    const writer = startRequest(CREATE_TOPICS).int32(1).string(name)
+    if (typeof replicas === 'number') writer.int32(partitions).int16(replicas).int32(0)
+    else {
+      writer.int32(-1).int16(-1).int32(replicas.length)
+      for (const [index, brokers] of replicas.entries()) {
+        writer.int32(index).int32(brokers.length)
+        for (const broker of brokers) writer.int32(broker)
+      }
+    }
     const entries = Object.entries(configs)
     writer.int32(entries.length)
     for (const [key, value] of entries) writer.string(key).string(value)

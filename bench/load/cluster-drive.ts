@@ -14,6 +14,7 @@ const RETRIED = new Set([3, 5, 6, 7, 13, 14, 19, 20, 56, 74, 75, 76])
 const OF_LEADERS = new Set([3, 5, 6, 74, 75, 76])
 const DRAIN_MS = 30_000
 const KNOWN_MS = 30_000
+const STALL_US = 500_000
 
 /** One simulated client: its connections by broker, and how many requests it waits for. */
 interface Producer {
@@ -51,6 +52,8 @@ export class ClusterDrive implements LaneOwner {
   /** To be sent again in a while. */
   #resting = 0
   #longestGapUs = 0
+  #stalls = 0
+  #lastStallUs = 0
   #failed = 0
   #fail: (error: Error) => void = () => undefined
   #sending = false
@@ -67,7 +70,8 @@ export class ClusterDrive implements LaneOwner {
     this.#began = began
     this.#load = load
     this.#exchange = exchange
-    this.#leaders = new Leaders(load.endpoint, load.topic, load.partitions, () => this.#leadersKnown())
+    const { endpoint, topic, partitions, isWatchful } = load
+    this.#leaders = new Leaders(endpoint, topic, partitions, () => this.#leadersKnown(), isWatchful)
     for (let i = 0; i < load.connections; i++) this.#producers.push({ lanes: new Map(), sent: 0 })
     this.#waiting = Array.from({ length: load.partitions }, () => new TimeQueue())
     this.#lastAckUs = new Float64Array(load.partitions)
@@ -117,7 +121,7 @@ export class ClusterDrive implements LaneOwner {
       await Promise.race([sleep(measureMs), this.#ended])
       this.#measuring = false
       const endUs = nowUs()
-      for (const lastUs of this.#lastAckUs) this.#gap(endUs - lastUs)
+      for (const lastUs of this.#lastAckUs) this.#gap(lastUs, endUs)
       const used = usage.stop()
       this.#sending = false
       await ticker?.stop()
@@ -132,6 +136,7 @@ export class ClusterDrive implements LaneOwner {
         errors: Object.fromEntries([...this.#errors].map(([code, count]) => [String(code), count])),
         lost: 0,
         longestGapMs: this.#longestGapUs / 1_000,
+        stalls: this.#stalls,
         failed: this.#failed,
         ...used,
       }
@@ -155,7 +160,7 @@ export class ClusterDrive implements LaneOwner {
     this.#requests++
     this.#payloadBytes += payloadBytes
     this.#latency.record(this.#turnUs - sentUs)
-    this.#gap(this.#turnUs - this.#lastAckUs[partition]!)
+    this.#gap(this.#lastAckUs[partition]!, this.#turnUs)
     this.#lastAckUs[partition] = this.#turnUs
   }
 
@@ -192,13 +197,18 @@ export class ClusterDrive implements LaneOwner {
     lane.close()
   }
 
-  #gap(us: number): void {
+  #gap(sinceUs: number, untilUs: number): void {
+    const us = untilUs - sinceUs
     if (us > this.#longestGapUs) this.#longestGapUs = us
+    if (us < STALL_US) return
+    if (sinceUs > this.#lastStallUs) this.#stalls++
+    this.#lastStallUs = untilUs
   }
 
   // ---------------------------------------------------------------------------------------------------------- sending
 
   #leadersKnown(): void {
+    if (this.#load.isWatchful === true) this.#leave()
     for (const [id, endpoint] of this.#leaders.brokers) {
       for (const producer of this.#producers) {
         if (producer.lanes.has(id)) continue
@@ -209,6 +219,13 @@ export class ClusterDrive implements LaneOwner {
     }
     this.#sendWaiting()
     this.#flush()
+  }
+
+  #leave(): void {
+    const left = [...this.#roads].filter(([lane, { broker }]) => {
+      return lane.inFlight > 0 && this.#leaders.leadsNothing(broker)
+    })
+    for (const [lane] of left) this.failed(new Error('it leads nothing any more'), lane)
   }
 
   #fill(producer: Producer): void {

@@ -13,6 +13,7 @@ export class Leaders {
   readonly #topic: string
   readonly #partitions: number
   readonly #changed: () => void
+  readonly #isWatching: boolean
   #brokers: ReadonlyMap<number, Endpoint> = new Map()
   #leaders: number[] = []
   /** Some of what is known here is wrong. */
@@ -22,11 +23,18 @@ export class Leaders {
   #closed = false
   #askedUs = 0
 
-  /** `changed`: leaders became known. */
-  constructor(bootstrap: Endpoint, topic: string, partitions: number, changed: () => void) {
+  /** `changed`: leaders became known. `isWatching`: they are asked for all the time. */
+  constructor(
+    bootstrap: Endpoint,
+    topic: string,
+    partitions: number,
+    changed: () => void,
+    isWatching = false,
+  ) {
     this.#topic = topic
     this.#partitions = partitions
     this.#changed = changed
+    this.#isWatching = isWatching
     this.#brokers = new Map([[NOBODY, bootstrap]])
   }
 
@@ -57,6 +65,10 @@ export class Leaders {
     for (const [partition, leader] of this.#leaders.entries()) if (leader === broker) this.doubt(partition)
   }
 
+  leadsNothing(broker: number): boolean {
+    return !this.#leaders.includes(broker)
+  }
+
   close(): void {
     this.#closed = true
     this.#client?.close()
@@ -65,7 +77,7 @@ export class Leaders {
   #ask(): void {
     this.#asking ??= this.#askUntilKnown().finally(() => {
       this.#asking = null
-      if (this.#doubted.size > 0) this.#ask()
+      if (!this.#closed && (this.#isWatching || this.#doubted.size > 0)) this.#ask()
     })
   }
 

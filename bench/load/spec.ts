@@ -101,6 +101,11 @@ export interface ClusterLoad extends LoadBase {
   readonly measureMs: number
   /** All processes of the cluster. */
   readonly pids: readonly number[]
+  /**
+   * Producers ask all the time who leads, and leave who leads nothing any more: a broker that stands still closes nothing,
+   * and what they see should not depend on how long they would wait for it.
+   */
+  readonly isWatchful?: boolean
 }
 
 /** Sent after a load: its measured time is to end. */
@@ -136,6 +141,8 @@ export interface LoadResult {
   readonly lost: number
   /** Loads of a cluster only: the longest time in which one of the partitions acknowledged nothing. */
   readonly longestGapMs?: number
+  /** Loads of a cluster only: how often one of the partitions acknowledged nothing for half a second; at the same time counts as once. */
+  readonly stalls?: number
   /** Loads of a cluster only: what was not acknowledged in the end. */
   readonly failed?: number
   readonly brokerCpu: CpuTime | null

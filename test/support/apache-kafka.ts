@@ -124,6 +124,7 @@ export const kafkaTools = {
   'kafka-reassign-partitions': 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand',
   'kafka-transactions': 'org.apache.kafka.tools.TransactionsCommand',
   'kafka-delete-records': 'org.apache.kafka.tools.DeleteRecordsCommand',
+  'kafka-metadata-quorum': 'org.apache.kafka.tools.MetadataQuorumCommand',
   'kafka-dump-log': 'org.apache.kafka.tools.DumpLogSegments',
   'kafka-broker-api-versions': 'org.apache.kafka.tools.BrokerApiVersionsCommand',
   'kafka-storage': 'kafka.tools.StorageTool',
