@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CLUSTER_ROWS } from '../../bench/cluster/rows.ts'
+import { estimateClusterMs } from '../../bench/cluster/run.ts'
 import { applyLoad } from '../../bench/load/apply-load.ts'
 import { Client } from '../../bench/load/client.ts'
-import type { ClusterLoad, Endpoint } from '../../bench/load/spec.ts'
+import { Librdkafka } from '../../bench/load/librdkafka.ts'
+import type { ClusterLoad, Endpoint, LoadResult } from '../../bench/load/spec.ts'
 import { selectRows } from '../../bench/rows.ts'
 import { Cluster } from '../../src/index.ts'
+import { pythonPackages } from '../support/installs.ts'
+import { fetchHint, skipMissing } from '../support/requirements.ts'
 
 const TOPIC = 'some-topic'
 const PARTITIONS = 6
@@ -61,26 +65,93 @@ test('a load of a cluster goes to the leaders of all partitions', async () => {
   assert.equal(new Set(partitions.map(({ leader }) => leader)).size, 3)
 })
 
-test('what a broker that is killed did not acknowledge is sent to the next leader', async () => {
-  await using cluster = await started()
+/** A steady load during which something happens to a broker, until another one leads what it led. */
+async function whileStruck(
+  cluster: Cluster,
+  strike: (victim: number) => Promise<void>,
+  more: Partial<ClusterLoad> = {},
+): Promise<LoadResult> {
   const victim = await cluster.leaderOf(TOPIC, 0)
+  const other = cluster.brokers.at(victim === 1 ? 1 : 0)!
   let measuring = (): void => undefined
   const begun = new Promise<void>((resolve) => (measuring = resolve))
-  const killed = begun
-    .then(() => cluster.kill(victim))
+  const struck = begun
+    .then(() => strike(victim))
     .then(async () => {
-      // Another one leads what it led, and acknowledges.
       while ((await cluster.leaderOf(TOPIC, 0)) === victim);
     })
   const pace = { kind: 'open', perSecond: 300, arrivals: 'constant' } as const
-  const load: ClusterLoad = { ...loadOf(cluster), pace, inFlight: 64, measureMs: 60_000 }
-  const result = await applyLoad(load, { measuring, until: killed })
-  await killed
+  const load: ClusterLoad = { ...loadOf(cluster), pace, inFlight: 64, measureMs: 60_000, ...more }
+  const result = await applyLoad({ ...load, endpoint: endpointOf(other) }, { measuring, until: struck })
+  await struck
+  return result
+}
+
+test('what a broker that is killed did not acknowledge is sent to the next leader', async () => {
+  await using cluster = await started()
+  const result = await whileStruck(cluster, (victim) => cluster.kill(victim))
   assert.equal(result.failed, 0)
 })
 
+test('a watchful load leaves a broker that answers nothing and closes nothing', async () => {
+  await using cluster = await started()
+  const result = await whileStruck(cluster, (victim) => cluster.isolate(victim), { isWatchful: true })
+  assert.equal(result.failed, 0)
+  assert.ok(result.longestGapMs! > 0)
+})
+
+test('a broker can be the one that only follows', async () => {
+  await using cluster = await Cluster.start({ brokers: 3 })
+  const client = await Client.connect(endpointOf(cluster.brokers[0]!))
+  const replicas = [
+    [1, 2, 3],
+    [2, 1, 3],
+  ]
+  assert.equal(await client.createTopic(TOPIC, 2, {}, replicas), 0)
+  client.close()
+  assert.deepEqual([await cluster.leaderOf(TOPIC, 0), await cluster.leaderOf(TOPIC, 1)], [1, 2])
+})
+
+test('librdkafka says what it was told', { timeout: 120_000 }, async (t) => {
+  if ((await pythonPackages()) === null) return skipMissing(t, `confluent-kafka for Python: ${fetchHint}`)
+  await using cluster = await started()
+  const load = { topic: TOPIC, partitions: PARTITIONS, perSecond: 300, members: 2 }
+  const client = await Librdkafka.start({ bootstrap: cluster.brokers.join(','), ...load })
+  client.begin()
+  const victim = await cluster.leaderOf(TOPIC, 0)
+  await cluster.stopBroker(victim)
+  while ((await cluster.leaderOf(TOPIC, 0)) === victim);
+  const said = await client.end()
+  assert.equal(said.failed, 0)
+  for (const figure of ['acknowledged', 'longestGapMs', 'recordsGapMs', 'commitsGapMs'] as const)
+    assert.ok(said[figure] > 0, figure)
+})
+
 test('rows of a cluster are chosen like the others', () => {
-  const ids = selectRows(CLUSTER_ROWS, ['cluster-open-*', 'cluster-stop'], false).map(({ id }) => id)
-  assert.deepEqual(ids, ['cluster-open-p50', 'cluster-open-p99', 'cluster-stop'])
+  const ids = selectRows(CLUSTER_ROWS, ['cluster-open-*', 'cluster-refill'], false).map(({ id }) => id)
+  assert.deepEqual(ids, ['cluster-open-p50', 'cluster-open-p99', 'cluster-refill'])
   assert.equal(new Set(CLUSTER_ROWS.map(({ id }) => id)).size, CLUSTER_ROWS.length)
+})
+
+test('what is measured of ours alone takes the peer no time, and what needs a cluster of its own takes one', () => {
+  const target = {
+    name: 'samsa',
+    description: '',
+    patienceMs: 8_000,
+    start: () => Promise.reject(new Error()),
+  }
+  const plan = {
+    rows: selectRows(CLUSTER_ROWS, ['cluster-takeover-5000p', 'cluster-store-writes'], false),
+    targets: [target],
+    repeats: 3,
+    timing: { warmupMs: 30_000, measureMs: 30_000 },
+    warmupMs: 30_000,
+    watchMs: 60_000,
+    refillBytes: 1e10,
+  }
+  const aloneMs = estimateClusterMs(plan)
+  assert.equal(estimateClusterMs({ ...plan, targets: [target, { ...target, name: 'kafka' }] }), aloneMs)
+  assert.equal(estimateClusterMs({ ...plan, repeats: 1 }), aloneMs / 3)
+  const rows = [...plan.rows, ...selectRows(CLUSTER_ROWS, ['cluster-follower-*'], false)]
+  assert.ok(estimateClusterMs({ ...plan, rows }) > aloneMs + 3 * plan.warmupMs)
 })

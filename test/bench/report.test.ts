@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { describeMachine } from '../../bench/machine.ts'
 import { median, pairedRatio } from '../../bench/measurement.ts'
+import { markdownOf } from '../../bench/outcome.ts'
 import { timeLeftMs } from '../../bench/progress.ts'
-import { compare, failureLines, figuresTable, formatTable, judge, missedRows } from '../../bench/report.ts'
+import {
+  compare,
+  failureLines,
+  figuresTable,
+  formatTable,
+  judge,
+  losersFirst,
+  missedRows,
+} from '../../bench/report.ts'
 import { ROWS, selectRows } from '../../bench/rows.ts'
 import { type RowResult, inTurn } from '../../bench/runner.ts'
 
@@ -60,6 +70,50 @@ test('losses are shown and returned', () => {
   )
   assert.deepEqual(failureLines([won, gone]), ['process start to first Produce, samsa: it ended'])
   assert.equal(compare(won, 'samsa', 'kafka').ratio?.median, 3)
+})
+
+test('what was lost comes first, also without a peer', () => {
+  const won = result('produce-16p-16k', 'req/s', [300], [100])
+  const slow = result('fetch-16p-16k', 'req/s', [90], [100])
+  const lost = result('start', 'ms', [900], [1_000])
+  const ids = (results: readonly RowResult[]): string[] => results.map(({ row }) => row.id)
+  assert.deepEqual(ids(losersFirst([won, slow, lost], ['samsa', 'kafka'])), [
+    'start',
+    'fetch-16p-16k',
+    'produce-16p-16k',
+  ])
+  const growth = result('produce-cold-growth', 'ms', [3], [])
+  assert.deepEqual(ids(losersFirst([won, growth], ['samsa'])), ['produce-cold-growth', 'produce-16p-16k'])
+  assert.match(figuresTable([growth], ['samsa']), /3\.00 +<= 2 +MISSED$/)
+})
+
+test('a table for a README has the figures with their ranges', () => {
+  const markdown = markdownOf({
+    startedAt: '',
+    machine: describeMachine('.', '.'),
+    settings: { repeats: 3 },
+    targets: [
+      { name: 'samsa', description: 'ours' },
+      { name: 'kafka', description: 'theirs' },
+    ],
+    ceiling: [],
+    device: ['the device alone'],
+    results: [
+      result('produce-16p-16k', 'req/s', [300, 310, 290], [100, 100, 100]),
+      { ...result('start', 'ms', [], [4_000]), failures: { samsa: 'it ended' } },
+    ],
+  }).split('\n')
+  assert.equal(
+    markdown.find((line) => line.startsWith('| row')),
+    '| row | samsa | kafka | ratio (range) | to reach |  |',
+  )
+  assert.deepEqual(markdown.slice(-4), [
+    '| process start to first Produce | failed | 4,000 ms |  | <= 0.10 | NO FIGURE |',
+    '| produce 16 partitions, 16 KiB batches | 300/s (290-310) | 100/s | 3.00 (2.90-3.10) | >= 2.00 | ok |',
+    '',
+    'process start to first Produce, samsa: it ended',
+  ])
+  assert.ok(markdown.includes('the device alone'))
 })
 
 test('tables line up', () => {
