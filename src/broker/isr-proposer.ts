@@ -1,6 +1,8 @@
 import { ErrorCode, errorName } from '../../protocol/errors.ts'
 import type { Proposal } from '../core/controller/controller-types.ts'
 import type { IsrProposal } from '../core/replication/leader.ts'
+import { whyInactive } from '../core/replication/partition-state.ts'
+import { GatheredLines } from '../metadata/gathered-lines.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Counter, Timer, World } from '../ports.ts'
 import type { IsrListener, Partition } from './partition.ts'
@@ -9,17 +11,6 @@ import type { Partitions } from './partitions.ts'
 /** Between two attempts, while the controller does not do what it is asked for. */
 const FIRST_RETRY_MS = 50
 const LAST_RETRY_MS = 1_000
-
-/** What changes for one reason comes in one line. */
-const TOGETHER_MS = 100
-const MAX_NAMED = 20
-
-interface Line {
-  readonly broker: number
-  readonly because: string | null
-  readonly partitions: string[]
-  count: number
-}
 
 interface Asked {
   readonly partition: Partition
@@ -46,7 +37,7 @@ export class IsrProposer implements IsrListener {
   #retryMs = FIRST_RETRY_MS
   #tickTimer: Timer | null = null
   #closed = false
-  readonly #lines = new Map<string, Line>()
+  readonly #lines: GatheredLines
 
   constructor(
     world: Pick<World, 'clock' | 'random' | 'logger' | 'metrics'>,
@@ -55,6 +46,7 @@ export class IsrProposer implements IsrListener {
   ) {
     const { metrics } = world
     this.#world = { ...world, logger: world.logger.child({ component: 'isr' }) }
+    this.#lines = new GatheredLines(world.clock, this.#world.logger)
     this.#metadata = metadata
     this.#partitions = partitions
     const counter = (name: string, help: string): Counter =>
@@ -169,36 +161,22 @@ export class IsrProposer implements IsrListener {
     const joined = isr.filter((id) => !before.includes(id))
     if (left.length > 0) this.#shrinks.add(1)
     if (joined.length > 0) this.#expands.add(1)
-    for (const id of left) this.#tell(`lost ${id}`, id, this.#whyLeft(partition, id), partition)
-    for (const id of joined) this.#tell(`won ${id}`, id, null, partition)
-  }
-
-  /** A broker that goes leaves as many sets as it has replicas: that is one line, and not thousands. */
-  #tell(key: string, broker: number, because: string | null, partition: Partition): void {
-    const line = this.#lines.get(`${key} ${because}`) ?? { broker, because, partitions: [], count: 0 }
-    if (line.count === 0) {
-      this.#lines.set(`${key} ${because}`, line)
-      if (this.#lines.size === 1) this.#world.clock.after(TOGETHER_MS, () => this.#tellAll())
+    const name = (): string => describe(partition)
+    for (const broker of left) {
+      const because = this.#whyLeft(partition, broker)
+      this.#lines.add('info', 'in-sync sets lost a replica', { broker, because }, name)
     }
-    line.count += 1
-    if (line.partitions.length < MAX_NAMED) line.partitions.push(describe(partition))
-  }
-
-  #tellAll(): void {
-    for (const { broker, because, count, partitions } of this.#lines.values())
-      if (because === null)
-        this.#world.logger.info({ broker, count, partitions }, 'in-sync sets won a replica')
-      else this.#world.logger.info({ broker, because, count, partitions }, 'in-sync sets lost a replica')
-    this.#lines.clear()
+    for (const broker of joined) this.#lines.add('info', 'in-sync sets won a replica', { broker }, name)
   }
 
   #whyLeft(partition: Partition, id: number): string {
-    const broker = this.#metadata.brokers.get(id)
-    if (broker === undefined || broker.epoch === -1) return 'it is not registered'
-    if (broker.shuttingDown) return 'it is shutting down'
-    if (broker.fenced) return 'it is fenced'
+    const inactive = whyInactive(this.#metadata.brokers.get(id))
+    if (inactive !== null) return inactive
     if (!partition.image.replicas.includes(id)) return 'it is no replica any more'
-    return 'it lags'
+    if (partition.endOffsetOf(id) !== -1) return 'it lags'
+    const { cluster, nodeId } = this.#metadata
+    const address = cluster?.addressOf(nodeId) ?? null
+    return `it never fetched: does it reach this broker at ${address?.host}:${address?.port}, as advertised.listeners says?`
   }
 }
 

@@ -8,8 +8,14 @@ import { LinkError } from '../wire/link-error.ts'
 
 const FIRST_BACKOFF_MS = 50
 const MAX_BACKOFF_MS = 1_000
+/** Between two lines about a leader that is not reached. */
+const TELL_AGAIN_MS = 30_000
 /** What is in an answer besides records. */
 const MAX_OTHER_BYTES = 16 << 20
+
+const LOST = 'a leader is lost, and asked for again and again'
+const NEVER_REACHED =
+  'a leader is not reached, and asked for again and again: brokers must reach it where its listeners or advertised.listeners say'
 
 const hello = { request: brokerHelloRequest, response: brokerHelloResponse, version: 0 } as const
 
@@ -23,6 +29,9 @@ export class ReplicaFetcherLink {
   #brokerEpoch = -1
   #backoffMs = 0
   #isToldLost = false
+  #tellAgainMs = 0
+  /** It answered once. */
+  #isKnown = false
   #isGivenUp = false
   #closed = false
 
@@ -70,6 +79,7 @@ export class ReplicaFetcherLink {
   /** An answer came. */
   works(): void {
     this.#backoffMs = 0
+    this.#isKnown = true
     if (!this.#isToldLost) return
     this.#isToldLost = false
     this.#world.logger.info({ leader: this.#leader }, 'a leader that was lost is followed again')
@@ -88,12 +98,19 @@ export class ReplicaFetcherLink {
     this.#isGivenUp = false
     if (isGivenUp) return
     this.#backoffMs = Math.min(MAX_BACKOFF_MS, Math.max(FIRST_BACKOFF_MS, this.#backoffMs * 2))
-    if (this.#isToldLost || this.#closed) return
+    if (!this.#closed) this.#tellLost(messageOf(error))
+  }
+
+  #tellLost(reason: string): void {
+    const { clock, logger } = this.#world
+    const nowMs = clock.monotonicMs()
+    if (this.#isToldLost && nowMs < this.#tellAgainMs) return
     this.#isToldLost = true
-    this.#world.logger.warn(
-      { leader: this.#leader, reason: messageOf(error) },
-      'a leader is lost, and asked for again and again',
-    )
+    this.#tellAgainMs = nowMs + TELL_AGAIN_MS
+    const leader = this.#leader
+    const address = this.#metadata.cluster?.addressOf(leader) ?? null
+    const fields = { leader, address: address === null ? null : `${address.host}:${address.port}`, reason }
+    logger.warn(fields, this.#isKnown ? LOST : NEVER_REACHED)
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { GatheredLines } from '../metadata/gathered-lines.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { GaugeSample, World } from '../ports.ts'
 import type { Followings } from './followings.ts'
@@ -6,16 +7,6 @@ import { RateLimitedLog } from './rate-limited-log.ts'
 import { ReplicaFetcher } from './replica-fetcher.ts'
 import type { FetcherParts } from './replica-fetcher.ts'
 import type { FollowedPartition } from './replica-fetcher-partition.ts'
-
-/** As many partitions are named in a line. */
-const NAMED_AT_MOST = 10
-
-/** What began and what ended in a turn. */
-interface News {
-  /** By leader. */
-  readonly begun: Map<number, string[]>
-  readonly ended: string[]
-}
 
 interface Assigned {
   readonly fetcher: ReplicaFetcher
@@ -29,8 +20,7 @@ export class ReplicaFetchers implements Followings {
   /** By leader and stream. */
   readonly #fetchers = new Map<string, ReplicaFetcher>()
   readonly #assigned = new Map<Partition, Assigned>()
-  /** To be told at the end of the turn. */
-  #news: News | null = null
+  readonly #lines: GatheredLines
   #closed = false
 
   /** `refuses`: the volume of this log directory takes no records now. */
@@ -41,6 +31,7 @@ export class ReplicaFetchers implements Followings {
       'Bytes of records that this broker got from the leaders that it follows.',
     )
     const log = new RateLimitedLog(world.logger, world.clock)
+    this.#lines = new GatheredLines(world.clock, world.logger)
     this.#parts = { world, metadata, log, receivedBytes, refuses }
     this.#streams = metadata.config['num.replica.fetchers']
     const gauge = (name: string, help: string, read: () => number): void =>
@@ -80,7 +71,8 @@ export class ReplicaFetchers implements Followings {
 
   async withdraw(partition: Partition): Promise<void> {
     const { following } = partition
-    if (this.#assigned.has(partition)) this.#noteNews().ended.push(nameOf(partition))
+    if (this.#assigned.has(partition))
+      this.#lines.add('info', 'follows the leaders of these partitions no more', {}, () => nameOf(partition))
     await this.#remove(partition)
     if (partition.following === following) partition.following = null
   }
@@ -107,33 +99,11 @@ export class ReplicaFetchers implements Followings {
     return fetcher
   }
 
-  // ------------------------------------------------------------------------------------------------------------- news
-
   #tellBegun(partition: Partition): void {
-    const { begun } = this.#noteNews()
-    const name = `${nameOf(partition)} in epoch ${partition.leaderEpoch} from ${partition.logView.logEndOffset}`
-    const names = begun.get(partition.leaderId)
-    if (names === undefined) begun.set(partition.leaderId, [name])
-    else names.push(name)
+    const { leaderId: leader, leaderEpoch, logView } = partition
+    const name = (): string => `${nameOf(partition)} in epoch ${leaderEpoch} from ${logView.logEndOffset}`
+    this.#lines.add('info', 'follows a leader', { leader }, name)
   }
-
-  #noteNews(): News {
-    if (this.#news === null) this.#parts.world.clock.atEndOfTurn('reply', () => this.#tellNews())
-    return (this.#news ??= { begun: new Map(), ended: [] })
-  }
-
-  /** One line for all, or a broker that goes would cause as many as it led partitions. */
-  #tellNews(): void {
-    const { logger } = this.#parts.world
-    const { begun, ended } = this.#news!
-    this.#news = null
-    if (ended.length > 0) logger.info(fieldsOf(ended), 'follows the leaders of these partitions no more')
-    for (const [leader, names] of begun) logger.info({ leader, ...fieldsOf(names) }, 'follows a leader')
-  }
-}
-
-function fieldsOf(names: readonly string[]) {
-  return { count: names.length, partitions: names.slice(0, NAMED_AT_MOST) }
 }
 
 function nameOf({ topic, index }: Partition): string {

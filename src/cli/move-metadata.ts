@@ -6,10 +6,10 @@ import { syncDirectory } from '../log/files/disk-calls.ts'
 import { copyTree } from '../metadata/layout/copy-tree.ts'
 import type { World } from '../ports.ts'
 import { logManagerOptions } from '../server/log-manager-options.ts'
-import { metadataDirectory } from '../server/metadata-directory.ts'
+import { metadataDirectory, rememberElsewhere } from '../server/metadata-directory.ts'
 import { noMetrics } from '../system/figures/no-metrics.ts'
 import { keptAlive } from '../system/kept-alive.ts'
-import { openEnsemble, rememberElsewhere } from '../system/metadata-stores.ts'
+import { openEnsemble } from '../system/metadata-stores.ts'
 import { openEmbeddedStore } from '../system/store/embedded-store.ts'
 import { engineOptionsOf, startSystemWorld } from '../system/system-world.ts'
 import { loadConfig } from './load-config.ts'
@@ -69,7 +69,7 @@ async function move(options: ConfigOptions): Promise<void> {
 }
 
 async function setAside(world: World, directory: string, connect: string): Promise<void> {
-  rememberElsewhere(directory, connect)
+  await rememberElsewhere(world.disk, directory, connect)
   for (const name of [...EMBEDDED_FILES, METADATA_CONFIRMED]) {
     const path = `${directory}/${name}`
     if (world.disk.exists(path)) world.disk.rename(path, `${path}${MOVED}`)

@@ -1,5 +1,7 @@
 import { EMBEDDED_FILES, METADATA_ELSEWHERE } from '../core/metadata-files.ts'
 import { SamsaError } from '../core/samsa-error.ts'
+import { writeFileDurably } from '../log/files/checkpoints.ts'
+import { readSmall } from '../log/files/disk-calls.ts'
 import type { Disk } from '../ports.ts'
 
 /** The log directories as they were opened. */
@@ -37,4 +39,11 @@ export function metadataDirectory(
       `log.dirs: topics and configurations are in no directory that can be used, and may be in ${unusablePaths.join(' or ')}: make it usable, or take it out of log.dirs; then topics are taken over as they lie in the others`,
     )
   return first
+}
+
+/** Whoever starts without `zookeeper.connect` is told so. */
+export async function rememberElsewhere(disk: Disk, directory: string, connect: string): Promise<void> {
+  const marker = `${directory}/${METADATA_ELSEWHERE}`
+  const text = Buffer.from(`${connect}\n`)
+  if (readSmall(disk, marker)?.equals(text) !== true) await writeFileDurably(disk, marker, text)
 }

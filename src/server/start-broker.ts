@@ -29,7 +29,7 @@ import { toLogConfig } from '../metadata/topic-log-config.ts'
 import type { Address, Codecs, MetadataStore, World } from '../ports.ts'
 import { registerBrokerGauges } from './broker-gauges.ts'
 import { logManagerOptions } from './log-manager-options.ts'
-import { metadataDirectory } from './metadata-directory.ts'
+import { metadataDirectory, rememberElsewhere } from './metadata-directory.ts'
 import { Server } from './server.ts'
 
 /** How long connections may take to receive their last answers when the broker stops. */
@@ -83,7 +83,7 @@ export async function startBroker(
   try {
     const place = metadataDirectory(world.disk, logs, config['log.dirs'][0]!)
     const open = (): Promise<MetadataStore> => openStore(place)
-    const started = await (inCluster ? startMember(starting, open) : startAlone(starting, open))
+    const started = await (inCluster ? startMember(starting, open, place) : startAlone(starting, open))
     return running(started, logs, failed)
   } catch (error) {
     await starting.server?.stop(0)
@@ -132,7 +132,11 @@ async function startAlone(starting: Starting, openStore: () => Promise<MetadataS
  * One of several brokers. It is registered, and accepted by the controller, before its logs are touched, which may be
  * shorter than they were; it is counted on once it hosts what it is told to, and clients come last (KIP-966).
  */
-async function startMember(starting: Starting, openStore: () => Promise<MetadataStore>): Promise<Assembled> {
+async function startMember(
+  starting: Starting,
+  openStore: () => Promise<MetadataStore>,
+  place: string,
+): Promise<Assembled> {
   const { world, config, logs, canCompress, fail, failed } = starting
   const metadata = new ClusterMetadata(world, {
     config,
@@ -151,6 +155,9 @@ async function startMember(starting: Starting, openStore: () => Promise<Metadata
   // Who cannot be a member any more waits for others in vain.
   const joined = metadata.join(assembled.server.addresses)
   await sayingWhatFor(world, metadata, Promise.race([joined, failed]))
+  // Not before: one that is refused leaves nothing in its directories.
+  const connect = config['zookeeper.connect']
+  if (connect !== null) await rememberElsewhere(world.disk, place, connect)
   const isHere = (topic: TopicImage | undefined, index: number): topic is TopicImage =>
     topic?.partitions[index]?.replicas.includes(metadata.nodeId) === true
   await logs.load(

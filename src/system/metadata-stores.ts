@@ -23,9 +23,7 @@ export function metadataStores(world: World, config: BrokerConfig): OpenSession 
   const open = zookeeperStores(world, config, zookeeper)
   return async (directory) => {
     refuseHere(world, directory, config['zookeeper.connect']!)
-    const session = await open(directory)
-    rememberElsewhere(directory, config['zookeeper.connect']!)
-    return session
+    return open(directory)
   }
 }
 
@@ -52,20 +50,6 @@ function refuseHere(world: World, directory: string, connect: string): void {
     'SAMSA_CONFIG',
     `zookeeper.connect=${connect}: ${directory} has its topics and configurations in ${EMBEDDED_FILES.join(' and ')}, which samsa move-metadata brings to ZooKeeper. Without these files topics are not known, and set aside`,
   )
-}
-
-/** Whoever starts without `zookeeper.connect` is told so. */
-export function rememberElsewhere(directory: string, connect: string): void {
-  const marker = `${directory}/${METADATA_ELSEWHERE}`
-  const text = `${connect}\n`
-  if (fs.existsSync(marker) && fs.readFileSync(marker, 'utf8') === text) return
-  const descriptor = fs.openSync(marker, 'w', 0o600)
-  try {
-    fs.writeSync(descriptor, text)
-    fs.fsyncSync(descriptor)
-  } finally {
-    fs.closeSync(descriptor)
-  }
 }
 
 /** Code for ZooKeeper is loaded here, and nowhere else. */

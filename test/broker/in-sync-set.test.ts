@@ -84,3 +84,21 @@ test('an incarnation that is gone does not join by what it had fetched', async (
       await world.converges('t')
     })
 })
+
+test('a leader that followers do not reach is told of with its address, now and then, and when it is back', async () => {
+  await ReplicaWorld.run(1, async (world) => {
+    const lost = (): unknown[] =>
+      world
+        .broker(2)
+        .parts!.process.logger.lines.filter(({ message }) => message.startsWith('a leader'))
+        .map(({ message, fields }) => [message.slice(0, 24), fields['address']])
+    isolate(world, 1, 'cut')
+    await world.createTopic('t')
+    const address = world.broker(2).parts!.metadata.cluster!.addressOf(1)!
+    const shown = `${address.host}:${address.port}`
+    await world.sim.sleep(70_000)
+    assert.deepEqual(lost(), Array(3).fill(['a leader is not reached,', shown]))
+    isolate(world, 1, 'heal')
+    await world.until('it is told', () => world.broker(2).said('a leader that was lost is followed again'))
+  })
+})

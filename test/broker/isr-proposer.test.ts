@@ -37,8 +37,10 @@ class Leaders {
             codes instanceof Error ? reject(codes) : resolve(codes)
           this.asked.push({ proposals, answer })
         }),
+      addressOf: () => ({ host: 'machine', port: 9092 }),
     }
     const metadata = {
+      nodeId: 1,
       cluster: isCluster ? cluster : null,
       config: { 'replica.lag.time.max.ms': LAG_MS },
       brokers: this.parts.brokers,
@@ -227,4 +229,15 @@ test('each change is told, with the reason of those that left', () => {
     ],
   )
   assert.deepEqual(told[3]!['partitions'], ['t-0: in sync 1, eligible 2, 10 of 10'])
+})
+
+test('of a follower that never came it is told where it should have come to', () => {
+  const of = new Leaders()
+  const partition = of.lead(0, { isr: [1, 2, 3] })
+  partition.update({ ...partition.image, isr: [1, 2], partitionEpoch: 1 })
+  of.clock.advance(1_000)
+  assert.match(
+    String(of.logger.lines.at(-1)?.fields['because']),
+    /never fetched.*machine:9092.*advertised\.listeners/,
+  )
 })

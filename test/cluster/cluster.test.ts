@@ -195,7 +195,7 @@ if (parts === null) {
     step('a broker of another cluster is refused', async (t) => {
       assert.match(
         await stranger(t, { 'cluster.id': 'AAAAAAAAAAAAAAAAAAAAAA' }),
-        /^samsa: cluster\.id=AAAAAAAAAAAAAAAAAAAAAA: invalid, what lies here belongs to cluster /m,
+        /^samsa: cluster\.id=AAAAAAAAAAAAAAAAAAAAAA: .* cluster /m,
       )
       await recovered(t)
     })

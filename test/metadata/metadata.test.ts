@@ -435,10 +435,13 @@ describe('the cluster', () => {
         code: 'SAMSA_METADATA_STORE',
       })
       const config = brokerConfig({ 'cluster.id': configured })
-      for (const known of [fromDisk, null])
+      for (const [known, who] of [
+        [fromDisk, 'log.dirs=./samsa-data: meta.properties says'],
+        [null, 'the metadata is that of'],
+      ] as const)
         await assert.rejects(openMetadata(sim.start(), config, known), {
           code: 'SAMSA_CONFIG',
-          message: `cluster.id=${configured}: invalid, what lies here belongs to cluster ${fromDisk}`,
+          message: `cluster.id=${configured}: ${who} cluster ${fromDisk}`,
         })
     })
     const other = new SimWorld(1)

@@ -33,7 +33,10 @@ const WINGS: Readonly<
     ground: ['log-config', 'log-types'],
     order: 'files segment read recovery append space change . directory compaction manager'.split(' '),
   },
-  metadata: { ground: ['cluster-duties', 'metadata'], order: 'layout image changes cluster .'.split(' ') },
+  metadata: {
+    ground: ['cluster-duties', 'gathered-lines', 'metadata'],
+    order: 'layout image changes cluster .'.split(' '),
+  },
   system: {
     ground: ['disk-failure', 'for-all', 'native-addon', 'turn'],
     order: 'native uring disk network store figures .'.split(' '),

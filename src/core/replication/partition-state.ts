@@ -43,7 +43,14 @@ export interface Assignment {
 
 /** Registered, serving, and here to stay: it may lead and be in the ISR. */
 export function isActive(broker: BrokerView | undefined): broker is BrokerView {
-  return broker !== undefined && broker.epoch !== -1 && !broker.fenced && !broker.shuttingDown
+  return whyInactive(broker) === null
+}
+
+/** In words; null when it is active. */
+export function whyInactive(broker: BrokerView | undefined): string | null {
+  if (broker === undefined || broker.epoch === -1) return 'it is not registered'
+  if (broker.shuttingDown) return 'it is shutting down'
+  return broker.fenced ? 'it is fenced' : null
 }
 
 /** In any order. `left` names nobody twice. */

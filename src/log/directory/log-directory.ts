@@ -477,13 +477,13 @@ export function ownershipProblem(directories: readonly LogDirectory[], nodeId: n
     if (meta.nodeId !== null && meta.nodeId !== nodeId)
       return new SamsaError(
         'SAMSA_CONFIG',
-        `log directory ${directory.path} belongs to node ${meta.nodeId}, and this is node ${nodeId} (node.id)`,
+        `broker.id=${nodeId}: log directory ${directory.path} belongs to broker ${meta.nodeId}, as its meta.properties says`,
       )
     if (meta.clusterId === null) continue
     if (first !== null && first.meta?.clusterId !== meta.clusterId)
       return new SamsaError(
         'SAMSA_CONFIG',
-        `log directories of different clusters: ${first.path} (${first.meta?.clusterId}) and ${directory.path} (${meta.clusterId})`,
+        `log.dirs: directories of different clusters: ${first.path} (${first.meta?.clusterId}) and ${directory.path} (${meta.clusterId})`,
       )
     first = directory
   }

@@ -69,7 +69,7 @@ export function claimBrokerId(
       stays
         ? new SamsaError(
             'SAMSA_METADATA_STORE',
-            `broker.id=${id}: another broker is registered as ${id} in this metadata store (${describeBroker(holder)})`,
+            `broker.id=${id}: another broker is registered as ${id} in this metadata store (${describeBroker(holder)}): each needs a broker.id of its own`,
           )
         : null,
   })

@@ -7,14 +7,19 @@ import { SamsaError } from '../../core/samsa-error.ts'
  */
 export function checkClusterId(config: BrokerConfig, ofDirectories: string | null, ofStore: string): void {
   const configured = config['cluster.id']
+  const connect = config['zookeeper.connect']
+  const store = connect === null ? 'the metadata' : `the metadata in zookeeper.connect=${connect}`
+  const logs = `log.dirs=${config['log.dirs'].join(',')}: meta.properties`
   if (configured !== null && configured !== (ofDirectories ?? ofStore))
     throw new SamsaError(
       'SAMSA_CONFIG',
-      `cluster.id=${configured}: invalid, what lies here belongs to cluster ${ofDirectories ?? ofStore}`,
+      ofDirectories === null
+        ? `cluster.id=${configured}: ${store} is that of cluster ${ofStore}`
+        : `cluster.id=${configured}: ${logs} says cluster ${ofDirectories}`,
     )
   if (ofDirectories !== null && ofDirectories !== ofStore)
     throw new SamsaError(
       'SAMSA_METADATA_STORE',
-      `the log directories belong to cluster ${ofDirectories}, the metadata to cluster ${ofStore}`,
+      `${logs} says cluster ${ofDirectories}, and ${store} is that of cluster ${ofStore}`,
     )
 }

@@ -1,10 +1,10 @@
 import type { ImageRecord } from '../../core/controller/controller-types.ts'
+import { whyInactive } from '../../core/replication/partition-state.ts'
 import type { BrokerView, PartitionState } from '../../core/replication/partition-state.ts'
-import type { Clock, Counter, Logger, Metrics, Timer } from '../../ports.ts'
+import type { Clock, Counter, LogFields, Logger, Metrics } from '../../ports.ts'
+import { GatheredLines } from '../gathered-lines.ts'
 
-/** What a broker that fails does to its partitions comes in one line each. */
-const TOGETHER_MS = 100
-const MAX_NAMED = 20
+type PartitionRecord = Extract<ImageRecord, { kind: 'partition' }>
 
 type Kind = 'elected' | 'eligible' | 'unclean' | 'leaderless'
 
@@ -35,18 +35,16 @@ export class ElectionCounters {
 
 /** Tells of elections and of brokers, as the controller made them known: in the log and in figures. */
 export class ClusterEvents {
-  readonly #clock: Clock
   readonly #logger: Logger
   readonly #counters: ElectionCounters
   readonly #brokers = new Map<number, BrokerView>()
   readonly #topics = new Map<string, string>()
   readonly #states = new Map<string, PartitionState>()
-  readonly #partitions = new Map<Kind, string[]>()
-  #timer: Timer | null = null
+  readonly #lines: GatheredLines
 
   constructor(clock: Clock, logger: Logger, counters: ElectionCounters) {
-    this.#clock = clock
     this.#logger = logger
+    this.#lines = new GatheredLines(clock, logger)
     this.#counters = counters
   }
 
@@ -61,8 +59,7 @@ export class ClusterEvents {
         this.#brokers.set(broker.id, broker)
       } else if (record.kind === 'partition') {
         const key = `${record.topicId}/${record.index}`
-        const name = `${this.#topics.get(record.topicId) ?? record.topicId}-${record.index}`
-        this.#partition(name, this.#states.get(key), record.state)
+        this.#partition(record, this.#states.get(key))
         this.#states.set(key, record.state)
       }
     }
@@ -73,16 +70,28 @@ export class ClusterEvents {
     for (let index = 0; this.#states.delete(`${topicId}/${index}`); index++);
   }
 
-  #partition(name: string, before: PartitionState | undefined, after: PartitionState): void {
-    if (before === undefined || after.leaderEpoch === before.leaderEpoch) return
-    const kind = kindOf(before, after)
+  #partition(
+    { topicId, index, assignment, state }: PartitionRecord,
+    before: PartitionState | undefined,
+  ): void {
+    if (before === undefined || state.leaderEpoch === before.leaderEpoch) return
+    const kind = kindOf(before, state)
     if (kind !== 'leaderless') this.#counters.elections.add(1)
     if (kind === 'eligible') this.#counters.eligible.add(1)
     if (kind === 'unclean') this.#counters.unclean.add(1)
-    const names = this.#partitions.get(kind)
-    if (names === undefined) this.#partitions.set(kind, [name])
-    else names.push(name)
-    if (this.#timer === null) this.#timer = this.#clock.after(TOGETHER_MS, () => this.#tell())
+    const level = kind === 'unclean' || kind === 'leaderless' ? 'warn' : 'info'
+    const isPreferred = state.leader === assignment.replicas[0]
+    this.#lines.add(level, MESSAGES[kind], this.#whyElected(before.leader, isPreferred), () => {
+      const name = `${this.#topics.get(topicId) ?? topicId}-${index}`
+      return state.leader === -1 ? name : `${name}: ${state.leader} in epoch ${state.leaderEpoch}`
+    })
+  }
+
+  #whyElected(instead: number, isPreferred: boolean): LogFields {
+    if (instead === -1) return { because: 'nobody led' }
+    const inactive = whyInactive(this.#brokers.get(instead))
+    const otherwise = isPreferred ? 'the first replica leads again' : 'it may lack records'
+    return { instead, because: inactive ?? otherwise }
   }
 
   #broker(before: BrokerView | undefined, after: BrokerView): void {
@@ -91,21 +100,12 @@ export class ClusterEvents {
     if (before !== undefined && before.epoch === epoch) {
       if (shuttingDown && !before.shuttingDown)
         this.#logger.info(fields, 'a broker stops: others take over what it leads')
+      else if (fenced && before.shuttingDown) this.#logger.info(fields, 'a broker has stopped')
       else if (fenced && !before.fenced) this.#logger.warn(fields, 'a broker is gone, and fenced')
       else if (!fenced && before.fenced) this.#logger.info(fields, 'a broker serves')
       return
     }
     this.#logger.info(fields, fenced ? 'a broker was accepted, and catches up' : 'a broker serves')
-  }
-
-  #tell(): void {
-    this.#timer = null
-    for (const [kind, names] of this.#partitions) {
-      const fields = { count: names.length, partitions: names.slice(0, MAX_NAMED) }
-      if (kind === 'unclean' || kind === 'leaderless') this.#logger.warn(fields, MESSAGES[kind])
-      else this.#logger.info(fields, MESSAGES[kind])
-    }
-    this.#partitions.clear()
   }
 }
 

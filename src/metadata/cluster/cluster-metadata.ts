@@ -55,7 +55,7 @@ type ClusterWorld = Pick<World, 'clock' | 'random' | 'logger' | 'network' | 'met
 const POLL_MS = 500
 /** How long a broker that stops waits for others to take over what it leads: what begins a container kills it after 10 seconds. */
 const LEAVE_MS = 6_000
-/** How long it may take to give the office of the controller back. */
+/** How long it may take to give its places in the metadata store back. */
 const RETIRE_MS = 1_000
 /** Between two attempts, while there is no controller. */
 const LEAVE_AGAIN_MS = 50
@@ -314,7 +314,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   /** For what this broker waits that does not serve yet, in words. */
   get awaited(): string {
-    if (this.#membership === null) return 'the metadata store'
+    if (this.#membership === null)
+      return 'a session with the metadata store, or an earlier one of its own to end there'
     if (this.#controllerId === -1) return 'a controller to be elected'
     const what = this.#isAccepted() ? 'count on it, for which it must host what it is told to' : 'accept it'
     return `the controller, broker ${this.#controllerId}, to ${what}`
@@ -335,11 +336,13 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       if (left) logger.info({ tookMs }, 'others lead what this broker led')
       else logger.warn({ tookMs }, 'nobody took over what this broker leads; it stops anyway')
     }
-    // Whoever is elected can be reached, and this broker soon cannot.
+    // Whoever is elected can be reached, and this broker soon cannot. Nor may a new controller count on it again: that it wishes
+    // to leave only the last one knew.
     this.#driver?.resign(STOPPING)
+    const gone = Promise.all([this.#membership?.withdraw(), this.#election?.retire()])
     // Without ZooKeeper that may take forever, and the end of the session does it as well.
     const isLate = new Promise<void>((resolve) => clock.after(RETIRE_MS, resolve))
-    await Promise.race([this.#election?.retire(), isLate])
+    await Promise.race([gone, isLate])
   }
 
   /** Asks whoever is controller, which may be another one each time, and may be this broker. */

@@ -6,7 +6,7 @@ import { claimBrokerId } from '../changes/claim.ts'
 import { checkClusterId } from '../changes/cluster-id.ts'
 import type { Registration } from '../changes/registration.ts'
 import { LastingStore } from '../layout/lasting-store.ts'
-import { createIfMissing } from '../layout/store-steps.ts'
+import { createIfMissing, deleteIfThere } from '../layout/store-steps.ts'
 import { randomUuid } from '../layout/uuid.ts'
 import {
   CLUSTER_DIRECTORIES,
@@ -101,6 +101,13 @@ export class Membership {
   listen(listener: MembershipListener): void {
     this.#listener = listener
     if (this.#session !== null) listener.registered(this.#session)
+  }
+
+  /** The broker stops: nobody is to count on it any more. */
+  async withdraw(): Promise<void> {
+    const path = paths.brokerId(this.#parts.config['broker.id'])
+    // Without a session the node is gone, too.
+    await (this.#session && deleteIfThere(this.#session.store, path).catch(() => undefined))
   }
 
   async close(): Promise<void> {
@@ -200,7 +207,7 @@ async function prepareTree(store: MetadataStore, parts: MembershipParts): Promis
   if (node === null)
     throw new SamsaError(
       'SAMSA_METADATA_STORE',
-      `zookeeper.connect=${config['zookeeper.connect']}: the log directories belong to cluster ${clusterId}, and there is none here`,
+      `zookeeper.connect=${config['zookeeper.connect']}: there is no cluster here yet, and log.dirs=${config['log.dirs'].join(',')}: meta.properties says cluster ${clusterId}`,
     )
   const found = decodeClusterId(node.data)
   checkClusterId(config, clusterId, found)

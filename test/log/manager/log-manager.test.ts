@@ -62,7 +62,7 @@ test('a directory of another node or cluster is refused and unlocked', async () 
     await first.close(true)
     await assert.rejects(LogManager.open(sim.start().world, { ...options, nodeId: 2 }), {
       code: 'SAMSA_CONFIG',
-      message: /\/data\/one belongs to node 1, and this is node 2/,
+      message: /^broker\.id=2: log directory \/data\/one belongs to broker 1/,
     })
     const second = await LogManager.open(sim.start().world, { ...options, logDirs: ['/data/two'] })
     await second.load('another', 1, () => 'deleted')

@@ -109,3 +109,23 @@ test('without a session there are no new producer ids, and with the next one the
     await sim.sleep(SESSION_MS)
     assert.equal(await metadata.nextProducerId(), 1_000)
   }))
+
+test('whoever leaves is registered no more when others look for a controller, so that the next one does not count on it', () =>
+  alone(async ({ metadata, witness, sim }) => {
+    metadata.start(NOBODY)
+    await metadata.whenServing()
+    const found: boolean[] = []
+    const gone = new Promise<void>((resolve) => {
+      void witness.get(paths.controller, () => {
+        void witness.get(paths.brokerId(3)).then((node) => {
+          found.push(node !== null)
+          resolve()
+        })
+      })
+    })
+    await metadata.leave()
+    await gone
+    assert.deepEqual(found, [false])
+    await sim.sleep(SESSION_MS)
+    assert.equal(await witness.get(paths.controller), null)
+  }))

@@ -128,12 +128,13 @@ describe('a member', () => {
       await assert.rejects(Membership.join(ofDirectories), {
         code: 'SAMSA_METADATA_STORE',
         message:
-          /zookeeper\.connect=z:2181: the log directories belong to cluster BBBB.*, and there is none here/,
+          /^zookeeper\.connect=z:2181: there is no cluster here yet, and log\.dirs=.*: meta\.properties says cluster BBBB/,
       })
       await (await Membership.join(ensemble.parts(2))).close()
       await assert.rejects(Membership.join(ofDirectories), {
         code: 'SAMSA_METADATA_STORE',
-        message: /the log directories belong to cluster BBBB/,
+        message:
+          /^log\.dirs=.*: meta\.properties says cluster BBBB.*, and the metadata in zookeeper\.connect=z:2181 is that of cluster /,
       })
     }))
 

@@ -101,7 +101,7 @@ export class ZooKeeperStores {
   }
 
   #connected(sidecar: SidecarProcess): Promise<{ readonly session: string; readonly timeoutMs: number }> {
-    const { shown, connectionTimeoutMs } = this.#options
+    const { shown, connectionTimeoutMs, sessionTimeoutMs } = this.#options
     const { refusal } = this.#surroundings
     return new Promise((resolve, reject) => {
       const fail = (error: Error): void => {
@@ -111,12 +111,16 @@ export class ZooKeeperStores {
         this.#state = 'CLOSED'
         reject(error)
       }
+      const why =
+        connectionTimeoutMs === sessionTimeoutMs
+          ? ', which is zookeeper.session.timeout.ms where it is not set'
+          : ''
       const timer = setTimeout(
         () =>
           fail(
             refusal(
               'SAMSA_METADATA_STORE',
-              `zookeeper.connect=${shown}: no server answered within zookeeper.connection.timeout.ms=${connectionTimeoutMs}`,
+              `zookeeper.connect=${shown}: no server answered within zookeeper.connection.timeout.ms=${connectionTimeoutMs}${why}`,
             ),
           ),
         connectionTimeoutMs,
