@@ -250,8 +250,9 @@ export class Partition {
 
   /** Calls the waiter once every replica in sync has everything below `endOffset`; at once when they already have. */
   awaitAppended(endOffset: number, waiter: AppendWaiter, tag: number): void {
-    if (endOffset <= this.#highWatermark) waiter.appendSettled(tag, ErrorCode.NONE)
-    else this.#await(this.#commitWaits, endOffset, waiter, tag)
+    if (endOffset <= this.#highWatermark) return waiter.appendSettled(tag, ErrorCode.NONE)
+    this.#await(this.#commitWaits, endOffset, waiter, tag)
+    if (endOffset <= this.log.writtenEndOffset) waiter.appendWritten?.(tag)
   }
 
   /** Calls the waiter once everything below `endOffset` is written here; at once when it already is. */
@@ -429,6 +430,7 @@ export class Partition {
     this.#replicaWaits.advanced(Math.max(1, bytes))
     leader.appended(endOffset)
     this.#carryOut(leader)
+    if (this.#commitWaits.size > 0) this.#commitWaits.written(endOffset)
   }
 
   holdAppends(): Promise<() => void> {

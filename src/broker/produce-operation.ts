@@ -21,6 +21,9 @@ const OF_REQUEST: ReadonlySet<number> = new Set<ErrorCode>([
 ])
 const NO_RECORD_ERRORS: readonly RecordError[] = []
 const NOTHING_ASKED: ProduceRequest = { transactionalId: null, acks: -1, timeoutMs: 0, topicData: [] }
+/** What is left in memory of a request, and of each of its partitions, that waits for replicas alone. */
+const WAIT_BYTES = 1_024
+const PARTITION_WAIT_BYTES = 256
 
 export interface ProduceGuard extends RequestGuard {
   /** One for all requests of a connection. */
@@ -32,6 +35,10 @@ export interface ProduceGuard extends RequestGuard {
   /** A log holds a batch of it until `letBytesGo`. */
   keepBytes(): void
   letBytesGo(): void
+  /** No part of the broker looks at its bytes any more. */
+  releaseBytes(): void
+  /** It waits for others, and only so many bytes are left of it. */
+  parks(keptBytes: number): void
 }
 
 /** One Produce: appends to every partition it names, then waits until all of them are settled or time is up. */
@@ -54,8 +61,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
   #inLine = 0
   /** Batches whose records are still looked at, by what gives them up. */
   #unread: Map<object, () => void> | null = null
-  /** Set when time was up: written batches that still wait for replicas, and whose bytes no log holds. */
-  #letGo: ReadonlySet<number> | null = null
+  /** Of those that are not settled: written here, and not by all replicas. */
+  #written = 0
+  #mayPark = true
 
   constructor(
     broker: Broker,
@@ -142,8 +150,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   #begun(): void {
     this.#started = true
-    if (this.#unsettled === 0) this.#answer()
-    else this.#startClock()
+    if (this.#unsettled === 0) return this.#answer()
+    this.#startClock()
+    this.#parkWhenWritten()
   }
 
   #startClock(): void {
@@ -153,8 +162,36 @@ export class ProduceOperation implements AppendWaiter, Expirable {
 
   /** The log has written the batch, or never will. */
   appendSettled(tag: number, errorCode: number): void {
-    if (this.#letGo === null || !this.#letGo.has(tag)) this.#guard.letBytesGo()
+    const result = this.#partitions[tag]!
+    if (!result.letGo) this.#guard.letBytesGo()
+    else if (!result.settled) this.#written -= 1
+    result.letGo = true
     this.#settle(tag, errorCode)
+  }
+
+  /** Replicas may take long, or be away: what waits for them alone must not keep memory from others. */
+  appendWritten(tag: number): void {
+    const result = this.#partitions[tag]!
+    if (result.letGo) return
+    result.letGo = true
+    this.#guard.letBytesGo()
+    if (result.settled) return
+    this.#written += 1
+    this.#parkWhenWritten()
+  }
+
+  /** Nothing but a small wait is left of it, once only replicas are waited for. What an error ended may still be looked at. */
+  #parkWhenWritten(): void {
+    if (this.#written === 0 || this.#written < this.#unsettled || !this.#mayPark) return
+    if (!this.#started || this.#inLine > 0) return
+    this.#mayPark = false
+    if (this.#partitions.some(({ errorCode }) => errorCode !== ErrorCode.NONE)) return
+    const { topicData, timeoutMs } = this.#request
+    this.#broker.topicMetrics.produced(this.#request, this.#partitions)
+    for (const { partitionData } of topicData) for (const each of partitionData) each.records = null
+    this.#request = { ...NOTHING_ASKED, timeoutMs }
+    this.#guard.releaseBytes()
+    this.#guard.parks(WAIT_BYTES + this.#partitions.length * PARTITION_WAIT_BYTES)
   }
 
   #settle(tag: number, errorCode: number): void {
@@ -164,10 +201,10 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (errorCode !== ErrorCode.NONE) fail(result, errorCode, null)
     this.#unsettled -= 1
     if (this.#unsettled === 0 && this.#started) this.#answer()
+    else this.#parkWhenWritten()
   }
 
   expired(): void {
-    this.#letWrittenGo()
     for (const result of this.#partitions) {
       if (result.settled) continue
       result.settled = true
@@ -176,21 +213,6 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     this.#answer()
     this.#request = NOTHING_ASKED
     this.#done = () => {}
-  }
-
-  /** Replicas may be away for very long: what waits for them then must not keep memory from others. */
-  #letWrittenGo(): void {
-    const letGo = new Set<number>()
-    let tag = 0
-    for (const { name, partitionData } of this.#request.topicData)
-      for (const { index } of partitionData) {
-        const { settled, baseOffset } = this.#partitions[tag]!
-        const writtenEndOffset = this.#broker.partitions.get(name, index)?.log.writtenEndOffset ?? -1
-        if (!settled && baseOffset >= 0 && baseOffset < writtenEndOffset) letGo.add(tag)
-        tag += 1
-      }
-    this.#letGo = letGo
-    for (let i = 0; i < letGo.size; i++) this.#guard.letBytesGo()
   }
 
   #append(tag: number, topic: string, index: number, records: Buffer | null): void {
@@ -288,7 +310,9 @@ export class ProduceOperation implements AppendWaiter, Expirable {
     if (!Buffer.isBuffer(read)) this.#refuseBatch(tag, partition, read)
     else if (refusal !== ErrorCode.NONE) this.#refuse(tag, refusal, null)
     else this.#appendNow(tag, partition, read)
-    if (this.#started && !this.#answered) this.#startClock()
+    if (!this.#started || this.#answered) return
+    this.#startClock()
+    this.#parkWhenWritten()
   }
 
   #appendInLine(tag: number, partition: Partition, records: Buffer): void {
@@ -347,6 +371,7 @@ function unsettled(index: number): ProducedPartition {
     recordErrors: NO_RECORD_ERRORS,
     errorMessage: null,
     settled: false,
+    letGo: false,
   }
 }
 

@@ -11,4 +11,6 @@ export interface ProducedPartition {
   errorMessage: string | null
   /** Settled: an error, or safe under the partition's promise. */
   settled: boolean
+  /** No log holds its batch any more. */
+  letGo: boolean
 }

@@ -2,6 +2,8 @@
 export interface AppendWaiter {
   /** `tag` is what the waiter gave when it began to wait. */
   appendSettled(tag: number, errorCode: number): void
+  /** The log here has written it, and others have not: told before it is settled, and perhaps more than once. */
+  appendWritten?(tag: number): void
 }
 
 interface AppendWait {
@@ -22,6 +24,8 @@ const COMPACT_AFTER = 256
 export class AppendWaits {
   #waits: AppendWait[] = []
   #head = 0
+  /** Those before it were told that they are written. */
+  #told = 0
 
   get size(): number {
     return this.#waits.length - this.#head
@@ -41,17 +45,27 @@ export class AppendWaits {
     }
     if (this.#head === this.#waits.length) {
       this.#waits.length = 0
-      this.#head = 0
+      this.#head = this.#told = 0
     } else if (this.#head >= COMPACT_AFTER) {
       this.#waits.splice(0, this.#head)
+      this.#told = Math.max(0, this.#told - this.#head)
       this.#head = 0
+    }
+  }
+
+  /** The log here has written everything below `endOffset`; those that wait for more than that are told. */
+  written(endOffset: number): void {
+    this.#told = Math.max(this.#told, this.#head)
+    while (this.#told < this.#waits.length && this.#waits[this.#told]!.endOffset <= endOffset) {
+      const { waiter, tag } = this.#waits[this.#told++]!
+      waiter.appendWritten?.(tag)
     }
   }
 
   fail(errorCode: number): void {
     const failed = this.#waits.slice(this.#head)
     this.#waits = []
-    this.#head = 0
+    this.#head = this.#told = 0
     for (const wait of failed) wait.waiter.appendSettled(wait.tag, errorCode)
   }
 }

@@ -14,6 +14,7 @@ import type { MemoryBudget } from './memory-budget.ts'
 /** What connections like its own have in common. */
 interface SharedBySlots {
   readonly apis: ReadonlyMap<number, Api>
+  readonly arena: FrameArena
   readonly answers: AnswerBudget
   readonly longRequests: LongRequests
 }
@@ -136,11 +137,12 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
     if (!this.#answered && !this.#gone) this.#owner.holdOthers(this)
   }
 
-  parks(): void {
+  parks(keptBytes = 0): void {
     if (this.#answered || this.#gone) return
     this.decoded(0)
-    const bytes = this.heldBytes
-    this.heldBytes = 0
+    this.giveBack(this.#owner.shared.arena)
+    const bytes = Math.max(0, this.heldBytes - keptBytes)
+    this.heldBytes -= bytes
     this.#owner.letsBytesGo(bytes)
   }
 
@@ -261,7 +263,7 @@ export class RequestSlot implements RequestContext, AnswerWaiter {
     this.bytesDone = true
   }
 
-  /** It is over. Where its bytes lie others follow, when nobody holds them. */
+  /** It is over, or waits without them: where its bytes lie others follow, when nobody holds them. */
   giveBack(arena: FrameArena): void {
     if (this.chunk !== null && this.bytesDone) arena.giveBack(this.chunk)
     this.chunk = null

@@ -121,13 +121,13 @@ class Replicated {
     return new Follower(this, client, id, epoch)
   }
 
-  async produce(acks: number, version = 11, client = this.broker.client) {
+  async produce(acks: number, version = 11, client = this.broker.client, records = makeBatch(1)) {
     const answer = await client.send(
       { request: produceRequest, response: produceResponse, version },
       {
         acks,
         timeoutMs: 1_000,
-        topicData: [{ name: 't', partitionData: [{ index: 0, records: makeBatch(1) }] }],
+        topicData: [{ name: 't', partitionData: [{ index: 0, records }] }],
       },
     )
     return { ...answer.responses[0]!.partitionResponses[0]!, nodeEndpoints: answer.nodeEndpoints }
@@ -162,11 +162,14 @@ class Replicated {
   }
 }
 
-function replicated(body: (of: Replicated) => Promise<void>): Promise<void> {
+function replicated(
+  body: (of: Replicated) => Promise<void>,
+  properties: Readonly<Record<string, string>> = {},
+): Promise<void> {
   return withSimBroker(async (broker) => {
     await broker.createTopics({ name: 't', partitions: 1 })
     await body(new Replicated(broker))
-  })
+  }, properties)
 }
 
 const isEmpty = (records: Buffer | null | undefined): boolean => records?.length === 0
@@ -302,8 +305,34 @@ test('only a broker that is one of the replicas, in its present incarnation, is 
     assert.equal(await errorOf(new Follower(of, of.broker.connect(), 1, 100)), NOT_LEADER_OR_FOLLOWER)
     const { client } = await of.follower(2)
     assert.equal(await errorOf(new Follower(of, client, 1, 100)), NOT_LEADER_OR_FOLLOWER)
+    // In another life than the one in which it said hello.
+    for (const epoch of [199, 201])
+      assert.equal(await errorOf(new Follower(of, client, 2, epoch)), ErrorCode.STALE_BROKER_EPOCH)
     assert.deepEqual([of.partition.endOffsetOf(1), of.partition.endOffsetOf(2)], [-1, -1])
   })
+})
+
+test('what waits for replicas alone keeps no memory from others, be it many times the budget', async () => {
+  const big = (): Buffer => makeBatch(1, 200_000)
+  const body = async (of: Replicated): Promise<void> => {
+    const connected = (): SimClient => of.broker.connect()
+    const waiting = Array.from({ length: 20 }, () => of.produce(-1, 11, connected(), big()))
+    await of.broker.sim.sleep(400)
+    assert.equal((await of.produce(1, 11, connected(), big())).errorCode, ErrorCode.NONE)
+    const { highWatermark, log } = of.partition
+    assert.deepEqual([highWatermark, log.writtenEndOffset], [0, 21])
+    for (const id of [1, 2]) await (await of.follower(id)).fetch({ offset: 21, lastEpoch: 0 })
+    const answers = await Promise.all(waiting)
+    assert.deepEqual(
+      answers
+        .map(({ errorCode, baseOffset }) => [errorCode, Number(baseOffset)])
+        .sort(([, a], [, b]) => a! - b!),
+      answers.map((_, index) => [ErrorCode.NONE, index]),
+    )
+    const counts = of.broker.process.metrics.samples('kafka_server_brokertopicmetrics_messagesin_total')
+    assert.deepEqual(counts.at(-1)?.value, 21)
+  }
+  await replicated(body, { 'queued.max.request.bytes': '500000' })
 })
 
 test('figures tell who is out of sync, and what every replica has', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { produceRequest, produceResponse } from '../../protocol/messages/00-produce.ts'
+import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { listOffsetsRequest, listOffsetsResponse } from '../../protocol/messages/02-list-offsets.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import { buildBatch } from '../../protocol/records/record-builder.ts'
@@ -159,6 +160,8 @@ function watchedGuard() {
     whenAbandoned: (run: () => void) => void (guard.leaves = run),
     keepBytes: () => (guard.kept += 1),
     letBytesGo: () => (guard.kept -= 1),
+    releaseBytes: () => {},
+    parks: () => {},
     guard: <Args extends readonly unknown[]>(run: (...args: Args) => void) => run,
     fail: (error: unknown) => assert.fail(String(error)),
   }
@@ -296,37 +299,48 @@ test('of a disk that does not answer producers are told, and what they sent keep
   )
 })
 
-/** A broker with one partition, of which the log has written the first of two batches, and replicas nothing. */
+/** A broker whose log writes when it is told to, and so do replicas. */
 class Waiting {
   kept = 0
+  /** What it keeps while it waits for replicas alone; -1: it does not yet. */
+  parkedBytes = -1
+  counted = 0
+  readonly records = [0, 1].map(() => buildBatch([record('x')]))
+  readonly partitionData = this.records.map((records, index) => ({
+    index,
+    records: records as Buffer | null,
+  }))
   readonly answers: number[][] = []
-  readonly #waits: (() => void)[] = []
+  readonly #waits: { readonly waiter: AppendWaiter; readonly tag: number }[] = []
   #endOffset = 0
   #deadline: Deadline | null = null
 
   produce(): void {
     const partition = {
-      log: { config: defaultLogConfig, logStartOffset: 0, writtenEndOffset: 1 },
+      log: { config: defaultLogConfig, logStartOffset: 0 },
       appendLine: new AppendLine(),
       append: () => {
         const baseOffset = this.#endOffset++
         return { errorCode: 0, baseOffset, lastOffset: baseOffset, logAppendTimeMs: -1 }
       },
       awaitAppended: (_endOffset: number, waiter: AppendWaiter, tag: number) =>
-        this.#waits.push(() => waiter.appendSettled(tag, 0)),
+        this.#waits.push({ waiter, tag }),
     }
     const broker = {
       clock: new ManualClock(),
       slices: { sliceEndsMs: () => Infinity },
       deadlines: { arm: (deadline: Deadline) => (this.#deadline = deadline), cancel: () => {} },
-      partitions: { get: () => partition },
-      topicMetrics: { produced: () => {} },
+      topicMetrics: { produced: (request: ProduceRequest) => (this.counted += request.topicData.length) },
       leaderOfPublished: () => partition,
       refusesProduce: () => 0,
     } as unknown as Broker
-    const guard = { keepBytes: () => this.kept++, letBytesGo: () => this.kept-- } as unknown as ProduceGuard
-    const partitionData = [0, 1].map((index) => ({ index, records: buildBatch([record('x')]) }))
-    const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData }]
+    const guard = {
+      keepBytes: () => this.kept++,
+      letBytesGo: () => this.kept--,
+      releaseBytes: () => {},
+      parks: (keptBytes: number) => (this.parkedBytes = keptBytes),
+    } as unknown as ProduceGuard
+    const topicData = [{ name: 'topic', topicId: NO_TOPIC_ID, partitionData: this.partitionData }]
     const request = { transactionalId: null, acks: -1, timeoutMs: 1_000, topicData }
     const done = (partitions: readonly ProducedPartition[]): void =>
       void this.answers.push(partitions.map(({ errorCode }) => errorCode))
@@ -337,18 +351,53 @@ class Waiting {
     this.#deadline!.owner.expired({ monotonicMs: 0, wallMs: 0 })
   }
 
-  replicasHaveAll(): void {
-    for (const settle of this.#waits) settle()
+  /** As often as that may be told. */
+  written(tag: number): void {
+    for (let told = 0; told < 2; told++) this.#waits[tag]!.waiter.appendWritten?.(tag)
+  }
+
+  replicasHave(tag: number): void {
+    this.#waits[tag]!.waiter.appendSettled(tag, 0)
+  }
+
+  get isLetGo(): boolean {
+    return this.partitionData.every(({ records }) => records === null)
   }
 }
+
+test('what only replicas lack keeps a small wait in memory, and is counted once', () => {
+  const waiting = new Waiting()
+  waiting.produce()
+  assert.equal(waiting.kept, 2)
+  waiting.written(0)
+  assert.deepEqual([waiting.kept, waiting.parkedBytes, waiting.isLetGo], [1, -1, false])
+  waiting.written(1)
+  assert.deepEqual([waiting.kept, waiting.isLetGo, waiting.counted], [0, true, 1])
+  assert.ok(waiting.parkedBytes > 0 && waiting.parkedBytes < 2_000)
+  waiting.replicasHave(1)
+  waiting.replicasHave(0)
+  assert.deepEqual([waiting.kept, waiting.counted, waiting.answers], [0, 1, [[0, 0]]])
+})
+
+test('what one partition settles leaves the rest to replicas', () => {
+  const waiting = new Waiting()
+  waiting.produce()
+  waiting.written(0)
+  waiting.replicasHave(1)
+  assert.deepEqual([waiting.kept, waiting.isLetGo], [0, true])
+  waiting.replicasHave(0)
+  assert.deepEqual(waiting.answers, [[0, 0]])
+})
 
 test('what replicas still lack when time is up keeps no memory from others, once it is written', () => {
   const waiting = new Waiting()
   waiting.produce()
-  assert.equal(waiting.kept, 2)
+  waiting.written(0)
   waiting.timeIsUp()
   assert.deepEqual(waiting.answers, [[ErrorCode.REQUEST_TIMED_OUT, ErrorCode.REQUEST_TIMED_OUT]])
   assert.equal(waiting.kept, 1, 'the log still holds the second one')
-  waiting.replicasHaveAll()
+  waiting.written(1)
+  assert.equal(waiting.kept, 0)
+  for (const tag of [0, 1]) waiting.replicasHave(tag)
   assert.deepEqual([waiting.kept, waiting.answers.length], [0, 1])
 })

@@ -6,6 +6,10 @@ import { Seeded } from '../support/seed.ts'
 
 class Recorder {
   readonly settled: [tag: number, errorCode: number][] = []
+  readonly written: number[] = []
+  appendWritten(tag: number): void {
+    this.written.push(tag)
+  }
   appendSettled(tag: number, errorCode: number): void {
     this.settled.push([tag, errorCode])
   }
@@ -29,6 +33,32 @@ test('settles in order, up to the offset reached', () => {
   waits.reached(1000)
   assert.equal(waits.size, 0)
   assert.deepEqual(recorder.settled.at(-1), [1000, 0])
+})
+
+test('who waits for more than the log here is told once that it has written, in order', () => {
+  const waits = new AppendWaits()
+  const recorder = new Recorder()
+  const told = (): number[] => recorder.written.splice(0)
+  for (let offset = 1; offset <= 1_000; offset++) waits.add(offset, recorder, offset)
+  waits.written(2)
+  assert.deepEqual(told(), [1, 2])
+  waits.reached(4)
+  waits.written(6)
+  assert.deepEqual(told(), [5, 6])
+  waits.reached(500)
+  waits.written(502)
+  assert.deepEqual(told(), [501, 502])
+  waits.reached(501)
+  waits.written(503)
+  assert.deepEqual(told(), [503])
+  waits.reached(1_000)
+  waits.add(1_001, recorder, 1_001)
+  waits.written(1_001)
+  assert.deepEqual(told(), [1_001])
+  waits.fail(7)
+  waits.add(1_002, recorder, 1_002)
+  waits.written(1_002)
+  assert.deepEqual(told(), [1_002])
 })
 
 test('a failure settles all that still wait, once', () => {

@@ -40,9 +40,9 @@ export interface RequestContext extends RequestGuard {
   readonly longestWaitMs: number
   /**
    * It waits for what others send, as long as they like, and holds nothing of the request meanwhile: what was kept of it is
-   * counted elsewhere. Its memory goes back to the budgets, or those others might never be read.
+   * counted elsewhere, but for `keptBytes`. Its memory goes back to the budgets, or those others might never be read.
    */
-  parks(): void
+  parks(keptBytes?: number): void
   /**
    * Answering takes the memory of so many elements, also where the request names few: others are remembered. It counts
    * from here on, in the line of long requests; `elements` is asked again when there is room.
