@@ -248,6 +248,8 @@ export interface Connection {
   end(): void
   /** Closes at once. `closed` is called in a later turn. */
   destroy(): void
+  /** The same, and the other side sees a connection that broke, not one that was ended. */
+  reset(): void
 }
 
 /** The last two: it was never connected. */

@@ -102,7 +102,7 @@ export class Census<Connection extends Counted> implements Gate {
     }
     if (limit !== null) this.#refuse(clientAddress.host, listenerName, limit)
     else this.#rules.logger.debug(whoIs(connection), 'connection closed: clients are not let in yet')
-    connection.dismiss()
+    connection.dismiss('reset')
     return false
   }
 

@@ -241,15 +241,16 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   }
 
   /** As `abort`, without a word. */
-  dismiss(): void {
+  dismiss(by: 'destroy' | 'reset' = 'destroy'): void {
     if (this.#closed) return
-    this.#connection.destroy()
+    this.#connection[by]()
     this.closed('destroyed')
   }
 
   /** The broker stops: takes no more requests, answers those that it has, then closes. */
   end(): void {
     if (this.#closed) return
+    if (this.#isNew && this.#slots.length === 0) return this.dismiss('reset')
     // What still arrives is dropped, and read: or the client's own end would not be seen.
     this.#refused = true
     this.#endWhenAnswered()

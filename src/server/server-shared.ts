@@ -56,8 +56,11 @@ export interface Counted {
   readonly listenerName: string
   /** When something came from it last, or left for it. */
   readonly lastActiveMs: number
-  /** Closes it at once, without a word. */
-  dismiss(): void
+  /**
+   * Closes it at once, without a word. By a reset it looks as if nobody were here: an end before the first answer some
+   * clients take for TLS that is missing, and give up (franz-go).
+   */
+  dismiss(by?: 'reset'): void
 }
 
 /** For log lines. */

@@ -13,6 +13,7 @@ class Connected implements Counted {
   readonly listenerName = 'PLAINTEXT'
   dismissed = false
   lastActiveMs = 0
+  turnedAway = false
   readonly #census: Census<Connected>
 
   constructor(census: Census<Connected>, host = '10.0.0.1') {
@@ -20,8 +21,9 @@ class Connected implements Counted {
     this.clientAddress = { host, port: 5_000 }
   }
 
-  dismiss(): void {
+  dismiss(by?: 'reset'): void {
     this.dismissed = true
+    this.turnedAway = by === 'reset'
     this.#census.left(this)
   }
 }
@@ -63,7 +65,7 @@ test('before clients are let in only brokers are, and who came meanwhile is let 
   const [client, broker, patient] = [rig.arrive(), rig.arrive(), rig.arrive()]
   assert.deepEqual(rig.counts, [0, 0, 3])
   assert.equal(rig.census.asClient(client), false)
-  assert.ok(client.dismissed)
+  assert.ok(client.turnedAway)
   assert.deepEqual(rig.lines, ['debug connection closed: clients are not let in yet'])
   rig.census.asPeer(broker, 7)
   rig.census.isOpen = true

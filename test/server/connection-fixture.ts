@@ -41,6 +41,7 @@ export class FakeConnection implements Connection {
   pieces: Piece[] = []
   paused = false
   destroyed = false
+  wasReset = false
   ended = false
 
   write(pieces: readonly Piece[]): void {
@@ -58,6 +59,9 @@ export class FakeConnection implements Connection {
   }
   destroy(): void {
     this.destroyed = true
+  }
+  reset(): void {
+    this.wasReset = true
   }
 }
 

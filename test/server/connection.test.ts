@@ -43,6 +43,21 @@ test('a broker that stops answers what it was asked, takes no more, and closes t
   assert.ok(fixture.connection.ended)
 })
 
+test('a broker that stops resets whom it never answered, and ends with whom it did', () => {
+  const [stranger, acquainted] = [new Fixture(), new Fixture()]
+  acquainted.receive(produce(1, 'a'))
+  acquainted.begun[0]!.respond()
+  for (const { client } of [stranger, acquainted]) client.end()
+  const how = ({ connection: { wasReset, ended } }: Fixture): boolean[] => [wasReset, ended]
+  assert.deepEqual(
+    [how(stranger), how(acquainted)],
+    [
+      [true, false],
+      [false, true],
+    ],
+  )
+})
+
 test('only produce requests overlap; all others wait for the answers before them', () => {
   const fixture = new Fixture()
   fixture.receive(Buffer.concat([produce(1, 'a'), heartbeat(2, 'g'), produce(3, 'b'), heartbeat(4, 'h')]))

@@ -180,6 +180,10 @@ class SimConnection implements Connection {
     else this.socket.destroy()
   }
 
+  reset(): void {
+    this.destroy()
+  }
+
   private flush(): void {
     const { socket } = this
     if (socket === null) return

@@ -127,4 +127,8 @@ class NoConnection implements Connection {
   destroy(): void {
     this.#reason = 'destroyed'
   }
+
+  reset(): void {
+    this.destroy()
+  }
 }

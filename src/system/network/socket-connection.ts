@@ -195,11 +195,20 @@ export class SocketConnection implements Connection {
   }
 
   destroy(): void {
-    if (this.#socket.destroyed) return
+    if (this.#abandon()) this.#socket.destroy()
+  }
+
+  reset(): void {
+    if (this.#abandon()) this.#socket.resetAndDestroy()
+  }
+
+  /** False when the socket is gone already. */
+  #abandon(): boolean {
+    if (this.#socket.destroyed) return false
     this.#reason = 'destroyed'
     this.#finished = true
     this.#dropUnwritten()
-    this.#socket.destroy()
+    return true
   }
 
   /** The one write of this turn. */

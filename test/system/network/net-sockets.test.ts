@@ -72,6 +72,23 @@ async function readAll(client: net.Socket): Promise<Buffer> {
 }
 
 describe('sockets', () => {
+  test('a client tells a connection that was reset from one that was destroyed', async () => {
+    const { listener } = await listen((one, bytes) =>
+      one.connection[bytes.length === 1 ? 'reset' : 'destroy'](),
+    )
+    const errors = await Promise.all(
+      ['1', '22'].map(async (sent) => {
+        const client = await connect(listener)
+        let code: string | undefined
+        client.on('error', (error: NodeJS.ErrnoException) => (code = error.code)).resume()
+        client.write(sent)
+        await new Promise((resolve) => client.once('close', resolve))
+        return code
+      }),
+    )
+    assert.deepEqual(errors, ['ECONNRESET', undefined])
+  })
+
   test('bytes arrive, answers leave, both ends know their addresses', async () => {
     const { listener, seen } = await listen((one, bytes) => one.connection.write([bytes, Buffer.from('!')]))
     const client = await connect(listener)
