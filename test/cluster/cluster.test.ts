@@ -31,7 +31,7 @@ if (parts === null) {
 
     before(async () => {
       cluster = await ClusterProcesses.start(parts)
-      load = await Load.start(cluster, { packages: parts.packages })
+      load = await Load.start(cluster, parts.programs)
     })
     after(async () => {
       await load?.[Symbol.asyncDispose]()
@@ -216,10 +216,10 @@ if (parts === null) {
 
     step('a group keeps its offsets when its coordinator is killed, again and again', async (t) => {
       for (let time = 0; time < 3; time++) {
-        const before = load.history.commits
+        const before = load.group.commits
         const coordinator = cluster.broker(await load.coordinator())
         await coordinator.kill()
-        await until(() => load.history.commits > before + 12)
+        await until(() => load.group.commits > before + 12)
         assert.notEqual(await load.coordinator(), coordinator.id)
         await coordinator.start()
         await whenInSync(cluster, '__consumer_offsets')

@@ -14,6 +14,53 @@ export type Contents = readonly string[]
 /** Records of a key that may be under way at a time. */
 const UNDER_WAY = 100
 
+/** What the members of a group were told. */
+export class GroupHistory {
+  /** That were acknowledged, each of one partition. */
+  commits = 0
+  readonly #report: (problem: string) => void
+  readonly #name: string
+  readonly #read: Set<number>[] = []
+  readonly #committed: number[] = []
+
+  constructor(name: string, report: (problem: string) => void) {
+    this.#name = name
+    this.#report = report
+  }
+
+  read(partition: number, offset: number): void {
+    ;(this.#read[partition] ??= new Set()).add(offset)
+  }
+
+  /** A member was told that its commit is kept. */
+  committed(partition: number, offset: number): void {
+    this.commits++
+    this.#committed[partition] = Math.max(this.committedAt(partition), offset)
+  }
+
+  /** What the group has committed at least; -1: nothing is known. */
+  committedAt(partition: number): number {
+    return this.#committed[partition] ?? -1
+  }
+
+  /** What the group says it has committed. `floor` was known before it was asked. */
+  isAt(partition: number, offset: number, floor: number, asked: string): void {
+    if (offset < floor)
+      this.#report(`${asked}: ${this.#name} is at ${offset} of ${partition}, and was at ${floor}`)
+    this.#committed[partition] = Math.max(this.committedAt(partition), offset)
+  }
+
+  /** How many records it has not read yet. */
+  unread(contents: readonly Contents[]): number {
+    let unread = 0
+    for (const [partition, found] of contents.entries()) {
+      const read = this.#read[partition] ?? new Set()
+      for (let offset = 0; offset < found.length; offset++) if (!read.has(offset)) unread++
+    }
+    return unread
+  }
+}
+
 export class History {
   /** Broken promises, in words. */
   readonly problems: string[] = []
@@ -21,16 +68,13 @@ export class History {
   readonly givenUp: string[] = []
   /** Answers that came after the last one by this much, with when: monotonic milliseconds. */
   longestGapMs = 0
-  /** That were acknowledged, each of one partition. */
-  commits = 0
   readonly #acknowledged: Acknowledged[] = []
   readonly #idempotent = new Set<string>()
   /** The last record of each key that was acknowledged. */
   readonly #lastOfKey = new Map<string, number>()
   /** The same when all brokers were stopped at once. */
   readonly #stops: ReadonlyMap<string, number>[] = []
-  readonly #read: Set<number>[] = []
-  readonly #committed: number[] = []
+  readonly #groups = new Map<string, GroupHistory>()
   #before: readonly Contents[] = []
   #checked = 0
   #lastAckMs = 0
@@ -79,26 +123,10 @@ export class History {
     this.givenUp.push(`${value}: ${why}`)
   }
 
-  read(partition: number, offset: number): void {
-    ;(this.#read[partition] ??= new Set()).add(offset)
-  }
-
-  /** A member was told that its commit is kept. */
-  committed(partition: number, offset: number): void {
-    this.commits++
-    this.#committed[partition] = Math.max(this.committedAt(partition), offset)
-  }
-
-  /** What the group has committed at least; -1: nothing is known. */
-  committedAt(partition: number): number {
-    return this.#committed[partition] ?? -1
-  }
-
-  /** What the group says it has committed. `floor` was known before it was asked. */
-  groupIsAt(partition: number, offset: number, floor: number, asked: string): void {
-    if (offset < floor)
-      this.#report(`${asked}: the group is at ${offset} of ${partition}, and was at ${floor}`)
-    this.#committed[partition] = Math.max(this.committedAt(partition), offset)
+  group(name: string): GroupHistory {
+    const found = this.#groups.get(name) ?? new GroupHistory(name, (problem) => this.#report(problem))
+    this.#groups.set(name, found)
+    return found
   }
 
   /** `contents`: of each partition from its first offset on, read when the first `known` records were acknowledged. */
@@ -132,14 +160,9 @@ export class History {
     return counts
   }
 
-  /** How many records the group has not read yet. */
+  /** How many records the groups have not read yet. */
   unread(contents: readonly Contents[]): number {
-    let unread = 0
-    for (const [partition, found] of contents.entries()) {
-      const read = this.#read[partition] ?? new Set()
-      for (let offset = 0; offset < found.length; offset++) if (!read.has(offset)) unread++
-    }
-    return unread
+    return [...this.#groups.values()].reduce((sum, group) => sum + group.unread(contents), 0)
   }
 
   /** What clients could read stays as it was. */

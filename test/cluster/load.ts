@@ -2,29 +2,25 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
 
-import { adopt, end, repositoryRoot } from '../support/processes.ts'
+import { adopt, end } from '../support/processes.ts'
 import type { ClusterProcesses } from './cluster-processes.ts'
 import { coordinatorOf, readTopic } from './contents.ts'
-import { History } from './history.ts'
+import { type GroupHistory, History } from './history.ts'
+import type { LoadProgram } from './parts.ts'
 
 const { Kafka, logLevel } = kafkajs
 
 const PARTITIONS = 6
-const GROUP = 'readers'
+const TOPIC = 'load'
+/** Records a second of each idempotent producer. */
+const RATE = 100
 const PATIENCE_MS = 60_000
-
-export interface LoadOptions {
-  /** Where the Python packages are. */
-  readonly packages: string
-  readonly topic?: string
-  /** Records a second of each idempotent producer. */
-  readonly rate?: number
-}
+/** Until all are at work: a JVM takes its time. */
+const START_PATIENCE_MS = 120_000
 
 /** A client of kafkajs that does not give up. */
 export function kafkaOf(cluster: ClusterProcesses): kafkajs.Kafka {
@@ -38,57 +34,108 @@ export function kafkaOf(cluster: ClusterProcesses): kafkajs.Kafka {
   })
 }
 
-/** Two producers and two members of a group of librdkafka, a producer of kafkajs, and one who watches the group's offsets. */
+/** A program of `clients` at work. */
+class Worker {
+  readonly #program: LoadProgram
+  readonly #child: ChildProcess
+  isDone = false
+
+  constructor(program: LoadProgram, bootstrap: string) {
+    this.#program = program
+    const roles = [...program.producers.map((name) => `${name}:${RATE}`), `${program.group}/2`]
+    this.#child = adopt(
+      spawn(program.command, [...program.args, bootstrap, TOPIC, ...roles], {
+        env: { ...process.env, ...program.env },
+        stdio: ['pipe', 'pipe', 'inherit'],
+      }),
+    )
+    this.#child.stdin?.on('error', () => undefined)
+  }
+
+  async listen(history: History, remark: (words: string) => void): Promise<void> {
+    for await (const line of createInterface({ input: this.#child.stdout! })) {
+      const [what, ...words] = line.split(' ')
+      const number = (at: number): number => Number(words[at])
+      if (what === 'a') history.acked(words.slice(0, 3).join(' '), number(3), number(4))
+      else if (what === 'f') history.gaveUp(words.slice(0, 3).join(' '), words.slice(3).join(' '))
+      else if (what === 'r') history.group(words[0]!).read(number(1), number(2))
+      else if (what === 'k') history.group(words[0]!).committed(number(1), number(2))
+      else if (what === 'done') this.isDone = true
+      // That a broker is gone is no news.
+      else if (!line.includes('refused')) remark(`${this.#program.name}: ${line}`)
+    }
+    if (!this.isDone) remark(`${this.#program.name} ended`)
+  }
+
+  tell(what: 'stop' | 'leave'): void {
+    this.#child.stdin?.write(`${what}\n`)
+  }
+
+  async end(): Promise<void> {
+    this.tell('leave')
+    if (this.#child.exitCode === null) await Promise.race([once(this.#child, 'exit'), sleep(5_000)])
+    await end(this.#child, 'SIGKILL')
+  }
+}
+
+/** Producers with idempotence and a group of each program of `clients`, a producer of kafkajs, and one who watches the groups' offsets. */
 export class Load implements AsyncDisposable {
   readonly history = new History()
-  readonly topic: string
+  readonly topic = TOPIC
   readonly #cluster: ClusterProcesses
-  readonly #child: ChildProcess
+  readonly #programs: readonly LoadProgram[]
+  readonly #workers: readonly Worker[]
   readonly #kafka: kafkajs.Kafka
   readonly #running: Promise<void>[] = []
-  /** What clients told beside. */
+  /** What clients told beside, of late. */
   readonly #remarks: string[] = []
   #stopping = false
   #leaving = false
-  #done = false
   /** Records of kafkajs without an answer. */
   #sending = 0
 
-  private constructor(cluster: ClusterProcesses, topic: string, child: ChildProcess) {
+  private constructor(cluster: ClusterProcesses, programs: readonly LoadProgram[]) {
     this.#cluster = cluster
-    this.topic = topic
-    this.#child = child
+    this.#programs = programs
+    const bootstrap = cluster.bootstrap.join(',')
+    this.#workers = programs.map((program) => new Worker(program, bootstrap))
     this.#kafka = kafkaOf(cluster)
   }
 
   /** Resolves when all of them are at work. */
-  static async start(cluster: ClusterProcesses, options: LoadOptions): Promise<Load> {
-    const topic = options.topic ?? 'load'
+  static async start(cluster: ClusterProcesses, programs: readonly LoadProgram[]): Promise<Load> {
     const admin = kafkaOf(cluster).admin()
     await admin.connect()
     await admin.createTopics({
-      topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: cluster.brokers.length }],
+      topics: [{ topic: TOPIC, numPartitions: PARTITIONS, replicationFactor: cluster.brokers.length }],
     })
     await admin.disconnect()
-    const rate = options.rate ?? 200
-    const program = join(repositoryRoot, 'test/cluster/clients/load.py')
-    const child = adopt(
-      spawn(
-        'python3',
-        [program, cluster.bootstrap.join(','), topic, `one:${rate}`, `two:${rate}`, `${GROUP}/2`],
-        {
-          env: { ...process.env, PYTHONPATH: options.packages, PYTHONDONTWRITEBYTECODE: '1' },
-          stdio: ['pipe', 'pipe', 'inherit'],
-        },
-      ),
-    )
-    const load = new Load(cluster, topic, child)
-    load.history.isIdempotent('one')
-    load.history.isIdempotent('two')
-    load.#running.push(load.#listen(), load.#send(), load.#watch())
-    await load.progress()
-    load.history.forgetGaps()
+    const load = new Load(cluster, programs)
+    try {
+      await load.#begin()
+    } catch (error) {
+      await load[Symbol.asyncDispose]()
+      throw error
+    }
     return load
+  }
+
+  async #begin(): Promise<void> {
+    for (const name of this.#programs.flatMap(({ producers }) => producers)) this.history.isIdempotent(name)
+    const remark = (words: string): void => {
+      this.#remarks.push(`${new Date().toISOString()} ${words}`)
+      if (this.#remarks.length > 40) this.#remarks.shift()
+    }
+    this.#running.push(...this.#workers.map((worker) => worker.listen(this.history, remark)))
+    this.#running.push(this.#send(), this.#watch(remark))
+    const untilMs = performance.now() + START_PATIENCE_MS
+    const groups = this.#programs.map(({ group }) => this.history.group(group))
+    while (!groups.every(({ commits }) => commits > 0)) {
+      assert.ok(performance.now() < untilMs, `a client does nothing: ${this.#story()}`)
+      await sleep(20)
+    }
+    await this.progress()
+    this.history.forgetGaps()
   }
 
   /** Resolves when some more records were acknowledged. */
@@ -101,9 +148,14 @@ export class Load implements AsyncDisposable {
     }
   }
 
-  /** Whom the group has for its coordinator, as soon as somebody says it. */
+  /** One of the groups. */
+  get group(): GroupHistory {
+    return this.history.group(this.#programs[0]!.group)
+  }
+
+  /** Whom it has for its coordinator, as soon as somebody says it. */
   coordinator(): Promise<number> {
-    return coordinatorOf(this.#cluster, GROUP)
+    return coordinatorOf(this.#cluster, this.#programs[0]!.group)
   }
 
   /** Reads everything, and holds it against what was told. Clients go on meanwhile. */
@@ -113,12 +165,12 @@ export class Load implements AsyncDisposable {
     assert.equal(this.history.problems.length, 0, this.#story())
   }
 
-  /** Every record gets its fate, and the group reads to the end. Then all of it is checked. */
+  /** Every record gets its fate, and the groups read to the end. Then all of it is checked. */
   async finish(): Promise<void> {
     this.#stopping = true
-    this.#child.stdin?.write('stop\n')
+    for (const worker of this.#workers) worker.tell('stop')
     const untilMs = performance.now() + PATIENCE_MS
-    while (!this.#done || this.#sending > 0) {
+    while (!this.#workers.every(({ isDone }) => isDone) || this.#sending > 0) {
       assert.ok(performance.now() < untilMs, `records are left without an answer: ${this.#story()}`)
       await sleep(20)
     }
@@ -144,26 +196,8 @@ export class Load implements AsyncDisposable {
   async #leave(): Promise<void> {
     this.#stopping = true
     this.#leaving = true
-    this.#child.stdin?.write('leave\n')
-    await Promise.race([once(this.#child, 'exit'), sleep(5_000)])
-    await end(this.#child, 'SIGKILL')
+    await Promise.all(this.#workers.map((worker) => worker.end()))
     await Promise.race([Promise.all(this.#running), sleep(15_000)])
-  }
-
-  async #listen(): Promise<void> {
-    this.#child.stdin?.on('error', () => undefined)
-    for await (const line of createInterface({ input: this.#child.stdout! })) this.#hear(line.split(' '))
-  }
-
-  #hear([what, ...words]: readonly string[]): void {
-    const number = (at: number): number => Number(words[at])
-    const { history } = this
-    if (what === 'a') history.acked(words.slice(0, 3).join(' '), number(3), number(4))
-    else if (what === 'f') history.gaveUp(words.slice(0, 3).join(' '), words.slice(3).join(' '))
-    else if (what === 'r') history.read(number(0), number(1))
-    else if (what === 'k') history.committed(number(0), number(1))
-    else if (what === 'done') this.#done = true
-    else if (this.#remarks.length < 200) this.#remarks.push([what, ...words].join(' '))
   }
 
   /** kafkajs without idempotence: one record of each key at a time. */
@@ -176,7 +210,7 @@ export class Load implements AsyncDisposable {
         this.#sending++
         try {
           const messages = [{ key: `js-${key}`, value }]
-          const [sent] = await producer.send({ topic: this.topic, acks: -1, messages })
+          const [sent] = await producer.send({ topic: TOPIC, acks: -1, messages })
           this.history.acked(value, sent!.partition, Number(sent!.baseOffset))
         } catch (error) {
           this.history.gaveUp(value, String(error))
@@ -190,18 +224,21 @@ export class Load implements AsyncDisposable {
     await producer.disconnect()
   }
 
-  async #watch(): Promise<void> {
+  async #watch(remark: (words: string) => void): Promise<void> {
     const admin = this.#kafka.admin()
     await admin.connect()
     const stop = (): boolean => this.#leaving
     while (!stop()) {
-      const floor = Array.from({ length: PARTITIONS }, (_, index) => this.history.committedAt(index))
-      try {
-        const [found] = await admin.fetchOffsets({ groupId: GROUP, topics: [this.topic] })
-        for (const { partition, offset } of found!.partitions)
-          this.history.groupIsAt(partition, Number(offset), floor[partition]!, new Date().toISOString())
-      } catch (error) {
-        this.#remarks.push(`OffsetFetch: ${String(error)}`)
+      for (const { group: groupId } of this.#programs) {
+        const group = this.history.group(groupId)
+        const floor = Array.from({ length: PARTITIONS }, (_, index) => group.committedAt(index))
+        try {
+          const [found] = await admin.fetchOffsets({ groupId, topics: [TOPIC] })
+          for (const { partition, offset } of found!.partitions)
+            group.isAt(partition, Number(offset), floor[partition]!, new Date().toISOString())
+        } catch (error) {
+          remark(`OffsetFetch: ${String(error)}`)
+        }
       }
       await sleep(100)
     }
@@ -210,7 +247,8 @@ export class Load implements AsyncDisposable {
 
   #story(): string {
     const { acknowledged, problems, givenUp } = this.history
-    const some = { givenUp: givenUp.slice(0, 8), remarks: this.#remarks.slice(-20) }
+    const commits = this.#programs.map(({ group }) => `${group}: ${this.history.group(group).commits}`)
+    const some = { commits, givenUp: givenUp.slice(0, 8), remarks: this.#remarks }
     return JSON.stringify({ acknowledged, problems, ofGivenUp: givenUp.length, ...some }, null, 1)
   }
 }

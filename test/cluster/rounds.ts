@@ -106,7 +106,7 @@ export async function playRounds(
 ): Promise<number> {
   await using cluster = await ClusterProcesses.start(parts)
   try {
-    await using load = await Load.start(cluster, { packages: parts.packages })
+    await using load = await Load.start(cluster, parts.programs)
     for (let round = 1; round <= rounds; round++) {
       const startedMs = performance.now()
       const name = random.pick(among)

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test, type TestContext } from 'node:test'
 
-import { kafkaJars, type Jars, type KafkaTool } from '../support/apache-kafka.ts'
-import { javaClasses } from '../support/installs.ts'
+import type { KafkaTool } from '../support/apache-kafka.ts'
 import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
 import { skipMissing } from '../support/requirements.ts'
 import { until } from '../support/until.ts'
@@ -14,26 +13,24 @@ import { Load } from './load.ts'
 import { clusterParts, type ClusterParts, whatIsMissing } from './parts.ts'
 
 const timeout = 120_000
-const parts = await clusterParts()
-const jars = await kafkaJars()
-const classes = jars === null ? null : await javaClasses(jars, ['ToolRunner.java'])
+const found = await clusterParts()
 
-if (parts === null || jars === null || classes === null) {
+if (found === null) {
   test('three brokers and three ZooKeepers', (t: TestContext) => skipMissing(t, whatIsMissing))
 } else {
-  clusterTests(parts, jars, classes)
+  clusterTests(found)
 }
 
-function clusterTests(registries: ClusterParts, kafka: Jars, compiled: string): void {
+function clusterTests(parts: ClusterParts): void {
   describe('three brokers and three ZooKeepers', { timeout: 400_000 }, () => {
     let cluster: ClusterProcesses
     let load: Load
     let tools: ToolRunner
 
     before(async () => {
-      cluster = await ClusterProcesses.start(registries, { zooKeepers: 3 })
-      load = await Load.start(cluster, { packages: registries.packages })
-      tools = startToolRunner(kafka, compiled)
+      cluster = await ClusterProcesses.start(parts, { zooKeepers: 3 })
+      load = await Load.start(cluster, parts.programs)
+      tools = startToolRunner(parts.kafka, parts.toolRunner)
     })
     after(async () => {
       await tools?.[Symbol.asyncDispose]()

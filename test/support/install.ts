@@ -2,6 +2,7 @@
  * Fills the cache with everything the interop tests bring from package registries, so that the tests themselves
  * download nothing.
  */
+import { franzLoad } from '../cluster/parts.ts'
 import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
 import { goProgram, nodeOfLine, packageLinters, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
@@ -21,6 +22,7 @@ const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   "ZooKeeper's client for Node.js 24": () => clientFor(24),
   'the franz-go program': () => goProgram('franz'),
   'the sarama program': () => goProgram('sarama'),
+  'franz-go as load': () => franzLoad(),
   kcat: async () => ((await works('kcat', ['-V'])) ? 'kcat' : null),
 }
 

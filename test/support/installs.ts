@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 
 import type { Jars } from './apache-kafka.ts'
 import { cached, mayDownload } from './cache.ts'
@@ -48,10 +48,10 @@ export async function pythonPackages(): Promise<string | null> {
 /** Where the sources of the client programs are. */
 export const clientSources: string = join(repositoryRoot, 'test/interop/clients')
 
-/** Compiles Java files of `test/interop/clients/java` against some jars: the directory of the classes. */
+/** Compiles Java files of `test/interop/clients/java`, or of elsewhere by their paths, against some jars: the directory of the classes. */
 export async function javaClasses(jars: Jars, files: readonly string[]): Promise<string | null> {
   if (!(await works('javac', ['-version']))) return null
-  const sources = files.map((file) => join(clientSources, 'java', file))
+  const sources = files.map((file) => resolve(clientSources, 'java', file))
   const name = `java-${fingerprint([jars.directory, ...sources.map((path) => readFileSync(path))])}`
   // Compiling downloads nothing, so it is always allowed.
   return cached(name, true, async (work) => {
@@ -60,19 +60,27 @@ export async function javaClasses(jars: Jars, files: readonly string[]): Promise
 }
 
 /** Builds a command of `test/interop/clients/go`: the path of the program. */
-export async function goProgram(command: string): Promise<string | null> {
+export function goProgram(command: string): Promise<string | null> {
+  return goBuild(command, `./${command}`, ['scenario/scenario.go', `${command}/main.go`])
+}
+
+/** Builds a command of one file, which may import what those of `test/interop/clients/go` do: the path of the program. */
+export function goFile(path: string): Promise<string | null> {
+  return goBuild(basename(path, '.go'), path, [path])
+}
+
+async function goBuild(name: string, what: string, sources: readonly string[]): Promise<string | null> {
   const module = join(clientSources, 'go')
-  const sources = ['go.mod', 'go.sum', 'scenario/scenario.go', `${command}/main.go`]
-  const name = `go-${command}-${fingerprint(sources.map((path) => readFileSync(join(module, path))))}`
+  const contents = ['go.mod', 'go.sum', ...sources].map((path) => readFileSync(resolve(module, path)))
   const download = mayDownload && (await works('go', ['version']))
-  const directory = await cached(name, download, async (work) => {
-    await runOrThrow('go', ['build', '-o', join(work, command), `./${command}`], {
+  const directory = await cached(`go-${name}-${fingerprint(contents)}`, download, async (work) => {
+    await runOrThrow('go', ['build', '-o', join(work, name), what], {
       cwd: module,
       env: { CGO_ENABLED: '0' },
       timeoutMs: 300_000,
     })
   })
-  return directory === null ? null : join(directory, command)
+  return directory === null ? null : join(directory, name)
 }
 
 /** The releases of Node.js that CI runs the tests on: the oldest line that Samsa supports, and the newest. */

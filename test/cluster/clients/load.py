@@ -1,11 +1,11 @@
-"""librdkafka as load: producers with idempotence, and members of a group. One line for each thing that happened.
+"""librdkafka as load: producers with idempotence, and members of groups. One line for each thing that happened.
 
 load.py BOOTSTRAP TOPIC PRODUCER:RATE... GROUP/MEMBERS
   a NAME KEY N PARTITION OFFSET   a record was acknowledged (offset -1: the broker knew it already)
   f NAME KEY N WHY                a record was given up
-  r PARTITION OFFSET              a member of the group has read a record
-  k PARTITION OFFSET              a commit was acknowledged
-  s PARTITION OFFSET              a member begins at what the group committed
+  r GROUP PARTITION OFFSET        a member of the group has read a record
+  k GROUP PARTITION OFFSET        a commit was acknowledged
+  s GROUP PARTITION OFFSET        a member begins at what the group committed
   e WHY                           something that is only told
   done                            everything was acknowledged or given up, after `stop` on standard input
 """
@@ -99,7 +99,7 @@ def consume(bootstrap, topic, group, member):
         try:
             for each in consumer.committed(partitions, timeout=20):
                 if each.error is None and each.offset >= 0:
-                    say("s", each.partition, each.offset)
+                    say("s", group, each.partition, each.offset)
         except KafkaException as error:
             say("e", "committed:", error)
 
@@ -112,7 +112,7 @@ def consume(bootstrap, topic, group, member):
                 if message.error().code() != KafkaError._PARTITION_EOF:
                     say("e", "consume:", message.error().str())
                 continue
-            say("r", message.partition(), message.offset())
+            say("r", group, message.partition(), message.offset())
             dirty = True
         if dirty and time.monotonic() - last > 0.1:
             last = time.monotonic()
@@ -121,7 +121,7 @@ def consume(bootstrap, topic, group, member):
             try:
                 for each in consumer.commit(asynchronous=False) or []:
                     if each.error is None and each.offset >= 0:
-                        say("k", each.partition, each.offset)
+                        say("k", group, each.partition, each.offset)
             except KafkaException as error:
                 say("e", "commit:", error)
     consumer.close()
