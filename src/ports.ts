@@ -318,6 +318,8 @@ export interface NodeStat {
   readonly ephemeral: boolean
   /** The node is ephemeral and was created by this very session. */
   readonly ownedByThisSession: boolean
+  /** How many children it had that were removed. A store that Samsa keeps itself forgets it when it is opened anew. */
+  readonly removedChildren: number
 }
 
 export interface StoredNode {

@@ -59,6 +59,8 @@ const partition = {
   lastKnownElr: array(int32()),
   leaderRecoveryState: int8(),
   minIsr: int32(),
+  /** What is stored of it makes no sense: nobody leads it, and the rest says nothing. */
+  damaged: bool(),
 }
 
 /** Dynamic values of a broker, -1: of all. */
@@ -67,6 +69,8 @@ const config = { brokerId: int32(), values: array(value) }
 const change = {
   sequence: int64(),
   topicsGone: array(uuid()),
+  /** Names of topics of which nothing can be read. In the one change that is all there is. */
+  damagedTopics: array(string()),
   brokers: array(broker),
   topics: array(topic),
   partitions: array(partition),

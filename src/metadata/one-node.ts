@@ -25,6 +25,7 @@ import {
   decodeKafkaMetadata,
   encodeKafkaMetadata,
   paths,
+  whole,
 } from './layout/znodes.ts'
 
 export interface MetadataOptions {
@@ -150,7 +151,7 @@ export class OneNodeMetadata implements Metadata {
       alterations,
       deleting,
       logDirectories: new Set(logDirectories),
-      kafkaState: kafkaMetadata === null ? null : decodeKafkaMetadata(kafkaMetadata.data),
+      kafkaState: kafkaMetadata === null ? null : whole(decodeKafkaMetadata(kafkaMetadata.data)),
     })
   }
 
@@ -331,5 +332,5 @@ export class OneNodeMetadata implements Metadata {
 
 async function readConfig(store: MetadataStore, path: string): Promise<Map<string, string>> {
   const node = await store.get(path)
-  return node === null ? new Map<string, string>() : decodeConfig(path, node.data)
+  return node === null ? new Map<string, string>() : whole(decodeConfig(path, node.data))
 }

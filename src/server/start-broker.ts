@@ -14,6 +14,8 @@ import { TopicHost } from '../broker/topic-host.ts'
 import type { TopicHostParts } from '../broker/topic-host.ts'
 import { TopicMetrics } from '../broker/topic-metrics.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
+import { HOLD } from '../core/config/held-config.ts'
+import { resolveTopicConfig } from '../core/config/topic-config.ts'
 import type { NewClusterTopic } from '../core/options/cluster-options.ts'
 import { printable } from '../core/printable.ts'
 import { SamsaError } from '../core/samsa-error.ts'
@@ -165,6 +167,9 @@ async function startMember(
     metadata.brokerEpoch,
     (name, index, topicId) => {
       const topic = topicId === null ? metadata.topics.get(name) : metadata.topicById(topicId)
+      // Nobody can say whose it is until its topic can be read again.
+      if (metadata.isDamaged(name))
+        return toLogConfig(resolveTopicConfig(HOLD, metadata.config), metadata.config)
       const isOurs = isHere(topic, index) && topic.name === name
       return isOurs ? toLogConfig(topic.config, metadata.config) : 'stray'
     },

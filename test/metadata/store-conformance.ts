@@ -110,6 +110,18 @@ export function storeConformance(
       assert.equal((await store.get(`${base}/a`))?.data.toString(), 'before')
     })
 
+    check('counts the children that were removed', async () => {
+      const removed = async (): Promise<number | undefined> => (await store.get(base))?.stat.removedChildren
+      assert.equal(await removed(), 0)
+      await store.create(`${base}/a`, data('1'))
+      await store.create(`${base}/b`, data('1'))
+      assert.equal(await removed(), 0)
+      await store.delete(`${base}/a`, 0)
+      assert.equal(await removed(), 1)
+      await store.create(`${base}/a`, data('1'))
+      assert.equal(await removed(), 1)
+    })
+
     check('refuses to create what exists or has no parent', async () => {
       await store.create(`${base}/a`, data('1'))
       await rejectsWith('NODE_EXISTS', store.create(`${base}/a`, data('2')))

@@ -17,7 +17,7 @@ export const HOLD: Values = new Map([
 ])
 
 /** The same for all topics that say nothing of their own. */
-const BROKER_HOLD: Values = new Map([
+export const BROKER_HOLD: Values = new Map([
   ['log.cleanup.policy', 'delete'],
   ['log.retention.ms', '-1'],
   ['log.retention.bytes', '-1'],

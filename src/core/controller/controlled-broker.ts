@@ -29,6 +29,8 @@ export class ControlledBroker {
   acceptedAt = Infinity
   /** What the process that arrives has, may be less than what the one before had. */
   isDoubtful = false
+  /** Of the controller that last accepted such a one. A state that an earlier one wrote says nothing of what is left of it. */
+  doubtEpoch = -1
   /** The node is being written: the next write must know its version. */
   isWriting = false
   /** Partitions that count on it, as far as is known, while it waits for none to do so. */

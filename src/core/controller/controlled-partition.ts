@@ -9,14 +9,15 @@ export interface PartitionSurroundings {
   readonly controllerEpoch: number
   readonly eligibleLeaderReplicas: boolean
   broker(id: number): BrokerView | undefined
-  /** Its logs may lack what they once had: it is neither in sync nor eligible, until a leader says so again. */
-  isDoubtful(id: number): boolean
+  /**
+   * Its logs may lack what they had when a controller of this epoch wrote: it is neither in sync nor eligible, until a leader
+   * says so again.
+   */
+  isDoubtful(id: number, controllerEpoch: number): boolean
   /** The store is to hold this, if it holds what the partition was loaded with or wrote last. */
   write(partition: ControlledPartition, state: PartitionState): void
   /** The store holds another state now. */
   changed(partition: ControlledPartition): void
-  /** The store has no place for it any more: somebody took it away by hand. */
-  gone(partition: ControlledPartition): void
 }
 
 export interface FoundLog {
@@ -52,8 +53,9 @@ export class ControlledPartition {
   #asked: AskedChange[] = []
   /** By broker, while nobody leads. */
   readonly #logs = new Map<number, FoundLog>()
+  /** What the store has of it makes no sense: it is left as it is, until somebody repairs it and a new term begins. */
+  readonly isDamaged: boolean
   #isLeaving = false
-  #isGone = false
 
   constructor(
     parts: {
@@ -63,7 +65,7 @@ export class ControlledPartition {
       readonly assignment: Assignment
       readonly rules: TopicRules
       /** Null: of a topic that was half made. */
-      readonly state: PartitionState | null
+      readonly state: PartitionState | null | 'damaged'
     },
     around: PartitionSurroundings,
   ) {
@@ -73,8 +75,13 @@ export class ControlledPartition {
     this.assignment = parts.assignment
     this.rules = parts.rules
     this.#around = around
-    this.#state = parts.state ?? bornWith(this.#minIsr, 0, this.#context(this.#seen))
-    this.#version = parts.state?.partitionEpoch ?? -1
+    const { state } = parts
+    this.isDamaged = state === 'damaged'
+    const stored = state === 'damaged' ? null : state
+    const { minInsyncReplicas } = parts.rules
+    const minIsr = stored?.minIsr ?? this.#limited(minInsyncReplicas ?? Infinity)
+    this.#state = stored ?? bornWith(minIsr, 0, this.#context(this.#seen))
+    this.#version = stored?.partitionEpoch ?? -1
   }
 
   /** Its topic is being made, with this as its state: `stored` tells when it is. */
@@ -93,21 +100,25 @@ export class ControlledPartition {
   }
 
   get #minIsr(): number {
-    return Math.min(this.rules.minInsyncReplicas, this.assignment.replicas.length)
+    return this.#limited(this.rules.minInsyncReplicas ?? this.#state.minIsr)
+  }
+
+  #limited(minIsr: number): number {
+    return Math.min(minIsr, this.assignment.replicas.length)
   }
 
   /** Nothing hinders the broker from coming back: it is not in sync, and not eligible when it is doubtful. */
   hasLet(broker: number): boolean {
-    if (this.#isGone) return true
+    if (this.isDamaged) return true
     if (this.#version === -1 || this.#writing !== null) return false
     const { isr, elr, leader } = this.#state
-    if (leader === broker || (this.#around.isDoubtful(broker) && elr.includes(broker))) return false
+    if (leader === broker || (this.#isDoubtful(broker) && elr.includes(broker))) return false
     return !isr.includes(broker) || (!this.#around.eligibleLeaderReplicas && isr.length === 1)
   }
 
   /** To be called whenever brokers, or the rules of its topic, are not what they were. */
   look(): void {
-    if (this.#isLeaving || this.#writing !== null) return
+    if (this.isDamaged || this.#isLeaving || this.#writing !== null) return
     if (this.#version === -1) return this.#write(this.#state, null)
     const now = this.#asItShouldBe()
     if (now !== this.#state) return this.#write(now, null)
@@ -128,7 +139,7 @@ export class ControlledPartition {
   }
 
   ask(change: AskedChange): void {
-    if (this.#isLeaving) return change.settled(null)
+    if (this.isDamaged || this.#isLeaving) return change.settled(null)
     this.#asked.push(change)
     this.look()
   }
@@ -139,13 +150,6 @@ export class ControlledPartition {
     if (writing === null) return true
     this.#writing = null
     if (outcome === 'changed') return false
-    if (outcome === 'gone') {
-      writing.asked?.settled(null)
-      this.leave()
-      this.#isGone = true
-      this.#around.gone(this)
-      return true
-    }
     this.#version = outcome.version
     this.#state = { ...writing.state, partitionEpoch: outcome.version }
     if (this.#state.leader !== -1) this.#logs.clear()
@@ -165,6 +169,8 @@ export class ControlledPartition {
     this.#writing = { state, asked }
     this.#around.write(this, state)
   }
+
+  readonly #isDoubtful = (id: number): boolean => this.#around.isDoubtful(id, this.#state.controllerEpoch)
 
   readonly #seen = (id: number): BrokerView | undefined => this.#around.broker(id)
 
@@ -192,7 +198,7 @@ export class ControlledPartition {
       const broker = (id: number): BrokerView | undefined =>
         later.includes(id) ? stillThere(id, before) : this.#seen(id)
       const left = leaving[at]!
-      const event = { kind: 'fenced', broker: left, unclean: this.#around.isDoubtful(left) } as const
+      const event = { kind: 'fenced', broker: left, unclean: this.#isDoubtful(left) } as const
       state = changePartition(state, event, this.#context(broker)) ?? state
     }
     // Who came back may lead a partition that has no leader, or one whose leader is another process now.
@@ -233,12 +239,11 @@ export class ControlledPartition {
   /** In the order of the assignment, the doubtful ones first. */
   #leaving({ isr, elr, leader }: PartitionState): number[] {
     const leaving = this.assignment.replicas.filter((id) => {
-      if (this.#around.isDoubtful(id) && (isr.includes(id) || elr.includes(id))) return true
+      if (this.#isDoubtful(id) && (isr.includes(id) || elr.includes(id))) return true
       if (!isr.includes(id) || isActive(this.#seen(id))) return false
       return this.#around.eligibleLeaderReplicas || isr.length > 1 || leader === id
     })
-    const isDoubtful = (id: number): boolean => this.#around.isDoubtful(id)
-    return [...leaving.filter(isDoubtful), ...leaving.filter((id) => !isDoubtful(id))]
+    return [...leaving.filter(this.#isDoubtful), ...leaving.filter((id) => !this.#isDoubtful(id))]
   }
 }
 

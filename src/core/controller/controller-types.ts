@@ -16,11 +16,13 @@ export interface AcceptedBroker {
   readonly id: number
   readonly epoch: number
   readonly fenced: boolean
+  /** Of the controller that last accepted a process of it which may have lost something; -1: none did. */
+  readonly doubtEpoch: number
 }
 
 export interface TopicRules {
-  /** `min.insync.replicas`. */
-  readonly minInsyncReplicas: number
+  /** `min.insync.replicas`; null: it cannot be read, and stays as it is. */
+  readonly minInsyncReplicas: number | null
   /** `unclean.leader.election.enable`. */
   readonly uncleanElection: boolean
 }
@@ -32,14 +34,19 @@ export interface TopicPlan {
   readonly rules: TopicRules
 }
 
-/** A topic as it is stored. A state that is missing was not written before a controller died. */
+/**
+ * A topic as it is stored. A state of null was not written before a controller died; one that is `damaged` makes no sense, or
+ * was taken away: nobody leads such a partition, and nothing is written of it.
+ */
 export interface StoredTopic extends TopicPlan {
-  readonly states: readonly (PartitionState | null)[]
+  readonly states: readonly (PartitionState | null | 'damaged')[]
 }
 
 /** What a new controller reads, when nobody else writes any more. */
 export interface ClusterSnapshot {
   readonly topics: readonly StoredTopic[]
+  /** Names of topics whose own nodes make no sense: they are not free, and what brokers have of them stays. */
+  readonly damagedTopics: readonly string[]
   /** With the version of each node. */
   readonly accepted: readonly (AcceptedBroker & { readonly version: number })[]
   readonly live: readonly LiveBroker[]
@@ -88,6 +95,15 @@ export type ImageRecord =
       readonly assignment: Assignment
       readonly state: PartitionState
     }
+  /** Nobody leads it, whatever was known of it. */
+  | {
+      readonly kind: 'partition-damaged'
+      readonly topicId: string
+      readonly index: number
+      readonly assignment: Assignment
+    }
+  /** The same of all of its partitions, of which nothing else is known. */
+  | { readonly kind: 'topic-damaged'; readonly name: string }
 
 /** What the controller wants done. `id`: the outcome comes back under it, as `stored`. */
 export type ControllerEffect =
@@ -129,7 +145,7 @@ export type ControllerEffect =
   | { readonly kind: 'resign'; readonly reason: string }
 
 /**
- * `version`: of the node that was written. `changed`: it had another version, or is there already. `gone`: there is no such
- * node. A write of which this is not known ends the term: the next controller reads what there is.
+ * `version`: of the node that was written. `changed`: it had another version, is there already, or is gone. That, and a write
+ * of which nothing is known, ends the term: the next controller reads what there is.
  */
-export type StoreOutcome = { readonly version: number } | 'changed' | 'gone'
+export type StoreOutcome = { readonly version: number } | 'changed'

@@ -30,6 +30,8 @@ interface ControlledTopic {
   readonly topicId: string
   rules: TopicRules
   readonly partitions: ControlledPartition[]
+  /** The store has it, and brokers may know. */
+  isMade: boolean
   /** Under way in its nodes. */
   writes: number
   /** It is to be removed, when nothing is under way in it: a topic of the same name may follow. */
@@ -56,7 +58,7 @@ export class ControllerCore implements PartitionSurroundings {
   readonly #brokers = new Map<number, ControlledBroker>()
   readonly #topics = new Map<string, ControlledTopic>()
   readonly #topicsByName = new Map<string, ControlledTopic>()
-  /** By name: topics that are being made, and those that are being removed. */
+  /** By name: topics that are being made, those that are being removed, and those of which nothing can be read. */
   readonly #taken = new Set<string>()
   readonly #underWay = new Map<number, (outcome: StoreOutcome) => void>()
   #records: ImageRecord[] = []
@@ -78,9 +80,10 @@ export class ControllerCore implements PartitionSurroundings {
     return this.#brokers.get(id)?.view
   }
 
-  isDoubtful(id: number): boolean {
+  isDoubtful(id: number, controllerEpoch: number): boolean {
     const broker = this.#brokers.get(id)
-    return broker !== undefined && broker.isDoubtful && broker.phase === 'arriving'
+    if (broker === undefined) return false
+    return (broker.isDoubtful && broker.phase === 'arriving') || controllerEpoch < broker.doubtEpoch
   }
 
   /** A process is registered that does not serve yet. */
@@ -90,6 +93,16 @@ export class ControllerCore implements PartitionSurroundings {
     )
   }
 
+  /** All there are, and those that are being made. */
+  topics(): Iterable<{ readonly name: string; readonly topicId: string }> {
+    return [...this.#topics.values()]
+  }
+
+  /** As it will be when all that is under way is done; undefined: there is no such topic. */
+  assignmentsOf(topicId: string): readonly Assignment[] | undefined {
+    return this.#topics.get(topicId)?.partitions.map(({ assignment }) => assignment)
+  }
+
   partitions(): Iterable<ControlledPartition> {
     return [...this.#topics.values()].flatMap(({ partitions }) => partitions)
   }
@@ -97,10 +110,11 @@ export class ControllerCore implements PartitionSurroundings {
   // -------------------------------------------------------------------------------------------------------- what is
 
   /** All that is stored, once, before anything else. Completes what the controller before left half done. */
-  load({ topics, accepted, live }: ClusterSnapshot): void {
-    for (const { id, epoch, fenced, version } of accepted) {
+  load({ topics, damagedTopics, accepted, live }: ClusterSnapshot): void {
+    for (const { id, epoch, fenced, doubtEpoch, version } of accepted) {
       const broker = this.#known(id)
       broker.acceptedEpoch = epoch
+      broker.doubtEpoch = doubtEpoch
       broker.version = version
       const process = live.find((each) => each.id === id && each.epoch === epoch)
       if (process === undefined) continue
@@ -109,10 +123,12 @@ export class ControllerCore implements PartitionSurroundings {
       // It has yet to learn all that this controller knows.
       broker.acceptedAt = 1
     }
-    for (const topic of topics) this.#add(topic)
+    for (const topic of topics) this.#add(topic, true)
+    for (const name of damagedTopics) this.#taken.add(name)
     for (const { view } of this.#brokers.values())
       if (view !== undefined) this.#records.push({ kind: 'broker', broker: view })
     for (const topic of this.#topics.values()) this.#tellOf(topic)
+    for (const name of damagedTopics) this.#records.push({ kind: 'topic-damaged', name })
     this.#publish()
     this.registrations(live)
     for (const partition of this.partitions()) partition.look()
@@ -234,7 +250,7 @@ export class ControllerCore implements PartitionSurroundings {
     if (!plan.assignments.every((assignment) => this.#mayLead(assignment)))
       return this.#reply(reply, ErrorCode.INVALID_REPLICA_ASSIGNMENT)
     this.#taken.add(plan.name)
-    const topic = this.#add({ ...plan, states: [] })
+    const topic = this.#add({ ...plan, states: [] }, false)
     const states = topic.partitions.map((partition) => partition.isBeingMade())
     const id = this.#begin((outcome) => {
       this.#taken.delete(plan.name)
@@ -242,6 +258,7 @@ export class ControllerCore implements PartitionSurroundings {
         this.#forget(topic)
         return this.#reply(reply, ErrorCode.TOPIC_ALREADY_EXISTS)
       }
+      topic.isMade = true
       this.#records.push({ kind: 'topic', name: topic.name, topicId: topic.topicId, rules: topic.rules })
       for (const partition of topic.partitions) partition.stored({ version: 0 })
       this.#reply(reply, ErrorCode.NONE)
@@ -357,7 +374,7 @@ export class ControllerCore implements PartitionSurroundings {
       partition.rules = rules
       partition.look()
     }
-    this.#records.push({ kind: 'topic', name: topic.name, topicId, rules })
+    if (topic.isMade) this.#records.push({ kind: 'topic', name: topic.name, topicId, rules })
     this.#publish()
   }
 
@@ -399,13 +416,17 @@ export class ControllerCore implements PartitionSurroundings {
     )
   }
 
-  gone(partition: ControlledPartition): void {
-    this.#lets(partition, partition.assignment.replicas)
-  }
-
-  #add(stored: StoredTopic): ControlledTopic {
+  #add(stored: StoredTopic, isMade: boolean): ControlledTopic {
     const { name, topicId, rules } = stored
-    const topic: ControlledTopic = { name, topicId, rules, partitions: [], writes: 0, whenQuiet: null }
+    const topic: ControlledTopic = {
+      name,
+      topicId,
+      rules,
+      partitions: [],
+      isMade,
+      writes: 0,
+      whenQuiet: null,
+    }
     for (const [index, assignment] of stored.assignments.entries())
       topic.partitions.push(this.#partitionOf(topic, index, assignment, stored.states[index] ?? null))
     this.#topics.set(topicId, topic)
@@ -417,7 +438,7 @@ export class ControllerCore implements PartitionSurroundings {
     { name, topicId, rules }: ControlledTopic,
     index: number,
     assignment: Assignment,
-    state: PartitionState | null,
+    state: PartitionState | null | 'damaged',
   ): ControlledPartition {
     return new ControlledPartition({ topic: name, topicId, index, assignment, rules, state }, this)
   }
@@ -483,6 +504,7 @@ export class ControllerCore implements PartitionSurroundings {
     const { live } = broker
     if (live === null) return
     broker.phase = 'accepting'
+    if (broker.isDoubtful) broker.doubtEpoch = this.controllerEpoch
     this.#writeAccepted(broker, live, true, () => {
       broker.acceptedEpoch = live.epoch
       if (broker.live === live) {
@@ -505,7 +527,7 @@ export class ControllerCore implements PartitionSurroundings {
       done()
       this.#progress(broker)
     })
-    const accepted = { id, epoch: live.epoch, fenced }
+    const accepted = { id, epoch: live.epoch, fenced, doubtEpoch: broker.doubtEpoch }
     this.effects.push({ kind: 'write-accepted', id: write, broker: accepted, version })
   }
 
@@ -523,8 +545,9 @@ export class ControllerCore implements PartitionSurroundings {
 
   #tellOf({ name, topicId, rules, partitions }: ControlledTopic): void {
     this.#records.push({ kind: 'topic', name, topicId, rules })
-    for (const { index, assignment, state, version } of partitions)
-      if (version !== -1) this.#records.push({ kind: 'partition', topicId, index, assignment, state })
+    for (const { index, assignment, state, version, isDamaged } of partitions)
+      if (isDamaged) this.#records.push({ kind: 'partition-damaged', topicId, index, assignment })
+      else if (version !== -1) this.#records.push({ kind: 'partition', topicId, index, assignment, state })
   }
 
   #publish(): void {

@@ -1,6 +1,6 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { FollowerProgress } from './follower-progress.ts'
-import { isActive } from './partition-state.ts'
+import { isActive, isNewer } from './partition-state.ts'
 import type { BrokerView, PartitionState } from './partition-state.ts'
 
 /** What a leader asks the controller for (AlterPartition, KIP-497). */
@@ -154,7 +154,7 @@ export class LeaderCore {
 
   /** A newer agreement, by the metadata or by the answer to a proposal, whichever comes first. */
   stateCommitted(state: PartitionState, replicas: readonly number[], nowMs: number): void {
-    if (state.partitionEpoch <= this.#committed.partitionEpoch) return
+    if (!isNewer(state, this.#committed)) return
     this.#nowMs = nowMs
     const before = this.#committed
     const wasUnderMin = this.underMinIsr

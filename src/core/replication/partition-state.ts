@@ -57,3 +57,29 @@ export function whyInactive(broker: BrokerView | undefined): string | null {
 export function sameMembers(left: readonly number[], right: readonly number[]): boolean {
   return left.length === right.length && left.every((id) => right.includes(id))
 }
+
+/** What holds of every state, whatever becomes of brokers: null, or in words why this one makes no sense. */
+export function stateProblem(
+  { leader, isr, elr, lastKnownElr, minIsr }: Omit<PartitionState, 'partitionEpoch'>,
+  replicas: readonly number[],
+): string | null {
+  const all = [...isr, ...elr, ...lastKnownElr]
+  const stranger = all.find((id) => !replicas.includes(id))
+  if (stranger !== undefined) return `broker ${stranger} is in one of its sets, and has no replica`
+  if (new Set(all).size < all.length) return 'a broker is twice in its sets'
+  if (isr.length >= minIsr && all.length > isr.length) return 'others are eligible beside a full ISR'
+  if (leader !== -1 && !isr.includes(leader)) return `broker ${leader} leads and is not in sync`
+  return null
+}
+
+/**
+ * Of two states of a partition, the one that was agreed on later. The epoch of a partition begins anew where its node was made
+ * anew, by an operator; a leader's never does.
+ */
+export function isNewer(
+  state: Pick<PartitionState, 'leaderEpoch' | 'partitionEpoch'>,
+  than: Pick<PartitionState, 'leaderEpoch' | 'partitionEpoch'>,
+): boolean {
+  if (state.leaderEpoch !== than.leaderEpoch) return state.leaderEpoch > than.leaderEpoch
+  return state.partitionEpoch > than.partitionEpoch
+}

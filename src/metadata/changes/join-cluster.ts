@@ -13,6 +13,7 @@ import {
   encodeController,
   paths,
   PERSISTENT_DIRECTORIES,
+  whole,
 } from '../layout/znodes.ts'
 import type { Registration } from './registration.ts'
 
@@ -37,7 +38,7 @@ async function claimBoth(
     refusal: (holder) =>
       new SamsaError(
         'SAMSA_METADATA_STORE',
-        `broker ${decodeController(holder) ?? ''} has this metadata store already`,
+        `broker ${whole(decodeController(holder))} has this metadata store already`,
       ),
   })
   const [node] = await Promise.all([registered, isController])
@@ -66,9 +67,9 @@ export async function joinCluster(
     cluster,
     ...directories,
   ])
-  const clusterId = decodeClusterId(clusterNode!.data)
+  const clusterId = whole(decodeClusterId(clusterNode!.data))
   checkClusterId(config, knownClusterId, clusterId)
-  const controllerEpoch = epochNode === null ? 1 : decodeControllerEpoch(epochNode.data) + 1
+  const controllerEpoch = epochNode === null ? 1 : whole(decodeControllerEpoch(epochNode.data)) + 1
   const epochData = Buffer.from(String(controllerEpoch))
   if (epochNode === null) await store.create(paths.controllerEpoch, epochData)
   else await store.set(paths.controllerEpoch, epochData, epochNode.stat.version)

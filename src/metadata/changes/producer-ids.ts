@@ -1,6 +1,6 @@
 import type { MetadataStore } from '../../ports.ts'
 import { hasStoreCode } from '../layout/outcome.ts'
-import { decodeProducerIdBlock, encodeProducerIdBlock, paths } from '../layout/znodes.ts'
+import { decodeProducerIdBlock, encodeProducerIdBlock, paths, whole } from '../layout/znodes.ts'
 
 const BLOCK_SIZE = 1_000
 
@@ -55,7 +55,7 @@ export class ProducerIds {
   async #claim(): Promise<void> {
     const store = this.#storeNow()
     const node = await store.get(paths.producerIds)
-    const used = node === null ? -1 : decodeProducerIdBlock(node.data)
+    const used = node === null ? -1 : whole(decodeProducerIdBlock(node.data))
     const first = Math.max(used, this.#aboveAll) + 1
     const block = { brokerId: this.#brokerId, first, last: first + BLOCK_SIZE - 1 }
     try {

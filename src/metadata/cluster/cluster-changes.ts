@@ -102,7 +102,7 @@ export class ClusterChanges {
     this.#creatingPartitions += assignment.length
     driver.overrides.set(topicId, overrides)
     const assignments = assignment.map((replicas) => ({ replicas, adding: [], removing: [] }))
-    const rules = rulesOf(overrides, this.#parts.config())
+    const rules = rulesOf(name, overrides, this.#parts.config(), driver.damaged)
     const ask = (): Promise<ErrorCode> =>
       driver.askForCode((core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply))
     let errorCode = await ask()
@@ -131,7 +131,9 @@ export class ClusterChanges {
       if (topic === undefined) return { errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, errorMessage: null }
       if (topic.internal)
         return refused(ErrorCode.INVALID_REQUEST, `Topic ${name} is internal and keeps its partitions.`)
-      const current = topic.partitions.map(({ replicas }) => replicas)
+      // What the image does not know yet counts, too.
+      const known = this.#driver.core.assignmentsOf(topic.topicId) ?? topic.partitions
+      const current = known.map(({ replicas }) => replicas)
       const added = planGrowth(current, count, assignments, this.#rules())
       if (isOutcome(added)) return added
       const tooLarge = sizeProblem(topic.topicId, [...current, ...added])
@@ -217,11 +219,13 @@ export class ClusterChanges {
     const overrides = planTopicValues(name, held, changes, mode, this.#configRules())
     if (isOutcome(overrides)) return overrides
     if (topic === undefined) return unknownTopic(name)
+    const damage = this.#refusalOf(paths.topicConfig(name))
+    if (damage !== null) return damage
     if (validateOnly) return DONE
     await writeConfig(driver.store, paths.topicConfig(name), overrides)
     if (driver.isOver) return outcomeOf(ErrorCode.NOT_CONTROLLER, name)
     driver.overrides.set(topic.topicId, overrides)
-    driver.act((core) => core.rulesChanged(topic.topicId, rulesOf(overrides, this.#parts.config())))
+    driver.rulesChanged(name, this.#parts.config())
     await driver.carriedOut()
     return DONE
   }
@@ -242,27 +246,30 @@ export class ClusterChanges {
     }
     const planned = planBrokerValues(held, changes, mode, id === EVERY_BROKER, this.#configRules())
     if ('errorCode' in planned) return planned
+    const name = id === EVERY_BROKER ? CLUSTER_DEFAULTS : String(id)
+    const path = paths.brokerConfig(name)
+    const damage = this.#refusalOf(path)
+    if (damage !== null) return damage
     if (validateOnly) return DONE
     const { values } = planned
-    const name = id === EVERY_BROKER ? CLUSTER_DEFAULTS : String(id)
-    await writeConfig(driver.store, paths.brokerConfig(name), values)
+    await writeConfig(driver.store, path, values)
     // Who is controller by now may have read what was there before.
     if (driver.isOver) return outcomeOf(ErrorCode.NOT_CONTROLLER, name)
     driver.configs.set(id, values)
     tellOfNoEffect(this.#parts.world.logger, changes, values)
     driver.act((core) => core.configChanged(id, values))
-    if (id === EVERY_BROKER) this.#newDefaults(planned.config)
+    // What topics do not say themselves may mean something else now.
+    if (id === EVERY_BROKER) driver.rulesChanged(null, planned.config)
     await driver.carriedOut()
     return DONE
   }
 
-  /** What topics do not say themselves may mean something else now. */
-  #newDefaults(config: BrokerConfig): void {
-    const driver = this.#driver
-    for (const { topicId } of this.#parts.image.topics.values())
-      driver.act((core) =>
-        core.rulesChanged(topicId, rulesOf(driver.overrides.get(topicId) ?? NO_VALUES, config)),
-      )
+  /** Of what cannot be read nobody knows what a change would leave of it. */
+  #refusalOf(path: string): Outcome | null {
+    const damage = this.#driver.damaged.of(path)
+    if (damage === undefined) return null
+    const message = `${path} in ZooKeeper cannot be read (${damage.reason}): repair or remove it first.`
+    return refused(ErrorCode.INVALID_CONFIG, message)
   }
 
   #configRules(): ConfigRules {

@@ -4,6 +4,7 @@ import { readableOverrides, withStoredConfig } from '../../core/config/held-conf
 import { BrokenInvariant } from '../../core/broken-invariant.ts'
 import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-config.ts'
 import type { TopicConfig } from '../../core/config/topic-config.ts'
+import { isNewer } from '../../core/replication/partition-state.ts'
 import type { LogEnd } from '../../core/controller/controller-types.ts'
 import type { Logger } from '../../ports.ts'
 import type { PollAnswer } from '../cluster-duties.ts'
@@ -31,6 +32,7 @@ export class ClusterImage {
   readonly #configs = new Map<number, Values>()
   /** By topic: partitions of one that was half made when its controller died. Those before them come later. */
   readonly #early = new Map<string, readonly ToldPartition[]>()
+  #damagedTopics: ReadonlySet<string> = new Set()
   listener: MetadataListener = NOBODY
   config: BrokerConfig
   /** Of the controller from which it has what it knows; -1: it knows nothing. */
@@ -49,6 +51,11 @@ export class ClusterImage {
 
   get brokerValues(): Values {
     return this.#configs.get(this.#staticConfig['broker.id']) ?? NO_VALUES
+  }
+
+  /** There is a topic of this name, of which nothing can be read: what is here of it stays. */
+  isDamaged(topic: string): boolean {
+    return this.#damagedTopics.has(topic)
   }
 
   /**
@@ -76,6 +83,7 @@ export class ClusterImage {
   }
 
   async #apply(change: MetadataChange, full: boolean): Promise<void> {
+    if (full) this.#damagedTopics = new Set(change.damagedTopics)
     const gone = full ? this.#missing(change) : change.topicsGone
     for (const topicId of gone) await this.#topicGone(topicId)
     this.#brokers(change, full)
@@ -84,6 +92,7 @@ export class ClusterImage {
     for (const { topicId, name, overrides } of change.topics)
       await this.#topic(topicId, name, new Map(overrides.map(({ name, value }) => [name, value])), partitions)
     for (const [topicId, told] of partitions) await this.#partitions(topicId, told)
+    if (full) for (const name of change.damagedTopics) await this.#withdraw(name)
   }
 
   /** What a disk refuses concerns the partitions on it: the cluster goes on, and so does what this broker knows of it. */
@@ -98,7 +107,9 @@ export class ClusterImage {
 
   #missing({ topics }: MetadataChange): string[] {
     const there = new Set(topics.map(({ topicId }) => topicId))
-    return [...this.image.topics.values()].map(({ topicId }) => topicId).filter((id) => !there.has(id))
+    return [...this.image.topics.values()]
+      .filter(({ topicId, name }) => !there.has(topicId) && !this.isDamaged(name))
+      .map(({ topicId }) => topicId)
   }
 
   async #topicGone(topicId: string): Promise<void> {
@@ -190,6 +201,17 @@ export class ClusterImage {
     this.image.put(topic)
   }
 
+  /** Nobody leads any partition of it. */
+  async #withdraw(name: string): Promise<void> {
+    const topic = this.image.topics.get(name)
+    if (topic === undefined) return
+    const changed = topic.partitions.filter(({ partitionEpoch }) => partitionEpoch !== -1).map(withdrawn)
+    const partitions = topic.partitions.map(withdrawn)
+    const next = { ...topic, partitions }
+    await this.#carriedOut(name, this.listener.onPartitionsChanged(next, changed))
+    this.image.put(next)
+  }
+
   async #partitions(topicId: string, told: readonly ToldPartition[]): Promise<void> {
     const topic = this.image.topicById(topicId)
     if (topic === undefined) return
@@ -204,8 +226,9 @@ export class ClusterImage {
         continue
       }
       const before = partitions[each.index]
-      if (before !== undefined && each.partitionEpoch <= before.partitionEpoch) continue
-      const partition = imageOf(topic.name, each)
+      const isKnown = each.damaged ? before?.partitionEpoch === -1 : before && !isNewer(each, before)
+      if (isKnown === true) continue
+      const partition = before !== undefined && each.damaged ? withdrawn(before) : imageOf(topic.name, each)
       partitions[each.index] = partition
       ;(before === undefined ? added : changed).push(partition)
     }
@@ -217,6 +240,12 @@ export class ClusterImage {
     if (changed.length > 0) await this.#carriedOut(name, this.listener.onPartitionsChanged(next, changed))
     this.image.put(next)
   }
+}
+
+/** Nobody leads it any more, in whatever epoch; what somebody makes of it is newer. */
+function withdrawn(partition: PartitionImage): PartitionImage {
+  const nobody = { leader: -1, leaderBrokerEpoch: -1, isr: [], elr: [], lastKnownElr: [] }
+  return { ...partition, ...nobody, partitionEpoch: -1 }
 }
 
 function byTopic(partitions: readonly ToldPartition[]): Map<string, ToldPartition[]> {
@@ -234,7 +263,7 @@ function sorted(partitions: readonly ToldPartition[]): ToldPartition[] {
 }
 
 function imageOf(topic: string, told: ToldPartition): PartitionImage {
-  const { topicId: _, leaderBrokerEpoch, leaderRecoveryState, ...rest } = told
+  const { topicId: _, damaged: __, leaderBrokerEpoch, leaderRecoveryState, ...rest } = told
   return {
     topic,
     ...rest,

@@ -20,7 +20,7 @@ import { ClosedError } from '../layout/lasting-store.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { isInternalTopic } from '../layout/topic-names.ts'
 import type { Metadata } from '../metadata.ts'
-import { decodeBroker, paths } from '../layout/znodes.ts'
+import { Damage, decodeBroker, MAX_EPOCH, paths } from '../layout/znodes.ts'
 import { ClusterChanges } from './cluster-changes.ts'
 import { ClusterEvents, ElectionCounters } from './cluster-events.ts'
 import { ClusterImage } from './cluster-image.ts'
@@ -88,6 +88,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   /** Since it was elected last, be it that it still began. */
   #isDeposed = false
   #controllerId = -1
+  /** Of a controller that another broker knew. */
+  #heardEpoch = -1
   #closed = false
   /** The controller has accepted this process: what is known then is what is opened. */
   #hasJoined = false
@@ -197,6 +199,11 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   get brokerValues(): ReadonlyMap<string, string> {
     return this.#known.brokerValues
+  }
+
+  /** A topic of this name is there, and nobody can say what it is like. */
+  isDamaged(topic: string): boolean {
+    return this.#known.isDamaged(topic)
   }
 
   topicById(topicId: string): TopicImage | undefined {
@@ -359,6 +366,9 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {
+    // Its next term begins above it.
+    if (request.controllerEpoch <= MAX_EPOCH)
+      this.#heardEpoch = Math.max(this.#heardEpoch, request.controllerEpoch)
     if (this.#driver !== null) return this.#driver.poll(request, answer)
     answer(NOT_CONTROLLER)
     return () => undefined
@@ -439,6 +449,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
       events: new ClusterEvents(this.#world.clock, this.#world.logger, this.#counters),
       eligibleLeaderReplicas: this.#options.config['eligible.leader.replicas.enable'],
       configUnder: (defaults) => this.#known.configUnder(defaults),
+      heardEpoch: Math.max(this.#heardEpoch, this.#known.controllerEpoch),
     })
     if (this.#closed) return driver.resign(STOPPING)
     if (this.#isDeposed) return driver.resign('somebody else is controller')
@@ -487,9 +498,11 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     const path = paths.brokerId(brokerId)
     try {
       const node = await session.store.get(path)
-      return node === null ? null : this.#replicationAddress(decodeBroker(path, node.data).endpoints)
+      const broker = node === null ? null : decodeBroker(path, node.data)
+      if (broker === null || broker instanceof Damage) return null
+      return this.#replicationAddress(broker.endpoints)
     } catch {
-      // Be it that the store cannot be asked or that the node makes no sense: nobody knows now.
+      // The store cannot be asked: nobody knows now.
       return null
     }
   }

@@ -21,16 +21,20 @@ import {
   deleteTopicNodes,
 } from '../layout/store-steps.ts'
 import {
+  Damage,
   decodeBroker,
   decodeControllerEpoch,
   encodeAccepted,
   encodePartitionState,
   encodeTopic,
+  isBrokerId,
   paths,
 } from '../layout/znodes.ts'
 import type { RegisteredBroker } from '../layout/znodes.ts'
 import type { ClusterEvents } from './cluster-events.ts'
-import { loadCluster } from './controller-load.ts'
+import { loadCluster, rulesOf } from './controller-load.ts'
+import type { StoredCluster } from './controller-load.ts'
+import { DamagedNodes } from './damaged-nodes.ts'
 import { Publisher } from './publisher.ts'
 import { TermStore } from './term-store.ts'
 
@@ -44,6 +48,8 @@ export interface DriverParts {
   readonly events: ClusterEvents
   /** The configuration with dynamic values of all brokers. */
   readonly configUnder: (defaults: Values) => BrokerConfig
+  /** The highest epoch of a controller that this broker ever heard of. */
+  readonly heardEpoch: number
 }
 
 /** Why a broker resigns that stops. */
@@ -69,6 +75,7 @@ export class ControllerDriver {
   /** Refuses what comes after its term. */
   readonly store: MetadataStore
   readonly core: ControllerCore
+  readonly damaged: DamagedNodes
   readonly #parts: DriverParts
   readonly #registered = new Map<number, RegisteredBroker>()
   readonly #ended: Promise<void>
@@ -84,10 +91,11 @@ export class ControllerDriver {
   private constructor(
     parts: DriverParts,
     controllerEpoch: number,
-    overrides: ReadonlyMap<string, Values>,
-    configs: ReadonlyMap<number, Values>,
+    { overrides, configs }: StoredCluster,
+    damaged: DamagedNodes,
   ) {
     this.#parts = parts
+    this.damaged = damaged
     this.store = new TermStore(parts.store, () => this.#isOver)
     this.controllerEpoch = controllerEpoch
     this.overrides = new Map(overrides)
@@ -103,15 +111,17 @@ export class ControllerDriver {
 
   /** Begins an epoch and reads what there is. Rejects when the store does: somebody else is controller, or will be. */
   static async begin(parts: DriverParts): Promise<ControllerDriver> {
-    const { store, world, configUnder } = parts
+    const { store, world, configUnder, heardEpoch } = parts
     const startedMs = world.clock.monotonicMs()
-    const controllerEpoch = await nextEpoch(store)
-    const stored = await loadCluster({ store, random: world.random, logger: world.logger }, configUnder)
-    const driver = new ControllerDriver(parts, controllerEpoch, stored.overrides, stored.configs)
+    const damaged = new DamagedNodes(world.logger)
+    const controllerEpoch = await nextEpoch(store, heardEpoch, damaged)
+    const stored = await loadCluster({ store, random: world.random, damaged }, configUnder)
+    const driver = new ControllerDriver(parts, controllerEpoch, stored, damaged)
     const live = await driver.#readRegistered()
     for (const [brokerId, values] of stored.configs) driver.core.configChanged(brokerId, values)
-    driver.act((core) => core.load({ topics: stored.topics, accepted: stored.accepted, live }))
+    driver.act((core) => core.load({ ...stored, live }))
     driver.#isLoaded = true
+    damaged.watch(driver.store, (path) => driver.resign(`${path} was damaged, and is another one now`))
     const tookMs = Math.round(world.clock.monotonicMs() - startedMs)
     const { topics } = stored
     const fields = { controllerEpoch, topics: topics.length, brokers: live.length, tookMs }
@@ -173,12 +183,27 @@ export class ControllerDriver {
     if (!this.#isOver) await this.publisher.carriedOut(CARRIED_OUT_MS)
   }
 
+  /** `name`'s configuration, or the brokers' (null), is another one: so may be what it means for who leads. */
+  rulesChanged(name: string | null, config: BrokerConfig): void {
+    for (const topic of this.core.topics()) {
+      if (name !== null && topic.name !== name) continue
+      const overrides = this.overrides.get(topic.topicId) ?? new Map<string, string>()
+      const rules = rulesOf(topic.name, overrides, config, this.damaged)
+      this.act((core) => core.rulesChanged(topic.topicId, rules))
+    }
+  }
+
   poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {
     if (this.#isOver) {
       answer(NOT_CONTROLLER)
       return () => undefined
     }
     const { brokerId, brokerEpoch, sequence } = request
+    if (request.controllerEpoch > this.controllerEpoch) {
+      this.resign(`broker ${brokerId} knows a controller of epoch ${request.controllerEpoch}`)
+      answer(NOT_CONTROLLER)
+      return () => undefined
+    }
     if (request.controllerEpoch === this.controllerEpoch)
       this.act((core) => core.applied(brokerId, brokerEpoch, sequence))
     return this.publisher.poll(request, answer)
@@ -224,14 +249,18 @@ export class ControllerDriver {
 
   async #readRegistered(): Promise<LiveBroker[]> {
     const names = (await this.store.children(paths.brokerIds, () => void this.#look())) ?? []
-    const read = names.map(async (name) => {
-      const path = paths.brokerId(Number(name))
-      const node = await this.store.get(path)
-      if (node === null) return null
-      const broker = decodeBroker(path, node.data)
-      this.#registered.set(Number(name), broker)
-      return { id: Number(name), epoch: node.stat.createdTransaction, lineage: broker.lineage }
-    })
+    const read = names
+      .filter((name) => isBrokerId(Number(name)))
+      .map(async (name) => {
+        const path = paths.brokerId(Number(name))
+        const node = await this.store.get(path)
+        if (node === null) return null
+        const decoded = decodeBroker(path, node.data)
+        if (decoded instanceof Damage) this.damaged.found('broker', decoded, node.stat)
+        const broker = decoded instanceof Damage ? UNREADABLE : decoded
+        this.#registered.set(Number(name), broker)
+        return { id: Number(name), epoch: node.stat.createdTransaction, lineage: broker.lineage }
+      })
     return (await Promise.all(read)).filter((broker) => broker !== null)
   }
 
@@ -312,7 +341,7 @@ export class ControllerDriver {
       case 'grow-topic': {
         const { name, topicId, assignments, from, states } = effect
         const node = await store.get(paths.topic(name))
-        if (node === null) return 'gone'
+        if (node === null) return 'changed'
         const added = new Map(states.map((state, at) => [from + at, state]))
         const data = encodeTopic(
           topicId,
@@ -324,6 +353,7 @@ export class ControllerDriver {
       }
       case 'delete-topic': {
         const { name, topicId } = effect
+        this.damaged.forgetTopic(name)
         await createIfMissing(store, paths.deleteTopic(name))
         await deleteTopicNodes(store, name)
         await deleteIfThere(store, paths.deleteTopic(name))
@@ -347,8 +377,7 @@ export class ControllerDriver {
       await this.store.create(path, data)
       return { version: 0 }
     } catch (error) {
-      if (hasStoreCode(error, 'NODE_EXISTS')) return 'changed'
-      if (hasStoreCode(error, 'NO_NODE')) return 'gone'
+      if (hasStoreCode(error, 'NODE_EXISTS') || hasStoreCode(error, 'NO_NODE')) return 'changed'
       throw error
     }
   }
@@ -357,8 +386,7 @@ export class ControllerDriver {
     try {
       return { version: (await this.store.set(path, data, version)).version }
     } catch (error) {
-      if (hasStoreCode(error, 'BAD_VERSION')) return 'changed'
-      if (hasStoreCode(error, 'NO_NODE')) return 'gone'
+      if (hasStoreCode(error, 'BAD_VERSION') || hasStoreCode(error, 'NO_NODE')) return 'changed'
       throw error
     }
   }
@@ -371,9 +399,19 @@ export const NOT_CONTROLLER: PollAnswer = {
   changes: [],
 }
 
-async function nextEpoch(store: MetadataStore): Promise<number> {
-  const node = await store.get(paths.controllerEpoch)
-  const epoch = node === null ? 1 : decodeControllerEpoch(node.data) + 1
+/** Of a broker that is there, and of which nobody can say more. */
+const UNREADABLE: RegisteredBroker = { endpoints: new Map(), rack: null, lineage: [] }
+
+/** Brokers believe no controller before the last one: whatever became of the node, it goes on from there. */
+async function nextEpoch(store: MetadataStore, heardEpoch: number, damaged: DamagedNodes): Promise<number> {
+  const path = paths.controllerEpoch
+  const node = await store.get(path)
+  const stored = node === null ? 0 : decodeControllerEpoch(node.data)
+  const last = stored instanceof Damage ? 0 : stored
+  if (stored instanceof Damage) damaged.found('epoch', stored, null)
+  else if (last < heardEpoch)
+    damaged.found('epoch', new Damage(path, `it is ${last}, and was ${heardEpoch}`), null)
+  const epoch = Math.max(last, heardEpoch) + 1
   const data = Buffer.from(String(epoch))
   if (node === null) await store.create(paths.controllerEpoch, data)
   else await store.set(paths.controllerEpoch, data, node.stat.version)

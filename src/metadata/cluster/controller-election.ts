@@ -1,7 +1,7 @@
 import { messageOf } from '../../core/is-error.ts'
 import type { MetadataStore, StoredNode, World } from '../../ports.ts'
 import { hasStoreCode } from '../layout/outcome.ts'
-import { decodeController, encodeController, paths } from '../layout/znodes.ts'
+import { Damage, decodeController, encodeController, paths } from '../layout/znodes.ts'
 
 /** Before a broker that resigned, or could not begin, tries again: others should have their chance. */
 const REST_MS = 1_000
@@ -68,15 +68,32 @@ export class ControllerElection {
     const node = await this.#store.get(paths.controller, () => this.#wake())
     if (this.#closed) return
     if (node === null && !this.#inOffice) return this.#stand()
+    const id = node === null ? null : decodeController(node.data)
     if (node?.stat.ownedByThisSession === true) {
       if (!this.#inOffice) void this.#govern()
+      else if (id !== this.#brokerId) await this.#writeAgain(id, node)
       return changed
     }
     // Somebody took the node away, or this broker gave it back, and rests.
     if (this.#inOffice) this.#events.deposed()
-    const id = node === null ? null : decodeController(node.data)
-    if (id !== null) this.#events.controllerIs(id)
+    if (node?.stat.ephemeral === false)
+      this.#tell(
+        new Damage(paths.controller, 'no session holds it: nobody can be elected until it is removed'),
+      )
+    else if (id instanceof Damage) this.#tell(id)
+    else if (id !== null) this.#events.controllerIs(id)
     return changed
+  }
+
+  /** Others must know who holds the office. */
+  async #writeAgain(found: number | Damage | null, { stat }: StoredNode): Promise<void> {
+    if (found instanceof Damage) this.#tell(found)
+    const data = encodeController(this.#brokerId, this.#world.clock.nowMs())
+    await this.#store.set(paths.controller, data, stat.version)
+  }
+
+  #tell({ path, reason }: Damage): void {
+    this.#world.logger.error({ path, reason }, 'who is controller cannot be read')
   }
 
   /** Whoever makes the node has it. Who lost the race sees who won. */

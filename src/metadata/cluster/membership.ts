@@ -10,10 +10,12 @@ import { createIfMissing, deleteIfThere } from '../layout/store-steps.ts'
 import { randomUuid } from '../layout/uuid.ts'
 import {
   CLUSTER_DIRECTORIES,
+  Damage,
   decodeClusterId,
   encodeClusterId,
   paths,
   PERSISTENT_DIRECTORIES,
+  whole,
 } from '../layout/znodes.ts'
 
 const FIRST_DELAY_MS = 100
@@ -173,7 +175,10 @@ export class Membership {
     const store = lastingStore(this.#parts, session)
     try {
       const node = await store.get(paths.clusterId)
-      if (node === null || decodeClusterId(node.data) !== this.clusterId)
+      const found = node === null ? null : decodeClusterId(node.data)
+      // It is no other cluster's: somebody will repair it.
+      if (found instanceof Damage) throw new Error(`${found.path}: ${found.reason}`)
+      if (found !== this.clusterId)
         throw new SamsaError(
           'SAMSA_METADATA_STORE',
           `the metadata store changed while this broker had no session with it: it is not that of cluster ${this.clusterId} any more`,
@@ -209,7 +214,7 @@ async function prepareTree(store: MetadataStore, parts: MembershipParts): Promis
       'SAMSA_METADATA_STORE',
       `zookeeper.connect=${config['zookeeper.connect']}: there is no cluster here yet, and log.dirs=${config['log.dirs'].join(',')}: meta.properties says cluster ${clusterId}`,
     )
-  const found = decodeClusterId(node.data)
+  const found = whole(decodeClusterId(node.data))
   checkClusterId(config, clusterId, found)
   return found
 }

@@ -32,6 +32,21 @@ type WireTopic = MetadataChange['topics'][number]
 type WirePartition = MetadataChange['partitions'][number]
 type WireConfig = MetadataChange['configs'][number]
 
+/** Of a partition of which nothing is certain. */
+const NO_STATE = {
+  leader: -1,
+  leaderEpoch: 0,
+  leaderBrokerEpoch: -1,
+  controllerEpoch: -1,
+  // Whatever there is when it is repaired, is newer.
+  partitionEpoch: -1,
+  isr: [],
+  elr: [],
+  lastKnownElr: [],
+  leaderRecoveryState: 0,
+  minIsr: 1,
+}
+
 /** Changes that are kept for brokers that are behind; further back they get all there is. */
 const KEPT_CHANGES = 512
 /** And no more elements than these: one change may be of very many partitions. */
@@ -50,6 +65,7 @@ export class Publisher {
   readonly #topics = new Map<string, WireTopic>()
   readonly #partitions = new Map<string, Map<number, WirePartition>>()
   readonly #configs = new Map<number, WireConfig>()
+  readonly #damagedTopics: string[] = []
   #kept: Change[] = []
   #keptElements = 0
   #sequence = 0
@@ -96,14 +112,25 @@ export class Publisher {
           break
         case 'partition': {
           const { topicId, index, assignment, state } = record
-          partitions.set(`${topicId}/${index}`, { topicId, index, ...assignment, ...state })
+          const damaged = false
+          partitions.set(`${topicId}/${index}`, { topicId, index, ...assignment, ...state, damaged })
           break
         }
+        case 'partition-damaged': {
+          const { topicId, index, assignment } = record
+          const damaged = true
+          partitions.set(`${topicId}/${index}`, { topicId, index, ...assignment, ...NO_STATE, damaged })
+          break
+        }
+        case 'topic-damaged':
+          this.#damagedTopics.push(record.name)
+          break
       }
     }
     this.#tell({
       sequence,
       topicsGone,
+      damagedTopics: [],
       brokers: [...brokers.values()],
       topics: [...topics.values()],
       partitions: [...partitions.values()],
@@ -211,6 +238,7 @@ export class Publisher {
     return {
       sequence: this.#sequence,
       topicsGone: [],
+      damagedTopics: this.#damagedTopics,
       brokers: [...this.#brokers.values()],
       topics: [...this.#topics.values()],
       partitions: [...this.#partitions.values()].flatMap((ofTopic) => [...ofTopic.values()]),

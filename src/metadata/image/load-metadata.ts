@@ -14,6 +14,7 @@ import {
   encodePartitionState,
   encodeTopic,
   paths,
+  whole,
 } from '../layout/znodes.ts'
 import type { StoredState, TopicRecord } from '../layout/znodes.ts'
 
@@ -65,10 +66,12 @@ async function loadTopic(context: LoadContext, name: string, deleting: boolean):
   const { store } = context
   const path = paths.topic(name)
   const [node, configNode] = await Promise.all([store.get(path), store.get(paths.topicConfig(name))])
-  const record = decodeTopic(path, node!.data)
+  const record = whole(decodeTopic(path, node!.data))
   const topicId = record.topicId ?? (await giveTopicId(context, name, record, node!))
   const stored =
-    configNode === null ? new Map<string, string>() : decodeConfig(paths.topicConfig(name), configNode.data)
+    configNode === null
+      ? new Map<string, string>()
+      : whole(decodeConfig(paths.topicConfig(name), configNode.data))
   const config = storedConfig(context, name, stored)
   const states = await Promise.all(
     record.assignment.map((_, index) => store.get(paths.partitionState(name, index))),
@@ -139,7 +142,7 @@ async function leadPartitions(
       missing.set(index, state)
       return partitionImage(name, index, replicas, state, 0)
     }
-    const before = decodePartitionState(path, node.data)
+    const before = whole(decodePartitionState(path, node.data, replicas))
     const after = electedState(replicas, before, self)
     if (after === before) return partitionImage(name, index, replicas, before, node.stat.version)
     const stat = await store.set(path, encodePartitionState(after), node.stat.version)

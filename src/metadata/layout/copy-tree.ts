@@ -2,7 +2,7 @@ import { SamsaError } from '../../core/samsa-error.ts'
 import type { MetadataStore } from '../../ports.ts'
 import { inPortions } from './in-portions.ts'
 import { createIfMissing } from './store-steps.ts'
-import { decodeClusterId, paths } from './znodes.ts'
+import { decodeClusterId, paths, whole } from './znodes.ts'
 
 const PORTION = 128
 
@@ -18,10 +18,10 @@ export async function copyTree(
 ): Promise<number> {
   const [own, other] = await Promise.all([from.get(paths.clusterId), to.get(paths.clusterId)])
   if (own === null) throw new SamsaError('SAMSA_METADATA_STORE', 'no broker has ever kept its metadata here')
-  if (other !== null && decodeClusterId(other.data) !== decodeClusterId(own.data))
+  if (other !== null && whole(decodeClusterId(other.data)) !== whole(decodeClusterId(own.data)))
     throw new SamsaError(
       'SAMSA_METADATA_STORE',
-      `there is a cluster already, ${decodeClusterId(other.data)}: use another chroot in zookeeper.connect`,
+      `there is a cluster already, ${whole(decodeClusterId(other.data))}: use another chroot in zookeeper.connect`,
     )
   if (other !== null) {
     await checkTopics(from, to)

@@ -3,6 +3,7 @@
  * layout, so that its tools can read what we store.
  */
 import type { AcceptedBroker } from '../../core/controller/controller-types.ts'
+import { stateProblem } from '../../core/replication/partition-state.ts'
 import type { PartitionState } from '../../core/replication/partition-state.ts'
 import { SamsaError } from '../../core/samsa-error.ts'
 import type { Address } from '../../ports.ts'
@@ -60,32 +61,77 @@ function encode(value: Json): Buffer {
   return Buffer.from(JSON.stringify(value))
 }
 
-function decode(path: string, data: Buffer): Json {
-  let value: unknown
-  try {
-    value = JSON.parse(data.toString('utf8'))
-  } catch (error) {
-    throw damaged(path, error)
+/**
+ * A node that does not hold what it should. Whoever reads a node gets what it says or this, and has to say what follows: one
+ * that somebody wrote by hand must stop nothing that has nothing to do with it, and must not be written over.
+ */
+export class Damage {
+  readonly path: string
+  readonly reason: string
+
+  constructor(path: string, reason: string) {
+    this.path = path
+    this.reason = reason
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw damaged(path)
-  return value as Json
 }
 
-function damaged(path: string, cause?: unknown): SamsaError {
-  return new SamsaError(
+/** For whom there is nothing to go on with. */
+export function whole<Value>(found: Value | Damage): Value {
+  if (!(found instanceof Damage)) return found
+  throw new SamsaError(
     'SAMSA_METADATA_STORE',
-    `${path} in the metadata store does not hold what it should`,
-    cause,
+    `${found.path} in the metadata store does not hold what it should: ${found.reason}`,
   )
 }
 
-function isId(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0x7fff_ffff
+class Nonsense extends Error {}
+
+/** The one way in: what `read` throws as nonsense is damage of this node. */
+function decode<Value>(path: string, data: Buffer, read: (json: Json) => Value): Value | Damage {
+  try {
+    return read(object('it', parsed(data)))
+  } catch (error) {
+    if (error instanceof Nonsense) return new Damage(path, error.message)
+    throw error
+  }
 }
 
-function ids(path: string, value: unknown): number[] {
-  if (!Array.isArray(value) || !value.every(isId)) throw damaged(path)
+function parsed(data: Buffer): unknown {
+  try {
+    return JSON.parse(data.toString('utf8'))
+  } catch {
+    throw new Nonsense('it is not JSON')
+  }
+}
+
+function object(what: string, value: unknown): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Nonsense(`${what} is not an object`)
+  return value as Json
+}
+
+function text(what: string, value: unknown): string {
+  if (typeof value !== 'string') throw new Nonsense(`${what} is not a string`)
   return value
+}
+
+function integer(what: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
+    throw new Nonsense(`${what} is not an integer from ${least} to ${most}`)
+  return value
+}
+
+const MAX_INT = 0x7fff_ffff
+/** Epochs are 32 bits on the wire, and others must be able to follow. */
+export const MAX_EPOCH = 0x7fff_0000
+
+export function isBrokerId(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= MAX_INT
+}
+
+function ids(what: string, value: unknown): number[] {
+  if (!Array.isArray(value)) throw new Nonsense(`${what} is not a list of brokers`)
+  return value.map((id) => integer(`a broker in ${what}`, id, 0, MAX_INT))
 }
 
 export interface TopicRecord {
@@ -100,14 +146,26 @@ export function encodeTopic(topicId: string, assignment: readonly (readonly numb
   return encode({ version: 3, topic_id: topicId, partitions, adding_replicas: {}, removing_replicas: {} })
 }
 
-export function decodeTopic(path: string, data: Buffer): TopicRecord {
-  const json = decode(path, data)
-  const partitions = json['partitions']
-  if (typeof partitions !== 'object' || partitions === null) throw damaged(path)
-  const byIndex = new Map(Object.entries(partitions).map(([index, replicas]) => [Number(index), replicas]))
-  const assignment = Array.from({ length: byIndex.size }, (_, index) => ids(path, byIndex.get(index)))
-  const topicId = json['topic_id']
-  return { topicId: typeof topicId === 'string' ? topicId : null, assignment }
+const TOPIC_ID = /^[A-Za-z0-9_-]{22}$/
+
+export function decodeTopic(path: string, data: Buffer): TopicRecord | Damage {
+  return decode(path, data, (json) => {
+    const partitions = object('partitions', json['partitions'])
+    const count = Object.keys(partitions).length
+    if (count === 0) throw new Nonsense('it has no partitions')
+    const assignment = Array.from({ length: count }, (_, index) => {
+      const replicas = ids(`partition ${index}`, partitions[index])
+      if (replicas.length === 0) throw new Nonsense(`partition ${index} has no replicas`)
+      if (new Set(replicas).size < replicas.length)
+        throw new Nonsense(`partition ${index} has a replica twice`)
+      return replicas
+    })
+    const topicId = json['topic_id'] ?? null
+    if (topicId === null) return { topicId, assignment }
+    // Another id would make strays of all logs of the topic.
+    if (typeof topicId !== 'string' || !TOPIC_ID.test(topicId)) throw new Nonsense('topic_id is no topic id')
+    return { topicId, assignment }
+  })
 }
 
 /** What lies in the node of a partition: all but the epoch, which is the node's version. */
@@ -129,37 +187,49 @@ export function encodePartitionState(state: StoredState): Buffer {
   })
 }
 
-/** A node that Kafka or an older version wrote says nothing of KIP-966: nobody but the ISR is eligible there. */
-export function decodePartitionState(path: string, data: Buffer): StoredState {
-  const json = decode(path, data)
-  const number = (key: string, otherwise: number): number => {
-    const value = json[key] ?? otherwise
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < -1) throw damaged(path)
-    return value
-  }
-  const leaderEpoch = json['leader_epoch']
-  if (!isId(leaderEpoch)) throw damaged(path)
-  return {
-    leader: number('leader', NaN),
-    leaderEpoch,
-    leaderBrokerEpoch: number('leader_broker_epoch', -1),
-    controllerEpoch: number('controller_epoch', -1),
-    isr: ids(path, json['isr']),
-    elr: ids(path, json['elr'] ?? []),
-    lastKnownElr: ids(path, json['last_known_elr'] ?? []),
-    leaderRecoveryState: json['leader_recovery_state'] === 1 ? 1 : 0,
-    minIsr: number('min_isr', 1),
-  }
+/**
+ * A node that Kafka or an older version wrote says nothing of KIP-966: nobody but the ISR is eligible there. `replicas`: who
+ * has the partition, as its topic says.
+ */
+export function decodePartitionState(
+  path: string,
+  data: Buffer,
+  replicas: readonly number[],
+): StoredState | Damage {
+  return decode(path, data, (json) => {
+    const number = (key: string, otherwise: number | undefined, least: number, most: number): number =>
+      integer(key, json[key] ?? otherwise, least, most)
+    const state = {
+      leader: number('leader', undefined, -1, MAX_INT),
+      leaderEpoch: number('leader_epoch', undefined, 0, MAX_EPOCH),
+      leaderBrokerEpoch: number('leader_broker_epoch', -1, -1, Number.MAX_SAFE_INTEGER),
+      controllerEpoch: number('controller_epoch', -1, -1, MAX_EPOCH),
+      isr: ids('isr', json['isr']),
+      elr: ids('elr', json['elr'] ?? []),
+      lastKnownElr: ids('last_known_elr', json['last_known_elr'] ?? []),
+      leaderRecoveryState: json['leader_recovery_state'] === 1 ? 1 : 0,
+      minIsr: number('min_isr', 1, 1, MAX_INT),
+    } as const
+    const problem = stateProblem(state, replicas)
+    if (problem !== null) throw new Nonsense(problem)
+    return state
+  })
 }
 
 export function encodeConfig(values: ReadonlyMap<string, string>): Buffer {
   return encode({ version: 1, config: Object.fromEntries(values) })
 }
 
-export function decodeConfig(path: string, data: Buffer): Map<string, string> {
-  const config = decode(path, data)['config']
-  if (typeof config !== 'object' || config === null) throw damaged(path)
-  return new Map(Object.entries(config).map(([key, value]) => [key, String(value)]))
+export function decodeConfig(path: string, data: Buffer): Map<string, string> | Damage {
+  return decode(path, data, (json) => {
+    const values = new Map<string, string>()
+    for (const [key, value] of Object.entries(object('config', json['config']))) {
+      const isValue = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+      if (!isValue) throw new Nonsense(`${key} is not a value`)
+      values.set(key, String(value))
+    }
+    return values
+  })
 }
 
 export interface BrokerRecord {
@@ -195,50 +265,51 @@ export interface RegisteredBroker {
   readonly lineage: readonly number[]
 }
 
-const ENDPOINT = /^([^:]+):\/\/(?:\[([^\]]+)\]|([^:/]*)):([0-9]{1,5})$/
+const ENDPOINT = /^([^:]{1,255}):\/\/(?:\[([^\]]{1,255})\]|([^:/]{0,255})):([0-9]{1,5})$/
+const MAX_PORT = 65_535
+const MAX_RACK_LENGTH = 1_000
 
-export function decodeBroker(path: string, data: Buffer): RegisteredBroker {
-  const { endpoints, rack, samsa_lineage: lineage = [] } = decode(path, data)
-  if (!Array.isArray(endpoints) || !Array.isArray(lineage)) throw damaged(path)
-  const addresses = new Map<string, Address>()
-  for (const endpoint of endpoints) {
-    const match = ENDPOINT.exec(String(endpoint))
-    if (match === null) throw damaged(path)
-    addresses.set(match[1]!, { host: match[2] ?? match[3] ?? '', port: Number(match[4]) })
-  }
-  return {
-    endpoints: addresses,
-    rack: typeof rack === 'string' ? rack : null,
-    lineage: lineage.filter((epoch) => Number.isSafeInteger(epoch)).map(Number),
-  }
+export function decodeBroker(path: string, data: Buffer): RegisteredBroker | Damage {
+  return decode(path, data, ({ endpoints, rack, samsa_lineage: lineage = [] }) => {
+    if (!Array.isArray(endpoints)) throw new Nonsense('endpoints is not a list')
+    if (!Array.isArray(lineage)) throw new Nonsense('samsa_lineage is not a list')
+    const addresses = new Map<string, Address>()
+    for (const endpoint of endpoints) {
+      const match = ENDPOINT.exec(String(endpoint))
+      const port = Number(match?.[4])
+      if (match === null || port > MAX_PORT) throw new Nonsense('one of its endpoints is none')
+      addresses.set(match[1]!, { host: match[2] ?? match[3] ?? '', port })
+    }
+    return {
+      endpoints: addresses,
+      rack: typeof rack === 'string' ? rack.slice(0, MAX_RACK_LENGTH) : null,
+      // Fewer of them make it doubtful, and never trusted.
+      lineage: lineage.filter((epoch) => Number.isSafeInteger(epoch)).map(Number),
+    }
+  })
 }
 
 /** Of the incarnation of a broker that the controller accepted last. */
-export function encodeAccepted({ epoch, fenced }: Omit<AcceptedBroker, 'id'>): Buffer {
-  return encode({ version: 1, epoch, fenced })
+export function encodeAccepted({ epoch, fenced, doubtEpoch }: Omit<AcceptedBroker, 'id'>): Buffer {
+  return encode({ version: 1, epoch, fenced, doubt_epoch: doubtEpoch })
 }
 
-export function decodeAccepted(path: string, data: Buffer): Omit<AcceptedBroker, 'id'> {
-  const { epoch, fenced } = decode(path, data)
-  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || typeof fenced !== 'boolean')
-    throw damaged(path)
-  return { epoch, fenced }
+export function decodeAccepted(path: string, data: Buffer): Omit<AcceptedBroker, 'id'> | Damage {
+  return decode(path, data, ({ epoch, fenced, doubt_epoch: doubt }) => {
+    if (typeof fenced !== 'boolean') throw new Nonsense('fenced is neither true nor false')
+    const doubtEpoch = integer('doubt_epoch', doubt ?? -1, -1, MAX_EPOCH)
+    return { epoch: integer('epoch', epoch, 0, Number.MAX_SAFE_INTEGER), fenced, doubtEpoch }
+  })
 }
 
 /** For messages: where a broker that registered can be reached. */
 export function describeBroker(data: Buffer): string {
-  try {
-    const endpoints = decode('', data)['endpoints']
-    return Array.isArray(endpoints) ? endpoints.join(', ') : ''
-  } catch {
-    return ''
-  }
+  const endpoints = decode('', data, (json) => json['endpoints'])
+  return Array.isArray(endpoints) ? endpoints.join(', ') : ''
 }
 
-/** Null for what no broker wrote. */
-export function decodeController(data: Buffer): number | null {
-  const id = decode(paths.controller, data)['brokerid']
-  return isId(id) ? id : null
+export function decodeController(data: Buffer): number | Damage {
+  return decode(paths.controller, data, ({ brokerid }) => integer('brokerid', brokerid, 0, MAX_INT))
 }
 
 export function encodeController(brokerId: number, timestampMs: number): Buffer {
@@ -249,10 +320,8 @@ export function encodeClusterId(clusterId: string): Buffer {
   return encode({ version: '1', id: clusterId })
 }
 
-export function decodeClusterId(data: Buffer): string {
-  const id = decode(paths.clusterId, data)['id']
-  if (typeof id !== 'string') throw damaged(paths.clusterId)
-  return id
+export function decodeClusterId(data: Buffer): string | Damage {
+  return decode(paths.clusterId, data, ({ id }) => text('id', id))
 }
 
 export interface ProducerIdBlock {
@@ -271,16 +340,17 @@ export function encodeProducerIdBlock(block: ProducerIdBlock): Buffer {
 }
 
 /** The last id of the block. */
-export function decodeProducerIdBlock(data: Buffer): number {
-  const last = Number(decode(paths.producerIds, data)['block_end'])
-  if (!Number.isSafeInteger(last)) throw damaged(paths.producerIds)
-  return last
+export function decodeProducerIdBlock(data: Buffer): number | Damage {
+  return decode(paths.producerIds, data, (json) => {
+    const last = text('block_end', json['block_end'])
+    return integer('block_end', last === '' ? NaN : Number(last), -1, Number.MAX_SAFE_INTEGER)
+  })
 }
 
-export function decodeControllerEpoch(data: Buffer): number {
-  const epoch = Number(data.toString('utf8'))
-  if (!isId(epoch)) throw damaged(paths.controllerEpoch)
-  return epoch
+export function decodeControllerEpoch(data: Buffer): number | Damage {
+  const epoch = data.toString('utf8').trim()
+  if (/^[0-9]{1,10}$/.test(epoch) && Number(epoch) <= MAX_EPOCH) return Number(epoch)
+  return new Damage(paths.controllerEpoch, `it is not an integer from 0 to ${MAX_EPOCH}`)
 }
 
 /** `state`: of the metadata log of Kafka's controllers, as it was when it was taken over. */
@@ -288,8 +358,6 @@ export function encodeKafkaMetadata(state: string): Buffer {
   return encode({ version: 1, state })
 }
 
-export function decodeKafkaMetadata(data: Buffer): string {
-  const state = decode(paths.kafkaMetadata, data)['state']
-  if (typeof state !== 'string') throw damaged(paths.kafkaMetadata)
-  return state
+export function decodeKafkaMetadata(data: Buffer): string | Damage {
+  return decode(paths.kafkaMetadata, data, ({ state }) => text('state', state))
 }

@@ -14,6 +14,8 @@ export interface TreeNode {
   children: Set<string> | null
   /** Number of the next sequential child. Never goes back. */
   nextSequence: number
+  /** Since the store was opened: nobody else removes any. */
+  removedChildren: number
 }
 
 const NO_WATCHES: readonly Watch[] = []
@@ -80,6 +82,7 @@ export class Tree {
       owner: null,
       children: null,
       nextSequence: 0,
+      removedChildren: 0,
     })
   }
 
@@ -99,6 +102,7 @@ export class Tree {
       owner,
       children: null,
       nextSequence: 0,
+      removedChildren: 0,
     })
     parent.children ??= new Set()
     parent.children.add(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
@@ -120,9 +124,9 @@ export class Tree {
     if (node === undefined || hasChildren(node)) throw new Error(`${path} cannot be deleted`)
     this.transaction = transaction
     this.nodes.delete(path)
-    this.nodes
-      .get(parentPath)
-      ?.children?.delete(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
+    const parent = this.nodes.get(parentPath)
+    parent?.children?.delete(path.slice(parentPath.length === 1 ? 1 : parentPath.length + 1))
+    if (parent !== undefined) parent.removedChildren += 1
     return this.fired(path, parentPath)
   }
 

@@ -165,6 +165,7 @@ export class EmbeddedStore {
 function statOf(node: TreeNode, session: EmbeddedSession): NodeStat {
   return {
     createdTransaction: node.createdTransaction,
+    removedChildren: node.removedChildren,
     version: node.version,
     ephemeral: node.owner !== null,
     ownedByThisSession: node.owner === session,

@@ -208,7 +208,7 @@ export class ClusterWorld {
     const accepted = [...this.#registrations.values()].map(({ broker, version }) => ({ ...broker, version }))
     const term = { core, wanted: [], outcomes: [], published: [], hasResigned: false }
     this.#tell(`controller ${this.#controllerEpoch}`)
-    core.load({ topics, accepted, live: this.#live() })
+    core.load({ topics, damagedTopics: [], accepted, live: this.#live() })
     this.#term = term
     this.#drain()
     return term
@@ -258,7 +258,7 @@ export class ClusterWorld {
     switch (effect.kind) {
       case 'write-state': {
         const topic = this.#topics.get(effect.topic)
-        if (topic === undefined) return 'gone'
+        if (topic === undefined) return 'changed'
         const stored = topic.states[effect.index] ?? null
         if ((stored?.state.partitionEpoch ?? -1) !== effect.version) return 'changed'
         const version = effect.version + 1

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../../protocol/errors.ts'
 import { ControllerCore } from '../../../src/core/controller/controller.ts'
-import type { LiveBroker } from '../../../src/core/controller/controller-types.ts'
+import type { ImageRecord, LiveBroker } from '../../../src/core/controller/controller-types.ts'
+import { bornWith } from '../../../src/core/controller/partition-change.ts'
 import { seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { ClusterWorld } from './cluster-world.ts'
 
@@ -26,6 +27,15 @@ test('whatever becomes of brokers and controllers: who leads has all that was ac
 
 const RULES = { minInsyncReplicas: 2, uncleanElection: false }
 
+/** In which nobody is there yet. */
+const context = {
+  assignment: { replicas: [1, 2], adding: [], removing: [] },
+  broker: () => undefined,
+  eligibleLeaderReplicas: true,
+  uncleanElection: false,
+  controllerEpoch: 1,
+}
+
 /** A controller whose store does at once what it is told, and whose brokers learn at once what is published. */
 class Driven {
   readonly core = new ControllerCore({ controllerEpoch: 1, eligibleLeaderReplicas: true })
@@ -33,7 +43,7 @@ class Driven {
   #versions = new Map<string, number>()
 
   constructor(live: readonly LiveBroker[]) {
-    this.core.load({ topics: [], accepted: [], live })
+    this.core.load({ topics: [], damagedTopics: [], accepted: [], live })
     this.run()
     for (const { id, epoch } of live) this.core.applied(id, epoch, this.core.sequence)
     this.run()
@@ -172,7 +182,8 @@ test('of two that went at once the one that may have lost something is forgotten
     const assignments = [{ replicas: [2, 1], adding: [], removing: [] }]
     core.load({
       topics: [{ name: 'a', topicId: 'A', assignments, rules, states: [state] }],
-      accepted: order.map((id) => ({ id, epoch: 10 + id, fenced: false, version: 0 })),
+      damagedTopics: [],
+      accepted: order.map((id) => ({ id, epoch: 10 + id, fenced: false, doubtEpoch: -1, version: 0 })),
       live: order.map((id) => ({ id, epoch: 10 + id, lineage: [] })),
     })
     // 1 was killed and is back, 2 stopped cleanly.
@@ -186,19 +197,76 @@ test('of two that went at once the one that may have lost something is forgotten
   }
 })
 
-test('a broker comes back although a partition that counted on it was taken away by hand', () => {
+const DEAD = { epoch: 1, fenced: false, doubtEpoch: -1, version: 0 }
+
+test('a damaged partition has no leader and is never written, and hinders nobody', () => {
+  const core = new ControllerCore({ controllerEpoch: 2, eligibleLeaderReplicas: true })
+  const assignment = { replicas: [1, 2], adding: [], removing: [] }
+  const sound = { ...bornWith(1, 4, context), leader: 1, isr: [1, 2], leaderBrokerEpoch: 1, elr: [] }
+  core.load({
+    topics: [
+      {
+        name: 'a',
+        topicId: 'A',
+        assignments: [assignment, assignment],
+        rules: RULES,
+        states: ['damaged', sound],
+      },
+    ],
+    damagedTopics: ['b'],
+    accepted: [1, 2].map((id) => ({ ...DEAD, id })),
+    live: LIVE,
+  })
+  const records: ImageRecord[] = []
+  const answers: unknown[] = []
+  const reply = (answer: unknown): void => void answers.push(answer)
+  const run = (): void => {
+    for (let effect = core.effects.shift(); effect !== undefined; effect = core.effects.shift()) {
+      if (effect.kind === 'publish') records.push(...effect.records)
+      else if (effect.kind === 'reply') effect.send()
+      else if (effect.kind === 'write-state' || effect.kind === 'write-accepted') {
+        assert(effect.kind === 'write-accepted' || effect.index === 1)
+        core.stored(effect.id, { version: effect.version + 1 })
+      } else assert.fail(effect.kind)
+    }
+  }
+  run()
+  for (const { id, epoch } of LIVE) core.applied(id, epoch, core.sequence)
+  run()
+  assert.deepEqual(
+    LIVE.map(({ id }) => core.broker(id)?.fenced),
+    [false, false],
+  )
+  assert.deepEqual(
+    records.filter(({ kind }) => kind.endsWith('damaged')),
+    [
+      { kind: 'partition-damaged', topicId: 'A', index: 0, assignment },
+      { kind: 'topic-damaged', name: 'b' },
+    ],
+  )
+  assert.notEqual([...core.partitions()][1]!.state.leader, -1)
+  core.rulesChanged('A', { ...RULES, minInsyncReplicas: 1 })
+  core.elect('A', 0, 'unclean', reply)
+  const proposal = { topicId: 'A', index: 0, isr: [], leaderEpoch: 0, partitionEpoch: 0, recovered: false }
+  core.alterPartitions(1, 11, [proposal], (answer) => reply(answer.answers[0]?.errorCode))
+  core.createTopic({ name: 'b', topicId: 'B', assignments: [assignment], rules: RULES }, reply)
+  run()
+  assert.deepEqual(answers, [
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    ErrorCode.TOPIC_ALREADY_EXISTS,
+  ])
+})
+
+test('a topic that is just being made hears of other rules, and brokers of the topic when it is made', () => {
   const cluster = new Driven(LIVE)
-  cluster.create('a', 'A')
-  cluster.core.registrations([LIVE[1]!])
-  const [write] = cluster.core.effects.filter(({ kind }) => kind === 'write-state')
-  assert(write?.kind === 'write-state')
-  cluster.core.stored(write.id, 'gone')
-  cluster.run()
-  cluster.core.registrations([LIVE[1]!, { id: 1, epoch: 21, lineage: [11] }])
-  cluster.run()
-  cluster.core.applied(1, 21, cluster.core.sequence)
-  cluster.run()
-  assert.equal(cluster.core.broker(1)?.fenced, false)
+  const assignments = [{ replicas: [1, 2], adding: [], removing: [] }]
+  cluster.core.createTopic({ name: 'a', topicId: 'A', assignments, rules: RULES }, cluster.reply)
+  for (const { topicId } of cluster.core.topics())
+    cluster.core.rulesChanged(topicId, { ...RULES, minInsyncReplicas: 1 })
+  assert(cluster.core.effects.every(({ kind }) => kind !== 'publish'))
+  assert.deepEqual(cluster.run(), [ErrorCode.NONE])
+  assert.equal([...cluster.core.partitions()][0]!.state.minIsr, 1)
 })
 
 test('what a broker says of its replicas is answered when it is stored, and only to the process that was accepted', () => {

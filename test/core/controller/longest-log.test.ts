@@ -36,7 +36,8 @@ class Cluster {
           states: [stored],
         },
       ],
-      accepted: serving.map((id) => ({ id, epoch: epochOf(id), fenced: false, version: 0 })),
+      damagedTopics: [],
+      accepted: serving.map((id) => ({ id, epoch: epochOf(id), fenced: false, doubtEpoch: -1, version: 0 })),
       live: serving.map((id) => ({ id, epoch: epochOf(id), lineage: [] })),
     })
     this.#carryOut()

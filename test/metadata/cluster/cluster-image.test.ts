@@ -10,7 +10,7 @@ import { SimWorld } from '../../simulator/sim-world.ts'
 
 type Told = Partial<MetadataChange>
 
-const NOTHING = { topicsGone: [], brokers: [], topics: [], partitions: [], configs: [] }
+const NOTHING = { topicsGone: [], damagedTopics: [], brokers: [], topics: [], partitions: [], configs: [] }
 
 function partition(topicId: string, index: number, partitionEpoch = 0, leader = 1) {
   return {
@@ -29,6 +29,7 @@ function partition(topicId: string, index: number, partitionEpoch = 0, leader = 
     lastKnownElr: leader === -1 ? [1, 2] : [],
     leaderRecoveryState: 0,
     minIsr: 1,
+    damaged: false,
   }
 }
 
@@ -178,4 +179,33 @@ test('how far logs go is told of partitions that nobody can lead otherwise', asy
   assert.deepEqual(known.known.awaitedLogs(), [{ topicId: 'A', index: 0, lastEpoch: 3, endOffset: 70 }])
   await known.hears({ partitions: [partition('A', 0, 2)] })
   assert.deepEqual(known.known.awaitedLogs(), [])
+})
+
+test('of what is damaged nobody is known to lead any more, and what is repaired is known whatever its version', async () => {
+  const known = new Known()
+  const both = { topics: [topic('t', 'A')], partitions: [partition('A', 0, 7), partition('A', 1, 2)] }
+  await known.hears(both)
+  const damaged = { ...partition('A', 0, -1, -1), leaderEpoch: 0, damaged: true }
+  const told = { ...both, partitions: [damaged, partition('A', 1, 2)] }
+  assert.deepEqual(await known.hears(told, { full: true, controllerEpoch: 2 }), ['brokers', 't-0 at -1'])
+  const [first] = known.known.image.topics.get('t')!.partitions
+  assert.deepEqual([first!.leader, first!.leaderEpoch, first!.isr], [-1, 7, []])
+  assert.deepEqual(await known.hears(told, { full: true, controllerEpoch: 3 }), ['brokers'])
+  // Its node was made anew, so its versions begin anew, too.
+  const repaired = { ...partition('A', 0, 0), leaderEpoch: 7 }
+  assert.deepEqual(await known.hears({ partitions: [repaired] }), ['t-0 at 0'])
+  assert.deepEqual(await known.hears({ partitions: [{ ...repaired, leaderEpoch: 8 }] }), ['t-0 at 0'])
+  assert.deepEqual(await known.hears({ partitions: [{ ...repaired, partitionEpoch: 9 }] }), [])
+})
+
+test('a topic that cannot be read stays where it is known, without leaders, until it can be', async () => {
+  const known = new Known()
+  const both = { topics: [topic('t', 'A')], partitions: [partition('A', 0, 7), partition('A', 1, 2)] }
+  await known.hears(both)
+  const damaged = { damagedTopics: ['t', 'never known'] }
+  assert.deepEqual(await known.hears(damaged, { full: true }), ['brokers', 't-0 at -1', 't-1 at -1'])
+  assert.ok(known.known.isDamaged('never known'))
+  assert.deepEqual(await known.hears(both, { full: true }), ['brokers', 't-0 at 7', 't-1 at 2'])
+  assert.ok(!known.known.isDamaged('never known'))
+  assert.deepEqual(await known.hears({}, { full: true }), ['t A gone', 'brokers'])
 })

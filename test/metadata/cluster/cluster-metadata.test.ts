@@ -1,63 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseBrokerConfig } from '../../../src/core/config/broker-config.ts'
 import { ErrorCode } from '../../../protocol/errors.ts'
-import { ClusterMetadata } from '../../../src/metadata/cluster/cluster-metadata.ts'
 import { NOBODY } from '../../../src/metadata/image/metadata-state.ts'
 import { createTopicNodes } from '../../../src/metadata/layout/store-steps.ts'
 import { paths } from '../../../src/metadata/layout/znodes.ts'
-import type { MetadataStore } from '../../../src/ports.ts'
-import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
-import { SimRandom } from '../../simulator/sim-random.ts'
-import { SimWorld } from '../../simulator/sim-world.ts'
-import { SimZooKeeper } from '../../simulator/sim-zookeeper.ts'
-import type { SimSession } from '../../simulator/sim-zookeeper.ts'
-
-const SESSION_MS = 2_000
-const ADDRESSES = new Map([['PLAINTEXT', { host: 'machine', port: 9092 }]])
-
-/** A broker that is alone in its ensemble, so that it is the controller, as far as its metadata goes. */
-function alone(
-  body: (parts: {
-    metadata: ClusterMetadata
-    sessions: SimSession[]
-    witness: MetadataStore
-    sim: SimWorld
-  }) => Promise<void>,
-): Promise<void> {
-  const sim = new SimWorld(1)
-  return sim.run(async () => {
-    const { world } = sim.start()
-    const zookeeper = new SimZooKeeper(
-      await EmbeddedStore.open(world, '/zookeeper'),
-      world.clock,
-      new SimRandom(1),
-    )
-    const values = new Map([
-      ['broker.id', '3'],
-      ['log.dirs', '/data'],
-      ['listeners', 'PLAINTEXT://machine:9092'],
-      ['zookeeper.connect', 'z:2181'],
-    ])
-    const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
-    const sessions: SimSession[] = []
-    const metadata = new ClusterMetadata(world, {
-      config,
-      openStore: () => {
-        sessions.push(zookeeper.connect(SESSION_MS))
-        return Promise.resolve(sessions.at(-1)!)
-      },
-      clusterId: null,
-      cleanShutdownEpoch: -1,
-      canCompress: () => true,
-      registeredAs: () => {},
-      lost: (error) => assert.ifError(error),
-    })
-    await metadata.join(ADDRESSES)
-    await body({ metadata, sessions, witness: zookeeper.connect(SESSION_MS), sim })
-    await metadata.close()
-  })
-}
+import { alone, SESSION_MS } from './alone.ts'
 
 test('what happens while a broker opens its logs is told when it hosts them, and it is not counted on before', () =>
   alone(async ({ metadata, witness, sim }) => {

@@ -6,7 +6,7 @@ import { Registration } from '../../../src/metadata/changes/registration.ts'
 import { ControllerElection } from '../../../src/metadata/cluster/controller-election.ts'
 import { Membership } from '../../../src/metadata/cluster/membership.ts'
 import type { MembershipParts, RegisteredSession } from '../../../src/metadata/cluster/membership.ts'
-import { decodeBroker, paths } from '../../../src/metadata/layout/znodes.ts'
+import { decodeBroker, paths, whole } from '../../../src/metadata/layout/znodes.ts'
 import { EmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import type { SimProcess } from '../../simulator/sim-machine.ts'
 import { SimRandom } from '../../simulator/sim-random.ts'
@@ -75,7 +75,7 @@ describe('a member', () => {
     Ensemble.run(async (ensemble) => {
       const member = await Membership.join(ensemble.parts(3, { cleanShutdownEpoch: 17 }))
       const path = paths.brokerId(3)
-      const { endpoints, rack, lineage } = decodeBroker(path, (await ensemble.node(path))!)
+      const { endpoints, rack, lineage } = whole(decodeBroker(path, (await ensemble.node(path))!))
       assert.deepEqual(endpoints.get('PLAINTEXT'), { host: 'machine', port: 9092 })
       assert.deepEqual(endpoints.get('INTERNAL'), { host: '10.0.0.1', port: 9093 })
       assert.deepEqual([rack, lineage], ['r1', [17]])
@@ -106,7 +106,7 @@ describe('a member', () => {
         [true, true],
       )
       const path = paths.brokerId(3)
-      assert.deepEqual(decodeBroker(path, (await ensemble.node(path))!).lineage, [epochs[0]])
+      assert.deepEqual(whole(decodeBroker(path, (await ensemble.node(path))!)).lineage, [epochs[0]])
       assert.deepEqual(ensemble.lost, [])
       await member.close()
     }))

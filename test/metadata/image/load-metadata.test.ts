@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OneNodeMetadata } from '../../../src/metadata/one-node.ts'
-import { CLUSTER_DEFAULTS, decodeConfig, encodeConfig, paths } from '../../../src/metadata/layout/znodes.ts'
+import {
+  CLUSTER_DEFAULTS,
+  decodeConfig,
+  encodeConfig,
+  paths,
+  whole,
+} from '../../../src/metadata/layout/znodes.ts'
 import { toLogConfig } from '../../../src/metadata/topic-log-config.ts'
 import { openEmbeddedStore } from '../../../src/system/store/embedded-store.ts'
 import type { LogLine } from '../../simulator/sim-logger.ts'
@@ -32,7 +38,7 @@ async function withStored(
     const left = await openEmbeddedStore(sim.start().world, '/data')
     const node = await left.get(path)
     assert.deepEqual(
-      Object.fromEntries(decodeConfig(path, node!.data)),
+      Object.fromEntries(whole(decodeConfig(path, node!.data))),
       stored,
       'it stays for who can read it',
     )

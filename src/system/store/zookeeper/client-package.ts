@@ -12,6 +12,9 @@ export interface ClientStat {
   /** Hexadecimal; `0` for a node that is not ephemeral. */
   readonly ephemeralOwner: string
   readonly createdInThisSession: boolean
+  /** How often children came or went. */
+  readonly cversion: number
+  readonly numChildren: number
 }
 
 export interface ClientAcl {

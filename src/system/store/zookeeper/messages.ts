@@ -38,6 +38,7 @@ export interface Stat {
   readonly version: number
   readonly ephemeral: boolean
   readonly own: boolean
+  readonly removed: number
 }
 
 export interface Reply {

@@ -282,6 +282,7 @@ export class Sidecar {
 
 function withStat(code: number, stat: ClientStat | null): { code: number; stat?: Stat } {
   if (code !== OK || stat === null) return { code }
-  const { czxid, version, ephemeralOwner, createdInThisSession } = stat
-  return { code, stat: { czxid, version, ephemeral: ephemeralOwner !== '0', own: createdInThisSession } }
+  const { czxid, version, ephemeralOwner, createdInThisSession: own, cversion, numChildren } = stat
+  const removed = (cversion - numChildren) / 2
+  return { code, stat: { czxid, version, ephemeral: ephemeralOwner !== '0', own, removed } }
 }

@@ -263,6 +263,12 @@ export class ZooKeeperSession implements MetadataStore {
   }
 }
 
-function statOf({ czxid, version, ephemeral, own }: Stat): NodeStat {
-  return { createdTransaction: czxid, version, ephemeral, ownedByThisSession: own }
+function statOf({ czxid, version, ephemeral, own, removed }: Stat): NodeStat {
+  return {
+    createdTransaction: czxid,
+    version,
+    ephemeral,
+    ownedByThisSession: own,
+    removedChildren: removed,
+  }
 }
