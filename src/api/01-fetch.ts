@@ -149,6 +149,8 @@ class Answer {
   readonly #topics: FetchResponseTopic[] = []
   /** As most answers have no error, made with the first. */
   #leaders: LeaderHints | null = null
+  /** More could be read than the answer has. */
+  #isCut = false
 
   constructor(context: RequestContext, session: FetchContext, readCommitted: boolean) {
     this.#context = context
@@ -157,11 +159,13 @@ class Answer {
   }
 
   all(results: readonly FetchedPartition[]): FetchResponse {
+    this.#isCut = results.some(foundNoRoom)
     for (const result of results) this.#add(result)
     return this.#response()
   }
 
   *allInSteps(results: readonly FetchedPartition[]): Steps<FetchResponse> {
+    this.#isCut = results.some(foundNoRoom)
     for (const result of results) {
       this.#add(result)
       yield
@@ -189,7 +193,8 @@ class Answer {
     }
     const { apiVersion } = this.#context
     topic.partitions.push(toPartition(result, this.#leaderOf(result), apiVersion, this.#readCommitted))
-    if (sessionId !== 0 && result.sizeBytes > 0) sessionsOf(this.#context).moveToEnd(sessionId, target)
+    if (this.#isCut && sessionId !== 0 && result.sizeBytes > 0)
+      sessionsOf(this.#context).moveToEnd(sessionId, target)
   }
 
   #leaderOf({ topic, target, errorCode }: FetchedPartition): LeaderHint | null {
@@ -240,6 +245,11 @@ function abortedTransactions(result: FetchedPartition, readCommitted: boolean) {
   if (errorCode !== ErrorCode.NONE) return IS_NOT_THERE.has(errorCode) ? NONE_ABORTED : null
   if (!readCommitted) return null
   return sizeBytes === 0 ? NONE_ABORTED : (aborted?.within(target.fetchOffset, nextOffset) ?? NONE_ABORTED)
+}
+
+/** There is more than the answer takes along. */
+function foundNoRoom({ nextOffset, upperOffset }: FetchedPartition): boolean {
+  return nextOffset < upperOffset
 }
 
 /** Whether an incremental answer must mention the partition (KIP-227). */

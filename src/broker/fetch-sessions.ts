@@ -99,8 +99,16 @@ interface Entry {
 /** What all sessions, or those of one host, take up. */
 class Holding {
   bytes = 0
-  /** Least recently used first. */
+  /** In no order of use: each fetch would take one out and put it back, and a Map makes its table anew for that. */
   readonly sessions = new Map<number, FetchSession>()
+
+  /** Undefined: it has none. */
+  leastRecentlyUsed(): FetchSession | undefined {
+    let oldest: FetchSession | undefined
+    for (const session of this.sessions.values())
+      if (oldest === undefined || session.lastUsedMs < oldest.lastUsedMs) oldest = session
+    return oldest
+  }
 }
 
 export class FetchSessions {
@@ -169,7 +177,7 @@ export class FetchSessions {
     return this.#entered(entry)
   }
 
-  /** A partition that returned data goes to the end, so that a small byte limit does not starve the others. */
+  /** A partition that returned data where another found no room goes to the end, so that the limit starves nobody. */
   moveToEnd(sessionId: number, served: FetchTarget): void {
     const session = this.#all.sessions.get(sessionId)
     if (session === undefined) return
@@ -221,7 +229,7 @@ export class FetchSessions {
       this.#remove(session.id)
       return { targets: [], sessionId: SESSIONLESS_ID, incremental: false }
     }
-    this.#used(session)
+    session.lastUsedMs = this.#clock.monotonicMs()
     return { targets: [...session.partitions.values()], sessionId: session.id, incremental: true }
   }
 
@@ -238,7 +246,7 @@ export class FetchSessions {
       const [host, all] = this.#holdingsOf(session.host)
       // Who holds the better part of all makes room by its own.
       const holding = host.sessions.size * 2 >= all.sessions.size && host.sessions.size > 0 ? host : all
-      const oldest = holding.sessions.values().next().value
+      const oldest = holding.leastRecentlyUsed()
       if (oldest === undefined || nowMs - oldest.lastUsedMs < EVICTION_MS) return false
       this.#remove(oldest.id)
     }
@@ -262,15 +270,6 @@ export class FetchSessions {
     this.#hosts.set(session.host, holdings[0])
     for (const holding of holdings) holding.sessions.set(session.id, session)
     this.#count(session)
-  }
-
-  /** It is the last to go. */
-  #used(session: FetchSession): void {
-    session.lastUsedMs = this.#clock.monotonicMs()
-    for (const { sessions } of this.#holdingsOf(session.host)) {
-      sessions.delete(session.id)
-      sessions.set(session.id, session)
-    }
   }
 
   #remove(id: number): void {

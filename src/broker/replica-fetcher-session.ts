@@ -5,6 +5,7 @@ import { epochAfter } from './fetch-sessions.ts'
 
 const SESSIONLESS_ID = 0
 const INITIAL_EPOCH = 0
+const NOTHING: readonly Open<number>[] = []
 
 interface Named extends FollowerRequest {
   readonly partition: number
@@ -62,6 +63,8 @@ export class ReplicaFetcherSession {
   }
 
   #forgotten(): readonly Open<number>[] {
+    // Even of an empty Map `clear` makes a new table, with every fetch.
+    if (this.#toForget.size === 0) return NOTHING
     const topics: Open<number>[] = []
     for (const followed of this.#toForget.values())
       openTopic(topics, followed).partitions.push(followed.partition.index)

@@ -25,6 +25,7 @@ interface Asked {
   }[]
   readonly maxWaitMs?: number
   readonly minBytes?: number
+  readonly maxBytes?: number
   readonly session?: readonly [id: number, epoch: number]
   readonly forgotten?: number[]
 }
@@ -38,6 +39,7 @@ async function ask(broker: SimBroker, version: number, asked: Asked) {
   const answer = await broker.send(SCHEMAS, version, {
     maxWaitMs,
     minBytes,
+    ...(asked.maxBytes === undefined ? {} : { maxBytes: asked.maxBytes }),
     ...sessions,
     topics: [{ ...named, partitions: partitions.map((one) => ({ partitionMaxBytes: 1_000, ...one })) }],
     forgottenTopicsData: forgotten.length === 0 ? [] : [{ ...named, partitions: forgotten }],
@@ -255,6 +257,26 @@ test('Fetch sessions: an incremental answer holds only what is news', async () =
       const gone = await ask(broker, version, { session: [opened.sessionId, epoch + 1] })
       assert.equal(gone.errorCode, ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
     }
+  })
+})
+
+test('Fetch sessions: where answers are too small for all, each partition has its turn; where not, they stay in order', async () => {
+  await withSimBroker(async (broker) => {
+    await broker.createTopics({ name: 't', partitions: 3 })
+    for (const index of [0, 1, 2]) await produceTo(broker, 1, index)
+    const partitions = [0, 1, 2].map((partition) => ({ partition, fetchOffset: 0 }))
+    const { sessionId } = await ask(broker, 12, { partitions, session: [0, 0], maxBytes: 1 })
+    let epoch = 0
+    const served = async (maxBytes: number, asked: Asked = {}): Promise<number[]> => {
+      const answer = await ask(broker, 12, { ...asked, session: [sessionId, ++epoch], maxBytes })
+      return answer.partitions
+        .filter(({ records }) => (records?.length ?? 0) > 0)
+        .map(({ partitionIndex }) => partitionIndex)
+    }
+    assert.deepEqual([await served(1), await served(1), await served(1)], [[1], [2], [0]])
+    assert.deepEqual(await served(10_000), [1, 2, 0])
+    assert.deepEqual(await served(10_000), [1, 2, 0])
+    assert.deepEqual([await served(1), await served(10_000)], [[1], [2, 0, 1]])
   })
 })
 

@@ -187,6 +187,20 @@ test('a full cache gives no session until its oldest one has rested', () => {
   assert.equal(sessions.resolve(request(first.sessionId, 1), 12, HOST), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
 })
 
+test('of those that have rested the one that has rested longest makes room, whichever was opened first', () => {
+  const clock = new ManualClock()
+  const sessions = new FetchSessions(clock, random, 2)
+  const open = (n: number): number =>
+    opened(sessions.resolve(request(0, 0, { t: [[0, 0]] }), 12, `10.0.0.${n}`)).sessionId
+  const [first, second] = [open(1), open(2)]
+  clock.advance(1)
+  assert.equal(typeof sessions.resolve(request(first, 1), 12, HOST), 'object')
+  clock.advance(120_001)
+  assert.notEqual(open(3), 0)
+  assert.equal(sessions.resolve(request(second, 1), 12, HOST), ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
+  assert.equal(typeof sessions.resolve(request(first, 2), 12, HOST), 'object')
+})
+
 test('a host gets half of the sessions, whoever comes next still finds room, and makes room by its own', () => {
   const clock = new ManualClock()
   const sessions = new FetchSessions(clock, random, 100)
