@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Piece } from '../../ports.ts'
 
-/** Smaller ones cost less to make than to keep. */
-const MIN_POOLED_BYTES = 64 * 1024
+/** Smaller ones are cut from a slab by Node.js. To make one of 16 or 32 KiB takes longer than to read into it. */
+const MIN_POOLED_BYTES = 4 * 1024
 /** Powers of two up to this one. */
 const MAX_POOLED_BYTES = 1024 * 1024
 /** Kept for the next read, over all sizes. */
@@ -12,7 +12,7 @@ const MAX_IDLE_BYTES = 32 * 1024 * 1024
 export type ReadPiece = Piece | PooledBuffer
 
 /**
- * Large buffers for reads, used again: fresh ones make the collector run (they count as its memory) and cost a page
+ * Buffers for reads, used again: fresh ones make the collector run (they count as its memory) and cost a page
  * fault per 4 KiB. Not giving one back is always safe, the collector takes it then.
  */
 export class ReadBuffers {
