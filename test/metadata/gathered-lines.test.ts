@@ -25,7 +25,31 @@ test('what happens to thousands of partitions is a line for each reason, with th
   )
   assert.equal((logger.lines[0]!.fields['partitions'] as string[]).length, 10)
   assert.equal(named, 20, 'what is not shown is not put into words')
-  lines.add('info', 'left', { broker: 1, because: 'a' }, name)
+  assert.equal(clock.timerCount, 0)
+})
+
+test('what goes on for seconds is told at once, and then once a second', () => {
+  const clock = new ManualClock()
+  const logger = new SimLogger()
+  const lines = new GatheredLines(clock, logger)
+  const toldMs: number[] = []
+  for (let ms = 0; ms < 3_000; ms += 10) {
+    lines.add('info', 'left', { broker: 1 }, () => 't-0')
+    clock.advance(10)
+    if (logger.lines.length > toldMs.length) toldMs.push(ms + 10)
+  }
+  assert.deepEqual(toldMs, [100, 1_100, 2_100])
   clock.advance(1_000)
-  assert.deepEqual([logger.lines.length, logger.lines[3]!.fields['count'], clock.timerCount], [4, 1, 0])
+  const counts = logger.lines.map(({ fields }) => Number(fields['count']))
+  assert.equal(
+    counts.reduce((sum, count) => sum + count),
+    300,
+  )
+  lines.add('info', 'left', { broker: 2 }, () => 't-0')
+  clock.advance(90)
+  assert.equal(logger.lines.length, counts.length, 'less than a second after the last line')
+  clock.advance(5_000)
+  lines.add('info', 'left', { broker: 3 }, () => 't-0')
+  clock.advance(100)
+  assert.equal(logger.lines.length, counts.length + 2)
 })
