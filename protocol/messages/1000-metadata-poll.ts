@@ -16,8 +16,10 @@ export const metadataPollRequest = request({
     brokerEpoch: int64(),
     /** Of the controller from which it has what it knows; -1: it knows nothing. */
     controllerEpoch: int32(),
-    /** The last change that it has carried out. */
+    /** The last change that it knows. */
     sequence: int64(),
+    /** The last one up to which it has carried out all: a disk may hold up what lies on it. */
+    carriedOut: int64(),
     maxWaitMs: int32(),
   },
 })

@@ -5,6 +5,7 @@ import type { LogConfig } from '../log/log-config.ts'
 import type { LogManager } from '../log/manager/log-manager.ts'
 import type { Log } from '../log/log.ts'
 import type { PartitionImage, TopicImage } from '../metadata/image/metadata-image.ts'
+import { KeyedQueue } from '../metadata/image/keyed-queue.ts'
 import type { MetadataListener } from '../metadata/image/metadata-state.ts'
 import { OFFSETS_TOPIC } from '../metadata/layout/topic-names.ts'
 import type { Metadata } from '../metadata/metadata.ts'
@@ -40,6 +41,8 @@ export interface TopicHostParts {
 export class TopicHost implements MetadataListener {
   readonly #parts: TopicHostParts
   readonly #ofPartitions: PartitionParts
+  /** What happens to a partition happens in its order, and waits for no other one: their disks are not as fast as each other. */
+  readonly #inOrder = new KeyedQueue()
   #groups: GroupCoordinator | null = null
 
   constructor(parts: TopicHostParts) {
@@ -80,29 +83,67 @@ export class TopicHost implements MetadataListener {
   }
 
   async onTopicDeleted(topic: TopicImage): Promise<void> {
-    const { partitions, topicMetrics, followings, logs } = this.#parts
-    const withdrawn = [...partitions.ofTopic(topic.name)]
-      .filter(({ role }) => role === 'follower')
-      .map((partition) => followings.withdraw(partition))
+    const { partitions, topicMetrics, followings } = this.#parts
+    const withdrawn = new Map<number, Promise<void>>()
+    for (const partition of partitions.ofTopic(topic.name))
+      if (partition.role === 'follower') withdrawn.set(partition.index, followings.withdraw(partition))
     partitions.removeTopic(topic.name)
     topicMetrics.removeTopic(topic.name)
     if (topic.name === OFFSETS_TOPIC) this.#groups?.offsetsTopicDeleted()
     else this.#groups?.topicDeleted(topic.name)
-    await Promise.all(withdrawn)
-    await eachAtOnce(topic.partitions, DELETIONS_AT_ONCE, ({ index }) => logs.delete(topic.name, index))
+    // Each has its place in the order of its partition now, and begins when it is its turn among all.
+    const deletions = topic.partitions.map(({ index }) => {
+      let begin!: () => void
+      const begun = new Promise<void>((resolve) => (begin = resolve))
+      const done = this.#inOrder.run(`${topic.name}-${index}`, async () => {
+        await Promise.all([begun, withdrawn.get(index)])
+        await this.#delete(topic, index)
+      })
+      return {
+        begin,
+        done: done.then(
+          () => null,
+          (error: unknown) => ({ error }),
+        ),
+      }
+    })
+    let failure: { readonly error: unknown } | null = null
+    await eachAtOnce(deletions, DELETIONS_AT_ONCE, async ({ begin, done }) => {
+      begin()
+      failure = (await done) ?? failure
+    })
+    if (failure !== null) throw (failure as { readonly error: unknown }).error
+  }
+
+  /** One that was still being opened is there now. */
+  async #delete({ name, topicId }: TopicImage, index: number): Promise<void> {
+    const { partitions, followings, logs } = this.#parts
+    const partition = partitions.get(name, index)
+    if (partition?.topicId === topicId) {
+      await followings.withdraw(partition)
+      partitions.remove(partition)
+    }
+    await logs.delete(name, index)
   }
 
   /** Those that this broker is to have from now on come, those that it is not to have any more go, the others change. */
   async onPartitionsChanged(topic: TopicImage, changed: readonly PartitionImage[]): Promise<void> {
     const { partitions } = this.#parts
-    const added: PartitionImage[] = []
-    const changes: Promise<void>[] = []
-    for (const image of changed) {
-      const partition = partitions.get(topic.name, image.index)
-      if (partition !== undefined) changes.push(this.#change(partition, image))
-      else if (this.#isReplica(image)) added.push(image)
-    }
-    await Promise.all([...changes, this.#open(topic, added, true)])
+    await Promise.all(
+      changed.map((image) =>
+        this.#inOrder.run(`${topic.name}-${image.index}`, () => {
+          const partition = partitions.get(topic.name, image.index)
+          if (partition !== undefined) return this.#change(partition, image)
+          return this.#isReplica(image) ? this.#openFirst(topic, image) : Promise.resolve()
+        }),
+      ),
+    )
+  }
+
+  async #openFirst(topic: TopicImage, image: PartitionImage): Promise<void> {
+    const { metadata, topicMetrics } = this.#parts
+    topicMetrics.addTopic(topic.name)
+    await this.#openOne(topic, image, toLogConfig(topic.config, metadata.config), true)
   }
 
   /** In this order: nothing is fetched any more, who waits is told, the role changes, and then it is fetched again. */
@@ -144,10 +185,14 @@ export class TopicHost implements MetadataListener {
     return { lastEpoch: epochs.epochAt(logEndOffset - 1), endOffset: logEndOffset }
   }
 
-  onTopicConfigChanged(topic: TopicImage): void {
+  async onTopicConfigChanged(topic: TopicImage): Promise<void> {
     const { logs, metadata } = this.#parts
     const config = toLogConfig(topic.config, metadata.config)
-    for (const { index } of topic.partitions) logs.updateConfig(topic.name, index, config)
+    await Promise.all(
+      topic.partitions.map(({ index }) =>
+        this.#inOrder.run(`${topic.name}-${index}`, async () => logs.updateConfig(topic.name, index, config)),
+      ),
+    )
   }
 
   async #open(topic: TopicImage, images: readonly PartitionImage[], isNew: boolean): Promise<void> {
@@ -156,7 +201,11 @@ export class TopicHost implements MetadataListener {
     if (hosted.length === 0) return
     const config = toLogConfig(topic.config, metadata.config)
     topicMetrics.addTopic(topic.name)
-    await Promise.all(hosted.map((image) => this.#openOne(topic, image, config, isNew)))
+    await Promise.all(
+      hosted.map((image) =>
+        this.#inOrder.run(`${topic.name}-${image.index}`, () => this.#openOne(topic, image, config, isNew)),
+      ),
+    )
   }
 
   async #openOne(topic: TopicImage, image: PartitionImage, config: LogConfig, isNew: boolean): Promise<void> {

@@ -146,7 +146,14 @@ async function inCluster(
 }
 
 const poll = { request: metadataPollRequest, response: metadataPollResponse, version: 0 } as const
-const polled = { brokerId: PEER, brokerEpoch: 9, controllerEpoch: -1, sequence: 5, maxWaitMs: 500 }
+const polled = {
+  brokerId: PEER,
+  brokerEpoch: 9,
+  controllerEpoch: -1,
+  sequence: 5,
+  carriedOut: 5,
+  maxWaitMs: 500,
+}
 
 test('BrokerHello makes a connection that of a broker, which is served what clients are not', async () => {
   await inCluster(async ({ broker, controller, greet }) => {

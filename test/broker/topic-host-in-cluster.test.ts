@@ -25,6 +25,8 @@ const { config } = parseBrokerConfig([
 /** Broker 1 of a cluster: what its metadata says is what a test says, and what it does about it is noted. */
 class Host {
   readonly done: string[] = []
+  /** Of the partition whose disk takes its time. */
+  slowIndex = -1
   readonly topics = new Map<string, TopicImage>()
   readonly partitions: Partitions
   readonly host: TopicHost
@@ -43,6 +45,7 @@ class Host {
         [1, 2, 3].map((id) => [id, { id, epoch: 100 * id, fenced: false, shuttingDown: false }]),
       ),
       cluster: {
+        addressOf: () => null,
         isOwnEpoch: (epoch: number) => epoch === SELF_EPOCH,
         proposeIsrs: () => Promise.resolve([]),
         reportDamaged: (all: readonly { readonly index: number }[]) =>
@@ -52,7 +55,7 @@ class Host {
     const followings: Followings = {
       assign: ({ index, leaderId, leaderEpoch }) => note(`${index} follows ${leaderId} in ${leaderEpoch}`),
       withdraw: async ({ index, role }) => {
-        await sim.sleep(1)
+        await sim.sleep(index === this.slowIndex ? 1_000 : 1)
         note(`${index} withdrawn as ${role}`)
       },
       close: () => Promise.resolve(),
@@ -213,5 +216,33 @@ test('a log that fails is reported, at once and at the start', async () => {
     // Nothing is fetched for a log that cannot take it.
     await of.create('u', { leader: 2 })
     assert.deepEqual([of.role('u', 0), of.done], ['follower', ['damaged 0', 'damaged 0']])
+  })
+})
+
+test('a partition on a slow disk is changed in its order, and no other one waits for it', async () => {
+  await withHost(async (of, sim) => {
+    await of.create('t', { leader: 2 }, { leader: 2 })
+    of.slowIndex = 0
+    const both = (leader: number, leaderEpoch: number): Promise<void> => {
+      const before = of.topics.get('t')!
+      const partitions = before.partitions.map((image) => ({ ...image, leader, leaderEpoch }))
+      return of.host.onPartitionsChanged({ ...before, partitions }, partitions)
+    }
+    const elected = both(1, 6)
+    await sim.sleep(10)
+    assert.deepEqual([of.role('t', 0), of.role('t', 1)], ['follower', 'leader'])
+    const again = both(3, 7)
+    await sim.sleep(10)
+    assert.deepEqual([of.role('t', 0), of.role('t', 1)], ['follower', 'follower'])
+    await Promise.all([elected, again])
+    assert.deepEqual(
+      of.done.filter((what) => what.startsWith('0')),
+      ['0 follows 2 in 5', '0 withdrawn as follower', '0 follows 3 in 7'],
+    )
+    const deleted = of.host.onTopicDeleted(of.topics.get('t')!)
+    const made = of.create('t', { leader: 2, leaderEpoch: 0 })
+    await Promise.all([deleted, made])
+    assert.deepEqual([of.role('t', 0), of.role('t', 1)], ['follower', undefined])
+    assert.notEqual(of.logs.get('t', 0), undefined)
   })
 })

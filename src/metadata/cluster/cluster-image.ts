@@ -6,7 +6,7 @@ import { resolveTopicConfig, TOPIC_DEFAULT_KEYS } from '../../core/config/topic-
 import type { TopicConfig } from '../../core/config/topic-config.ts'
 import { isNewer } from '../../core/replication/partition-state.ts'
 import type { LogEnd } from '../../core/controller/controller-types.ts'
-import type { Logger } from '../../ports.ts'
+import type { Clock, Logger } from '../../ports.ts'
 import type { PollAnswer } from '../cluster-duties.ts'
 import { MetadataImage } from '../image/metadata-image.ts'
 import type { PartitionImage, TopicImage } from '../image/metadata-image.ts'
@@ -19,16 +19,26 @@ type Values = ReadonlyMap<string, string>
 type ToldPartition = MetadataChange['partitions'][number]
 
 const NO_VALUES: Values = new Map()
+/** What a disk takes longer for is waited for by nobody else. */
+const SLOW_MS = 100
+
+/** What the listener was told and has not carried out. */
+interface Work {
+  /** Of the change that it belongs to. */
+  sequence: number
+}
 
 /**
  * What this broker knows of the cluster, as the controller told it, change by change. Each is carried out by the listener
- * before the next. What is older than what is known, by the version of its node, is left out: a controller that was just
+ * before the next, but for what is on a slow disk: that comes in its order, and what is on others goes on. What is older than what is known, by the version of its node, is left out: a controller that was just
  * elected may have read it before the one before wrote.
  */
 export class ClusterImage {
   readonly image = new MetadataImage()
   readonly #staticConfig: BrokerConfig
   readonly #logger: Logger
+  readonly #clock: Clock
+  readonly #works = new Set<Work>()
   readonly #configs = new Map<number, Values>()
   /** By topic: partitions of one that was half made when its controller died. Those before them come later. */
   readonly #early = new Map<string, readonly ToldPartition[]>()
@@ -38,11 +48,22 @@ export class ClusterImage {
   /** Of the controller from which it has what it knows; -1: it knows nothing. */
   controllerEpoch = -1
   sequence = -1
+  /** Of the change that is just applied. */
+  #applying = -1
+  #isLate: Promise<void> = Promise.resolve()
 
-  constructor(config: BrokerConfig, logger: Logger) {
+  constructor(config: BrokerConfig, { clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
     this.#staticConfig = config
     this.config = config
+    this.#clock = clock
     this.#logger = logger
+  }
+
+  /** Up to this change all is carried out. */
+  get carriedOut(): number {
+    let carriedOut = this.sequence
+    for (const { sequence } of this.#works) carriedOut = Math.min(carriedOut, sequence - 1)
+    return carriedOut
   }
 
   get clusterDefaults(): Values {
@@ -76,33 +97,55 @@ export class ClusterImage {
 
   async apply({ controllerEpoch, full, changes }: PollAnswer): Promise<void> {
     for (const change of changes) {
+      this.#applying = Number(change.sequence)
+      // Of another controller, whose numbers say nothing here.
+      if (full) for (const work of this.#works) work.sequence = this.#applying
+      let isLate!: () => void
+      this.#isLate = new Promise((resolve) => (isLate = resolve))
+      const timer = this.#clock.after(SLOW_MS, isLate)
       await this.#apply(change, full)
+      timer.cancel()
       this.controllerEpoch = controllerEpoch
-      this.sequence = Number(change.sequence)
+      this.sequence = this.#applying
     }
   }
 
   async #apply(change: MetadataChange, full: boolean): Promise<void> {
     if (full) this.#damagedTopics = new Set(change.damagedTopics)
     const gone = full ? this.#missing(change) : change.topicsGone
-    for (const topicId of gone) await this.#topicGone(topicId)
+    await Promise.all(gone.map((topicId) => this.#topicGone(topicId)))
     this.#brokers(change, full)
     await this.#reconfigure(change, full)
     const partitions = byTopic(change.partitions)
-    for (const { topicId, name, overrides } of change.topics)
-      await this.#topic(topicId, name, new Map(overrides.map(({ name, value }) => [name, value])), partitions)
-    for (const [topicId, told] of partitions) await this.#partitions(topicId, told)
-    if (full) for (const name of change.damagedTopics) await this.#withdraw(name)
+    const topics = change.topics.map(({ topicId, name, overrides }) => {
+      const told = partitions.get(topicId) ?? []
+      partitions.delete(topicId)
+      return this.#topic(topicId, name, new Map(overrides.map(({ name, value }) => [name, value])), told)
+    })
+    for (const [topicId, told] of partitions) topics.push(this.#partitions(topicId, told))
+    if (full) topics.push(...change.damagedTopics.map((name) => this.#withdraw(name)))
+    await Promise.all(topics)
   }
 
-  /** What a disk refuses concerns the partitions on it: the cluster goes on, and so does what this broker knows of it. */
-  async #carriedOut(topic: string, work: Promise<void> | void): Promise<void> {
-    try {
-      await work
-    } catch (error) {
-      if (error instanceof BrokenInvariant) throw error
-      this.#logger.error({ topic, error }, 'what the controller decided could not be carried out here')
-    }
+  /**
+   * What a disk refuses concerns the partitions on it: the cluster goes on, and so does what this broker knows of it. And what
+   * it takes long for.
+   */
+  #carriedOut(topic: string, doing: Promise<void> | void): Promise<void> {
+    const work: Work = { sequence: this.#applying }
+    this.#works.add(work)
+    const done = (async (): Promise<void> => {
+      try {
+        await doing
+      } catch (error) {
+        if (error instanceof BrokenInvariant) throw error
+        this.#logger.error({ topic, error }, 'what the controller decided could not be carried out here')
+      }
+      this.#works.delete(work)
+    })()
+    // Nothing may go on from what is broken, be it that nobody waits for it any more.
+    void done.then(() => undefined)
+    return Promise.race([done, this.#isLate])
   }
 
   #missing({ topics }: MetadataChange): string[] {
@@ -173,21 +216,21 @@ export class ClusterImage {
     topicId: string,
     name: string,
     overrides: Values,
-    partitions: Map<string, ToldPartition[]>,
+    partitions: readonly ToldPartition[],
   ): Promise<void> {
     const known = this.image.topicById(topicId)
     if (known !== undefined) {
-      if (isSame(known.config.overrides, overrides)) return
-      const topic = { ...known, config: this.#topicConfig(name, overrides) }
-      this.image.put(topic)
-      await this.#carriedOut(name, this.listener.onTopicConfigChanged(topic))
-      return
+      if (!isSame(known.config.overrides, overrides)) {
+        const topic = { ...known, config: this.#topicConfig(name, overrides) }
+        this.image.put(topic)
+        await this.#carriedOut(name, this.listener.onTopicConfigChanged(topic))
+      }
+      return this.#partitions(topicId, partitions)
     }
     // A topic of the same name that was deleted while this broker was told nothing.
     const before = this.image.topics.get(name)
     if (before !== undefined) await this.#topicGone(before.topicId)
-    const told = sorted(partitions.get(topicId) ?? [])
-    partitions.delete(topicId)
+    const told = sorted(partitions)
     const whole = told.filter(({ index }, at) => index === at)
     this.#early.set(topicId, told.slice(whole.length))
     const topic: TopicImage = {

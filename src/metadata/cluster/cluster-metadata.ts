@@ -53,6 +53,8 @@ type ClusterWorld = Pick<World, 'clock' | 'random' | 'logger' | 'network' | 'met
 
 /** How long a broker asks its controller for news before it asks again. */
 const POLL_MS = 500
+/** The same, while it still carries out what it knows: others wait for that. */
+const BUSY_POLL_MS = 50
 /** How long a broker that stops waits for others to take over what it leads: what begins a container kills it after 10 seconds. */
 const LEAVE_MS = 6_000
 /** How long it may take to give its places in the metadata store back. */
@@ -105,7 +107,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.#world = world
     this.#options = options
     this.nodeId = options.config['broker.id']
-    this.#known = new ClusterImage(options.config, world.logger)
+    this.#known = new ClusterImage(options.config, world)
     this.#counters = new ElectionCounters(world.metrics)
     this.#silence = new ControllerSilence(world.clock, world.logger)
     const parts = {
@@ -536,13 +538,14 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   async #askForNews(): Promise<PollAnswer | null> {
+    const { sequence, carriedOut } = this.#known
     const request: MetadataPollRequest = {
       brokerId: this.nodeId,
       brokerEpoch: this.brokerEpoch,
       controllerEpoch: this.#known.controllerEpoch,
-      // What is not carried out is not known, but to the broker itself: it needs it to find its logs.
-      sequence: this.#known.sequence,
-      maxWaitMs: POLL_MS,
+      sequence,
+      carriedOut,
+      maxWaitMs: carriedOut < sequence ? BUSY_POLL_MS : POLL_MS,
     }
     const driver = this.#driver
     if (driver !== null) return new Promise((resolve) => driver.poll(request, resolve))

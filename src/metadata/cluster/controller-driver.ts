@@ -198,14 +198,14 @@ export class ControllerDriver {
       answer(NOT_CONTROLLER)
       return () => undefined
     }
-    const { brokerId, brokerEpoch, sequence } = request
+    const { brokerId, brokerEpoch, carriedOut } = request
     if (request.controllerEpoch > this.controllerEpoch) {
       this.resign(`broker ${brokerId} knows a controller of epoch ${request.controllerEpoch}`)
       answer(NOT_CONTROLLER)
       return () => undefined
     }
     if (request.controllerEpoch === this.controllerEpoch)
-      this.act((core) => core.applied(brokerId, brokerEpoch, sequence))
+      this.act((core) => core.applied(brokerId, brokerEpoch, carriedOut))
     return this.publisher.poll(request, answer)
   }
 

@@ -143,7 +143,8 @@ export class Publisher {
     const { brokerId, brokerEpoch, maxWaitMs } = request
     const isOurs = request.controllerEpoch === this.#controllerEpoch && request.sequence <= this.#sequence
     const sequence = isOurs ? request.sequence : -1
-    this.#applied.set(brokerId, { epoch: brokerEpoch, sequence })
+    const carriedOut = Math.min(sequence, request.carriedOut)
+    this.#applied.set(brokerId, { epoch: brokerEpoch, sequence: carriedOut })
     this.#settle()
     if (sequence < this.#sequence) {
       answer(this.#newsSince(sequence))

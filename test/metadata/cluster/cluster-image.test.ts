@@ -53,11 +53,15 @@ class Host implements MetadataListener {
     this.heard.push(`${name} ${topicId} gone`)
   }
 
+  /** What a disk is still busy with. */
+  slow: Promise<void> = Promise.resolve()
+
   async onPartitionsChanged(
     { name }: TopicImage,
     changed: readonly { index: number; partitionEpoch: number }[],
   ): Promise<void> {
     for (const { index, partitionEpoch } of changed) this.heard.push(`${name}-${index} at ${partitionEpoch}`)
+    if (name === 'slow') await this.slow
   }
 
   onBrokersChanged(): void {
@@ -76,6 +80,7 @@ class Host implements MetadataListener {
 class Known {
   readonly host = new Host()
   readonly known: ClusterImage
+  readonly sim = new SimWorld(1)
   #sequence = 0
 
   constructor() {
@@ -84,7 +89,7 @@ class Known {
       ['log.dirs', '/data'],
     ])
     const { config } = parseBrokerConfig([{ source: 'STATIC_BROKER_CONFIG', origin: 'test', values }])
-    this.known = new ClusterImage(config, new SimWorld(1).start().world.logger)
+    this.known = new ClusterImage(config, this.sim.start().world)
     this.known.listener = this.host
   }
 
@@ -208,4 +213,29 @@ test('a topic that cannot be read stays where it is known, without leaders, unti
   assert.deepEqual(await known.hears(both, { full: true }), ['brokers', 't-0 at 7', 't-1 at 2'])
   assert.ok(!known.known.isDamaged('never known'))
   assert.deepEqual(await known.hears({}, { full: true }), ['t A gone', 'brokers'])
+})
+
+test('a disk that is slow holds up nothing of other topics, nor what comes next, and is waited for by who wants to know', () => {
+  const known = new Known()
+  return known.sim.run(async () => {
+    const topics = [topic('slow', 'A'), topic('fast', 'B')]
+    await known.hears({ topics, partitions: [partition('A', 0), partition('B', 0)] }, { full: true })
+    let done!: () => void
+    known.host.slow = new Promise((resolve) => (done = resolve))
+    const { image } = known.known
+    const heard = known.hears({ partitions: [partition('A', 0, 1), partition('B', 0, 1)] })
+    await known.sim.sleep(1)
+    assert.equal(image.topics.get('fast')!.partitions[0]!.partitionEpoch, 1)
+    assert.deepEqual(await heard, ['slow-0 at 1', 'fast-0 at 1'])
+    assert.equal(image.topics.get('slow')!.partitions[0]!.partitionEpoch, 1)
+    assert.deepEqual([known.known.sequence, known.known.carriedOut], [2, 1])
+    assert.deepEqual(await known.hears({ partitions: [partition('B', 0, 2)] }), ['fast-0 at 2'])
+    assert.deepEqual([known.known.sequence, known.known.carriedOut], [3, 1])
+    // Whose numbers begin anew.
+    await known.hears({ topics, partitions: [] }, { full: true, controllerEpoch: 2 })
+    assert.deepEqual([known.known.sequence, known.known.carriedOut], [4, 3])
+    done()
+    await known.sim.sleep(1)
+    assert.equal(known.known.carriedOut, 4)
+  })
 })

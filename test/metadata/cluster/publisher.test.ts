@@ -58,14 +58,14 @@ async function publishing(
 
 type Poll = (
   sequence: number,
-  from?: { brokerId?: number; controllerEpoch?: number; maxWaitMs?: number },
+  from?: { brokerId?: number; controllerEpoch?: number; maxWaitMs?: number; carriedOut?: number },
 ) => Promise<PollAnswer>
 
 function pollOf(publisher: Publisher): Poll {
-  return (sequence, { brokerId = 1, controllerEpoch = EPOCH, maxWaitMs = 500 } = {}) =>
+  return (sequence, { brokerId = 1, controllerEpoch = EPOCH, maxWaitMs = 500, carriedOut = sequence } = {}) =>
     new Promise((resolve) => {
       const brokerEpoch = 10 + brokerId
-      publisher.poll({ brokerId, brokerEpoch, controllerEpoch, sequence, maxWaitMs }, resolve)
+      publisher.poll({ brokerId, brokerEpoch, controllerEpoch, sequence, carriedOut, maxWaitMs }, resolve)
     })
 }
 
@@ -111,7 +111,14 @@ test('a question that is taken back is not answered; two of one broker both are,
   publishing(async (publisher, poll, sim) => {
     publisher.publish(1, [broker(1, false)])
     let answers = 0
-    const request = { brokerId: 1, brokerEpoch: 11, controllerEpoch: EPOCH, sequence: 1, maxWaitMs: 100 }
+    const request = {
+      brokerId: 1,
+      brokerEpoch: 11,
+      controllerEpoch: EPOCH,
+      sequence: 1,
+      carriedOut: 1,
+      maxWaitMs: 100,
+    }
     publisher.poll(request, () => (answers += 1))()
     const [first, last] = [poll(1), poll(1)]
     publisher.publish(2, [broker(1, true)])
@@ -144,7 +151,7 @@ test('a change is carried out when all brokers that serve say so', () =>
     assert.equal(soFar(), '', '2 serves, and has not said so')
     // Who was broker 2 before.
     publisher.poll(
-      { brokerId: 2, brokerEpoch: 11, controllerEpoch: EPOCH, sequence: 1, maxWaitMs: 9 },
+      { brokerId: 2, brokerEpoch: 11, controllerEpoch: EPOCH, sequence: 1, carriedOut: 1, maxWaitMs: 9 },
       () => {},
     )
     await sim.sleep(10)
@@ -176,4 +183,17 @@ test('who waits for a controller that is none any more learns so', () =>
     const asked = poll(1)
     publisher.close()
     assert.equal((await asked).errorCode, ErrorCode.NOT_CONTROLLER)
+  }))
+
+test('what a broker knows and has not carried out yet is told to it once, and is not carried out', () =>
+  publishing(async (publisher, poll, sim) => {
+    publisher.publish(1, [broker(1, false)])
+    publisher.publish(2, [topic('b')])
+    assert.deepEqual(told(await poll(2, { carriedOut: 1, maxWaitMs: 10 })), [false])
+    let isDone = false
+    const done = publisher.carriedOut(5_000).then(() => (isDone = true))
+    await sim.sleep(100)
+    assert.equal(isDone, false)
+    void poll(2)
+    await done
   }))
