@@ -104,6 +104,11 @@ export class Partition {
     return this.#follower === null ? 'none' : 'follower'
   }
 
+  /** Null unless this broker leads. */
+  get leader(): LeaderCore | null {
+    return this.#leader
+  }
+
   /** Null unless another broker leads. Another one for each leader epoch. */
   get follower(): FollowerCore | null {
     return this.#follower

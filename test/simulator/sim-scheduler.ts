@@ -51,6 +51,8 @@ export class SimScheduler {
   nowMs = 0
   /** Events delivered. */
   delivered = 0
+  /** Looks at what each turn has made of the world, and throws when that must not be. */
+  afterTurn: (() => void) | null = null
   private readonly heap: SimEvent[] = []
   private readonly stages: Record<TurnStage, { owner: SimOwner; run: () => void }[]> = {
     append: [],
@@ -60,6 +62,8 @@ export class SimScheduler {
   private readonly random: SimRandom
   private sequence = 0
   private hash = 0
+  /** Of labels: there are few. */
+  private readonly sums = new Map<string, number>()
   private running = false
 
   constructor(random: SimRandom) {
@@ -68,7 +72,9 @@ export class SimScheduler {
 
   /** Mixes what happened into the hash of the run. */
   trace(label: string, value: number): void {
-    this.hash = (Math.imul(this.hash ^ crc32(label), 0x01000193) + (value | 0)) >>> 0
+    let sum = this.sums.get(label)
+    if (sum === undefined) this.sums.set(label, (sum = crc32(label)))
+    this.hash = (Math.imul(this.hash ^ sum, 0x01000193) + (value | 0)) >>> 0
   }
 
   /** Hash over everything that happened so far. */
@@ -163,6 +169,7 @@ export class SimScheduler {
       }
     }
     this.endOfTurn()
+    this.afterTurn?.()
   }
 
   private deliver(event: SimEvent): void {

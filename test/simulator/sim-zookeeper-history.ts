@@ -14,6 +14,8 @@ export interface Version {
 export class TreeHistory {
   /** The last change. */
   transaction = 0
+  /** Hears of every version. */
+  listener: ((path: string, version: Version) => void) | null = null
   readonly #witness: MetadataStore
   readonly #versions = new Map<string, Version[]>()
   readonly #times: number[] = [0]
@@ -44,7 +46,9 @@ export class TreeHistory {
     const isSame =
       before?.node !== undefined && before.node?.stat.createdTransaction === node?.stat.createdTransaction
     const owned = isSame ? before.owner : owner
-    versions.push({ transaction, atMs, node, children, owner: node === null ? null : owned })
+    const version = { transaction, atMs, node, children, owner: node === null ? null : owned }
+    versions.push(version)
+    this.listener?.(path, version)
   }
 
   /** All that ever changed. */

@@ -111,6 +111,11 @@ export class LeaderCore {
     return this.#maximalIsr
   }
 
+  /** What the controller was asked for and may do, or has done. */
+  get pending(): IsrProposal | null {
+    return this.#pending
+  }
+
   /** The high watermark stands still, and acks=all is refused (NOT_ENOUGH_REPLICAS). */
   get underMinIsr(): boolean {
     return this.#committed.isr.length < this.#committed.minIsr

@@ -13,6 +13,7 @@ export async function runSeed(
   options: RunOptions = { faults: 8 },
 ): Promise<void> {
   const run = new ClusterRun(seed, options)
+  const before = process.cpuUsage()
   try {
     await run.run()
   } catch (error) {
@@ -22,6 +23,8 @@ export async function runSeed(
       error: `${run.sim.traceHash}: ${text}\n${run.story.slice(-LAST_LINES).join('\n')}`,
     })
   }
+  const { user, system } = process.cpuUsage(before)
+  addTo(tally.counts, 'processor milliseconds', Math.round((user + system) / 1000))
   for (const [key, count] of Object.entries(run.counts)) addTo(tally.counts, key, count)
   for (const [situation, times] of Object.entries(run.situations)) addTo(tally.situations, situation, times)
 }

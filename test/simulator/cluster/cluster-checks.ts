@@ -3,7 +3,7 @@ import type { Ledger } from './ledger.ts'
 import type { ClusterBroker, SimCluster } from './sim-cluster.ts'
 import { sameLogs, storedLog } from './stored-log.ts'
 
-/** What must hold of the brokers of a run: in the middle of it (S5) and in the end (S1, S4, L2, L4, L7, L11). */
+/** What must hold of the brokers of a run: in the middle of it, S17, and in the end (S1, S4, L2, L4, L7, L11). */
 
 const OFFSETS = '__consumer_offsets'
 
@@ -12,29 +12,6 @@ export interface Checked {
   readonly ledger: Ledger
   /** Why it does not hold yet. */
   missing: string
-}
-
-/** S5: whoever may lead, and runs, has all that anybody was told of. */
-export async function checkMembers({ cluster, ledger }: Checked): Promise<void> {
-  const accepted = new Map<number, number>()
-  for (const { id } of cluster.brokers) {
-    const registration = await cluster.store.json(`/brokers/registrations/${id}`)
-    accepted.set(id, Number(registration?.['epoch'] ?? -1))
-  }
-  for (const { topic, index, state } of await cluster.states()) {
-    const committed = ledger.committedEnd(`${topic}-${index}`)
-    for (const id of [...state.isr, ...state.elr]) {
-      const broker = cluster.broker(id)
-      const partition = broker.partition(topic, index)
-      if (partition === undefined || broker.running?.broker.metadata.brokerEpoch !== accepted.get(id))
-        continue
-      const { logEndOffset } = partition.log
-      assert(
-        logEndOffset >= committed,
-        `S5: ${topic}-${index}: ${id} ends at ${logEndOffset}, and ${committed} are committed: ${JSON.stringify(state)}`,
-      )
-    }
-  }
 }
 
 /** L1, L2, L5: all serve, and all replicas are in sync. */
@@ -66,6 +43,31 @@ export async function everyReplicaHasAll(run: Checked): Promise<boolean> {
   return true
 }
 
+/** S17: whoever lost what it had, one of the replicas has all that anybody was told of. */
+export async function checkHolders({ cluster, ledger }: Checked): Promise<void> {
+  for (const { topic, index, replicas } of await cluster.states()) {
+    const name = `${topic}-${index}`
+    const ends = replicas.map((id) => ledger.endOfKnown(name, valuesOn(cluster.broker(id), topic, index)))
+    const committed = ledger.committedEnd(name)
+    assert(
+      topic === OFFSETS || Math.max(...ends) >= committed,
+      `S17: of ${name} ${committed} are committed, and of brokers ${replicas.join()} the disks have ${ends.join()}`,
+    )
+  }
+}
+
+/** Whatever its process makes of it, or will. */
+function valuesOn(
+  { machine: { image }, logDirectories }: ClusterBroker,
+  topic: string,
+  index: number,
+): readonly string[] {
+  const directory = logDirectories
+    .map((each) => `${each}/${topic}-${index}`)
+    .find((path) => image.find(path) !== null)
+  return directory === undefined ? [] : storedLog(image, directory, Infinity).values
+}
+
 export async function checkCluster(run: Checked): Promise<void> {
   const { cluster, ledger } = run
   for (const { topic, index, state, replicas } of await cluster.states()) {
@@ -78,6 +80,7 @@ export async function checkCluster(run: Checked): Promise<void> {
       return storedLog(broker.machine.image, broker.partition(topic, index)!.log.directory, end)
     })
     for (const [at, log] of logs.entries()) {
+      assert.equal(log.gapAt, null, `S13: ${name}: broker ${replicas[at]} left one out at ${log.gapAt}`)
       assert.equal(log.values.length, end, `${name}: broker ${replicas[at]} has less on its disk`)
       sameLogs(logs[0]!, log, `${name}: brokers ${replicas[0]} and ${replicas[at]}`)
     }

@@ -2,13 +2,13 @@ import { strict as assert } from 'node:assert'
 import { addTo } from '../seed-shares.ts'
 import { SimRandom } from '../sim-random.ts'
 import { SimWorld } from '../sim-world.ts'
-import { checkCluster, checkMembers, everyReplicaHasAll, isCalm } from './cluster-checks.ts'
+import { checkCluster, everyReplicaHasAll, isCalm } from './cluster-checks.ts'
 import type { Checked } from './cluster-checks.ts'
+import { ClusterWatch } from './cluster-watch.ts'
 import { Ledger } from './ledger.ts'
 import { RunCommitter, RunConsumer, RunProducer } from './run-clients.ts'
 import type { RunContext } from './run-clients.ts'
 import { SimCluster } from './sim-cluster.ts'
-import { checkHistory } from './store-checks.ts'
 import { Trouble } from './trouble.ts'
 
 /**
@@ -88,6 +88,8 @@ export class ClusterRun implements Checked {
       ...(this.#options.brokers === undefined ? {} : { brokers: this.#options.brokers }),
     })
     const { cluster } = this
+    const watch = new ClusterWatch(cluster, this.ledger)
+    watch.begin()
     await cluster.startAll()
     this.tell('all serve')
     const client = cluster.client()
@@ -123,7 +125,7 @@ export class ClusterRun implements Checked {
     this.#throwFailure()
     await this.#until('every replica has all', () => everyReplicaHasAll(this), 5_000)
     await checkCluster(this)
-    this.#tally(committer)
+    this.#tally(watch, committer)
   }
 
   #clients(context: RunContext) {
@@ -171,7 +173,6 @@ export class ClusterRun implements Checked {
     do {
       await this.sim.sleep(Math.min(50, Math.max(0, endMs - this.sim.scheduler.nowMs)))
       this.#throwFailure()
-      await checkMembers(this)
     } while (this.sim.scheduler.nowMs < endMs)
   }
 
@@ -195,9 +196,8 @@ export class ClusterRun implements Checked {
     this.cluster.checkAlive()
   }
 
-  #tally(committer: RunCommitter): void {
-    const { history } = this.cluster.store.ensemble
-    for (const [key, number] of Object.entries(checkHistory(history))) addTo(this.counts, key, number)
+  #tally(watch: ClusterWatch, committer: RunCommitter): void {
+    for (const [key, number] of Object.entries(watch.tally)) addTo(this.counts, key, number)
     addTo(this.counts, 'acknowledged', this.ledger.acknowledged)
     addTo(this.counts, 'read', this.ledger.read)
     addTo(this.counts, 'commits', committer.offsets.commits)

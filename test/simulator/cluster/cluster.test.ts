@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { describeFailures, report, runSeeds } from '../seed-shares.ts'
+import type { Tally } from '../seed-shares.ts'
 import { runSeed } from './campaign.ts'
 
 /** The campaign of the cluster: each seed is three brokers, their clients and trouble; see `ClusterRun`. */
@@ -24,10 +25,15 @@ const WANTED = [
 /** A run of three brokers takes about as long as so many of one. */
 const COST = 4
 
+function speedOf({ counts }: Tally): number {
+  return ((counts['simulated seconds'] ?? 0) * 1000) / (counts['processor milliseconds'] ?? Infinity)
+}
+
 const tally = await runSeeds(fileURLToPath(import.meta.url), runSeed, 8, COST)
 if (tally !== null)
   test('a cluster loses nothing that it acknowledged, whatever becomes of its brokers', (context) => {
     context.diagnostic(report(tally))
+    context.diagnostic(`${speedOf(tally).toFixed(1)} simulated seconds per second of a processor`)
     assert.equal(tally.failures.length, 0, describeFailures(tally, 'simulator/cluster/cluster'))
     if (tally.seeds < 100) return
     const missing = WANTED.filter((situation) => (tally.situations[situation] ?? 0) === 0)

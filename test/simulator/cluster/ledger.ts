@@ -76,6 +76,14 @@ export class Ledger {
     this.#committedEnds.set(partition, Math.max(this.committedEnd(partition), offset + 1))
   }
 
+  /** Up to where all is there that anybody was told of. */
+  endOfKnown(partition: string, values: readonly string[]): number {
+    let end = this.committedEnd(partition)
+    for (const [offset, value] of this.#known.get(partition) ?? [])
+      if (offset < end && values[offset] !== value) end = offset
+    return end
+  }
+
   /** S1, L4: the committed part of a log of the partition, from its start. */
   settle(partition: string, values: readonly string[], whose: string): void {
     for (const [offset, value] of this.#known.get(partition) ?? [])

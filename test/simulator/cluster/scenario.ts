@@ -1,17 +1,17 @@
 import { strict as assert } from 'node:assert'
-import { test } from 'node:test'
 import { errorName } from '../../../protocol/errors.ts'
+import type { Proposal } from '../../../src/core/controller/controller-types.ts'
 import { buildBatch } from '../../../protocol/records/record-builder.ts'
 import { readValues } from '../durability/record-reading.ts'
-import { seedsFromEnvironment, SimRandom } from '../sim-random.ts'
+import { SimRandom } from '../sim-random.ts'
 import { ignoreNoAnswer } from './cluster-client.ts'
 import type { ClusterClient } from './cluster-client.ts'
-import { checkCluster, checkMembers, everyReplicaHasAll, isCalm } from './cluster-checks.ts'
+import { checkCluster, checkHolders, everyReplicaHasAll, isCalm } from './cluster-checks.ts'
 import type { Checked } from './cluster-checks.ts'
+import { ClusterWatch } from './cluster-watch.ts'
 import { Ledger } from './ledger.ts'
 import { SimCluster } from './sim-cluster.ts'
 import type { ClusterBroker, SimClusterOptions, StoredPartitionState } from './sim-cluster.ts'
-import { checkHistory } from './store-checks.ts'
 
 /**
  * A story about one partition that a test tells step by step. What was acknowledged or read is held against all that follows,
@@ -20,9 +20,6 @@ import { checkHistory } from './store-checks.ts'
 
 /** The partition that the stories are about. */
 export const TOPIC = 'orders'
-
-/** Of those of a world's dice that a story could depend on; users have no time for several. */
-const SEEDS = process.env['SAMSA_SIM_SEEDS'] === undefined ? 1 : 3
 
 /** Of what was not durable nothing is left. */
 class WorstLuck extends SimRandom {
@@ -44,16 +41,26 @@ const WITH_CONTROLLER: ScenarioOptions = { brokers: 4, controller: 4 }
 /** All brokers have a replica, and any of them may be controller. */
 export const EVERYBODY: ScenarioOptions = { brokers: 3, controller: 0 }
 
-/** Declares the test: `number` as in `replication.md` 5.4. */
+export interface Story {
+  /** As in `replication.md` 5.4. */
+  readonly number: number
+  readonly name: string
+  readonly run: (seed: number) => Promise<void>
+}
+
+/** All that were told in files that are loaded. */
+export const STORIES: Story[] = []
+
 export function scenario(
   number: number,
   name: string,
   body: (story: Scenario) => Promise<void>,
   options: ScenarioOptions = {},
 ): void {
-  test(`${number}: ${name}`, async () => {
-    for (const seed of seedsFromEnvironment(1, SEEDS))
-      await runScenario(seed, body, { ...WITH_CONTROLLER, ...options })
+  STORIES.push({
+    number,
+    name,
+    run: (seed) => runScenario(seed, body, { ...WITH_CONTROLLER, ...options }),
   })
 }
 
@@ -74,6 +81,12 @@ function runScenario(
   )
 }
 
+/** A message that is on its way for long. */
+interface LateProposal {
+  readonly sender: { readonly id: number; readonly epoch: number }
+  readonly proposal: Proposal
+}
+
 export class Scenario implements Checked {
   readonly cluster: SimCluster
   readonly ledger = new Ledger()
@@ -86,6 +99,7 @@ export class Scenario implements Checked {
     this.cluster = cluster
     this.#minIsr = minIsr
     this.client = cluster.client()
+    new ClusterWatch(cluster, this.ledger).begin()
   }
 
   async begin({ replicas = [1, 2, 3], partitions = 1 }: ScenarioOptions): Promise<void> {
@@ -117,7 +131,6 @@ export class Scenario implements Checked {
       })
     await this.read()
     await checkCluster(this)
-    checkHistory(cluster.store.ensemble.history)
   }
 
   broker(id: number): ClusterBroker {
@@ -125,7 +138,6 @@ export class Scenario implements Checked {
   }
 
   async state(index = 0): Promise<StoredPartitionState> {
-    await checkMembers(this)
     return (await this.cluster.state(TOPIC, index))!
   }
 
@@ -167,6 +179,28 @@ export class Scenario implements Checked {
   async losePower(id: number): Promise<void> {
     await this.broker(id).die('kill with its helper')
     this.broker(id).machine.image.powerLoss(new WorstLuck(1))
+    await checkHolders(this)
+  }
+
+  /** What the leader would ask for now, of brokers as they are registered. */
+  async proposalOf(leader: number, isr: readonly number[]): Promise<LateProposal> {
+    const { leader_epoch: leaderEpoch } = await this.state()
+    const { topicId } = this.broker(leader).partition(TOPIC, 0)!
+    const registered = isr.map(async (id) => {
+      const registration = await this.cluster.store.json(`/brokers/registrations/${id}`)
+      return { id, epoch: Number(registration!['epoch']) }
+    })
+    const partitionEpoch = this.states().length - 1
+    const members = await Promise.all(registered)
+    const proposal = { topicId, index: 0, isr: members, leaderEpoch, partitionEpoch, recovered: false }
+    return { sender: members.find(({ id }) => id === leader)!, proposal }
+  }
+
+  /** What the controller says when it arrives now: an error code. */
+  async propose({ sender, proposal }: LateProposal): Promise<number> {
+    const controller = this.broker(await this.cluster.controllerId()).running!.broker.metadata.cluster!
+    const { errorCode, answers } = await controller.alterPartitions(sender.id, sender.epoch, [proposal])
+    return errorCode === 0 ? answers[0]!.errorCode : errorCode
   }
 
   // ---------------------------------------------------------------------------------------------------------- records

@@ -274,6 +274,10 @@ export class ClusterBroker {
     return this.running !== null
   }
 
+  get logDirectories(): readonly string[] {
+    return this.#properties['log.dirs']!.split(',')
+  }
+
   /** The partition as this broker has it. */
   partition(topic: string, index: number): Partition | undefined {
     return this.running?.broker.partitions.get(topic, index)

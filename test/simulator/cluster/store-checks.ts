@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert'
 import type { StoredNode } from '../../../src/ports.ts'
-import type { TreeHistory } from '../sim-zookeeper-history.ts'
+import type { TreeHistory, Version } from '../sim-zookeeper-history.ts'
 import type { StoredPartitionState } from './sim-cluster.ts'
 
-/** What must hold of all that was ever written to the metadata store. Names as in `replication.md` 5.1. */
+/** What must hold of all that is ever written to the metadata store. Names as in `replication.md` 5.1. */
 
 const STATE = /^\/brokers\/topics\/([^/]+)\/partitions\/(\d+)\/state$/
 
@@ -19,52 +19,65 @@ interface Written {
   readonly transaction: number
   readonly version: number
   readonly state: StoredPartitionState
+  /** Since the minimum is what it is, and nothing was lost: as many were in sync. */
+  readonly reachedMin: boolean
 }
 
-export function checkHistory(history: TreeHistory): StoreTally {
-  const tally = { elections: 0, eligibleElections: 0, isrShrinks: 0, isrExpansions: 0, leaderless: 0 }
-  for (const path of history.paths()) {
-    if (STATE.test(path)) checkPartition(history, path, tally)
-    if (path === '/controller_epoch') checkGrows(history, path)
+/** Looks at each version of a node when it is written. */
+export class StoreChecks {
+  readonly tally: StoreTally = {
+    elections: 0,
+    eligibleElections: 0,
+    isrShrinks: 0,
+    isrExpansions: 0,
+    leaderless: 0,
   }
-  return tally
+  readonly #history: TreeHistory
+  readonly #before = new Map<string, Written>()
+  #controllerEpoch = -1
+
+  constructor(history: TreeHistory) {
+    this.#history = history
+  }
+
+  stored(path: string, version: Version): void {
+    const { node } = version
+    if (node === null) this.#before.delete(path)
+    else if (STATE.test(path)) this.#checkPartition(path, version.transaction, node)
+    else if (path === '/controller_epoch') this.#checkControllerEpoch(Number(node.data.toString()))
+  }
+
+  #checkControllerEpoch(epoch: number): void {
+    const before = this.#controllerEpoch
+    assert(epoch >= before, `S2: the controller epoch goes from ${before} to ${epoch}`)
+    this.#controllerEpoch = epoch
+  }
+
+  #checkPartition(path: string, transaction: number, node: StoredNode): void {
+    const before = this.#before.get(path) ?? null
+    const [, topic = '', index] = STATE.exec(path)!
+    const { version } = node.stat
+    if (before?.version === version) return
+    const after = written(before, { version, transaction, state: json(node) })
+    this.#before.set(path, after)
+    const where = `${path} version ${version}: ${node.data.toString()}`
+    assert(before === null ? version === 0 : version === before.version + 1, `S18: ${where}`)
+    checkState(after, replicasOf(this.#history, topic, Number(index), transaction), where)
+    checkLeader(this.#history, after, before, where)
+    if (before === null) return
+    checkChange(before.state, after.state, where)
+    count(before.state, after.state, this.tally)
+  }
 }
 
 function json<T>(node: StoredNode): T {
   return JSON.parse(node.data.toString()) as T
 }
 
-function checkGrows(history: TreeHistory, path: string): void {
-  let before = -1
-  for (const { node } of history.versionsOf(path)) {
-    if (node === null) continue
-    const epoch = Number(node.data.toString())
-    assert(epoch >= before, `S2: ${path} goes from ${before} to ${epoch}`)
-    before = epoch
-  }
-}
-
-function checkPartition(history: TreeHistory, path: string, tally: StoreTally): void {
-  const [, topic = ''] = STATE.exec(path)!
-  let before: Written | null = null
-  for (const { node, transaction } of history.versionsOf(path)) {
-    if (node === null) {
-      before = null
-      continue
-    }
-    const { version } = node.stat
-    if (before?.version === version) continue
-    const after: Written = { transaction, version, state: json(node) }
-    const where = `${path} version ${version}: ${node.data.toString()}`
-    assert(before === null ? version === 0 : version === before.version + 1, `S18: ${where}`)
-    checkState(after, replicasOf(history, topic, Number(path.split('/').at(-2)), transaction), where)
-    checkLeader(history, after, before, where)
-    if (before !== null) {
-      checkChange(before.state, after.state, where)
-      count(before.state, after.state, tally)
-    }
-    before = after
-  }
+function written(before: Written | null, after: Omit<Written, 'reachedMin'>): Written {
+  const { isr, min_isr: minIsr, leader_recovery_state: recovering } = after.state
+  const goesOn = before?.state.min_isr === minIsr && recovering === 0
+  return { ...after, reachedMin: isr.length >= minIsr || (goesOn && before.reachedMin) }
 }
 
 function replicasOf(
@@ -80,7 +93,7 @@ function replicasOf(
   return json<{ partitions: Record<string, number[]> }>(node).partitions[index] ?? []
 }
 
-function checkState({ state }: Written, replicas: readonly number[], where: string): void {
+function checkState({ state, reachedMin }: Written, replicas: readonly number[], where: string): void {
   const { leader, isr, elr, last_known_elr: lastKnownElr, min_isr: minIsr } = state
   const all = [...isr, ...elr, ...lastKnownElr]
   assert.equal(new Set(all).size, all.length, `S6: ${where}`)
@@ -89,6 +102,7 @@ function checkState({ state }: Written, replicas: readonly number[], where: stri
     `S6: ${replicas.join()} are the replicas: ${where}`,
   )
   if (isr.length >= minIsr) assert.equal(elr.length + lastKnownElr.length, 0, `S7: ${where}`)
+  if (isr.length + elr.length === 0 && reachedMin) assert(lastKnownElr.length >= minIsr, `S16: ${where}`)
   if (leader !== -1) assert(isr.includes(leader), `S11: ${where}`)
   assert(minIsr >= 1 && minIsr <= replicas.length, where)
 }

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { SimRandom } from '../sim-random.ts'
+import { checkHolders } from './cluster-checks.ts'
 import type { ClusterRun } from './cluster-run.ts'
 import type { ClusterBroker, Death } from './sim-cluster.ts'
 
@@ -74,6 +75,7 @@ export class Trouble {
     this.#tell(`${death}: ${broker.id}${broker.isUp ? '' : ', which starts'}`)
     this.#doubtful.add(broker.id)
     await broker.die(death)
+    await checkHolders(this.#run)
     this.#goesOn(this.#restart(broker, this.#upTo(3_000)))
   }
 

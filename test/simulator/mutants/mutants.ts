@@ -1,5 +1,6 @@
 import type { DurabilityOptions } from '../durability/durability-run.ts'
 import type { LogLifeOptions } from '../log-life/log-life-run.ts'
+import type { ClusterMutant } from './cluster-mutants.ts'
 
 /** How it ended: the seed that saw it, 0 for none. */
 export interface MutantFate {
@@ -7,7 +8,7 @@ export interface MutantFate {
   readonly error: string
 }
 
-interface Change {
+export interface Change {
   readonly name: string
   /** From the root of the project. */
   readonly file: string
@@ -19,11 +20,13 @@ interface Change {
 }
 
 /** A bug that somebody might build in, the campaign that must see it, and what it takes to see it. */
-export type Mutant = Change &
-  (
-    | { readonly campaign: 'logs'; readonly options?: Partial<LogLifeOptions> }
-    | { readonly campaign: 'broker'; readonly options?: Partial<DurabilityOptions> }
-  )
+export type Mutant =
+  | ClusterMutant
+  | (Change &
+      (
+        | { readonly campaign: 'logs'; readonly options?: Partial<LogLifeOptions> }
+        | { readonly campaign: 'broker'; readonly options?: Partial<DurabilityOptions> }
+      ))
 
 export const MUTANTS: readonly Mutant[] = [
   {

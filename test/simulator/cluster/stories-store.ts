@@ -211,7 +211,10 @@ scenario(41, 'a follower without a session is not taken back, though it has all'
   assert.deepEqual((await story.state()).elr, [3])
   await story.cluster.sleep(1_500)
   assert.deepEqual((await story.state()).isr, [1])
+  // Its leader may not have heard of it.
+  assert.equal(await story.propose(await story.proposalOf(1, [1, 3])), ErrorCode.INELIGIBLE_REPLICA)
   assert.equal(await story.send('too few', { to: 1 }), ErrorCode.NOT_ENOUGH_REPLICAS)
+  assert.equal(await story.send('unseen', { acks: 1, to: 1 }), 0)
   await story.untilIsr([1, 3])
   await several(story, 'by 1 and 3')
 })

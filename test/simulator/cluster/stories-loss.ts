@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import { backUp, restore } from './disk-backup.ts'
 import { EVERYBODY, scenario, TOPIC } from './scenario.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -63,6 +64,27 @@ scenario(
   EVERYBODY,
 )
 
+scenario(
+  5,
+  'all are gone, and of those that had all the longest log goes on',
+  async (story) => {
+    await several(story, 'by all')
+    await Promise.all([2, 3].map((id) => story.broker(id).die('kill with its helper')))
+    // Both have to leave before anything is committed, and then there are too few.
+    const errorCode = await story.send('by one alone', { to: 1, timeoutMs: 3_500 })
+    await story.losePower(1)
+    await story.losePower(2)
+    assert.notEqual(errorCode, 0)
+    await story.untilLeader(-1)
+    for (const id of [1, 2]) await story.broker(id).start()
+    await story.cluster.sleep(1_000)
+    assert.equal((await story.state()).leader, -1)
+    await story.broker(3).start()
+    await story.untilLeader(3)
+  },
+  { sessionTimeoutMs: 6_000 },
+)
+
 scenario(8, 'a mark of a clean stop that should be gone does not count', async (story) => {
   const MARK = '/data/.kafka_cleanshutdown'
   await several(story, 'by all')
@@ -83,15 +105,37 @@ scenario(8, 'a mark of a clean stop that should be gone does not count', async (
   })
 })
 
+scenario(9, 'the disk of the last one in sync is what it was days ago', async (story) => {
+  await several(story, 'by all')
+  const { image } = story.broker(1).machine
+  assert.equal(await story.broker(1).stop(), true)
+  const backup = backUp(image, '/data')
+  await story.broker(1).start()
+  await story.untilIsr([1, 2, 3])
+  await story.broker(4).running!.broker.metadata.cluster!.electLeaders('preferred', null)
+  await story.untilLeader(1)
+  await story.lag(3, 1, [1, 2])
+  await several(story, 'by 1 and 2')
+  await story.lag(2, 1, [1])
+  await story.broker(1).stop()
+  restore(image, '/data', backup)
+  await story.untilLeader(2)
+  story.cluster.healAll()
+  await story.broker(1).start()
+  await story.untilIsr([1, 2, 3])
+})
+
 scenario(
   11,
   'a broker that is back before its session has ended is another one',
   async (story) => {
     await several(story, 'by all')
     const { leader_epoch: epoch } = await story.state()
+    const late = await story.proposalOf(1, [1, 2])
     await story.losePower(1)
     await story.broker(1).start()
     await story.untilIsr([1, 2, 3])
+    assert.equal(await story.propose(late), ErrorCode.STALE_BROKER_EPOCH)
     assert.ok((await story.state()).leader_epoch > epoch)
   },
   EVERYBODY,
@@ -136,6 +180,16 @@ scenario(
     await several(story, 'by all again')
   },
 )
+
+scenario(13, 'who lost its log and is back within moments joins when it has all again', async (story) => {
+  for (let round = 0; round < 3; round++) {
+    await several(story, 'by all')
+    await story.broker(3).die()
+    await story.losePower(3)
+    await story.broker(3).start()
+    await story.untilIsr([1, 2, 3])
+  }
+})
 
 scenario(
   28,
@@ -182,4 +236,26 @@ scenario(
     }
   },
   EVERYBODY,
+)
+
+scenario(
+  36,
+  'of two that went at once, the one that may have lost something goes first',
+  async (story) => {
+    await several(story, 'by all')
+    await story.lag(3, 1, [1, 2])
+    await several(story, 'by 1 and 2')
+    story.broker(4).cutFromStore(1_500)
+    await story.broker(1).die()
+    await story.losePower(1)
+    void story.broker(1).start()
+    await story.cluster.sleep(500)
+    await story.broker(2).die()
+    await story.untilLeader(-1)
+    assert.deepEqual((await story.state()).elr, [2])
+    await story.broker(2).start()
+    await story.untilLeader(2)
+    story.cluster.healAll()
+  },
+  { minIsr: 1 },
 )

@@ -28,7 +28,9 @@ scenario(14, 'whoever may have joined is waited for, also while its leader does 
   await story.untilIsr([1, 2, 3])
   // From here on the one that joined gets nothing any more.
   story.cut(1, 3)
-  await story.send('by whom?', { to: 1 })
+  await story.send('by whom?', { to: 1, timeoutMs: 3_500 })
+  // Longer than its leader waits for the controller, and than a follower may lag.
+  await story.cluster.sleep(6_000)
   await story.broker(1).die()
   await story.cluster.until('another one leads', async () => [2, 3].includes((await story.state()).leader))
 })
@@ -42,6 +44,17 @@ scenario(15, 'who is to leave is waited for until it has left', async (story) =>
   assert.equal(story.broker(1).partition(TOPIC, 0)!.highWatermark, before)
   story.heal(1, 4)
   await story.acknowledged('by two')
+})
+
+scenario(15, 'a proposal that comes when it was given up long ago changes nothing', async (story) => {
+  await story.lag(3, 1, [1, 2])
+  story.heal(1, 3)
+  const late = await story.proposalOf(1, [1, 2, 3])
+  await story.untilIsr([1, 2, 3])
+  await story.lag(3, 1, [1, 2])
+  assert.equal(await story.propose(late), ErrorCode.INVALID_UPDATE_VERSION)
+  assert.deepEqual((await story.state()).isr, [1, 2])
+  await several(story, 'by two')
 })
 
 scenario(16, 'what only those have that may have joined is not committed', async (story) => {
@@ -65,6 +78,11 @@ scenario(17, 'a leader that was fenced acknowledges nothing that gets lost', asy
   await story.untilLeader(2)
   assert.equal(await story.send('unseen', { acks: 1, to: 1 }), 0)
   assert.notEqual(await story.send('never', { to: 1 }), 0)
+  // Whoever knows more or less than the broker that it asks is told so (KIP-320).
+  const latest = (of: number, epoch: number) => story.client.listOffset(of, TOPIC, 0, LATEST, epoch)
+  assert.equal((await latest(1, 1)).errorCode, ErrorCode.UNKNOWN_LEADER_EPOCH)
+  await story.acknowledged('by 2 and 3')
+  assert.equal((await latest(2, 0)).errorCode, ErrorCode.FENCED_LEADER_EPOCH)
   await several(story, 'by 2 and 3')
   story.cluster.healAll()
   await story.untilIsr([1, 2, 3])
@@ -115,6 +133,30 @@ scenario(19, 'a leader that does not know yet what is committed says so', async 
 })
 
 scenario(
+  20,
+  'who lacks what was written before the leader was elected does not join',
+  async (story) => {
+    await several(story, 'by all')
+    await story.lag(4, 1, [1, 2, 3])
+    await several(story, 'by three')
+    // The next leader hears nothing of its follower, so it does not know what is committed.
+    story.cut(2, 3)
+    await story.broker(1).die()
+    await story.untilLeader(2)
+    story.heal(4, 1)
+    story.heal(4, 2)
+    await story.untilIsr([2, 4], 10_000)
+    await several(story, 'by two and four')
+    await story.losePower(2)
+    await story.untilLeader(4)
+    story.cluster.healAll()
+    await story.broker(2).start()
+    await several(story, 'by the others')
+  },
+  { brokers: 5, controller: 5, replicas: [1, 2, 3, 4] },
+)
+
+scenario(
   23,
   'two leaders after each other wrote what nobody else has, and both logs become one',
   async (story) => {
@@ -141,6 +183,30 @@ scenario(
     })
   },
   { minIsr: 3 },
+)
+
+scenario(
+  24,
+  'a follower that does not know what is committed keeps it when another one leads',
+  async (story) => {
+    for (let round = 0; round < 6; round++) {
+      const { leader } = await story.state()
+      await several(story, `round ${round}`)
+      // What comes behind it is not on all of them yet.
+      const more = Array.from({ length: 4 }, () => story.send('more', { acks: 1, to: leader }))
+      await story.acknowledged('the last')
+      await story.broker(leader).die()
+      await Promise.all(more)
+      await story.cluster.until('another one leads', async () => {
+        const now = (await story.state()).leader
+        return now !== -1 && now !== leader
+      })
+      await story.acknowledged(`without ${leader}`)
+      await story.broker(leader).start()
+      await story.untilIsr([1, 2, 3])
+    }
+  },
+  EVERYBODY,
 )
 
 scenario(
