@@ -10,10 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { adopt, end, exitOf, freePort, repositoryRoot } from '../support/processes.ts'
 import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../support/zookeeper.ts'
 import type { ClusterParts } from './parts.ts'
+import { type Place, Wires } from './wires.ts'
+
+export const SESSION_MS = 3_000
 
 /** Short enough for a test, and longer than a busy machine keeps a broker waiting. */
 const properties: Readonly<Record<string, string>> = {
-  'zookeeper.session.timeout.ms': '3000',
+  'zookeeper.session.timeout.ms': String(SESSION_MS),
   'zookeeper.connection.timeout.ms': '30000',
   'replica.lag.time.max.ms': '4000',
   'group.initial.rebalance.delay.ms': '0',
@@ -28,28 +31,42 @@ export interface ClusterOptions {
   readonly properties?: Readonly<Record<string, string>>
   readonly brokers?: number
   readonly zooKeepers?: 1 | 3
+  /** Each broker is in a network namespace of its own, and `wires` can be cut. */
+  readonly wires?: boolean
 }
+
+const here: Place = { host: '127.0.0.1', prefix: [] }
 
 /** The process of one broker, over all its lives. */
 export class BrokerProcess {
   readonly id: number
+  readonly host: string
   readonly port: number
   readonly dataDir: string
   /** What this life said. */
   said = ''
+  readonly #prefix: readonly string[]
   readonly #settings: Readonly<Record<string, string>>
   #child: ChildProcess | null = null
   #everything = ''
   #isFrozen = false
 
-  constructor(id: number, port: number, dataDir: string, settings: Readonly<Record<string, string>>) {
+  constructor(
+    id: number,
+    port: number,
+    dataDir: string,
+    settings: Readonly<Record<string, string>>,
+    place: Place = here,
+  ) {
     this.id = id
+    this.host = place.host
     this.port = port
+    this.#prefix = place.prefix
     this.dataDir = dataDir
     this.#settings = {
       ...settings,
       'broker.id': String(id),
-      listeners: `PLAINTEXT://127.0.0.1:${port}`,
+      listeners: `PLAINTEXT://${place.host}:${port}`,
       'log.dirs': dataDir,
     }
   }
@@ -77,11 +94,8 @@ export class BrokerProcess {
     const settings = { ...this.#settings, ...changed }
     const args = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`])
     const main = join(repositoryRoot, 'dist/src/cli/samsa.cjs')
-    const child = adopt(
-      spawn(process.execPath, ['--enable-source-maps', main, 'start', ...args], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-      }),
-    )
+    const [command, ...rest] = [...this.#prefix, process.execPath, '--enable-source-maps', main, 'start']
+    const child = adopt(spawn(command!, [...rest, ...args], { stdio: ['ignore', 'pipe', 'pipe'] }))
     this.said = ''
     const hear = (chunk: Buffer): void => {
       this.said += chunk.toString()
@@ -161,15 +175,18 @@ export class BrokerProcess {
 export class ClusterProcesses implements AsyncDisposable {
   readonly brokers: readonly BrokerProcess[]
   readonly zooKeepers: readonly ZooKeeperServer[]
+  readonly wires: Wires | null
   readonly #directory: string
   readonly #settings: Readonly<Record<string, string>>
 
   private constructor(
     brokers: readonly BrokerProcess[],
     zooKeepers: readonly ZooKeeperServer[],
+    wires: Wires | null,
     directory: string,
     settings: Readonly<Record<string, string>>,
   ) {
+    this.wires = wires
     this.brokers = brokers
     this.zooKeepers = zooKeepers
     this.#directory = directory
@@ -181,20 +198,27 @@ export class ClusterProcesses implements AsyncDisposable {
     parts: Pick<ClusterParts, 'jars' | 'client'>,
     options: ClusterOptions = {},
   ): Promise<ClusterProcesses> {
+    const count = options.brokers ?? 3
+    const wires = options.wires === true ? await Wires.create(count) : null
     const directory = await mkdtemp(join(tmpdir(), 'samsa-cluster-'))
     const zooKeepers =
-      options.zooKeepers === 3 ? await startEnsemble(parts.jars) : [await startZooKeeper(parts.jars)]
+      options.zooKeepers === 3
+        ? await startEnsemble(parts.jars)
+        : [await startZooKeeper(parts.jars, wires?.zooKeeper)]
     const common = {
       ...properties,
       ...options.properties,
       'samsa.zookeeper.module': parts.client,
       'zookeeper.connect': zooKeepers.map(({ address }) => address).join(','),
     }
-    const ids = Array.from({ length: options.brokers ?? 3 }, (_, at) => at + 1)
+    const ids = Array.from({ length: count }, (_, at) => at + 1)
     const brokers = await Promise.all(
-      ids.map(async (id) => new BrokerProcess(id, await freePort(), join(directory, `data-${id}`), common)),
+      ids.map(async (id, at) => {
+        const dataDir = join(directory, `data-${id}`)
+        return new BrokerProcess(id, await freePort(), dataDir, common, wires?.brokers[at])
+      }),
     )
-    const cluster = new ClusterProcesses(brokers, zooKeepers, directory, common)
+    const cluster = new ClusterProcesses(brokers, zooKeepers, wires, directory, common)
     try {
       await Promise.all(brokers.map((broker) => broker.start()))
     } catch (error) {
@@ -205,7 +229,7 @@ export class ClusterProcesses implements AsyncDisposable {
   }
 
   get bootstrap(): readonly string[] {
-    return this.brokers.map(({ port }) => `127.0.0.1:${port}`)
+    return this.brokers.map(({ host, port }) => `${host}:${port}`)
   }
 
   broker(id: number): BrokerProcess {
@@ -230,6 +254,7 @@ export class ClusterProcesses implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.brokers.map((broker) => broker.dispose()))
     await Promise.all(this.zooKeepers.map((server) => server[Symbol.asyncDispose]()))
+    await this.wires?.[Symbol.asyncDispose]()
     if (process.env['SAMSA_KEEP'] !== '1') await rm(this.#directory, { recursive: true, force: true })
   }
 }

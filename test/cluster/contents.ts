@@ -212,7 +212,7 @@ function takeBatches(records: Buffer, values: string[]): void {
 }
 
 async function connect(broker: BrokerProcess): Promise<RawClient | null> {
-  return broker.isRunning ? RawClient.connect(broker.port).catch(() => null) : null
+  return broker.isRunning ? RawClient.connect(broker.port, broker.host).catch(() => null) : null
 }
 
 /**

@@ -82,6 +82,7 @@ class Worker {
 export class Load implements AsyncDisposable {
   readonly history = new History()
   readonly topic = TOPIC
+  readonly partitions = PARTITIONS
   readonly #cluster: ClusterProcesses
   readonly #programs: readonly LoadProgram[]
   readonly #workers: readonly Worker[]

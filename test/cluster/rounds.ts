@@ -4,8 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Seeded } from '../support/seed.ts'
 import { until } from '../support/until.ts'
-import { type BrokerProcess, ClusterProcesses } from './cluster-processes.ts'
+import { type BrokerProcess, ClusterProcesses, SESSION_MS } from './cluster-processes.ts'
 import { compareDirectories, whenInSync } from './contents.ts'
+import { compareDumps } from './dumps.ts'
 import { Load } from './load.ts'
 import type { ClusterParts } from './parts.ts'
 
@@ -93,38 +94,93 @@ const faults: Readonly<Record<string, Fault>> = {
 
 export const faultNames: readonly string[] = Object.keys(faults)
 
+/** What of a broker is cut: from whom it does not hear, and who does not hear from it. */
+type Cut = (broker: BrokerProcess, cluster: ClusterProcesses) => { from: string[]; to: string[] }
+
+const others: Cut = ({ host }, { brokers }) => {
+  const hosts = brokers.map((other) => other.host).filter((other) => other !== host)
+  return { from: hosts, to: hosts }
+}
+const zooKeeper: Cut = (_broker, { wires }) => ({ from: [wires!.zooKeeper], to: [wires!.zooKeeper] })
+const clients: Cut = (_broker, { wires }) => ({ from: [wires!.clients], to: [wires!.clients] })
+const all =
+  (...cuts: readonly Cut[]): Cut =>
+  (broker, cluster) => {
+    const each = cuts.map((cut) => cut(broker, cluster))
+    return { from: each.flatMap(({ from }) => from), to: each.flatMap(({ to }) => to) }
+  }
+
+const cuts: Readonly<Record<string, Cut>> = {
+  'no way between it and the others': others,
+  'no way from it to the others': (broker, cluster) => ({ ...others(broker, cluster), from: [] }),
+  'no way from the others to it': (broker, cluster) => ({ ...others(broker, cluster), to: [] }),
+  'no way between it and ZooKeeper': zooKeeper,
+  'no way from it to ZooKeeper': (broker, cluster) => ({ ...zooKeeper(broker, cluster), from: [] }),
+  'clients alone reach it': all(others, zooKeeper),
+  'nobody reaches it': all(others, zooKeeper, clients),
+}
+
+/** Shorter than a session lives, and than a replica may lag; or longer than both. */
+const lengths: Readonly<Record<string, readonly [number, number]>> = {
+  'for a moment': [100, 1_500],
+  'for long': [4_500, 6_500],
+}
+
+function cutFault(cut: Cut, [least, most]: readonly [number, number]): Fault {
+  return async (cluster, broker, load, random) => {
+    const { from, to } = cut(broker, cluster)
+    for (const host of from) await cluster.wires!.cut(host, broker.host)
+    for (const host of to) await cluster.wires!.cut(broker.host, host)
+    await sleep(random.between(least, most))
+    // Whose session ends is replaced.
+    if (least > SESSION_MS && to.includes(cluster.wires!.zooKeeper)) await load.progress(50)
+    await cluster.wires!.heal()
+  }
+}
+
+const cutFaults = Object.fromEntries(
+  Object.entries(cuts).flatMap(([what, cut]) =>
+    Object.entries(lengths).map(([length, ms]) => [`${what}, ${length}`, cutFault(cut, ms)]),
+  ),
+)
+
+/** Those that need `Wires`. */
+export const cutNames: readonly string[] = Object.keys(cutFaults)
+
 /**
- * A cluster, its load, and some rounds; resolves to how many records were acknowledged. After each round everything is
- * checked and all replicas are in sync again; at the end the three directories are compared.
+ * A cluster, its load, and the faults of `plan` on one broker each; resolves to how many records were acknowledged. After each
+ * everything is checked and all replicas are in sync again; at the end the three directories are compared, byte for byte and as Apache
+ * Kafka reads them.
  */
 export async function playRounds(
   parts: ClusterParts,
   random: Seeded,
-  rounds: number,
+  plan: readonly string[],
   tell: (line: string) => void,
-  among: readonly string[] = faultNames,
 ): Promise<number> {
-  await using cluster = await ClusterProcesses.start(parts)
+  await using cluster = await ClusterProcesses.start(parts, {
+    wires: plan.some((name) => cutNames.includes(name)),
+  })
   try {
     await using load = await Load.start(cluster, parts.programs)
-    for (let round = 1; round <= rounds; round++) {
+    for (const [round, name] of plan.entries()) {
       const startedMs = performance.now()
-      const name = random.pick(among)
       const broker = random.pick(cluster.brokers)
       load.history.forgetGaps()
-      await faults[name]!(cluster, broker, load, random)
+      await { ...faults, ...cutFaults }[name]!(cluster, broker, load, random)
       await load.progress(50)
       await load.check()
       await whenInSync(cluster, load.topic)
       const tookMs = Math.round(performance.now() - startedMs)
       const gapMs = Math.round(load.history.longestGapMs)
-      tell(`${round}: ${name}, broker ${broker.id}: ${tookMs} ms, ${gapMs} ms without an acknowledgement`)
+      tell(`${round + 1}: ${name}, broker ${broker.id}: ${tookMs} ms, ${gapMs} ms without an acknowledgement`)
     }
     await load.finish()
     await whenInSync(cluster, load.topic)
     for (const broker of cluster.brokers) await broker.stop()
     assert.deepEqual(compareDirectories(cluster.brokers, load.topic, { exactly: true }), [])
     assert.deepEqual(compareDirectories(cluster.brokers, '__consumer_offsets', { exactly: false }), [])
+    assert.deepEqual(await compareDumps(parts, cluster.brokers, load.topic, load.partitions), [])
     return load.history.acknowledged
   } catch (error) {
     tell(`what the brokers said: ${await cluster.keepWhatWasSaid()}`)

@@ -22,6 +22,11 @@ export class Seeded {
     return min + (this.uint32() % (max - min + 1))
   }
 
+  shuffled<Value>(values: readonly Value[]): Value[] {
+    const left = [...values]
+    return values.map(() => left.splice(this.between(0, left.length - 1), 1)[0]!)
+  }
+
   pick<Value>(values: readonly Value[]): Value {
     return values[this.between(0, values.length - 1)]!
   }

@@ -63,9 +63,10 @@ export async function zookeeperClient(
 
 /** What a server keeps a session for at least: two ticks. */
 const TICK_MS = 250
+const LOCAL = '127.0.0.1'
 
 export interface ZooKeeperServer extends AsyncDisposable {
-  /** `127.0.0.1:PORT`, the same over restarts. */
+  /** `HOST:PORT`, the same over restarts. */
   readonly address: string
   readonly pid: number
   /** SIGKILL; its files stay. */
@@ -74,22 +75,23 @@ export interface ZooKeeperServer extends AsyncDisposable {
 }
 
 /** One server of its own, with files in memory where the system has a place for that. */
-export function startZooKeeper(jars: Jars): Promise<ZooKeeperServer> {
-  return startServer(jars, null)
+export function startZooKeeper(jars: Jars, host = LOCAL): Promise<ZooKeeperServer> {
+  return startServer(jars, null, host)
 }
 
 /** One whose files stay. What the terminal sends to its programs does not reach it. */
 export function startZooKeeperIn(directory: string, port: number, jars: Jars): Promise<ChildProcess> {
-  return spawnServer(jars, directory, port, null, true)
+  return spawnServer(jars, { directory, host: LOCAL, port, member: null, detached: true })
 }
 
-async function startServer(jars: Jars, member: Member | null): Promise<ZooKeeperServer> {
+async function startServer(jars: Jars, member: Member | null, host = LOCAL): Promise<ZooKeeperServer> {
   const memory = '/dev/shm'
   const directory = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'samsa-zookeeper-'))
   const port = await freePort()
-  let child = await spawnServer(jars, directory, port, member)
+  const server = { directory, host, port, member, detached: false }
+  let child = await spawnServer(jars, server)
   return {
-    address: `127.0.0.1:${port}`,
+    address: `${host}:${port}`,
     get pid() {
       return child.pid ?? 0
     },
@@ -97,7 +99,7 @@ async function startServer(jars: Jars, member: Member | null): Promise<ZooKeeper
       await end(child, 'SIGKILL')
     },
     start: async () => {
-      child = await spawnServer(jars, directory, port, member)
+      child = await spawnServer(jars, server)
     },
     [Symbol.asyncDispose]: async () => {
       await end(child, 'SIGKILL')
@@ -134,13 +136,17 @@ interface Member {
   readonly lines: readonly string[]
 }
 
-async function spawnServer(
-  jars: Jars,
-  directory: string,
-  port: number,
-  member: Member | null,
-  detached = false,
-): Promise<ChildProcess> {
+interface Server {
+  readonly directory: string
+  readonly host: string
+  readonly port: number
+  readonly member: Member | null
+  /** What the terminal sends to its programs does not reach it. */
+  readonly detached: boolean
+}
+
+async function spawnServer(jars: Jars, server: Server): Promise<ChildProcess> {
+  const { directory, host, port, member, detached } = server
   const config = join(directory, 'zoo.cfg')
   const data = join(directory, 'data')
   await mkdir(data, { recursive: true })
@@ -150,7 +156,7 @@ async function spawnServer(
     'maxSessionTimeout=60000',
     `dataDir=${data}`,
     `clientPort=${port}`,
-    'clientPortAddress=127.0.0.1',
+    `clientPortAddress=${host}`,
     'admin.enableServer=false',
     '4lw.commands.whitelist=*',
     'maxClientCnxns=0',
@@ -169,7 +175,7 @@ async function spawnServer(
   await log.close()
   const until = Date.now() + 60_000
   // One of an ensemble serves when there is a leader.
-  while (!/Mode: /.test((await fourLetters(port, 'srvr')) ?? '')) {
+  while (!/Mode: /.test((await fourLetters(port, 'srvr', host)) ?? '')) {
     if (child.exitCode !== null || Date.now() > until)
       throw new Error(`ZooKeeper did not start:\n${await readFile(join(directory, 'log'), 'utf8')}`)
     await sleep(20)
@@ -178,9 +184,9 @@ async function spawnServer(
 }
 
 /** One of the server's commands; null when it does not answer. */
-function fourLetters(port: number, command: string): Promise<string | null> {
+function fourLetters(port: number, command: string, host = LOCAL): Promise<string | null> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write(command))
+    const socket = connect(port, host, () => socket.write(command))
     let answer = ''
     socket.setTimeout(2_000, () => socket.destroy())
     socket.on('data', (chunk) => (answer += chunk.toString()))
