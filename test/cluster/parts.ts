@@ -1,7 +1,7 @@
 /** What the tests of a cluster need from package registries. */
 import { join } from 'node:path'
 
-import { kafkaJars, type Jars, toolJvm } from '../support/apache-kafka.ts'
+import { kafkaJars, kafkaOfZooKeeperJars, type Jars, toolJvm } from '../support/apache-kafka.ts'
 import { goFile, javaClasses, pythonPackages } from '../support/installs.ts'
 import { repositoryRoot } from '../support/processes.ts'
 import { fetchHint } from '../support/requirements.ts'
@@ -34,6 +34,14 @@ const clients = join(repositoryRoot, 'test/cluster/clients')
 /** franz-go as load; null when it is missing. */
 export function franzLoad(): Promise<string | null> {
   return goFile(join(clients, 'load.go'))
+}
+
+/** The command that prints what Apache Kafka reads in ZooKeeper, which it is to be told of; null when something is missing. */
+export async function znodesCommand(): Promise<readonly string[] | null> {
+  const jars = await kafkaOfZooKeeperJars()
+  const classes = jars === null ? null : await javaClasses(jars, [join(clients, 'Znodes.java')])
+  if (jars === null || classes === null) return null
+  return ['java', ...toolJvm, '-cp', `${classes}:${jars.classPath}`, 'Znodes']
 }
 
 /** Null when something is missing. */

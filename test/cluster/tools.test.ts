@@ -4,13 +4,14 @@ import { after, before, describe, test, type TestContext } from 'node:test'
 
 import type { KafkaTool } from '../support/apache-kafka.ts'
 import { startToolRunner, type ToolRunner } from '../support/kafka-tool-runner.ts'
-import { skipMissing } from '../support/requirements.ts'
+import { runOrThrow } from '../support/processes.ts'
+import { fetchHint, skipMissing } from '../support/requirements.ts'
 import { until } from '../support/until.ts'
 import { isLeader } from '../support/zookeeper.ts'
 import { ClusterProcesses } from './cluster-processes.ts'
 import { viewOf, whenInSync } from './contents.ts'
-import { Load } from './load.ts'
-import { clusterParts, type ClusterParts, whatIsMissing } from './parts.ts'
+import { kafkaOf, Load } from './load.ts'
+import { clusterParts, type ClusterParts, whatIsMissing, znodesCommand } from './parts.ts'
 
 const timeout = 120_000
 const found = await clusterParts()
@@ -78,6 +79,36 @@ function clusterTests(parts: ClusterParts): void {
         const groups = await ask('kafka-consumer-groups', broker, ['--describe', '--group', 'readers'])
         assert.equal(groups.match(/^readers +load /gm)?.length, 6, groups)
       }
+    })
+
+    test('an Apache Kafka that has its metadata in ZooKeeper reads ours', { timeout }, async (t) => {
+      const command = await znodesCommand()
+      if (command === null) return skipMissing(t, `Apache Kafka 3.9: ${fetchHint}`)
+      const config = ['--config', 'retention.ms=86400001', '--config', 'cleanup.policy=compact']
+      await ask('kafka-topics', 2, ['--create', '--topic', 'configured', '--partitions', '2', ...config])
+      const servers = cluster.zooKeepers.map(({ address }) => address).join(',')
+      const admin = kafkaOf(cluster).admin()
+      await admin.connect()
+      const { clusterId, controller } = await admin.describeCluster()
+      await admin.disconnect()
+      const brokers = cluster.brokers.map(({ id, host, port }) => `broker ${id} ${host}:${port}`)
+      const expected = [`cluster ${clusterId}`, `controller ${controller}`, ...brokers]
+      for (const topic of [load.topic, 'configured']) {
+        const described = await ask('kafka-topics', 0, ['--describe', '--topic', topic])
+        const values = topic === 'configured' ? '{cleanup.policy=compact, retention.ms=86400001}' : '{}'
+        expected.push(`topic ${topic} ${/TopicId: (\S+)/.exec(described)![1]} ${values}`)
+        await whenInSync(cluster, topic)
+        for (const { index, replicas, leader, leaderEpoch, isr } of (await viewOf(
+          cluster.brokers[0]!,
+          topic,
+        ))!)
+          expected.push(
+            `partition ${topic} ${index} ${replicas.join()} ${leader} ${leaderEpoch} ${isr.join()} true`,
+          )
+      }
+      const said = await runOrThrow(command[0]!, [...command.slice(1), servers])
+      const lines = said.trim().split('\n')
+      for (const line of expected) assert.ok(lines.includes(line), `${line} is missing in:\n${said}`)
     })
 
     test('kafka-leader-election gives a broker back what it led', { timeout }, async () => {

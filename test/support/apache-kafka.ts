@@ -52,6 +52,11 @@ export function kafkaClientJars(version: string, options: JarOptions = {}): Prom
   return mavenJars(`kafka-clients-${version}`, [`org.apache.kafka:kafka-clients:${version}`], options)
 }
 
+/** The last Apache Kafka whose metadata is in ZooKeeper; null as above. */
+export function kafkaOfZooKeeperJars(options: JarOptions = {}): Promise<Jars | null> {
+  return mavenJars('kafka-3.9.1', ['org.apache.kafka:kafka_2.13:3.9.1'], options)
+}
+
 /** Copies artifacts (`group:artifact:version`) with all they need at run time into the cache. */
 export async function mavenJars(
   name: string,

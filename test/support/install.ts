@@ -3,13 +3,14 @@
  * download nothing.
  */
 import { franzLoad } from '../cluster/parts.ts'
-import { kafkaClientJars, kafkaJars } from './apache-kafka.ts'
+import { kafkaClientJars, kafkaJars, kafkaOfZooKeeperJars } from './apache-kafka.ts'
 import { goProgram, nodeOfLine, packageLinters, platformaticPackage, pythonPackages } from './installs.ts'
 import { works } from './processes.ts'
 import { zookeeperClient, zookeeperJars } from './zookeeper.ts'
 
 const parts: Readonly<Record<string, () => Promise<unknown>>> = {
   "Apache Kafka's broker and tools": () => kafkaJars(),
+  'Apache Kafka 3.9, for its nodes in ZooKeeper': () => kafkaOfZooKeeperJars(),
   "Apache Kafka's Java client 2.8.2": () => kafkaClientJars('2.8.2'),
   'Python packages': () => pythonPackages(),
   'Node.js 20': () => nodeOfLine(20),
