@@ -72,8 +72,9 @@ function clusterTests(parts: ClusterParts): void {
         const rows = [...described.matchAll(/Leader: (\d)\tReplicas: (\d),(\d),(\d)\tIsr: (\S+)/g)]
         assert.equal(rows.length, 6, described)
         for (const [row, leader, first, ...others] of rows) {
-          assert.equal(leader, first, row)
-          assert.deepEqual(new Set([first, ...others.slice(0, 2)]), new Set(['1', '2', '3']))
+          const replicas = [first, ...others.slice(0, 2)]
+          assert.ok(replicas.includes(leader), row)
+          assert.deepEqual(new Set(replicas), new Set(['1', '2', '3']))
           assert.equal(others[2]!.split(',').length, 3, row)
         }
         const groups = await ask('kafka-consumer-groups', broker, ['--describe', '--group', 'readers'])
@@ -112,7 +113,7 @@ function clusterTests(parts: ClusterParts): void {
     })
 
     test('kafka-leader-election gives a broker back what it led', { timeout }, async () => {
-      const before = await led()
+      const preferred = (await viewOf(cluster.brokers[0]!, load.topic))!.map(({ replicas }) => replicas[0])
       const broker = cluster.broker(3)
       await broker.stop()
       await until(async () => !(await led()).includes(3))
@@ -121,7 +122,7 @@ function clusterTests(parts: ClusterParts): void {
       assert.ok(!(await led()).includes(3))
       const election = ['--election-type', 'preferred', '--all-topic-partitions']
       await ask('kafka-leader-election', 1, election)
-      await until(async () => JSON.stringify(await led()) === JSON.stringify(before))
+      await until(async () => JSON.stringify(await led()) === JSON.stringify(preferred))
       await load.progress()
       await load.finish()
     })
