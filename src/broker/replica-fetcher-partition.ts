@@ -3,10 +3,10 @@ import type { FetchResponse } from '../../protocol/messages/01-fetch.ts'
 import * as batch from '../../protocol/records/record-batch.ts'
 import type { FollowerCore, FollowerRequest, FollowerStep } from '../core/replication/follower.ts'
 import type { AppendResult } from '../log/log-types.ts'
-import type { LogFields, Timer, World } from '../ports.ts'
+import type { GatheredLines } from '../metadata/gathered-lines.ts'
+import type { Timer, World } from '../ports.ts'
 import type { Following } from './following.ts'
 import type { Partition } from './partition.ts'
-import type { RateLimitedLog } from './rate-limited-log.ts'
 
 export type FetchedData = FetchResponse['responses'][number]['partitions'][number]
 
@@ -16,7 +16,7 @@ export type Condition = 'ready' | 'busy' | 'resting'
 /** Whoever fetches for it. */
 export interface FollowedOwner {
   readonly clock: World['clock']
-  readonly log: RateLimitedLog
+  readonly lines: GatheredLines
   readonly leader: number
   /** `replica.fetch.backoff.ms` */
   readonly backoffMs: number
@@ -31,6 +31,8 @@ export interface FollowedOwner {
 const NO_ROOM = 'its volume takes no records now'
 /** Of a leader that may not know yet that it leads: it is asked again soon, and then less and less often. */
 const FIRST_BACKOFF_MS = 20
+/** Between two lines about what lasts. */
+const TELL_AGAIN_MS = 30_000
 
 /**
  * One partition that is followed, under one leader epoch: carries out what `FollowerCore` makes of the answers.
@@ -55,6 +57,9 @@ export class FollowedPartition implements Following {
   #leaderHighWatermark = -1
   #leaderLogStart = -1
   #backoffMs = FIRST_BACKOFF_MS
+  /** Why it was not fetched, as it was told last; null when it has been since. */
+  #toldReason: string | null = null
+  #tellAgainMs = 0
   #timer: Timer | null = null
   #whenQuiet: (() => void)[] = []
 
@@ -197,6 +202,7 @@ export class FollowedPartition implements Following {
     // Not one whole batch: it will come when this partition is the first of an answer.
     if (result.baseOffset === -1) return this.#rest('not one whole batch came')
     this.#backoffMs = FIRST_BACKOFF_MS
+    this.#toldReason = null
     this.#writing = true
     this.written()
   }
@@ -242,7 +248,10 @@ export class FollowedPartition implements Following {
     const { logEndOffset, latestEpoch } = partition.logView
     const { highWatermark } = this.core
     if (offset < logEndOffset)
-      this.#tell({ from: logEndOffset, to: offset, highWatermark }, 'the leader has another log from here on')
+      this.#tell(
+        'the leader has another log from here on',
+        `${logEndOffset} back to ${offset}, committed ${highWatermark}`,
+      )
     if (!(await this.#change(() => partition.truncate(offset)))) return
     const after = partition.logView
     // It would be cut like this again and again.
@@ -255,7 +264,7 @@ export class FollowedPartition implements Following {
   #startOver(offset: number): Promise<boolean> {
     const { logEndOffset, logStartOffset } = this.partition.logView
     if (logStartOffset < logEndOffset)
-      this.#tell({ from: logStartOffset, to: logEndOffset }, 'the leader has nothing of this log any more')
+      this.#tell('the leader has nothing of this log any more', `${logStartOffset} to ${logEndOffset}`)
     return this.#change(() => this.partition.startOver(offset))
   }
 
@@ -284,7 +293,7 @@ export class FollowedPartition implements Following {
     const { clock, backoffMs } = this.#owner
     const delayMs = Math.min(this.#backoffMs, backoffMs)
     this.#backoffMs = Math.min(this.#backoffMs * 2, backoffMs)
-    if (isGrave || delayMs === backoffMs) this.#tell({ reason }, 'a partition could not be fetched')
+    if (isGrave || delayMs === backoffMs) this.#tellWhy(reason)
     this.restsUntilMs = clock.monotonicMs() + delayMs
     this.#timer = clock.after(delayMs, () => {
       this.restsUntilMs = Infinity
@@ -302,9 +311,19 @@ export class FollowedPartition implements Following {
     this.#owner.became(this, before)
   }
 
-  #tell(fields: LogFields, message: string): void {
+  #tellWhy(reason: string): void {
+    const nowMs = this.#owner.clock.monotonicMs()
+    if (reason === this.#toldReason && nowMs < this.#tellAgainMs) return
+    this.#toldReason = reason
+    this.#tellAgainMs = nowMs + TELL_AGAIN_MS
+    this.#tell('partitions could not be fetched', reason)
+  }
+
+  /** `what` may differ from one to the next, and so does not make a line of its own. */
+  #tell(message: string, what: string): void {
     const { topic, index } = this.partition
-    this.#owner.log.warn({ topic, partition: index, leader: this.#owner.leader, ...fields }, message)
+    const { lines, leader } = this.#owner
+    lines.add('warn', message, { leader }, () => `${topic}-${index}: ${what}`)
   }
 }
 

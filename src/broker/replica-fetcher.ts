@@ -7,12 +7,12 @@ import {
   offsetForLeaderEpochResponse,
 } from '../../protocol/messages/23-offset-for-leader-epoch.ts'
 import type { FollowerCore } from '../core/replication/follower.ts'
+import type { GatheredLines } from '../metadata/gathered-lines.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Counter, Timer, World } from '../ports.ts'
 import type { BrokerLink } from '../wire/broker-link.ts'
 import { LinkError } from '../wire/link-error.ts'
 import type { Partition } from './partition.ts'
-import type { RateLimitedLog } from './rate-limited-log.ts'
 import { ReplicaFetcherLink } from './replica-fetcher-link.ts'
 import { FollowedPartition, keyOf } from './replica-fetcher-partition.ts'
 import type { Condition, FollowedOwner } from './replica-fetcher-partition.ts'
@@ -46,7 +46,7 @@ const SESSION_ERRORS: ReadonlySet<number> = new Set<ErrorCode>([
 export interface FetcherParts {
   readonly world: World
   readonly metadata: Metadata
-  readonly log: RateLimitedLog
+  readonly lines: GatheredLines
   readonly receivedBytes: Counter
   readonly refuses: (directory: string) => boolean
 }
@@ -60,7 +60,7 @@ export interface FetcherParts {
  */
 export class ReplicaFetcher implements FollowedOwner {
   readonly leader: number
-  readonly log: RateLimitedLog
+  readonly lines: GatheredLines
   readonly clock: Clock
   readonly #parts: FetcherParts
   readonly #link: ReplicaFetcherLink
@@ -87,7 +87,7 @@ export class ReplicaFetcher implements FollowedOwner {
     this.#parts = parts
     this.leader = leader
     this.clock = world.clock
-    this.log = parts.log
+    this.lines = parts.lines
     this.#idle = idle
     this.#link = new ReplicaFetcherLink(world, metadata, leader)
     void this.#run()

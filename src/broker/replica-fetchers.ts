@@ -3,7 +3,6 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { GaugeSample, World } from '../ports.ts'
 import type { Followings } from './followings.ts'
 import type { Partition } from './partition.ts'
-import { RateLimitedLog } from './rate-limited-log.ts'
 import { ReplicaFetcher } from './replica-fetcher.ts'
 import type { FetcherParts } from './replica-fetcher.ts'
 import type { FollowedPartition } from './replica-fetcher-partition.ts'
@@ -30,9 +29,8 @@ export class ReplicaFetchers implements Followings {
       'kafka_server_brokertopicmetrics_replicationbytesin_total',
       'Bytes of records that this broker got from the leaders that it follows.',
     )
-    const log = new RateLimitedLog(world.logger, world.clock)
     this.#lines = new GatheredLines(world.clock, world.logger)
-    this.#parts = { world, metadata, log, receivedBytes, refuses }
+    this.#parts = { world, metadata, lines: this.#lines, receivedBytes, refuses }
     this.#streams = metadata.config['num.replica.fetchers']
     const gauge = (name: string, help: string, read: () => number): void =>
       metrics.gauge(`kafka_server_replicafetchermanager_${name}`, help, (): GaugeSample[] => [
