@@ -74,9 +74,14 @@ export class Writer {
     this.#position = 0
   }
 
-  /** As `finish`, in one buffer, when nothing but buffers went in. */
+  /** As `finish`, when nothing but buffers went in. */
+  finishBuffers(): Buffer[] {
+    return this.finish().map(asBuffer)
+  }
+
+  /** The same in one buffer. */
   finishBuffer(): Buffer {
-    const chunks = this.finish().map(asBuffer)
+    const chunks = this.finishBuffers()
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
   }
 

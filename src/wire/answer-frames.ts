@@ -2,8 +2,9 @@ import { SIZE_BYTES } from '../../protocol/frame.ts'
 import { ProtocolError } from '../../protocol/protocol-error.ts'
 
 /**
- * Answers out of the bytes of one connection. Each gets a buffer of its own, which whoever takes it may keep; its memory is
- * the system's until bytes arrive for it, so that a claim alone costs nothing.
+ * Answers out of the bytes of one connection. Each gets memory of its own, which whoever takes it may keep. Small ones share
+ * Node's pool: V8 has to collect each buffer that is made. That of a large one is the system's until bytes arrive for it, so
+ * that a claim alone costs nothing.
  */
 export class AnswerFrames {
   readonly #maxBytes: number
@@ -41,6 +42,6 @@ export class AnswerFrames {
     // The shortest answer is its correlation id.
     if (bytes < 4 || bytes > this.#maxBytes)
       throw new ProtocolError(`an answer of ${bytes} bytes: this is no Kafka broker`)
-    this.#frame = Buffer.allocUnsafeSlow(bytes)
+    this.#frame = Buffer.allocUnsafe(bytes)
   }
 }

@@ -31,9 +31,6 @@ interface Pending {
   readonly failed: (error: LinkError) => void
 }
 
-/** A fetch of a dozen partitions fits: growing costs more than the request. */
-const FRAME_BYTES = 1_024
-
 /**
  * One outgoing connection to one broker. Requests leave at once, one behind the other; answers come in their order, as
  * Kafka's brokers give them. Nothing is asked twice: when the connection is lost, or one answer does not come in time,
@@ -45,6 +42,8 @@ export class BrokerLink {
   readonly #connection: Connection
   readonly #frames: AnswerFrames
   readonly #pending: Pending[] = []
+  /** Of all requests: what each leaves of its slab is room for the next. */
+  readonly #writer = new Writer()
   #correlationId = 0
   #timer: Timer | null = null
   #failure: LinkError | null = null
@@ -75,12 +74,14 @@ export class BrokerLink {
   ): Promise<Decoded<Response>> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const correlationId = (this.#correlationId = (this.#correlationId + 1) & 0x7fff_ffff)
-    const writer = new Writer(FRAME_BYTES)
+    const writer = this.#writer
+    // Of one that could not be encoded.
+    writer.discard()
     writer.beginFrame()
     const { clientId, requestTimeoutMs } = this.#options
     writeRequestHeader(writer, { apiKey: request.key, apiVersion: version, correlationId, clientId })
     encoderFor(request, version)(writer, body)
-    const frame = writer.finishBuffer()
+    const frame = writer.finishBuffers()
     const deadlineMs = this.#world.clock.monotonicMs() + requestTimeoutMs
     return new Promise((resolve, reject) => {
       const answered = (frame: Buffer): void => {
@@ -93,7 +94,7 @@ export class BrokerLink {
         resolve(decoded)
       }
       this.#pending.push({ deadlineMs, answered, failed: reject })
-      this.#connection.write([frame])
+      this.#connection.write(frame)
       this.#timer ??= this.#after(requestTimeoutMs)
     })
   }

@@ -176,6 +176,22 @@ test('an answer that does not come in time fails it and all behind it; those bef
   })
 })
 
+test('a request that has no bytes throws, and leaves nothing of itself to the next one', async () => {
+  const sim = new SimWorld(1)
+  const machine = sim.addMachine()
+  await sim.run(async () => {
+    const broker = await SimBroker.start(sim, {})
+    const link = linkFrom(machine.start(), { host: '127.0.0.1', port: PORT })
+    for (let times = 0; times < 3; times++) {
+      const { errorCode } = await link.send(apiVersions, who)
+      assert.equal(errorCode, ErrorCode.NONE)
+      assert.throws(() => void link.send(apiVersions, { ...who, clientSoftwareName: 'x'.repeat(40_000) }))
+    }
+    link.close()
+    await broker.stop()
+  })
+})
+
 test('nobody there, nobody of that name, nobody who answers, and closed by ourselves', async () => {
   for (const seed of seedsFromEnvironment(1, 5)) {
     const sim = new SimWorld(seed)
