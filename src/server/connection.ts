@@ -372,12 +372,13 @@ export class ClientConnection implements Receiver, BudgetWaiter, AnswerWaiter, S
   becomesPeer(peer: Peer): void {
     const { budget, answers, longRequests, gate, forPeers } = this.#shared
     if (forPeers === null || this.#closed) return
+    const shared = forPeers.of(peer.brokerId)
     this.#isNew = false
     this.peer = peer
-    this.#shared = forPeers
-    this.#limits = forPeers.limits
-    this.#unread = new UnreadAnswers(this.#connection, forPeers.answers)
-    const isAdmitted = forPeers.budget.reserve(this.#reservedBytes, this)
+    this.#shared = shared
+    this.#limits = shared.limits
+    this.#unread = new UnreadAnswers(this.#connection, shared.answers)
+    const isAdmitted = shared.budget.reserve(this.#reservedBytes, this)
     budget.leave(this)
     budget.release(this.#reservedBytes)
     answers.leave(this)

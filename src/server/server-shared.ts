@@ -1,7 +1,7 @@
 import type { Reader } from '../../protocol/reader.ts'
 import type { Writer } from '../../protocol/writer.ts'
 import type { Api } from '../api/requests/handler.ts'
-import type { AnswerBudget } from '../broker/answer-budget.ts'
+import type { AnswerBudget, AnswerPressure } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
@@ -80,30 +80,27 @@ export interface Gate {
   asPeer(connection: Counted, brokerId: number): void
 }
 
-/** Names of all partitions there are; nothing with records. */
-const MAX_PEER_REQUEST_BYTES = 16 << 20
-/** Of requests of all other brokers. Most are small, and the few large ones come one after the other. */
-export const PEER_REQUESTS_BYTES = 32 << 20
-/** Of answers to all of them, at least. */
-const MIN_PEER_ANSWERS_BYTES = 64 << 20
-/** Of what followers fetch at once, as much as is had with room for the next. */
-const FETCHES_AT_ONCE = 8
-
-/** Other brokers are not closed for being silent, and produce nothing. */
-export function peerLimits(limits: ConnectionLimits): ConnectionLimits {
-  const maxRequestBytes = Math.min(limits.maxRequestBytes, MAX_PEER_REQUEST_BYTES)
-  return { ...limits, maxRequestBytes, maxIdleMs: Infinity }
+/** How long a client may read its answers too slowly: with room for those of others, and while others wait for it. */
+const PATIENCE_MS: Readonly<Record<AnswerPressure, number>> = {
+  none: 60_000,
+  'debtors-wait': 10_000,
+  spent: 3_000,
 }
 
-export function peerAnswersBytes(config: BrokerConfig): number {
-  return Math.max(MIN_PEER_ANSWERS_BYTES, FETCHES_AT_ONCE * config['replica.fetch.response.max.bytes'])
+/** Who does not read holds requests too. */
+export function patienceMs({ answers: { pressure }, budget }: ServerShared): number {
+  return PATIENCE_MS[pressure === 'none' && budget.anyRefused ? 'debtors-wait' : pressure]
 }
 
-/** What the connections of clients, or those of other brokers, have in common. */
+export interface PeersShared {
+  of(brokerId: number): ServerShared
+}
+
+/** What the connections of clients, or those of one other broker, have in common. */
 export interface ServerShared {
   readonly gate: Gate
-  /** What other brokers have in common: budgets of their own, or clients could starve replication. */
-  readonly forPeers: ServerShared | null
+  /** Other brokers have budgets of their own, or clients could starve replication. Null: this is of a broker. */
+  readonly forPeers: PeersShared | null
   readonly broker: Broker
   readonly clock: Clock
   readonly logger: Logger

@@ -1,8 +1,7 @@
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
-import { apis, apisOfNewcomers, apisOfPeers } from '../api/table.ts'
+import { apis, apisOfNewcomers } from '../api/table.ts'
 import { AnswerBudget } from '../broker/answer-budget.ts'
-import type { AnswerPressure } from '../broker/answer-budget.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BrokerConfig } from '../core/config/broker-config.ts'
 import type { ListenerEndpoint } from '../core/config/listeners.ts'
@@ -16,20 +15,15 @@ import { Containment } from './containment.ts'
 import { FrameArena } from './frame-arena.ts'
 import { LongRequests } from './long-requests.ts'
 import { MemoryBudget } from './memory-budget.ts'
+import { PeerShares } from './peer-shares.ts'
 import { Standstill } from './standstill.ts'
 import { RateLimitedLog } from '../broker/rate-limited-log.ts'
 import { RequestMetrics } from './request-metrics.ts'
-import { connectionLimits, PEER_REQUESTS_BYTES, peerAnswersBytes, peerLimits } from './server-shared.ts'
+import { connectionLimits, patienceMs } from './server-shared.ts'
 import type { ConnectionLimits, ServerShared } from './server-shared.ts'
 
 /** How often the deadlines of connections are looked at. */
 const SWEEP_INTERVAL_MS = 1_000
-/** How long a client may read its answers too slowly: with room for those of others, and while others wait for it. */
-const PATIENCE_MS: Readonly<Record<AnswerPressure, number>> = {
-  none: 60_000,
-  'debtors-wait': 10_000,
-  spent: 3_000,
-}
 /** IPv6 and IPv4 alike where the system has both. */
 const EVERY_INTERFACE = '::'
 const EVERY_IPV4_INTERFACE = '0.0.0.0'
@@ -47,7 +41,7 @@ export class Server implements ServerShared {
   readonly apis = apis
   readonly apisOfNewcomers = apisOfNewcomers
   readonly gate: Census<ClientConnection>
-  readonly forPeers: ServerShared
+  readonly forPeers: PeerShares
   readonly reader = new Reader(Buffer.alloc(0))
   readonly writer = new Writer()
   readonly requestMetrics: RequestMetrics
@@ -59,7 +53,6 @@ export class Server implements ServerShared {
   readonly #world: World
   readonly #listeners = new Map<string, Listener>()
   readonly #standstill: Standstill
-  readonly #peersStandstill: Standstill
   #sweepTimer: Timer | null = null
   #whenEmpty: (() => void) | null = null
 
@@ -88,11 +81,9 @@ export class Server implements ServerShared {
       'Connections closed because the client did not take its answers.',
     )
     this.requestMetrics = new RequestMetrics(world.metrics)
-    this.forPeers = sharedByPeers(this)
-    this.#peersStandstill = new Standstill(this.forPeers.budget)
-    const { answers, budget } = this.forPeers
+    this.forPeers = new PeerShares(this, () => this.gate.peers)
     world.metrics.gauge('samsa_server_unread_answer_bytes', 'Bytes of answers in memory.', () => [
-      { value: this.answers.usedBytes + answers.usedBytes },
+      { value: this.answers.usedBytes + this.forPeers.answerBytes },
     ])
     world.metrics.gauge(
       'kafka_server_socketservermetrics_connection_count',
@@ -100,7 +91,7 @@ export class Server implements ServerShared {
       () => [{ value: this.gate.clients.size }],
     )
     world.metrics.gauge('kafka_network_memorypoolused', 'Bytes of requests in memory.', () => [
-      { value: this.budget.usedBytes + budget.usedBytes },
+      { value: this.budget.usedBytes + this.forPeers.requestBytes },
     ])
   }
 
@@ -201,59 +192,20 @@ export class Server implements ServerShared {
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
     this.arena.shrink()
-    for (const { answers, budget } of [this, this.forPeers]) {
-      answers.buffers.shrink()
-      budget.rotate()
-    }
+    this.answers.buffers.shrink()
+    this.budget.rotate()
     this.#standstill.look(nowMs, this.gate.clients)
-    this.#peersStandstill.look(nowMs, this.gate.peers)
     this.gate.sweep(nowMs)
-    const [forClientsMs, forPeersMs] = [patienceMs(this), patienceMs(this.forPeers)]
+    const forMs = patienceMs(this)
     for (const connection of this.gate.everyone())
-      connection.sweep(nowMs, connection.peer === null ? forClientsMs : forPeersMs)
+      if (connection.peer === null) connection.sweep(nowMs, forMs)
+    this.forPeers.sweep(nowMs)
     this.#sweepTimer = this.clock.after(SWEEP_INTERVAL_MS, () => this.#sweep())
   }
 
   async #closeListeners(): Promise<void> {
     await Promise.all([...this.#listeners.values()].map((listener) => listener.close()))
     this.#listeners.clear()
-  }
-}
-
-/** Who does not read holds requests too. */
-function patienceMs({ answers: { pressure }, budget }: ServerShared): number {
-  return PATIENCE_MS[pressure === 'none' && budget.anyRefused ? 'debtors-wait' : pressure]
-}
-
-/**
- * Budgets that nobody else uses. They are bounded too: whoever knows the epoch of a broker can say hello in its name, and a
- * broker may go wrong.
- */
-function sharedByPeers(server: Server): ServerShared {
-  const { broker, clock, logger, refusals, containment, arena, reader, writer } = server
-  const { requestMetrics, limits, slowReaders, gate } = server
-  return {
-    gate,
-    forPeers: null,
-    broker,
-    clock,
-    logger,
-    refusals,
-    containment,
-    budget: new MemoryBudget(PEER_REQUESTS_BYTES, () => {
-      for (const connection of server.gate.peers) connection.pauseForBudget()
-    }),
-    arena,
-    apis: apisOfPeers,
-    apisOfNewcomers,
-    reader,
-    writer,
-    requestMetrics,
-    limits: peerLimits(limits),
-    answers: new AnswerBudget(peerAnswersBytes(broker.config), clock),
-    longRequests: new LongRequests(clock),
-    answerSizes: new AnswerSizes(),
-    slowReaders,
   }
 }
 

@@ -72,7 +72,7 @@ test('what brokers send that never becomes whole is bounded; they are read again
   await withServer({}, async (rig) => {
     const { broker, server, greet, connect } = rig
     await server.start()
-    const { budget } = server.forPeers
+    const { budget } = server.forPeers.of(7)
     const piece = Buffer.alloc(4 << 20)
     const claim = Buffer.alloc(8)
     claim.writeInt32BE(16 << 20, 0)
