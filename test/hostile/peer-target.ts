@@ -6,7 +6,6 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { fetchRequest } from '../../protocol/messages/01-fetch.ts'
 import { metadataRequest, metadataResponse } from '../../protocol/messages/03-metadata.ts'
@@ -15,6 +14,7 @@ import { createTopicsRequest, createTopicsResponse } from '../../protocol/messag
 import { brokerHelloRequest, brokerHelloResponse } from '../../protocol/messages/1002-broker-hello.ts'
 import { adopt, end, repositoryRoot } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { until } from '../support/until.ts'
 import { Attacker, requestFrame } from './attacker.ts'
 import { residentBytes, within } from './target.ts'
 
@@ -77,9 +77,9 @@ export class PeerTarget implements AsyncDisposable {
     return residentBytes(this.pid)
   }
 
-  /** Says hello to the leader in the name of a follower, from another address than that has. */
-  async pretender(): Promise<Attacker> {
-    const attacker = await Attacker.connect(this.led.leaderPort, '127.0.0.2')
+  /** Says hello to the leader in the name of a follower, which itself is at 127.0.0.1. */
+  async pretender(host = '127.0.0.2'): Promise<Attacker> {
+    const attacker = await Attacker.connect(this.led.leaderPort, host)
     const { followerId: brokerId } = this.led
     const body = { clusterId: this.#clusterId, brokerId, brokerEpoch: this.#epoch }
     attacker.write(requestFrame(brokerHelloRequest, 0, body))
@@ -129,20 +129,18 @@ async function makeTopic(port: number): Promise<Led> {
   const topic = { name: 't', numPartitions: 1, replicationFactor: 3, assignments: [], configs: [] }
   await within(client.send(createTopics, { topics: [topic], timeoutMs: 5_000 }))
   const asked = { topics: [{ name: 't' }], allowAutoTopicCreation: false }
-  try {
-    for (;;) {
-      const { topics, brokers } = await within(client.send(metadata, asked))
-      const [partition] = topics[0]!.partitions
-      const leader = brokers.find(({ nodeId }) => nodeId === partition?.leaderId)
-      if (leader !== undefined && partition?.isrNodes.length === 3) {
-        const followerId = partition.replicaNodes.find((id) => id !== leader.nodeId)!
-        return { topicId: topics[0]!.topicId, leaderPort: leader.port, followerId }
-      }
-      await sleep(20)
-    }
-  } finally {
-    client.close()
-  }
+  let led: Led | null = null
+  await until(async () => {
+    const { topics, brokers } = await within(client.send(metadata, asked))
+    const [partition] = topics[0]!.partitions
+    const leader = brokers.find(({ nodeId }) => nodeId === partition?.leaderId)
+    if (leader === undefined || partition?.isrNodes.length !== 3) return false
+    const followerId = partition.replicaNodes.find((id) => id !== leader.nodeId)!
+    led = { topicId: topics[0]!.topicId, leaderPort: leader.port, followerId }
+    return true
+  })
+  client.close()
+  return led!
 }
 
 async function findEpoch({ leaderPort, followerId: brokerId }: Led, clusterId: string): Promise<number> {

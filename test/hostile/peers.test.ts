@@ -66,7 +66,8 @@ test('answers that nobody reads', async () => {
     const frames = Buffer.concat(Array.from({ length: 20 }, () => target.fetchFrame))
     const attackers: Attacker[] = []
     for (let each = 0; each < PRETENDERS; each++) {
-      const attacker = await target.pretender()
+      // To where the leader is itself it sends no slices of files, but what it has read.
+      const attacker = await target.pretender('127.0.0.1')
       attacker.stopReading()
       attacker.write(frames)
       attackers.push(attacker)
