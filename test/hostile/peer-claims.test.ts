@@ -161,7 +161,9 @@ function alterFrame({ id: brokerId, epoch: brokerEpoch }: Self): Buffer {
 }
 
 function pollFrame({ id: brokerId, epoch: brokerEpoch }: Self): Buffer {
-  const body = { brokerId, brokerEpoch, controllerEpoch: number(), sequence: number() }
+  // Of a controller that may be, but is not known here, a broker may say that it knows it: there is an election then.
+  const controllerEpoch = pick([-1, 0, 2 ** 30 + 1, 0x7fff_0000, 2 ** 31 - 1])
+  const body = { brokerId, brokerEpoch, controllerEpoch, sequence: number(), carriedOut: number() }
   return requestFrame(metadataPollRequest, 0, { ...body, maxWaitMs: pick([0, 5, -1]) })
 }
 

@@ -45,6 +45,8 @@ function check(records: Buffer, logEndOffset: number): { endBytes: number; probl
     const first = firstOffsetOf(records, at, due)
     if (first < due) return { endBytes: at, problem: `offset ${first} where at least ${due} is due` }
     due = batch.lastOffset(records, at) + 1
+    // No checksum is over it, and nothing could ever come after it.
+    if (due > Number.MAX_SAFE_INTEGER) return { endBytes: at, problem: `offset ${first}, which no log has` }
     at = end
   }
   return { endBytes: at, problem: null }

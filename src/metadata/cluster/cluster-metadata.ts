@@ -20,7 +20,7 @@ import { ClosedError } from '../layout/lasting-store.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import { isInternalTopic } from '../layout/topic-names.ts'
 import type { Metadata } from '../metadata.ts'
-import { Damage, decodeBroker, MAX_EPOCH, paths } from '../layout/znodes.ts'
+import { Damage, decodeBroker, paths } from '../layout/znodes.ts'
 import { ClusterChanges } from './cluster-changes.ts'
 import { ClusterEvents, ElectionCounters } from './cluster-events.ts'
 import { ClusterImage } from './cluster-image.ts'
@@ -59,6 +59,8 @@ const BUSY_POLL_MS = 50
 const LEAVE_MS = 6_000
 /** How long it may take to give its places in the metadata store back. */
 const RETIRE_MS = 1_000
+/** No cluster gets there by elections. A broker that says more would leave no epochs for the controllers to come. */
+const BELIEVED_EPOCH = 2 ** 30
 /** Between two attempts, while there is no controller. */
 const LEAVE_AGAIN_MS = 50
 
@@ -368,10 +370,11 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   }
 
   poll(request: MetadataPollRequest, answer: (response: PollAnswer) => void): () => void {
+    const { controllerEpoch } = request
+    const isBelieved = controllerEpoch <= Math.max(BELIEVED_EPOCH, this.#driver?.controllerEpoch ?? -1)
     // Its next term begins above it.
-    if (request.controllerEpoch <= MAX_EPOCH)
-      this.#heardEpoch = Math.max(this.#heardEpoch, request.controllerEpoch)
-    if (this.#driver !== null) return this.#driver.poll(request, answer)
+    if (isBelieved) this.#heardEpoch = Math.max(this.#heardEpoch, controllerEpoch)
+    if (isBelieved && this.#driver !== null) return this.#driver.poll(request, answer)
     answer(NOT_CONTROLLER)
     return () => undefined
   }

@@ -123,7 +123,7 @@ function integer(what: string, value: unknown, least: number, most: number): num
 
 const MAX_INT = 0x7fff_ffff
 /** Epochs are 32 bits on the wire, and others must be able to follow. */
-export const MAX_EPOCH = 0x7fff_0000
+const MAX_EPOCH = 0x7fff_0000
 
 export function isBrokerId(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= MAX_INT

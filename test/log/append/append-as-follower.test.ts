@@ -69,7 +69,16 @@ onEveryDisk('a follower takes nothing of what is damaged or does not come next',
   negative.writeInt32BE(-100, 8)
   const nonsense = Buffer.alloc(80, 7)
   nonsense.writeInt32BE(60, 8)
-  for (const bad of [flipped, negative, stamped(makeBatch(1), 3), stamped(makeBatch(3), 5), nonsense]) {
+  const endless = makeBatch(1)
+  endless.writeBigInt64BE(2n ** 63n - 1n, 0)
+  for (const bad of [
+    flipped,
+    negative,
+    stamped(makeBatch(1), 3),
+    stamped(makeBatch(3), 5),
+    nonsense,
+    endless,
+  ]) {
     const before = bad === flipped || bad === negative ? [good] : []
     if (batch.baseOffset(bad, 0) === 5) before.push(good)
     const result = test.log.appendAsFollower(Buffer.concat([...before, bad]))

@@ -76,3 +76,23 @@ test('whoever leaves is registered no more when others look for a controller, so
     await sim.sleep(SESSION_MS)
     assert.equal(await witness.get(paths.controller), null)
   }))
+
+test('of a later controller a broker may know, and there is another term; of one in an epoch that no cluster reaches it may not', () =>
+  alone(async ({ metadata, witness, sim }) => {
+    metadata.start(NOBODY)
+    await metadata.whenServing()
+    const epoch = async (): Promise<number> => Number((await witness.get(paths.controllerEpoch))!.data)
+    const says = (controllerEpoch: number): ErrorCode | null => {
+      const polled = { brokerId: 7, brokerEpoch: 70, sequence: 0, carriedOut: 0, maxWaitMs: 0 }
+      let answered: ErrorCode | null = null
+      metadata.poll({ ...polled, controllerEpoch }, ({ errorCode }) => (answered = errorCode))
+      return answered
+    }
+    for (const controllerEpoch of [2 ** 30 + 1, 0x7fff_0000, 2 ** 31 - 1])
+      assert.equal(says(controllerEpoch), ErrorCode.NOT_CONTROLLER)
+    await sim.sleep(3 * SESSION_MS)
+    assert.deepEqual([await epoch(), metadata.controllerId], [1, 3])
+    assert.equal(says(40), ErrorCode.NOT_CONTROLLER)
+    await sim.sleep(3 * SESSION_MS)
+    assert.deepEqual([await epoch(), metadata.controllerId], [41, 3])
+  }))
