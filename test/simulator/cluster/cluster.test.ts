@@ -23,7 +23,7 @@ const WANTED = [
 ] as const
 
 /** A run of three brokers takes about as long as so many of one. */
-const COST = 4
+const COST = 2
 
 function speedOf({ counts }: Tally): number {
   return ((counts['simulated seconds'] ?? 0) * 1000) / (counts['processor milliseconds'] ?? Infinity)

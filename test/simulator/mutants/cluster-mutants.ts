@@ -148,7 +148,7 @@ export const CLUSTER_MUTANTS: readonly ClusterMutant[] = [
   {
     name: 'the ELR stays beside a full ISR',
     campaign: 'cluster',
-    story: 5,
+    story: 1,
     file: CHANGE,
     from: 'if (draft.isr.length >= minIsr || !context.eligibleLeaderReplicas)',
     to: 'if (!context.eligibleLeaderReplicas)',
