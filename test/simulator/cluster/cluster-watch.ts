@@ -1,7 +1,6 @@
 import { strict as assert } from 'node:assert'
 import type { Partition } from '../../../src/broker/partition.ts'
 import type { LeaderCore } from '../../../src/core/replication/leader.ts'
-import { sameMembers } from '../../../src/core/replication/partition-state.ts'
 import type { Version } from '../sim-zookeeper-history.ts'
 import type { Ledger } from './ledger.ts'
 import type { ClusterBroker, SimCluster, StoredPartitionState } from './sim-cluster.ts'
@@ -130,55 +129,54 @@ export class ClusterWatch {
   }
 
   #lookAtLeader(watched: Watched, broker: ClusterBroker, partition: Partition, core: LeaderCore): void {
-    const { state, name } = watched
+    const { state } = watched
     const led = watched.led[broker.id - 1]!
-    const { highWatermark } = partition
+    const { highWatermark, log } = partition
     const { committed, maximalIsr, underMinIsr, pending } = core
     const { leaderEpoch, partitionEpoch } = committed
-    const where = (): string => `${name}, ${broker.id} leads: ${JSON.stringify(state)}`
-    const { latestEpoch } = partition.log.epochs
+    const broken = (what: string): never =>
+      assert.fail(`${what}: ${watched.name}, ${broker.id} leads: ${JSON.stringify(state)}`)
     // Or whoever asks where the term begins would never learn it (KAFKA-20961).
-    assert(partition.log.failed || latestEpoch === leaderEpoch, `its log knows of ${latestEpoch}: ${where()}`)
-    if (led.core === core && led.leaderEpoch === leaderEpoch) {
-      assert(
-        highWatermark >= led.highWatermark,
-        `S3: ${led.highWatermark} became ${highWatermark}: ${where()}`,
-      )
-      const stood = led.underMinIsr && underMinIsr && partitionEpoch - led.partitionEpoch <= 1
-      assert(
-        !stood || highWatermark === led.highWatermark,
-        `S10: ${led.highWatermark} became ${highWatermark} below the minimum: ${where()}`,
-      )
+    if (!log.failed && log.epochs.latestEpoch !== leaderEpoch) broken('its log does not know of its term')
+    if (led.core === core && led.leaderEpoch === leaderEpoch && highWatermark !== led.highWatermark) {
+      const moved = `${led.highWatermark} became ${highWatermark}`
+      if (highWatermark < led.highWatermark) broken(`S3: ${moved}`)
+      const isBelow = led.underMinIsr && underMinIsr && partitionEpoch - led.partitionEpoch <= 1
+      if (isBelow) broken(`S10: ${moved} below the minimum`)
     }
     if (led.core !== core || led.partitionEpoch !== partitionEpoch || led.highWatermark !== highWatermark)
       Object.assign(led, { core, leaderEpoch, partitionEpoch, highWatermark, underMinIsr })
-    if (pending === null)
-      assert(
-        sameMembers([...maximalIsr], committed.isr),
-        `S9: it waits for ${[...maximalIsr].join()}: ${where()}`,
-      )
-    if (state.leader === broker.id && state.leader_epoch === leaderEpoch && !underMinIsr)
-      for (const id of [...state.isr, ...state.elr])
-        assert(maximalIsr.has(id), `S8: it does not wait for ${id}: ${where()}`)
+    if (pending === null && !hasMembers(maximalIsr, committed.isr))
+      broken(`S9: it waits for ${[...maximalIsr].join()}`)
+    if (state.leader === broker.id && state.leader_epoch === leaderEpoch && !underMinIsr) {
+      for (const id of state.isr) if (!maximalIsr.has(id)) broken(`S8: it does not wait for ${id}`)
+      for (const id of state.elr) if (!maximalIsr.has(id)) broken(`S8: it does not wait for ${id}`)
+    }
     if (highWatermark <= watched.committed) return
     watched.committed = highWatermark
-    watched.committedEpoch = partition.log.epochs.epochAt(highWatermark - 1)
+    watched.committedEpoch = log.epochs.epochAt(highWatermark - 1)
   }
 
-  #lookAtMember({ name, state, ...watched }: Watched, { id }: ClusterBroker, { log }: Partition): void {
+  #lookAtMember(watched: Watched, { id }: ClusterBroker, { log }: Partition): void {
+    const { name, state, committedEpoch } = watched
     if (!state.isr.includes(id) && !state.elr.includes(id)) return
     const committed = Math.max(watched.committed, this.#ledger.committedEnd(name))
-    assert(
-      log.writtenEndOffset >= committed,
-      `S5: ${name}: ${id} has written up to ${log.writtenEndOffset}, and ${committed} are committed: ${JSON.stringify(state)}`,
-    )
+    const { writtenEndOffset } = log
+    if (writtenEndOffset < committed)
+      assert.fail(
+        `S5: ${name}: ${id} has written up to ${writtenEndOffset}, and ${committed} are committed: ${JSON.stringify(state)}`,
+      )
     if (watched.committed === 0 || watched.committed <= log.logStartOffset) return
     const epoch = log.epochs.epochAt(watched.committed - 1)
-    assert(
-      epoch === watched.committedEpoch || epoch === -1,
-      `S4: ${name}: ${id} has a record of epoch ${epoch} at ${watched.committed - 1}, and ${watched.committedEpoch} is committed: ${JSON.stringify(state)}`,
-    )
+    if (epoch !== committedEpoch && epoch !== -1)
+      assert.fail(
+        `S4: ${name}: ${id} has a record of epoch ${epoch} at ${watched.committed - 1}, and ${committedEpoch} is committed: ${JSON.stringify(state)}`,
+      )
   }
+}
+
+function hasMembers(members: ReadonlySet<number>, ids: readonly number[]): boolean {
+  return members.size === ids.length && ids.every((id) => members.has(id))
 }
 
 function nothingLed(): Led {
