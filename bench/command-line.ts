@@ -22,6 +22,7 @@ export interface Settings {
   readonly list?: boolean
   readonly strict?: boolean
   readonly cluster?: boolean
+  readonly kills?: number
 }
 
 export function positive(text: string): number {

@@ -58,6 +58,11 @@ function commandLine(): Settings {
       'compare with: kafka (fetched through Maven once, needs java and mvn), or the folder of another checkout that was built, such as the commit before; the target itself is a control',
     )
     .option('--cluster', 'three brokers with three replicas of everything, acks=all; the peer likewise')
+    .option(
+      '--kills <n>',
+      'how often a broker of a cluster is killed, stopped or frozen, over all repeats (default: 5)',
+      positive,
+    )
     .option('--quick', 'fewer rows, shorter, one repeat: under three minutes without a peer')
     .option('--rows <ids>', 'only these rows, comma separated')
     .option('--repeats <n>', 'repeats of every row (default: 3, quick: 1)', positive)

@@ -8,7 +8,7 @@ import { selectRows } from '../rows.ts'
 import type { ClusterTarget } from './cluster.ts'
 import { deviceAlone } from './device-alone.ts'
 import { kafkaCluster } from './kafka-cluster.ts'
-import { CLUSTER_ROWS, type ClusterRow, KILLS } from './rows.ts'
+import { CLUSTER_ROWS, type ClusterRow } from './rows.ts'
 import { type ClusterPlan, estimateClusterMs, runCluster } from './run.ts'
 import { samsaCluster } from './samsa-cluster.ts'
 
@@ -20,11 +20,11 @@ export async function measureCluster(options: Settings, directory: string): Prom
   const machine = describeMachine(directory, repositoryRoot)
   console.log(machineLines(machine).join('\n'))
   for (const target of targets) console.log(`${target.name}: ${target.description}`)
-  const { repeats, timing, warmupMs, watchMs, refillBytes } = plan
+  const { repeats, timing, warmupMs, watchMs, refillBytes, kills } = plan
   const seconds = (ms: number): string => `${ms / 1_000} s`
   console.log(
     `${repeats} repeats; clusters work for ${seconds(warmupMs)} before anything counts, each load for ${seconds(timing.measureMs)} after ${seconds(timing.warmupMs)}, ` +
-      `ZooKeeper is watched for ${seconds(watchMs)}, a follower from empty fetches ${refillBytes / 1e9} GB, and what happens to a broker happens ${KILLS} times or more`,
+      `ZooKeeper is watched for ${seconds(watchMs)}, a follower from empty fetches ${refillBytes / 1e9} GB, and what happens to a broker happens ${kills} times or more`,
   )
   console.log(`This takes about ${clock(estimateClusterMs(plan))} (minutes:seconds).`)
   const progress = makeProgress(estimateClusterMs(plan), process.stderr)
@@ -32,7 +32,7 @@ export async function measureCluster(options: Settings, directory: string): Prom
   const device = await deviceAlone(plan.rows, directory)
   const results = await runCluster(plan, progress)
   progress.end()
-  const settings = { quick: options.quick ?? false, repeats, timing, warmupMs, watchMs, refillBytes }
+  const settings = { quick: options.quick ?? false, repeats, timing, warmupMs, watchMs, refillBytes, kills }
   return {
     startedAt,
     machine,
@@ -60,6 +60,7 @@ function planOf(options: Settings, targets: readonly ClusterTarget[]): ClusterPl
     warmupMs: targets.some(({ name }) => name === 'kafka') ? (quick ? 10_000 : 30_000) : 3_000,
     watchMs: quick ? measureMs : 60_000,
     refillBytes: quick ? 1e9 : 10e9,
+    kills: options.kills ?? 5,
   }
 }
 

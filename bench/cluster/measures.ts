@@ -134,11 +134,18 @@ async function lag(rows: readonly LagRow[], { field }: Circumstances): Promise<O
 async function refilled(rows: readonly RefillRow[], given: Circumstances): Promise<Outcome> {
   const { field, timing, refillBytes } = given
   const { megabytesPerSecond, before, meanwhile } = await refill(field, refillBytes, timing)
-  return each(rows, ({ figure }) =>
-    figure === 'rate'
-      ? plain(megabytesPerSecond, 'MB/s')
-      : plain(meanwhile.latency.p99 / before.latency.p99, 'x', meanwhile),
-  )
+  return each(rows, ({ figure }) => {
+    switch (figure) {
+      case 'rate':
+        return plain(megabytesPerSecond, 'MB/s')
+      case 'before':
+        return plain(before.latency.p99, 'us', before)
+      case 'meanwhile':
+        return plain(meanwhile.latency.p99, 'us', meanwhile)
+      case 'growth':
+        return plain(meanwhile.latency.p99 / before.latency.p99, 'x')
+    }
+  })
 }
 
 async function storeWrites({ field, watchMs }: Circumstances): Promise<Measurement> {

@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Timing } from '../jobs.ts'
 import { nowUs } from '../load/clock.ts'
 import type { LoadResult } from '../load/spec.ts'
@@ -19,6 +20,7 @@ export interface Refill {
 }
 
 const FILL_AT_MOST_MS = 600_000
+const LOOK_EVERY_MS = 250
 
 /** The broker that loses its data leads nothing before: the load has the same leaders all the time. */
 export async function refill(field: Field, bytes: number, timing: Timing): Promise<Refill> {
@@ -44,13 +46,15 @@ export async function refill(field: Field, bytes: number, timing: Timing): Promi
 }
 
 async function fill(field: Field, topic: string, follower: Member, bytes: number): Promise<void> {
-  const batch = { records: 128, valueBytes: 1_000 }
-  const untilMs = Date.now() + FILL_AT_MOST_MS
-  while (bytesOf(follower, topic) < bytes) {
-    if (Date.now() > untilMs)
-      throw new Error(`${bytesOf(follower, topic)} of ${bytes} bytes in ${FILL_AT_MOST_MS} ms`)
-    await load(field, topic, { batch, warmupMs: 0, measureMs: 2_000 })
+  let isEnding = false
+  const full = async (): Promise<void> => {
+    while (!isEnding && bytesOf(follower, topic) < bytes) await sleep(LOOK_EVERY_MS)
   }
+  const shape = { batch: { records: 128, valueBytes: 1_000 }, warmupMs: 0, measureMs: FILL_AT_MOST_MS }
+  await load(field, topic, shape, { until: full() })
+  isEnding = true
+  const there = bytesOf(follower, topic)
+  if (there < bytes) throw new Error(`no more than ${there} of ${bytes} bytes in ${FILL_AT_MOST_MS} ms`)
   await field.inSync(topic, PARTITIONS)
 }
 

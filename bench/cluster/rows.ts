@@ -60,7 +60,8 @@ export interface LagRow extends ClusterRowBase {
 /** A broker that leads nothing starts without its data, under load. */
 export interface RefillRow extends ClusterRowBase {
   readonly kind: 'refill'
-  readonly figure: 'rate' | 'growth'
+  /** `before` and `meanwhile`: the p99 of a steady load of the leaders; `growth`: how much it rises. */
+  readonly figure: 'rate' | 'before' | 'meanwhile' | 'growth'
 }
 
 /** `takeover`: how long a new controller needs for its first decision. */
@@ -79,7 +80,6 @@ export type ClusterRow =
 
 /** All topics under load have as many. */
 export const PARTITIONS = 16
-export const KILLS = 5
 /** `zookeeper.session.timeout.ms` of ours. */
 const SESSION_MS = 6_000
 /** Before the session of a broker that stands still is over, which ends the wait for it, too. */
@@ -174,7 +174,7 @@ function lag(figure: LagRow['figure'], title: string, most: number): LagRow {
   return { ...row, kind: 'lag', reach: atMost(most, 'itself'), settings, figure }
 }
 
-function refill(figure: RefillRow['figure'], id: string, title: string, reach: Reach): RefillRow {
+function refill(figure: RefillRow['figure'], id: string, title: string, reach: Reach | null): RefillRow {
   return { ...common(id, 'cluster-refill', title), kind: 'refill', reach, figure }
 }
 
@@ -219,12 +219,9 @@ export const CLUSTER_ROWS: readonly ClusterRow[] = [
   rolling('records', 1_500),
   rolling('commits', 1_500),
   refill('rate', 'cluster-refill', 'a follower from empty until it is in sync', atLeast(200, 'itself')),
-  refill(
-    'growth',
-    'cluster-refill-p99',
-    'how much that raises the p99 of produce at 1,000/s',
-    atMost(2, 'itself'),
-  ),
+  refill('before', 'cluster-refill-before', '1 KB at 1,000/s before that, p99', null),
+  refill('meanwhile', 'cluster-refill-meanwhile', 'the same meanwhile, p99', null),
+  refill('growth', 'cluster-refill-growth', 'how much that raises it', atMost(2, 'itself')),
   elections('leader', 2_500),
   elections('controller', 4_000),
   plain('takeover', 'cluster-takeover-5000p', 'new controller, 5,000 partitions, first decision', {

@@ -6,7 +6,7 @@ import type { ClusterTarget } from './cluster.ts'
 import { Field } from './field.ts'
 import { load } from './loads.ts'
 import { measureJob, measureMemory } from './measures.ts'
-import { type ClusterRow, KILLS, PARTITIONS } from './rows.ts'
+import { type ClusterRow, PARTITIONS } from './rows.ts'
 
 export interface ClusterPlan {
   readonly rows: readonly ClusterRow[]
@@ -20,6 +20,8 @@ export interface ClusterPlan {
   readonly watchMs: number
   /** What a follower from empty has to fetch. */
   readonly refillBytes: number
+  /** How often what happens to a broker has to happen, over all repeats. */
+  readonly kills: number
 }
 
 const START_MS = 15_000
@@ -62,8 +64,8 @@ function estimateMs([row]: Job, plan: ClusterPlan, { patienceMs }: ClusterTarget
   }
 }
 
-function blowsOf({ repeats }: ClusterPlan): number {
-  return Math.ceil(KILLS / repeats)
+function blowsOf({ repeats, kills }: ClusterPlan): number {
+  return Math.ceil(kills / repeats)
 }
 
 function jobsFor({ rows, targets }: ClusterPlan, target: ClusterTarget): readonly Job[] {
