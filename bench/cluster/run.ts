@@ -122,6 +122,7 @@ async function measureTarget(
         for (const [row, measured] of await arena.measure(job))
           (results.get(row)!.measurements[target.name] ??= []).push(...measured)
       } catch (error) {
+        progress.step(`failed: ${reason(error)}`)
         for (const row of job) results.get(row)!.failures[target.name] = reason(error)
         // Nobody knows what state it is in: what comes next gets another.
         await arena?.stop()
