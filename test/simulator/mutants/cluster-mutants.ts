@@ -35,6 +35,15 @@ export const CLUSTER_MUTANTS: readonly ClusterMutant[] = [
     to: 'if (false)',
   },
   {
+    name: 'the ISR takes who lacks what is committed',
+    campaign: 'cluster',
+    story: 13,
+    file: LEADER,
+    from: 'Math.max(this.#highWatermark, this.#epochStartOffset)',
+    to: 'this.#epochStartOffset',
+    firstSeed: 2,
+  },
+  {
     name: 'who joins the ISR may be fenced',
     campaign: 'cluster',
     story: 41,
@@ -207,8 +216,8 @@ export const CLUSTER_MUTANTS: readonly ClusterMutant[] = [
     campaign: 'cluster',
     story: 36,
     file: 'src/core/controller/controlled-partition.ts',
-    from: 'return [...leaving.filter(isDoubtful), ...leaving.filter((id) => !isDoubtful(id))]',
-    to: 'return [...leaving.filter((id) => !isDoubtful(id)), ...leaving.filter(isDoubtful)]',
+    from: 'return [...leaving.filter(this.#isDoubtful), ...leaving.filter((id) => !this.#isDoubtful(id))]',
+    to: 'return [...leaving.filter((id) => !this.#isDoubtful(id)), ...leaving.filter(this.#isDoubtful)]',
   },
   {
     name: 'a damaged replica stays eligible',
