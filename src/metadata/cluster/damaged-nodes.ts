@@ -5,7 +5,7 @@ import type { Damage } from '../layout/znodes.ts'
 /** What follows from a node that makes no sense, as long as it does not. */
 const FOLLOWS = {
   state:
-    'of a partition nothing is certain: nobody leads it, and nothing is written of it, until its node is repaired',
+    'of a partition nothing is certain: nobody leads it, and nothing is written of it, until its node is repaired (its leader_epoch must not go back)',
   topic:
     'of a topic nothing is certain: nobody leads its partitions, and what brokers have of them stays, until its node is repaired or removed',
   config:

@@ -204,7 +204,11 @@ function lastingStore({ world }: MembershipParts, session: MetadataStore): Lasti
 async function prepareTree(store: MetadataStore, parts: MembershipParts): Promise<string> {
   const { config, world, clusterId } = parts
   const candidate = clusterId ?? config['cluster.id'] ?? randomUuid(world.random)
-  const directories = [...PERSISTENT_DIRECTORIES, ...CLUSTER_DIRECTORIES]
+  // An empty one would tell all brokers that there are no topics any more: somebody must say what became of it.
+  const isNew = (await store.get(paths.clusterId)) === null
+  const directories = [...PERSISTENT_DIRECTORIES, ...CLUSTER_DIRECTORIES].filter(
+    (path) => isNew || path !== paths.topics,
+  )
   await Promise.all(directories.map((path) => createIfMissing(store, path)))
   // A directory of a cluster whose ensemble was emptied must not find itself without topics.
   if (clusterId === null) await createIfMissing(store, paths.clusterId, encodeClusterId(candidate))

@@ -138,6 +138,17 @@ describe('a member', () => {
       })
     }))
 
+  test('does not make topics anew that somebody took away: without them nobody has any logs', () =>
+    Ensemble.run(async (ensemble) => {
+      await (await Membership.join(ensemble.parts(3))).close()
+      const witness = ensemble.zookeeper.connect(SESSION_MS)
+      await witness.delete(paths.topics, -1)
+      await witness.delete(paths.topicConfigs, -1)
+      await (await Membership.join(ensemble.parts(3))).close()
+      assert.deepEqual(await ensemble.node(paths.topics), null)
+      assert.notEqual(await ensemble.node(paths.topicConfigs), null)
+    }))
+
   test('whose ensemble became another one meanwhile ends', () =>
     Ensemble.run(async (ensemble) => {
       const member = await Membership.join(ensemble.parts(3))

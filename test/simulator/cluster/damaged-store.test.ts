@@ -86,7 +86,10 @@ damaged('a state that was taken away is not born again, and may be made anew', a
   await story.broker(1).start()
   await story.untilIsr([1, 2, 3])
   assert.equal(await witness.get(STATE), null)
-  await witness.create(STATE, data)
+  // As the README says.
+  const { leader_epoch: epoch } = JSON.parse(data.toString()) as { leader_epoch: number }
+  const state = { leader: -1, leader_epoch: epoch, isr: [], elr: [], last_known_elr: [1, 2, 3], min_isr: 2 }
+  await witness.create(STATE, Buffer.from(JSON.stringify(state)))
 })
 
 damaged('what brokers have of a topic that makes no sense stays theirs', async (story) => {
