@@ -15,7 +15,7 @@ function damaged(name: string, body: (story: Scenario) => Promise<void>): void {
       1,
       async (cluster) => {
         const story = new Scenario(cluster, 2)
-        await story.begin({ partitions: 2 })
+        await story.begin({ partitions: 2, isWatched: false })
         for (const index of [0, 1]) assert.equal(await story.send('before', { index }), 0)
         await body(story)
         await cluster.until('all is as it was', () => isCalm(story), 30_000)

@@ -33,6 +33,8 @@ export interface ScenarioOptions extends SimClusterOptions {
   /** The preferred leader first. */
   readonly replicas?: readonly number[]
   readonly partitions?: number
+  /** False: somebody writes into the store by hand, of whom nothing can be expected. */
+  readonly isWatched?: boolean
 }
 
 /** A fourth broker is controller, which has no replica: those that have one can be cut from each other. */
@@ -99,10 +101,10 @@ export class Scenario implements Checked {
     this.cluster = cluster
     this.#minIsr = minIsr
     this.client = cluster.client()
-    new ClusterWatch(cluster, this.ledger).begin()
   }
 
-  async begin({ replicas = [1, 2, 3], partitions = 1 }: ScenarioOptions): Promise<void> {
+  async begin({ replicas = [1, 2, 3], partitions = 1, isWatched = true }: ScenarioOptions): Promise<void> {
+    if (isWatched) new ClusterWatch(this.cluster, this.ledger).begin()
     const assignment = Array.from({ length: partitions }, () => replicas)
     const configs = { 'min.insync.replicas': String(this.#minIsr) }
     const errorCode = await this.client.createTopic(TOPIC, -1, -1, configs, assignment)
