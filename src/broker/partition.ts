@@ -300,6 +300,7 @@ export class Partition {
     const wanted = this.#leader?.outbox.proposal ?? null
     if (this.#leader === null || wanted === null) return null
     this.#leader.outbox.proposal = null
+    this.#postponed = null
     const { topicId, index } = this
     return { wanted, proposal: { ...wanted, topicId, index } }
   }

@@ -34,6 +34,9 @@ export interface LeaderOutbox {
   fellBelowMinIsr: boolean
 }
 
+/** Between two attempts to have somebody join whom the controller does not let, while brokers seem to be as they are. */
+const REFUSED_MS = 500
+
 /** The controller certainly did nothing. */
 const NOT_APPLIED: ReadonlySet<number> = new Set<ErrorCode>([
   ErrorCode.INELIGIBLE_REPLICA,
@@ -70,6 +73,10 @@ export class LeaderCore {
   /** The committed ISR, and who may have joined or not yet left it. */
   #maximalIsr: ReadonlySet<number>
   #pending: IsrProposal | null = null
+  /** Until then what was answered, and must have changed something, is waited for; then it is asked again. */
+  #newsDueMs = Infinity
+  /** Nobody is asked for to join before, since the controller knows of one that it may not. */
+  #refusedUntilMs = -Infinity
   #endOffset: number
   #highWatermark: number
   #epochStartOffset: number
@@ -166,6 +173,8 @@ export class LeaderCore {
     const proposal = this.#pending
     this.#committed = state
     this.#pending = null
+    this.#newsDueMs = Infinity
+    this.#refusedUntilMs = -Infinity
     this.outbox.proposal = null
     this.#maximalIsr = new Set(state.isr)
     this.#assign(replicas)
@@ -176,12 +185,17 @@ export class LeaderCore {
   }
 
   proposalAnswered(proposal: IsrProposal, errorCode: number): void {
-    if (proposal !== this.#pending || NEWS_COME.has(errorCode)) return
+    if (proposal !== this.#pending) return
+    if (NEWS_COME.has(errorCode)) {
+      this.#newsDueMs = this.#nowMs + this.#lagTimeMaxMs
+      return
+    }
     if (!NOT_APPLIED.has(errorCode)) {
       this.outbox.proposal = proposal
       return
     }
     this.#pending = null
+    this.#refusedUntilMs = this.#nowMs + REFUSED_MS
     this.#maximalIsr = new Set(this.#committed.isr)
     this.#moveHighWatermark()
   }
@@ -189,14 +203,22 @@ export class LeaderCore {
   /** What is known of brokers has changed. */
   brokersChanged(nowMs: number): void {
     this.#nowMs = nowMs
+    this.#refusedUntilMs = -Infinity
     this.#decide()
   }
 
   /** Every half of `lagTimeMaxMs`, while there are followers. */
   tick(nowMs: number): void {
     this.#nowMs = nowMs
+    if (nowMs >= this.#newsDueMs) this.#askAgain()
     this.#shrink()
     this.#decide()
+  }
+
+  /** Whatever became of the news: what is agreed on already is answered so, and changes nothing. */
+  #askAgain(): void {
+    this.#newsDueMs = Infinity
+    this.outbox.proposal = this.#pending
   }
 
   // ------------------------------------------------------------------------------------------------------- followers
@@ -250,6 +272,7 @@ export class LeaderCore {
   #expand(): void {
     const allAreIn = this.#maximalIsr.size > this.#followers.size
     if (allAreIn || this.#pending !== null || this.#committed.leaderRecoveryState === 1) return
+    if (this.#nowMs < this.#refusedUntilMs) return
     const joining = [...this.#followers.values()].filter((follower) => this.#mayJoin(follower))
     if (joining.length === 0) return
     this.#maximalIsr = new Set([...this.#committed.isr, ...joining.map(({ id }) => id)])

@@ -419,6 +419,43 @@ describe('proposals', () => {
     assert.equal(led.proposal(), null)
   })
 
+  test('who was refused is asked for again after a moment, or when brokers are not what they were', () => {
+    const led = new Led({ isr: [1, 2] })
+    led.fetch(2)
+    led.fetch(3)
+    const refuse = (): void => {
+      const proposal = led.proposal()
+      assert.ok(proposal)
+      led.leader.proposalAnswered(proposal, ErrorCode.INELIGIBLE_REPLICA)
+    }
+    refuse()
+    // Each fetch would ask otherwise.
+    for (let i = 0; i < 4; i++) {
+      led.fetch(3)
+      assert.equal(led.proposal(), null)
+      led.passes(100)
+    }
+    led.passes(100)
+    led.fetch(3)
+    refuse()
+    led.leader.brokersChanged(led.nowMs)
+    refuse()
+  })
+
+  test('what was answered and never came is asked for again', () => {
+    const led = new Led({ isr: [1, 2] })
+    led.fetch(2)
+    led.fetch(3)
+    const proposal = led.proposal()!
+    for (const code of [ErrorCode.NONE, ErrorCode.INVALID_REQUEST, ErrorCode.INVALID_UPDATE_VERSION]) {
+      led.leader.proposalAnswered(proposal, code)
+      led.passes(LAG_MS - 1)
+      assert.equal(led.proposal(), null)
+      led.passes(1)
+      assert.equal(led.proposal(), proposal)
+    }
+  })
+
   test('an older agreement changes nothing, a newer one ends what was proposed', () => {
     const led = new Led({ isr: [1, 2] })
     led.fetch(3)
