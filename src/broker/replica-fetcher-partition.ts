@@ -233,9 +233,12 @@ export class FollowedPartition implements Following {
     this.#become('resting')
   }
 
-  /** Whoever waits for the end of the write does not wait for a device that does not answer. */
+  /**
+   * Whoever waits for the end of the write does not wait for a device that does not answer: what is appended next comes behind
+   * it. Of a log that is being cut nobody knows where it will end.
+   */
   stalled(): void {
-    this.#quiet()
+    if (!this.#cutting) this.#quiet()
   }
 
   #advance(): void {
