@@ -1,9 +1,8 @@
-import { ErrorCode, errorName } from '../../protocol/errors.ts'
-import { brokerHelloRequest, brokerHelloResponse } from '../../protocol/messages/1002-broker-hello.ts'
 import { messageOf } from '../core/is-error.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { World } from '../ports.ts'
 import { BrokerLink } from '../wire/broker-link.ts'
+import { sayHello } from '../wire/hello.ts'
 import { LinkError } from '../wire/link-error.ts'
 
 const FIRST_BACKOFF_MS = 50
@@ -16,8 +15,6 @@ const MAX_OTHER_BYTES = 16 << 20
 const LOST = 'a leader is lost, and asked for again and again'
 const NEVER_REACHED =
   'a leader is not reached, and asked for again and again: brokers must reach it where its listeners or advertised.listeners say'
-
-const hello = { request: brokerHelloRequest, response: brokerHelloResponse, version: 0 } as const
 
 /** The way to a leader: one connection at a time, and another one when it is lost. */
 export class ReplicaFetcherLink {
@@ -65,9 +62,7 @@ export class ReplicaFetcherLink {
     this.#link = link
     this.#isGivenUp = false
     this.#brokerEpoch = brokerEpoch
-    const { errorCode } = await link.send(hello, { clusterId, brokerId: nodeId, brokerEpoch })
-    if (errorCode !== ErrorCode.NONE)
-      throw new LinkError('closed', `the leader does not take this broker: ${errorName(errorCode)}`)
+    await sayHello(link, { clusterId, brokerId: nodeId, brokerEpoch })
     return link
   }
 

@@ -1,6 +1,7 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
 import type { BrokerConfig } from '../../core/config/broker-config.ts'
 import { resolveTopicConfig } from '../../core/config/topic-config.ts'
+import type { ControllerCore } from '../../core/controller/controller.ts'
 import { isActive } from '../../core/replication/partition-state.ts'
 import type { Logger, Random } from '../../ports.ts'
 import { alterInTurn } from '../changes/alteration.ts'
@@ -11,7 +12,7 @@ import type { AlterMode, ConfigRules } from '../changes/config-plan.ts'
 import { failedCreation, nameProblem, topicKey, unknownTopic } from '../changes/topic-changes.ts'
 import type { CreateTopicResult } from '../changes/topic-changes.ts'
 import { isOutcome, planConfigs, planGrowth, planTopic } from '../changes/topic-plan.ts'
-import type { NewTopic, PlanRules } from '../changes/topic-plan.ts'
+import type { Assignment, NewTopic, PlanRules } from '../changes/topic-plan.ts'
 import type { ElectionResult } from '../cluster-duties.ts'
 import { KeyedQueue } from '../image/keyed-queue.ts'
 import type { MetadataImage, PartitionImage } from '../image/metadata-image.ts'
@@ -23,10 +24,16 @@ import { randomUuid } from '../layout/uuid.ts'
 import { CLUSTER_DEFAULTS, encodeTopic, paths } from '../layout/znodes.ts'
 import type { ControllerDriver } from './controller-driver.ts'
 import { EVERY_BROKER, rulesOf } from './controller-load.ts'
+import type { WantedChanges } from './wanted-changes.ts'
 
 type Values = ReadonlyMap<string, string>
 
 const NO_VALUES: Values = new Map()
+/** What there are not enough brokers for now. */
+const MAY_DO_SOON: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.INVALID_REPLICATION_FACTOR,
+  ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+])
 /** ZooKeeper keeps a little more in a node, and hangs up on who brings more than it keeps. */
 const MAX_TOPIC_BYTES = 1_000_000
 
@@ -43,7 +50,7 @@ export interface ChangesParts {
  * Changes that clients ask for, on the active controller: checked here, decided by the core, stored, and answered when all
  * brokers that serve have carried them out.
  */
-export class ClusterChanges {
+export class ClusterChanges implements WantedChanges {
   readonly #driver: ControllerDriver
   readonly #parts: ChangesParts
   readonly #queue = new KeyedQueue()
@@ -56,18 +63,17 @@ export class ClusterChanges {
     this.#parts = parts
   }
 
-  create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
+  createTopics(topics: readonly NewTopic[], validateOnly: boolean): Promise<CreateTopicResult[]> {
+    return Promise.all(topics.map((topic) => this.#create(topic, validateOnly)))
+  }
+
+  #create(topic: NewTopic, validateOnly: boolean): Promise<CreateTopicResult> {
     return this.#queue.run(topicKey(topic.name), async () => {
       const { image, canCompress, world } = this.#parts
       const config = this.#parts.config()
       const problem = nameProblem(topic.name, image, (key) => this.#creating.get(key))
       if (problem !== null) return failedCreation(topic.name, problem)
-      let assignment = planTopic(topic, this.#rules())
-      if (isOutcome(assignment) && assignment.errorCode === ErrorCode.INVALID_REPLICATION_FACTOR) {
-        // Where a cluster starts, or a broker of it, there are enough in a moment.
-        await this.#driver.untilAllServe()
-        assignment = planTopic(topic, this.#rules())
-      }
+      const assignment = await this.#planned(() => planTopic(topic, this.#rules()))
       if (isOutcome(assignment)) return failedCreation(topic.name, assignment)
       const overrides = planConfigs(topic, config)
       if (isOutcome(overrides)) return failedCreation(topic.name, overrides)
@@ -90,6 +96,22 @@ export class ClusterChanges {
     })
   }
 
+  /** Where a cluster starts, or a broker of it, or one has another session, there are enough in a moment. */
+  async #planned(plan: () => Assignment | Outcome): Promise<Assignment | Outcome> {
+    const planned = plan()
+    if (!isOutcome(planned) || !MAY_DO_SOON.has(planned.errorCode)) return planned
+    return (await this.#driver.untilAllServe()) ? plan() : planned
+  }
+
+  /** The same, of brokers that do not serve as it turns out. */
+  async #made(
+    tell: (core: ControllerCore, reply: (errorCode: ErrorCode) => void) => void,
+  ): Promise<ErrorCode> {
+    const errorCode = await this.#driver.askForCode(tell)
+    if (!MAY_DO_SOON.has(errorCode) || !(await this.#driver.untilAllServe())) return errorCode
+    return this.#driver.askForCode(tell)
+  }
+
   async #make(
     name: string,
     topicId: string,
@@ -103,14 +125,9 @@ export class ClusterChanges {
     driver.overrides.set(topicId, overrides)
     const assignments = assignment.map((replicas) => ({ replicas, adding: [], removing: [] }))
     const rules = rulesOf(name, overrides, this.#parts.config(), driver.damaged)
-    const ask = (): Promise<ErrorCode> =>
-      driver.askForCode((core, reply) => core.createTopic({ name, topicId, assignments, rules }, reply))
-    let errorCode = await ask()
-    if (errorCode === ErrorCode.INVALID_REPLICA_ASSIGNMENT) {
-      // None of the brokers serves that are to have it: one that registered anew does in a moment.
-      await driver.untilAllServe()
-      errorCode = await ask()
-    }
+    const errorCode = await this.#made((core, reply) =>
+      core.createTopic({ name, topicId, assignments, rules }, reply),
+    )
     if (errorCode === ErrorCode.NONE) {
       await driver.carriedOut()
       this.#parts.world.logger.info({ topic: name, topicId, partitions: assignment.length }, 'topic created')
@@ -120,7 +137,7 @@ export class ClusterChanges {
     return outcomeOf(errorCode, `Topic '${name}'`)
   }
 
-  grow(
+  createPartitions(
     name: string,
     count: number,
     assignments: readonly (readonly number[])[] | null,
@@ -134,12 +151,12 @@ export class ClusterChanges {
       // What the image does not know yet counts, too.
       const known = this.#driver.core.assignmentsOf(topic.topicId) ?? topic.partitions
       const current = known.map(({ replicas }) => replicas)
-      const added = planGrowth(current, count, assignments, this.#rules())
+      const added = await this.#planned(() => planGrowth(current, count, assignments, this.#rules()))
       if (isOutcome(added)) return added
       const tooLarge = sizeProblem(topic.topicId, [...current, ...added])
       if (tooLarge !== null) return tooLarge
       if (validateOnly) return DONE
-      const errorCode = await this.#driver.askForCode((core, reply) =>
+      const errorCode = await this.#made((core, reply) =>
         core.growTopic(
           topic.topicId,
           added.map((replicas) => ({ replicas, adding: [], removing: [] })),
@@ -151,7 +168,7 @@ export class ClusterChanges {
     })
   }
 
-  delete(name: string): Promise<Outcome> {
+  deleteTopic(name: string): Promise<Outcome> {
     return this.#queue.run(topicKey(name), async () => {
       const topic = this.#parts.image.topics.get(name)
       if (topic === undefined) return unknownTopic(name)
@@ -166,7 +183,6 @@ export class ClusterChanges {
     })
   }
 
-  /** `partitions` null: all that need an election. */
   async electLeaders(
     type: 'preferred' | 'unclean',
     partitions: readonly { readonly topic: string; readonly index: number }[] | null,
@@ -194,7 +210,7 @@ export class ClusterChanges {
       : results
   }
 
-  alter(
+  alterConfigs(
     resource: ConfigResource,
     changes: readonly ConfigChange[],
     mode: AlterMode,

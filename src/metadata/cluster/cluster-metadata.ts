@@ -33,6 +33,7 @@ import { imbalanced } from './preferred-leaders.ts'
 import { Membership } from './membership.ts'
 import type { RegisteredSession } from './membership.ts'
 import { ReplicaReports } from './replica-reports.ts'
+import type { WantedChanges } from './wanted-changes.ts'
 
 export interface ClusterOptions {
   /** The static configuration. */
@@ -130,10 +131,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     this.#links = [news, admin, isrs]
     this.#producerIds = new ProducerIds(() => this.#store(), this.nodeId)
     this.#forwarded = new ForwardedChanges(admin, isrs, () => this.config)
-    this.#reports = new ReplicaReports(world.clock, async (report) =>
-      this.#driver === null
-        ? await this.#forwarded.reportReplicas(this.nodeId, this.brokerEpoch, report)
-        : await this.replicasReported(this.nodeId, this.brokerEpoch, report),
+    this.#reports = new ReplicaReports(world.clock, (report) =>
+      this.#controller.replicasReported(this.nodeId, this.brokerEpoch, report),
     )
   }
 
@@ -216,6 +215,10 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   // --------------------------------------------------------------------------------------------------------- changes
 
+  get #wanted(): WantedChanges {
+    return this.#changes ?? this.#forwarded
+  }
+
   async createTopics(
     topics: readonly NewTopic[],
     validateOnly: boolean,
@@ -226,10 +229,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     for (const topic of topics)
       if (isRefused(topic)) results.set(topic, refusedInternal(topic.name, this.topics.has(topic.name)))
     const allowed = topics.filter((topic) => !isRefused(topic))
-    const changes = this.#changes
-    const created = await (changes === null
-      ? this.#forwarded.createTopics(allowed, validateOnly)
-      : Promise.all(allowed.map((topic) => changes.create(topic, validateOnly))))
+    const created = await this.#wanted.createTopics(allowed, validateOnly)
     for (const [at, topic] of allowed.entries()) results.set(topic, created[at]!)
     return topics.map((topic) => results.get(topic)!)
   }
@@ -247,13 +247,11 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     assignments: readonly (readonly number[])[] | null,
     validateOnly: boolean,
   ): Promise<Outcome> {
-    return this.#changes === null
-      ? this.#forwarded.createPartitions(name, count, assignments, validateOnly)
-      : this.#changes.grow(name, count, assignments, validateOnly)
+    return this.#wanted.createPartitions(name, count, assignments, validateOnly)
   }
 
   deleteTopic(name: string): Promise<Outcome> {
-    return this.#changes === null ? this.#forwarded.deleteTopic(name) : this.#changes.delete(name)
+    return this.#wanted.deleteTopic(name)
   }
 
   incrementalAlterConfigs(
@@ -261,9 +259,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     changes: readonly ConfigChange[],
     validateOnly: boolean,
   ): Promise<Outcome> {
-    return this.#changes === null
-      ? this.#forwarded.alterConfigs(resource, changes, 'incremental', validateOnly)
-      : this.#changes.alter(resource, changes, 'incremental', validateOnly)
+    return this.#wanted.alterConfigs(resource, changes, 'incremental', validateOnly)
   }
 
   replaceConfigs(
@@ -272,9 +268,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     validateOnly: boolean,
   ): Promise<Outcome> {
     const changes = values.map(({ name, value }) => ({ name, operation: 'set' as const, value }))
-    return this.#changes === null
-      ? this.#forwarded.alterConfigs(resource, changes, 'replace', validateOnly)
-      : this.#changes.alter(resource, changes, 'replace', validateOnly)
+    return this.#wanted.alterConfigs(resource, changes, 'replace', validateOnly)
   }
 
   nextProducerId(): Promise<number> {
@@ -283,13 +277,19 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
 
   // ---------------------------------------------------------------------------------------------------------- duties
 
+  /** Here, or at the other end of a connection. */
+  get #controller(): ControllerDriver | ForwardedChanges {
+    return this.#driver ?? this.#forwarded
+  }
+
   async proposeIsrs(proposals: readonly Proposal[]): Promise<readonly ErrorCode[]> {
     const none = (errorCode: ErrorCode) => proposals.map(() => errorCode)
     try {
-      const { errorCode, answers } =
-        this.#driver === null
-          ? await this.#forwarded.alterPartitions(this.nodeId, this.brokerEpoch, proposals)
-          : await this.#driver.alterPartitions(this.nodeId, this.brokerEpoch, proposals)
+      const { errorCode, answers } = await this.#controller.alterPartitions(
+        this.nodeId,
+        this.brokerEpoch,
+        proposals,
+      )
       return errorCode === ErrorCode.NONE ? answers.map((answer) => answer.errorCode) : none(errorCode)
     } catch (error) {
       if (!(error instanceof LinkError)) throw error
@@ -359,10 +359,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
   /** Asks whoever is controller, which may be another one each time, and may be this broker. */
   async #untilLeft(deadlineMs: number): Promise<boolean> {
     while (!this.#closed && this.#world.clock.monotonicMs() < deadlineMs) {
-      const errorCode =
-        this.#driver === null
-          ? await this.#forwarded.controlledShutdown(this.nodeId, this.brokerEpoch)
-          : await this.#driver.controlledShutdown(this.nodeId, this.brokerEpoch)
+      const errorCode = await this.#controller.controlledShutdown(this.nodeId, this.brokerEpoch)
       if (errorCode === ErrorCode.NONE) return true
       await new Promise<void>((resolve) => this.#world.clock.after(LEAVE_AGAIN_MS, resolve))
     }
@@ -402,9 +399,7 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     type: 'preferred' | 'unclean',
     partitions: readonly { readonly topic: string; readonly index: number }[] | null,
   ): Promise<readonly ElectionResult[] | ErrorCode> {
-    return this.#changes === null
-      ? this.#forwarded.electLeaders(type, partitions)
-      : this.#changes.electLeaders(type, partitions)
+    return this.#wanted.electLeaders(type, partitions)
   }
 
   async close(): Promise<void> {

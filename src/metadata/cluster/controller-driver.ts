@@ -58,7 +58,7 @@ export const STOPPING = 'the broker stops'
 /** How long a change is waited for to be carried out by all that serve, before its client is answered. */
 const CARRIED_OUT_MS = 5_000
 /** How long a topic waits for brokers that start. */
-const ALL_SERVE_MS = 2_000
+const ALL_SERVE_MS = 5_000
 const LOOK_AGAIN_MS = 20
 
 /**
@@ -170,12 +170,15 @@ export class ControllerDriver {
     return this.#ask(tell, ErrorCode.NOT_CONTROLLER)
   }
 
-  /** Resolves when nobody is about to serve who does not yet; not for ever. */
-  async untilAllServe(): Promise<void> {
+  /** Resolves when nobody is about to serve who does not yet, and that is known; not for ever. False: nobody was. */
+  async untilAllServe(): Promise<boolean> {
     const { clock } = this.#parts.world
+    if (this.#isOver || !this.core.isSomebodyComing) return false
     const deadlineMs = clock.monotonicMs() + ALL_SERVE_MS
     while (!this.#isOver && this.core.isSomebodyComing && clock.monotonicMs() < deadlineMs)
       await new Promise<void>((resolve) => clock.after(LOOK_AGAIN_MS, resolve))
+    await this.carriedOut()
+    return true
   }
 
   /** Resolves when all that serve know of what was published, so that any of them says the same; not for ever. */

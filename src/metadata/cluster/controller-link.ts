@@ -1,9 +1,8 @@
 import type { Decoded, Encodable, MessageSchema } from '../../../protocol/schema.ts'
-import { ErrorCode } from '../../../protocol/errors.ts'
-import { brokerHelloRequest, brokerHelloResponse } from '../../../protocol/messages/1002-broker-hello.ts'
 import type { Address, World } from '../../ports.ts'
 import { BrokerLink } from '../../wire/broker-link.ts'
 import type { Exchange } from '../../wire/broker-link.ts'
+import { sayHello } from '../../wire/hello.ts'
 import { LinkError } from '../../wire/link-error.ts'
 
 export interface ControllerLinkParts {
@@ -22,8 +21,6 @@ const MAX_RESPONSE_BYTES = 256 << 20
 /** Between attempts to reach a controller that cannot be reached. */
 const FIRST_REST_MS = 50
 const MAX_REST_MS = 1_000
-
-const HELLO = { request: brokerHelloRequest, response: brokerHelloResponse, version: 0 } as const
 
 /** This broker's connection to the controller, whoever that is. What is asked while there is none waits for one. */
 export class ControllerLink {
@@ -144,20 +141,7 @@ export class ControllerLink {
       requestTimeoutMs,
       maxResponseBytes: MAX_RESPONSE_BYTES,
     })
-    try {
-      const { errorCode } = await link.send(HELLO, {
-        clusterId: clusterId(),
-        brokerId,
-        brokerEpoch: brokerEpoch(),
-      })
-      if (errorCode !== ErrorCode.NONE)
-        throw new LinkError('unreachable', `controller ${controllerId} does not take this broker for one`)
-    } catch (error) {
-      link.close()
-      // Before the hello is answered nothing else was asked.
-      if (error instanceof LinkError) throw new LinkError('unreachable', error.message, { cause: error })
-      throw error
-    }
+    await sayHello(link, { clusterId: clusterId(), brokerId, brokerEpoch: brokerEpoch() })
     if (drops !== this.#drops) {
       link.close()
       throw new LinkError('unreachable', 'another controller was elected, or this broker has another epoch')

@@ -39,6 +39,7 @@ import type { ElectionResult, ProposalAnswers } from '../cluster-duties.ts'
 import { refused } from '../layout/outcome.ts'
 import type { Outcome } from '../layout/outcome.ts'
 import type { ControllerLink } from './controller-link.ts'
+import type { WantedChanges } from './wanted-changes.ts'
 
 const CREATE_TOPICS = { request: createTopicsRequest, response: createTopicsResponse, version: 7 } as const
 const DELETE_TOPICS = { request: deleteTopicsRequest, response: deleteTopicsResponse, version: 5 } as const
@@ -84,7 +85,7 @@ const PREFERRED = 0
 const UNCLEAN = 1
 
 /** Changes that clients ask this broker for, which is not the controller: the same request goes there. */
-export class ForwardedChanges {
+export class ForwardedChanges implements WantedChanges {
   readonly #admin: ControllerLink
   readonly #isrs: ControllerLink
   readonly #config: () => BrokerConfig
@@ -231,7 +232,7 @@ export class ForwardedChanges {
   }
 
   /** NETWORK_EXCEPTION when nobody answered. */
-  async reportReplicas(brokerId: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
+  async replicasReported(brokerId: number, brokerEpoch: number, report: ReplicaReport): Promise<ErrorCode> {
     const damaged = report.damaged.map(({ topicId, index }) => ({ topicId, partitionIndex: index }))
     const logs = report.logs.map(({ index, ...log }) => ({ ...log, partitionIndex: index }))
     try {

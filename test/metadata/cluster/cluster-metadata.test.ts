@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ErrorCode } from '../../../protocol/errors.ts'
+import type { NewTopic } from '../../../src/metadata/changes/topic-plan.ts'
 import { NOBODY } from '../../../src/metadata/image/metadata-state.ts'
 import { createTopicNodes } from '../../../src/metadata/layout/store-steps.ts'
 import { paths } from '../../../src/metadata/layout/znodes.ts'
@@ -95,4 +96,31 @@ test('of a later controller a broker may know, and there is another term; of one
     assert.equal(says(40), ErrorCode.NOT_CONTROLLER)
     await sim.sleep(3 * SESSION_MS)
     assert.deepEqual([await epoch(), metadata.controllerId], [41, 3])
+  }))
+
+test('a broker that registered anew is about to serve: what is asked of it at once waits for that', () =>
+  alone(async ({ metadata, sessions, sim }) => {
+    metadata.start(NOBODY)
+    await metadata.whenServing()
+    const asked = { numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] }
+    const create = async (topic: NewTopic): Promise<number> =>
+      (await metadata.createTopics([topic], false))[0]!.errorCode
+    const again = async (): Promise<void> => {
+      const { brokerEpoch } = metadata
+      await sessions.at(-1)!.expire()
+      while (metadata.brokerEpoch === brokerEpoch || metadata.controllerId !== 3) await sim.sleep(1)
+    }
+    await again()
+    assert.equal(await create({ ...asked, name: 'a' }), ErrorCode.NONE)
+    await again()
+    const chosen = [{ partitionIndex: 0, brokerIds: [3] }]
+    const manual = { name: 'b', numPartitions: -1, replicationFactor: -1, assignments: chosen, configs: [] }
+    assert.equal(await create(manual), ErrorCode.NONE)
+    await again()
+    assert.equal((await metadata.createPartitions('a', 2, null, false)).errorCode, ErrorCode.NONE)
+    assert.equal(metadata.topics.get('a')!.partitions.length, 2)
+    assert.equal(
+      await create({ ...asked, name: 'c', replicationFactor: 2 }),
+      ErrorCode.INVALID_REPLICATION_FACTOR,
+    )
   }))
