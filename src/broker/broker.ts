@@ -5,13 +5,13 @@ import type { Metadata } from '../metadata/metadata.ts'
 import type { Clock, Codecs, Logger, World } from '../ports.ts'
 import { CodecLine } from './codec-line.ts'
 import { Deadlines } from './deadlines.ts'
-import { FetchSessions } from './fetch-sessions.ts'
-import type { GroupCoordinator } from './group-coordinator.ts'
+import { FetchSessions } from './fetch/fetch-sessions.ts'
+import type { GroupCoordinator } from './groups/group-coordinator.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import { Slices } from './slices.ts'
 import type { TopicMetrics } from './topic-metrics.ts'
-import { Wakes } from './wakes.ts'
+import { Wakes } from './fetch/wakes.ts'
 
 /** Topics that one request creates by naming them. Clients ask again for the others, which then get their turn. */
 export const MAX_CREATIONS_PER_REQUEST = 1_000

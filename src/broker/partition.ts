@@ -13,8 +13,8 @@ import type { AppendResult } from '../log/log-types.ts'
 import type { PartitionImage } from '../metadata/image/metadata-image.ts'
 import { isInternalTopic } from '../metadata/layout/topic-names.ts'
 import type { Clock } from '../ports.ts'
-import { AppendLine } from './append-line.ts'
-import type { Following } from './following.ts'
+import { AppendLine } from './produce/append-line.ts'
+import type { Following } from './following/following.ts'
 import { AppendWaits, type AppendWaiter, type FetchWait, type FetchWaiter, FetchWaits } from './waits.ts'
 
 /** What all partitions of a broker have in common. */

@@ -1,8 +1,8 @@
 import type { ProduceRequest } from '../../protocol/messages/00-produce.ts'
 import { recordCount } from '../../protocol/records/record-batch.ts'
 import type { GaugeSample, Metrics } from '../ports.ts'
-import type { FetchedPartition } from './fetch-operation.ts'
-import type { ProducedPartition } from './produced-partition.ts'
+import type { FetchedPartition } from './fetch/fetch-operation.ts'
+import type { ProducedPartition } from './produce/produced-partition.ts'
 
 /** Kafka's BrokerTopicMetrics, in the words of its dashboards. */
 const HELP = {

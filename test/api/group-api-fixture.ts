@@ -3,13 +3,17 @@ import { decoderFor, encoderFor } from '../../protocol/compile.ts'
 import { Reader } from '../../protocol/reader.ts'
 import { Writer } from '../../protocol/writer.ts'
 import type { MessageSchema } from '../../protocol/schema.ts'
-import { GroupCoordinator } from '../../src/broker/group-coordinator.ts'
+import { GroupCoordinator } from '../../src/broker/groups/group-coordinator.ts'
 import { AnswerBudget } from '../../src/broker/answer-budget.ts'
 import type { Broker } from '../../src/broker/broker.ts'
 import { Slices } from '../../src/broker/slices.ts'
 import type { Address } from '../../src/ports.ts'
 import type { Api } from '../../src/api/requests/handler.ts'
-import { electedForAll, GROUP_SETTINGS, MemoryCoordinatorLog } from '../broker/memory-coordinator-log.ts'
+import {
+  electedForAll,
+  GROUP_SETTINGS,
+  MemoryCoordinatorLog,
+} from '../broker/groups/memory-coordinator-log.ts'
 import { SimLogger } from '../simulator/sim-logger.ts'
 import { SimMetrics } from '../simulator/sim-metrics.ts'
 import { SimRandom } from '../simulator/sim-random.ts'

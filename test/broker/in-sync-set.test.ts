@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { ErrorCode } from '../../protocol/errors.ts'
 import { makeBatch } from '../log/log-fixture.ts'
 import { seedsFromEnvironment } from '../simulator/sim-random.ts'
-import { ReplicaWorld } from './replica-world.ts'
+import { ReplicaWorld } from './following/replica-world.ts'
 
 const SEEDS = seedsFromEnvironment(1, 5)
 const LAG_MS = 2_000

@@ -10,7 +10,7 @@ export interface NamedMutant {
 export const NAMED: readonly NamedMutant[] = [
   {
     name: 'the epoch of a fetch session wraps to 0, which would open a new session',
-    file: 'src/broker/fetch-sessions.ts',
+    file: 'src/broker/fetch/fetch-sessions.ts',
     from: 'epoch === MAX_EPOCH ? INITIAL_EPOCH + 1 :',
     to: 'epoch === MAX_EPOCH ? INITIAL_EPOCH :',
   },
@@ -70,25 +70,25 @@ export const NAMED: readonly NamedMutant[] = [
   },
   {
     name: 'acks=all never times out',
-    file: 'src/broker/produce-operation.ts',
+    file: 'src/broker/produce/produce-operation.ts',
     from: 'this.#request.acks === -1',
     to: 'false',
   },
   {
     name: 'acks=1 times out like acks=all',
-    file: 'src/broker/produce-operation.ts',
+    file: 'src/broker/produce/produce-operation.ts',
     from: 'this.#request.acks === -1',
     to: 'this.#request.acks !== 0',
   },
   {
     name: 'acks=all times out with another error',
-    file: 'src/broker/produce-operation.ts',
+    file: 'src/broker/produce/produce-operation.ts',
     from: 'fail(result, ErrorCode.REQUEST_TIMED_OUT, null)',
     to: 'fail(result, ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND, null)',
   },
   {
     name: 'a fetch one behind the end of the log is not out of range',
-    file: 'src/broker/fetch-operation.ts',
+    file: 'src/broker/fetch/fetch-operation.ts',
     from: 'fetchOffset > log.logEndOffset',
     to: 'fetchOffset > log.logEndOffset + 1',
   },

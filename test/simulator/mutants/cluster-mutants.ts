@@ -13,7 +13,7 @@ const ALTER = 'src/core/controller/alter-partition.ts'
 const CHANGE = 'src/core/controller/partition-change.ts'
 const LEADER = 'src/core/replication/leader.ts'
 const PARTITION = 'src/broker/partition.ts'
-const FOLLOWED = 'src/broker/replica-fetcher-partition.ts'
+const FOLLOWED = 'src/broker/following/replica-fetcher-partition.ts'
 
 /** The rules that 2 and 5.3 of `replication.md` name. */
 export const CLUSTER_MUTANTS: readonly ClusterMutant[] = [
@@ -258,7 +258,7 @@ export const CLUSTER_MUTANTS: readonly ClusterMutant[] = [
     campaign: 'cluster',
     story: 23,
     by: 'S4',
-    file: 'src/broker/fetch-operation.ts',
+    file: 'src/broker/fetch/fetch-operation.ts',
     from: 'const divergingEpoch = divergence(partition, target)',
     to: 'const divergingEpoch = null',
   },
