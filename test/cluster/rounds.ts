@@ -132,8 +132,8 @@ function cutFault(cut: Cut, [least, most]: readonly [number, number]): Fault {
     for (const host of from) await cluster.wires!.cut(host, broker.host)
     for (const host of to) await cluster.wires!.cut(broker.host, host)
     await sleep(random.between(least, most))
-    // Whose session ends is replaced.
-    if (least > SESSION_MS && to.includes(cluster.wires!.zooKeeper)) await load.progress(50)
+    // Who is not heard for as long as a session lasts is replaced.
+    if (least > SESSION_MS) await load.progress(50)
     await cluster.wires!.heal()
   }
 }

@@ -93,6 +93,11 @@ export class ControllerCore implements PartitionSurroundings {
     )
   }
 
+  /** The brokers that are counted on. */
+  serving(): readonly number[] {
+    return [...this.#brokers.values()].filter(({ phase }) => phase === 'serving').map(({ id }) => id)
+  }
+
   /** All there are, and those that are being made. */
   topics(): Iterable<{ readonly name: string; readonly topicId: string }> {
     return [...this.#topics.values()]
@@ -172,6 +177,17 @@ export class ControllerCore implements PartitionSurroundings {
       this.#tellOfBroker(broker)
       this.#lookAt(new Set([id]))
     })
+  }
+
+  /** Its process is registered, but cannot be reached or does nothing: it is fenced until it knows what is so then. */
+  fellSilent(id: number): void {
+    const broker = this.#brokers.get(id)
+    if (broker?.phase !== 'serving') return
+    broker.phase = 'catching up'
+    broker.acceptedAt = this.#sequence + 1
+    this.#tellOfBroker(broker)
+    this.#lookAt(new Set([id]))
+    this.#publish()
   }
 
   // -------------------------------------------------------------------------------------------------- what is asked

@@ -446,6 +446,8 @@ export class ClusterMetadata implements Metadata, ClusterDuties {
     const driver = await ControllerDriver.begin({
       world: this.#world,
       store,
+      brokerId: this.nodeId,
+      sessionTimeoutMs: this.#options.config['zookeeper.session.timeout.ms'],
       events: new ClusterEvents(this.#world.clock, this.#world.logger, this.#counters),
       eligibleLeaderReplicas: this.#options.config['eligible.leader.replicas.enable'],
       configUnder: (defaults) => this.#known.configUnder(defaults),

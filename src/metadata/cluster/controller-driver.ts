@@ -31,6 +31,7 @@ import {
   paths,
 } from '../layout/znodes.ts'
 import type { RegisteredBroker } from '../layout/znodes.ts'
+import { Audience } from './audience.ts'
 import type { ClusterEvents } from './cluster-events.ts'
 import { loadCluster, rulesOf } from './controller-load.ts'
 import type { StoredCluster } from './controller-load.ts'
@@ -44,6 +45,8 @@ export interface DriverParts {
   readonly world: Pick<World, 'clock' | 'random' | 'logger'>
   /** Of the session in which this broker became controller, and of no other. */
   readonly store: MetadataStore
+  readonly brokerId: number
+  readonly sessionTimeoutMs: number
   readonly eligibleLeaderReplicas: boolean
   readonly events: ClusterEvents
   /** The configuration with dynamic values of all brokers. */
@@ -78,6 +81,7 @@ export class ControllerDriver {
   readonly damaged: DamagedNodes
   readonly #parts: DriverParts
   readonly #registered = new Map<number, RegisteredBroker>()
+  readonly #audience: Audience
   readonly #ended: Promise<void>
   #end: () => void = () => undefined
   /** What is not answered yet: each says that this broker is not controller any more. */
@@ -107,6 +111,16 @@ export class ControllerDriver {
       overrides: (topicId) => this.overrides.get(topicId) ?? new Map<string, string>(),
     })
     this.#ended = new Promise((resolve) => (this.#end = resolve))
+    this.#audience = new Audience({
+      clock: parts.world.clock,
+      timeoutMs: parts.sessionTimeoutMs,
+      expected: () => this.core.serving().filter((id) => id !== parts.brokerId),
+      lost: (id) => {
+        parts.world.logger.warn({ broker: id }, 'a broker does not ask for news: it is fenced until it does')
+        this.act((core) => core.fellSilent(id))
+      },
+      deserted: () => this.resign('no other broker asks it for news'),
+    })
   }
 
   /** Begins an epoch and reads what there is. Rejects when the store does: somebody else is controller, or will be. */
@@ -202,6 +216,7 @@ export class ControllerDriver {
       return () => undefined
     }
     const { brokerId, brokerEpoch, carriedOut } = request
+    this.#audience.heard(brokerId)
     if (request.controllerEpoch > this.controllerEpoch) {
       this.resign(`broker ${brokerId} knows a controller of epoch ${request.controllerEpoch}`)
       answer(NOT_CONTROLLER)
@@ -242,6 +257,7 @@ export class ControllerDriver {
     const fields = { controllerEpoch, reason }
     if (reason === STOPPING) logger.info(fields, 'this broker leaves the office of the controller')
     else logger.warn(fields, 'this broker is not the controller any more')
+    this.#audience.close()
     this.publisher.close()
     for (const giveUp of this.#asking) giveUp()
     this.#asking.clear()

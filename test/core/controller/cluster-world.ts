@@ -405,6 +405,10 @@ export class ClusterWorld {
       broker.session = null
       if (this.#random.chance(0.6)) this.#register(broker)
     } else if (broker.session === null) this.#register(broker)
+    else {
+      this.#tell(`${broker.id} is not heard`)
+      this.#term.core.fellSilent(broker.id)
+    }
   }
 
   /** What its logs held at the end may be gone. */

@@ -197,6 +197,39 @@ test('of two that went at once the one that may have lost something is forgotten
   }
 })
 
+test('a broker that falls silent is fenced, and serves again when it knows so', () => {
+  const cluster = new Driven(LIVE)
+  const { core } = cluster
+  cluster.create('a', 'A')
+  const [partition] = [...core.partitions()]
+  const isr = (): unknown => [partition!.state.leader, partition!.state.isr, partition!.state.elr]
+  assert.deepEqual(
+    [core.serving(), isr()],
+    [
+      [1, 2],
+      [1, [1, 2], []],
+    ],
+  )
+  const known = core.sequence
+  core.fellSilent(1)
+  core.fellSilent(9)
+  cluster.run()
+  assert.deepEqual([core.serving(), isr()], [[2], [2, [2], [1]]])
+  core.fellSilent(1)
+  core.applied(1, 11, known)
+  cluster.run()
+  assert.deepEqual(core.serving(), [2], 'what it has heard is what was so before')
+  core.applied(1, 11, core.sequence)
+  cluster.run()
+  assert.deepEqual(
+    [core.serving(), isr()],
+    [
+      [1, 2],
+      [2, [2], [1]],
+    ],
+  )
+})
+
 const DEAD = { epoch: 1, fenced: false, doubtEpoch: -1, version: 0 }
 
 test('a damaged partition has no leader and is never written, and hinders nobody', () => {

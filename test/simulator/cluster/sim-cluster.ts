@@ -19,6 +19,8 @@ const PROPERTIES: Readonly<Record<string, string>> = {
   'replica.lag.time.max.ms': '1500',
   'replica.fetch.backoff.ms': '100',
   'replica.socket.timeout.ms': '3000',
+  // Cuts last longer, at times.
+  'zookeeper.session.timeout.ms': '3000',
   'group.initial.rebalance.delay.ms': '0',
 }
 

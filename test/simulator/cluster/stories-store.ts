@@ -281,29 +281,68 @@ scenario(45, 'the store is away for a minute, and records go on', async (story) 
   assert.ok(story.states().every((state) => state.last_known_elr.length === 0))
 })
 
-scenario(46, 'a topic is deleted and made again while a replica hears of nothing', async (story) => {
-  await several(story, 'of the first')
-  story.cluster.isolate(story.broker(3))
-  await story.client.metadata(null, 1)
-  const deleted = await story.client.to(
-    1,
-    { request: deleteTopicsRequest, response: deleteTopicsResponse, version: 3 },
-    { topicNames: [TOPIC], timeoutMs: 10_000 },
-  )
-  // Whoever does not hear of it is waited for, for a while.
-  assert.equal(deleted.responses[0]!.errorCode, ErrorCode.REQUEST_TIMED_OUT)
-  story.client.forget(TOPIC)
-  story.ledger.forget(`${TOPIC}-0`)
-  const configs = { 'min.insync.replicas': '2' }
-  const again = await story.client.createTopic(TOPIC, -1, -1, configs, [[1, 2, 3]])
-  assert.ok(again === 0 || again === ErrorCode.REQUEST_TIMED_OUT)
-  await story.acknowledged('of the second')
-  story.cluster.healAll()
-  await several(story, 'of the second')
-  await story.untilIsr([1, 2, 3])
-  const values = await story.read()
-  assert.ok(values.every((value) => value.startsWith('of the second')))
-})
+scenario(
+  46,
+  'a topic is deleted and made again while a replica hears of nothing',
+  async (story) => {
+    await several(story, 'of the first')
+    story.cluster.isolate(story.broker(3))
+    await story.client.metadata(null, 1)
+    const deleted = await story.client.to(
+      1,
+      { request: deleteTopicsRequest, response: deleteTopicsResponse, version: 3 },
+      { topicNames: [TOPIC], timeoutMs: 10_000 },
+    )
+    // Whoever does not hear of it is waited for, for a while.
+    assert.equal(deleted.responses[0]!.errorCode, ErrorCode.REQUEST_TIMED_OUT)
+    story.client.forget(TOPIC)
+    story.ledger.forget(`${TOPIC}-0`)
+    const configs = { 'min.insync.replicas': '2' }
+    const again = await story.client.createTopic(TOPIC, -1, -1, configs, [[1, 2, 3]])
+    assert.ok(again === 0 || again === ErrorCode.REQUEST_TIMED_OUT)
+    await story.acknowledged('of the second')
+    story.cluster.healAll()
+    await several(story, 'of the second')
+    await story.untilIsr([1, 2, 3])
+    const values = await story.read()
+    assert.ok(values.every((value) => value.startsWith('of the second')))
+  },
+  // It is not fenced meanwhile.
+  { properties: { 'zookeeper.session.timeout.ms': '18000' } },
+)
+
+scenario(
+  42,
+  'a controller that no other broker can ask gives the office away, and what it leads is led by others',
+  async (story) => {
+    await several(story, 'by all')
+    const { cluster } = story
+    assert.equal(await cluster.controllerId(), 1)
+    cluster.isolate(story.broker(1))
+    await cluster.until('another one is controller', async () => (await cluster.controllerId()) > 1)
+    await cluster.until('another one leads', async () => (await story.state()).leader !== 1)
+    await several(story, 'by two')
+    assert.deepEqual((await story.state()).isr, [2, 3])
+    cluster.healAll()
+    await story.untilIsr([1, 2, 3])
+  },
+  { brokers: 3, controller: 1 },
+)
+
+scenario(
+  42,
+  'a leader that neither its followers nor the controller reach is fenced until it is back',
+  async (story) => {
+    await several(story, 'by all')
+    story.cluster.isolate(story.broker(1))
+    await story.cluster.until('another one leads', async () => (await story.state()).leader !== 1)
+    await several(story, 'by two')
+    assert.deepEqual((await story.state()).isr, [2, 3])
+    assert.equal(story.broker(1).processes.length, 1, 'its session goes on')
+    story.cluster.healAll()
+    await story.untilIsr([1, 2, 3])
+  },
+)
 
 scenario(
   47,
