@@ -107,12 +107,13 @@ export class TopicHost implements MetadataListener {
         ),
       }
     })
-    let failure: { readonly error: unknown } | null = null
+    const failures: unknown[] = []
     await eachAtOnce(deletions, DELETIONS_AT_ONCE, async ({ begin, done }) => {
       begin()
-      failure = (await done) ?? failure
+      const failed = await done
+      if (failed !== null) failures.push(failed.error)
     })
-    if (failure !== null) throw (failure as { readonly error: unknown }).error
+    if (failures.length > 0) throw failures[0]
   }
 
   /** One that was still being opened is there now. */

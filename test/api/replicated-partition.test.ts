@@ -86,13 +86,14 @@ class Replicated {
     const { metadata } = broker.running.broker
     const cluster: Pick<
       ClusterDuties,
-      'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged' | 'leave' | 'isRegistered'
+      'proposeIsrs' | 'isOwnEpoch' | 'reportDamaged' | 'leave' | 'isRegistered' | 'addressOf'
     > = {
       leave: () => Promise.resolve(),
       isRegistered: () => Promise.resolve(true),
       proposeIsrs: (proposals) => Promise.resolve(proposals.map(() => ErrorCode.NONE)),
       isOwnEpoch: (epoch) => epoch === metadata.brokerEpoch,
       reportDamaged: () => {},
+      addressOf: () => null,
     }
     Object.defineProperty(metadata, 'cluster', { value: cluster })
     const brokers = metadata.brokers as Map<number, BrokerImage>
