@@ -176,7 +176,8 @@ export class IsrProposer implements IsrListener {
     if (partition.endOffsetOf(id) !== -1) return 'it lags'
     const { cluster, nodeId } = this.#metadata
     const address = cluster?.addressOf(nodeId) ?? null
-    return `it never fetched: does it reach this broker at ${address?.host}:${address?.port}, as advertised.listeners says?`
+    const where = address === null ? '' : ` at ${address.host}:${address.port}`
+    return `it never fetched: does it reach this broker${where}, as advertised.listeners says?`
   }
 }
 
