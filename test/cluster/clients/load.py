@@ -58,7 +58,7 @@ def produce(bootstrap, topic, name, rate):
             if error is not None:
                 say("f", name, key, n, error.str().replace(" ", "_"))
             else:
-                say("a", name, key, n, message.partition(), message.offset())
+                say("a", name, key, n, message.partition(), -1 if message.offset() is None else message.offset())
 
         return call
 

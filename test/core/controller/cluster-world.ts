@@ -388,10 +388,8 @@ export class ClusterWorld {
     broker.image = new Image(0)
     for (const replica of broker.replicas.values()) replica.asked = null
     if (broker.session === null || this.#random.chance(0.5)) this.#register(broker)
-    else {
-      // The session of its last process has not ended.
-      broker.session = null
-    }
+    // The session of its last process has not ended.
+    else broker.session = null
   }
 
   #trouble(broker: ModelBroker): void {
@@ -433,10 +431,9 @@ export class ClusterWorld {
     broker.lineage = broker.lineage.slice(-1)
   }
 
-  #shutDown(broker: ModelBroker): void {
-    const epoch = broker.session?.epoch
-    if (epoch === undefined) return
-    this.#asks((answered) => this.#term.core.controlledShutdown(broker.id, epoch, answered))
+  #shutDown({ id, session }: ModelBroker): void {
+    if (session === null) return
+    this.#asks((answered) => this.#term.core.controlledShutdown(id, session.epoch, answered))
   }
 
   /** Learns what is published; a controller's news all belong to its own term. */
