@@ -72,8 +72,8 @@ export class History {
   readonly #idempotent = new Set<string>()
   /** The last record of each key that was acknowledged. */
   readonly #lastOfKey = new Map<string, number>()
-  /** The same when all brokers were stopped at once. */
-  readonly #stops: ReadonlyMap<string, number>[] = []
+  /** The same of one producer, each time that it began a new epoch. */
+  readonly #epochs: ReadonlyMap<string, number>[] = []
   readonly #groups = new Map<string, GroupHistory>()
   #before: readonly Contents[] = []
   #checked = 0
@@ -105,17 +105,19 @@ export class History {
   }
 
   /**
-   * All brokers are stopped at once. What they keep of a producer on disk is its last batch, as Kafka does: of several that
-   * were under way the others are not recognized, and librdkafka sends them again in a new epoch.
+   * A producer gives its sequence up, and sends what is under way again in a new epoch, of which brokers cannot know it. librdkafka
+   * does so for all partitions when one of them is sent a record before the one in front of it was answered; and it takes
+   * NOT_LEADER_OR_FOLLOWER for a word that nothing was written, which of Kafka's brokers it is not either.
    */
-  allStop(): void {
-    this.#stops.push(new Map(this.#lastOfKey))
+  beginsEpoch(name: string): void {
+    const under = [...this.#lastOfKey].filter(([key]) => key.startsWith(`${name} `))
+    this.#epochs.push(new Map(under))
   }
 
   #wasUnderWay(ofKey: string, n: number): boolean {
-    return this.#stops.some((stopped) => {
-      const last = stopped.get(ofKey) ?? -1
-      return n > last && n <= last + UNDER_WAY
+    return this.#epochs.some((begun) => {
+      const last = begun.get(ofKey) ?? Infinity
+      return n > last - UNDER_WAY && n <= last + UNDER_WAY
     })
   }
 

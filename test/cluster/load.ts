@@ -58,6 +58,7 @@ class Worker {
       const number = (at: number): number => Number(words[at])
       if (what === 'a') history.acked(words.slice(0, 3).join(' '), number(3), number(4))
       else if (what === 'f') history.gaveUp(words.slice(0, 3).join(' '), words.slice(3).join(' '))
+      else if (what === 'b') history.beginsEpoch(words[0]!)
       else if (what === 'r') history.group(words[0]!).read(number(1), number(2))
       else if (what === 'k') history.group(words[0]!).committed(number(1), number(2))
       else if (what === 'done') this.isDone = true

@@ -54,8 +54,7 @@ const faults: Readonly<Record<string, Fault>> = {
     )
     await Promise.all(others.map((other) => other.start()))
   },
-  'kill -9 of all': async (cluster, _broker, load, random) => {
-    load.history.allStop()
+  'kill -9 of all': async (cluster, _broker, _load, random) => {
     await Promise.all(
       cluster.brokers.map(async (broker) => {
         await sleep(random.between(0, 200))

@@ -3,6 +3,7 @@
 load.py BOOTSTRAP TOPIC PRODUCER:RATE... GROUP/MEMBERS
   a NAME KEY N PARTITION OFFSET   a record was acknowledged (offset -1: the broker knew it already)
   f NAME KEY N WHY                a record was given up
+  b NAME                          a producer begins a new epoch, and sends again what is under way
   r GROUP PARTITION OFFSET        a member of the group has read a record
   k GROUP PARTITION OFFSET        a commit was acknowledged
   s GROUP PARTITION OFFSET        a member begins at what the group committed
@@ -10,6 +11,7 @@ load.py BOOTSTRAP TOPIC PRODUCER:RATE... GROUP/MEMBERS
   done                            everything was acknowledged or given up, after `stop` on standard input
 """
 
+import logging
 import sys
 import threading
 import time
@@ -36,8 +38,28 @@ brisk = {
     "topic.metadata.refresh.fast.interval.ms": 50,
     # Whoever is stopped closes nothing: a client goes elsewhere when it has waited this long.
     "socket.timeout.ms": 4000,
-    "log_level": 0,
 }
+quiet = {**brisk, "log_level": 0}
+
+
+class Epochs(logging.Handler):
+    """What librdkafka says of its epochs, and nothing else."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.producer = name
+
+    def emit(self, record):
+        if "Beginning partition drain" in record.getMessage():
+            say("b", self.producer)
+
+
+def epochs_of(name):
+    logger = logging.getLogger(f"epochs of {name}")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(Epochs(name))
+    return logger
 
 
 def produce(bootstrap, topic, name, rate):
@@ -49,8 +71,11 @@ def produce(bootstrap, topic, name, rate):
             "acks": "all",
             "linger.ms": 5,
             "message.timeout.ms": 120000,
+            "debug": "eos",
+            "log_level": 7,
             "error_cb": lambda error: say("e", name, error.fatal() and "FATAL", error.str().replace("\n", " ")),
-        }
+        },
+        logger=epochs_of(name),
     )
 
     def answered(key, n):
@@ -81,7 +106,7 @@ def produce(bootstrap, topic, name, rate):
 def consume(bootstrap, topic, group, member):
     consumer = Consumer(
         {
-            **brisk,
+            **quiet,
             "bootstrap.servers": bootstrap,
             "group.id": group,
             "client.id": f"member-{member}",
