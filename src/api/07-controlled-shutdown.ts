@@ -1,10 +1,9 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import {
   controlledShutdownRequest,
   controlledShutdownResponse,
 } from '../../protocol/messages/07-controlled-shutdown.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { senderError } from './requests/sender.ts'
+import { controllerFor } from './requests/sender.ts'
 
 /**
  * ControlledShutdown, versions 1-3. Only brokers of the cluster may ask.
@@ -22,11 +21,9 @@ export const controlledShutdown = defineApi({
   servedTo: 'peers',
   arrays: {},
   handle: answer(async ({ brokerId, brokerEpoch }, context) => {
-    const { cluster } = context.broker.metadata
-    if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER, remainingPartitions: [] }
-    const refusal = senderError(context, brokerId, brokerEpoch)
+    const controller = controllerFor(context, brokerId, brokerEpoch)
     const errorCode =
-      refusal === ErrorCode.NONE ? await cluster.controlledShutdown(brokerId, brokerEpoch) : refusal
+      typeof controller === 'number' ? controller : await controller.controlledShutdown(brokerId, brokerEpoch)
     return { errorCode, remainingPartitions: [] }
   }),
 })

@@ -1,7 +1,6 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import { metadataPollRequest, metadataPollResponse } from '../../protocol/messages/1000-metadata-poll.ts'
 import { defineApi } from './requests/handler.ts'
-import { senderError } from './requests/sender.ts'
+import { controllerFor } from './requests/sender.ts'
 
 /**
  * MetadataPoll, version 0. Of Samsa's brokers among themselves.
@@ -18,15 +17,9 @@ export const metadataPoll = defineApi({
   servedTo: 'peers',
   arrays: {},
   handle(request, context, respond) {
-    const { cluster } = context.broker.metadata
-    const errorCode =
-      cluster === null
-        ? ErrorCode.NOT_CONTROLLER
-        : senderError(context, request.brokerId, request.brokerEpoch)
-    if (cluster === null || errorCode !== ErrorCode.NONE) {
-      respond({ errorCode, controllerEpoch: -1, full: false, changes: [] })
-      return
-    }
-    context.whenAbandoned(cluster.poll(request, context.guard(respond)))
+    const controller = controllerFor(context, request.brokerId, request.brokerEpoch)
+    if (typeof controller === 'number')
+      return respond({ errorCode: controller, controllerEpoch: -1, full: false, changes: [] })
+    context.whenAbandoned(controller.poll(request, context.guard(respond)))
   },
 })

@@ -1,10 +1,9 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import {
   reportReplicasRequest,
   reportReplicasResponse,
 } from '../../protocol/messages/1001-report-replicas.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { senderError } from './requests/sender.ts'
+import { controllerFor } from './requests/sender.ts'
 
 /**
  * ReportReplicas, version 0. Of Samsa's brokers among themselves.
@@ -24,12 +23,10 @@ export const reportReplicas = defineApi({
     logs: { repeats: 'once', key: partitionKey, cost: 0 },
   },
   handle: answer(async ({ brokerId, brokerEpoch, damaged, logs }, context) => {
-    const { cluster } = context.broker.metadata
-    if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER }
-    const refusal = senderError(context, brokerId, brokerEpoch)
-    if (refusal !== ErrorCode.NONE) return { errorCode: refusal }
+    const controller = controllerFor(context, brokerId, brokerEpoch)
+    if (typeof controller === 'number') return { errorCode: controller }
     return {
-      errorCode: await cluster.replicasReported(brokerId, brokerEpoch, {
+      errorCode: await controller.replicasReported(brokerId, brokerEpoch, {
         damaged: damaged.map(({ topicId, partitionIndex }) => ({ topicId, index: partitionIndex })),
         logs: logs.map(({ topicId, partitionIndex, lastEpoch, endOffset }) => ({
           topicId,

@@ -1,4 +1,3 @@
-import { ErrorCode } from '../../protocol/errors.ts'
 import { alterPartitionRequest, alterPartitionResponse } from '../../protocol/messages/56-alter-partition.ts'
 import type {
   AlterPartitionRequest,
@@ -6,7 +5,7 @@ import type {
 } from '../../protocol/messages/56-alter-partition.ts'
 import type { Proposal, ProposalAnswer } from '../core/controller/controller-types.ts'
 import { answer, defineApi } from './requests/handler.ts'
-import { senderError } from './requests/sender.ts'
+import { controllerFor } from './requests/sender.ts'
 
 const FIRST_WITH_EPOCHS = 3
 /** Of a member whose incarnation the leader does not name. */
@@ -50,14 +49,12 @@ export const alterPartition = defineApi({
     },
   },
   handle: answer(async (request, context) => {
-    const { cluster } = context.broker.metadata
-    if (cluster === null) return { errorCode: ErrorCode.NOT_CONTROLLER, topics: [] }
-    const refusal = senderError(context, request.brokerId, request.brokerEpoch)
-    if (refusal !== ErrorCode.NONE) return { errorCode: refusal, topics: [] }
+    const controller = controllerFor(context, request.brokerId, request.brokerEpoch)
+    if (typeof controller === 'number') return { errorCode: controller, topics: [] }
     const proposals = request.topics.flatMap(({ topicId, partitions }) =>
       partitions.map((partition) => toProposal(topicId, partition, context.apiVersion)),
     )
-    const { errorCode, answers } = await cluster.alterPartitions(
+    const { errorCode, answers } = await controller.alterPartitions(
       request.brokerId,
       request.brokerEpoch,
       proposals,

@@ -1,4 +1,5 @@
 import { ErrorCode } from '../../../protocol/errors.ts'
+import type { ClusterDuties } from '../../metadata/cluster-duties.ts'
 import type { RequestContext } from './handler.ts'
 
 /** Of a request in whose version a broker does not say under which epoch it is registered. */
@@ -16,4 +17,19 @@ export function senderError(
   if (peer?.brokerId !== brokerId) return ErrorCode.INVALID_REQUEST
   const isStale = brokerEpoch !== NOT_SAID && brokerEpoch !== peer.brokerEpoch
   return isStale ? ErrorCode.STALE_BROKER_EPOCH : ErrorCode.NONE
+}
+
+/**
+ * Every request of a broker to its controller begins here: what answers it, or why it is refused. Whether this broker is the
+ * controller is for what answers it to say.
+ */
+export function controllerFor(
+  context: RequestContext,
+  brokerId: number,
+  brokerEpoch: number,
+): ClusterDuties | ErrorCode {
+  const { cluster } = context.broker.metadata
+  if (cluster === null) return ErrorCode.NOT_CONTROLLER
+  const refusal = senderError(context, brokerId, brokerEpoch)
+  return refusal === ErrorCode.NONE ? cluster : refusal
 }

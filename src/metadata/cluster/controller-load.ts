@@ -125,8 +125,8 @@ export async function loadCluster(
   return { topics, damagedTopics, overrides, configs, accepted }
 }
 
-/** Epochs of registrations are above it: whoever comes is not what was accepted under it. */
-const UNKNOWN_EPOCH = 0
+/** Epochs of registrations are above this one: whoever comes is not what was accepted under it. */
+const UNKNOWN = { epoch: 0, fenced: true, doubtEpoch: -1 } as const
 
 async function loadAccepted({ store, damaged }: LoadContext, id: number) {
   const path = paths.registration(id)
@@ -136,7 +136,7 @@ async function loadAccepted({ store, damaged }: LoadContext, id: number) {
   const accepted = decodeAccepted(path, node.data)
   if (!(accepted instanceof Damage)) return { id, ...accepted, version }
   damaged.found('accepted', accepted, node.stat)
-  return { id, epoch: UNKNOWN_EPOCH, fenced: true, doubtEpoch: -1, version }
+  return { id, ...UNKNOWN, version }
 }
 
 /** Who is counted on was accepted once. Where no registration was ever removed, it was in the days when it was the only broker. */
@@ -155,7 +155,7 @@ async function unknownMembers(
   for (const { id } of accepted) members.delete(id)
   return [...members].map((id) => {
     damaged.found('accepted', new Damage(paths.registration(id), 'it was removed'), null)
-    return { id, epoch: UNKNOWN_EPOCH, fenced: true, doubtEpoch: -1, version: -1 }
+    return { id, ...UNKNOWN, version: -1 }
   })
 }
 

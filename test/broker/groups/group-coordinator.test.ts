@@ -12,6 +12,7 @@ import { subscription } from '../../core/group/group-fixture.ts'
 import { SimRandom } from '../../simulator/sim-random.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { electedForAll, GROUP_SETTINGS, MemoryCoordinatorLog } from './memory-coordinator-log.ts'
+import { simpleCommit } from './simple-commit.ts'
 
 class Host {
   readonly clock = new ManualClock()
@@ -79,19 +80,7 @@ class Host {
 
   commit(groupId: string, offset: number, topic = 'topic'): CommitResponse[] {
     const answers: CommitResponse[] = []
-    this.groups.commit(
-      {
-        groupId,
-        client: { clientHost: '/127.0.0.1', clientId: 'client', clientPort: 50_000 },
-        memberId: '',
-        groupInstanceId: null,
-        generationId: -1,
-        retentionTimeMs: -1,
-        knowsGroupIdNotFound: true,
-        offsets: [{ topic, partition: 0, offset, leaderEpoch: -1, metadata: '' }],
-      },
-      (response) => answers.push(response),
-    )
+    this.groups.commit(simpleCommit(groupId, offset, topic), (response) => answers.push(response))
     return answers
   }
 

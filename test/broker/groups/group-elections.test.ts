@@ -13,6 +13,7 @@ import { SimRandom, seedsFromEnvironment } from '../../simulator/sim-random.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { until } from '../../support/until.ts'
 import { GROUP_SETTINGS } from './memory-coordinator-log.ts'
+import { simpleCommit } from './simple-commit.ts'
 
 /**
  * Three brokers share an offsets topic. Whose a partition is changes at random, at any moment of a load or an append; the
@@ -233,16 +234,7 @@ class Cluster {
     const offset = this.nextOffset++
     const { loads } = this.topic
     broker.groups.commit(
-      {
-        groupId,
-        client: { clientHost: '/127.0.0.1', clientId: 'client', clientPort: 50_000 },
-        memberId: '',
-        groupInstanceId: null,
-        generationId: -1,
-        retentionTimeMs: -1,
-        knowsGroupIdNotFound: true,
-        offsets: [{ topic: 'topic', partition: 0, offset, leaderEpoch: -1, metadata: '' }],
-      },
+      simpleCommit(groupId, offset),
       broker.ask(groupId, ([errorCode]: readonly number[]) => {
         if (errorCode === ErrorCode.NOT_COORDINATOR) this.seen.sentAway++
         else if (errorCode === ErrorCode.COORDINATOR_LOAD_IN_PROGRESS) this.seen.loading++
